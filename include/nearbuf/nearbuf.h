@@ -1,0 +1,424 @@
+/* nearbuf: memory inside an address range, shared by everything that lives in the process.
+ *
+ * A hook needs a few bytes within reach of a 5-byte jump, a compiler needs room below 2 GiB. nearbuf
+ * hands out such bytes from *buffers* that every module of a process shares, however it is linked
+ * and in whatever order it starts, and that other processes can find. The shared bytes are those of
+ * the Buffers specification, version 0 (docs/format.md).
+ *
+ * What holds for every function, unless it says otherwise:
+ *
+ *   units       sizes and alignments are bytes; addresses are those of this process.
+ *   errors      the result is a nearbuf_status, 0 is success. Nothing aborts, prints or hangs.
+ *               Where a system call was the cause, its own code (errno, GetLastError) stands in the
+ *               `system_error` of the output, else 0. After a failure the other outputs are zero.
+ *   lifetime    buffers are permanent: what was appended keeps its address and value until the
+ *               process ends. They survive the unloading of the module that made them. After a
+ *               fork the child keeps a private copy of what it inherited.
+ *   threads     any number of threads of any number of modules may call at the same time.
+ *   signals     functions marked "signal handlers: yes" may be called in one, even in one that
+ *               interrupted the same function; they then answer NEARBUF_BUSY at worst.
+ *   heap        the library never calls malloc, keeps no descriptor open, and starts no thread.
+ *
+ * Since version 1.0 unless a function says otherwise. */
+#ifndef NEARBUF_NEARBUF_H
+#define NEARBUF_NEARBUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(NEARBUF_STATIC)
+#define NEARBUF_API
+#elif defined(_WIN32) && defined(NEARBUF_BUILDING)
+#define NEARBUF_API __declspec(dllexport)
+#elif defined(_WIN32)
+#define NEARBUF_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define NEARBUF_API __attribute__((visibility("default")))
+#else
+#define NEARBUF_API
+#endif
+
+/* ---- Version ---------------------------------------------------------------------------------- */
+
+/* The version of this header; the build reads it from here and from nowhere else. */
+#define NEARBUF_VERSION_MAJOR 1
+#define NEARBUF_VERSION_MINOR 0
+#define NEARBUF_VERSION_PATCH 0
+
+/* The version as one number that grows: 1.2.3 is 0x010203. */
+#define NEARBUF_VERSION                                                                            \
+  ((NEARBUF_VERSION_MAJOR << 16) | (NEARBUF_VERSION_MINOR << 8) | NEARBUF_VERSION_PATCH)
+
+/* The version of the library that is running, in the form of NEARBUF_VERSION. A library with the
+ * same major and at least the same minor version serves a program compiled with this header.
+ * Signal handlers: yes. */
+NEARBUF_API uint32_t nearbuf_version(void);
+
+/* ---- Status ----------------------------------------------------------------------------------- */
+
+/* What became of a call. Values never change and mean the same on every system. */
+typedef enum nearbuf_status {
+  NEARBUF_OK = 0,
+  NEARBUF_NO_ROOM = 1,           /* nothing free fits into the range: widen it, or give up */
+  NEARBUF_OUT_OF_MEMORY = 2,     /* memory, address space, descriptors or mappings are used up */
+  NEARBUF_DENIED = 3,            /* the system forbids it: policy, rights, hardening */
+  NEARBUF_BUSY = 4,              /* somebody holds what is needed for longer than the bound: retry */
+  NEARBUF_STALE = 5,             /* the handle comes from before a fork */
+  NEARBUF_INCOMPATIBLE = 6,      /* a locator of another version, or a damaged one: not touched */
+  NEARBUF_NOT_FOUND = 7,         /* there is no such thing */
+  NEARBUF_UNSUPPORTED = 8,       /* this system cannot do it */
+  NEARBUF_SYSTEM_ERROR = 9,      /* any other failure of a system call: see `system_error` */
+  NEARBUF_BEYOND_ROOM = 10,      /* more bytes than the buffer has room for: nothing was written */
+  NEARBUF_CANCELLED = 11,        /* the caller's callback answered a negative number */
+  NEARBUF_INVALID_ARGUMENT = 12, /* a null pointer, an unknown flag, a wrong struct_size */
+  NEARBUF_INVALID_SIZE = 13,     /* a size of 0, or of 4 GiB and more */
+  NEARBUF_INVALID_ALIGNMENT = 14, /* an alignment that is no power of two */
+  NEARBUF_INVALID_RANGE = 15,     /* the minimum lies above the maximum */
+  NEARBUF_RANGE_TOO_SMALL = 16,   /* the range cannot hold the size at that alignment */
+  NEARBUF_INVALID_HANDLE = 17     /* a handle that was never filled, or is already released */
+} nearbuf_status;
+
+/* The name of a status ("NEARBUF_NO_ROOM") and a sentence for people. Both are static strings, in
+ * English, never null; an unknown number has a name and a text, too. Signal handlers: yes. */
+NEARBUF_API const char *nearbuf_status_name(nearbuf_status status);
+NEARBUF_API const char *nearbuf_status_text(nearbuf_status status);
+
+/* ---- Ranges ----------------------------------------------------------------------------------- */
+
+/* Addresses from `min` to `max`, both inclusive. */
+typedef struct nearbuf_range {
+  uintptr_t min;
+  uintptr_t max;
+} nearbuf_range;
+
+/* How far an instruction reaches.
+ *
+ * NEARBUF_REACH_JUMP is the native one: X86_REL32 on x86, ARM64_BRANCH on AArch64, and everywhere
+ * else the whole address space (no limit is known to the library).
+ *
+ * The ranges are such that from any instruction of at most 32 bytes at a target a jump to any byte
+ * of the range encodes, and back from an instruction of at most 32 bytes that lies in the range to
+ * the target and to each of the 32 bytes behind it. For targets [first, last]:
+ *
+ *   X86_REL32      [last + 32 - 2^31, first + 2^31 - 1]; Intel SDM vol. 2, JMP: the displacement
+ *                  counts from the end of the instruction. In a 32-bit process it wraps, so all
+ *                  addresses are within reach.
+ *   ARM64_BRANCH   [last + 36 - 2^27, first + 2^27 - 1]; Arm ARM, B: -2^27 ... +2^27 - 4 from the
+ *                  instruction; addresses are rounded to instructions of 4 bytes.
+ *   ARM64_PAGE     [page(last + 32) - 2^32 + 4096, page(first) + 2^32 - 1]; Arm ARM, ADRP counts
+ *                  4096-byte pages from the page of the instruction. */
+typedef enum nearbuf_reach {
+  NEARBUF_REACH_JUMP = 0,
+  NEARBUF_REACH_X86_REL32 = 1,
+  NEARBUF_REACH_ARM64_BRANCH = 2,
+  NEARBUF_REACH_ARM64_PAGE = 3
+} nearbuf_reach;
+
+#define NEARBUF_2_GIB UINT64_C(0x80000000)
+#define NEARBUF_4_GIB UINT64_C(0x100000000)
+
+/* The addresses within `reach` of every target at once.
+ *
+ *   targets  `count` ranges, each the first and the last address of what must be reached: a hook
+ *            that copies code must reach the whole module, not one function.
+ *   count    1 or more.
+ *   range    out; zero after a failure.
+ *
+ * Errors: INVALID_ARGUMENT (null, count 0, unknown reach), INVALID_RANGE (a target ends before it
+ * starts), NO_ROOM (no address reaches them all). Signal handlers: yes. Cost: arithmetic. */
+NEARBUF_API nearbuf_status nearbuf_range_within_reach(const nearbuf_range *targets, size_t count,
+                                                      nearbuf_reach reach, nearbuf_range *range);
+
+/* The addresses below `limit`, which is 1 or more; NEARBUF_2_GIB and NEARBUF_4_GIB are the usual
+ * ones. A limit above the address space means all of it. Address 0 and what the system keeps free
+ * above it are inside the range but are never handed out.
+ * Errors: INVALID_ARGUMENT (null), INVALID_RANGE (limit 0). Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_range_below(uint64_t limit, nearbuf_range *range);
+
+/* ---- Requests --------------------------------------------------------------------------------- */
+
+enum {
+  /* The bytes are data that will be written often. They start on a cache line of their own and
+   * nothing else is put behind them in their last line: a counter in the line of a running stub
+   * costs each call about 200 ns, in the next line 1.5 (measured on x86-64). */
+  NEARBUF_DATA = 1
+};
+
+/* What is wanted. Start from NEARBUF_REQUEST_INIT; a field that is added later means, when it is
+ * zero, what it meant before. */
+typedef struct nearbuf_request {
+  size_t struct_size;     /* sizeof(nearbuf_request) */
+  nearbuf_range range;    /* the constraint: every byte handed out lies inside */
+  size_t size_bytes;      /* 1 ... 2^32 - 1 */
+  size_t alignment_bytes; /* of the first byte: a power of two, the page size and beyond included */
+  uintptr_t target;       /* the preference: new memory is taken near to it; 0: as low as possible */
+  uint32_t flags;         /* 0 or NEARBUF_DATA */
+} nearbuf_request;
+
+/* Anywhere, aligned to 16, near to nothing; the size is still to be set. */
+#define NEARBUF_REQUEST_INIT                                                                       \
+  { sizeof(nearbuf_request), {0, UINTPTR_MAX}, 0, 16, 0, 0 }
+
+/* Makes the request that a hook of `target` needs: `size_bytes` of memory within NEARBUF_REACH_JUMP
+ * of it, as near as possible, aligned to 16.
+ * Errors: INVALID_ARGUMENT (null). The size is checked when the request is used.
+ * Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_request_near(const void *target, size_t size_bytes,
+                                                nearbuf_request *request);
+
+/* ---- Memory that was handed out --------------------------------------------------------------- */
+
+/* A piece of memory. Write through `write_to`; run, read and point at `run_at`. The two are equal
+ * today and differ where the system forbids memory that is writable and executable at once. */
+typedef struct nearbuf_memory {
+  unsigned char *write_to;
+  unsigned char *run_at;
+  size_t size_bytes;
+  int32_t system_error; /* of the call that filled this structure; 0 where the system was not at fault */
+} nearbuf_memory;
+
+/* ---- Shared buffers --------------------------------------------------------------------------- */
+
+/* A buffer that the caller holds: nobody else can append to it until it is released. The structure
+ * is the caller's, has a fixed size and needs no clean-up of its own. Read it through the functions
+ * below; only `system_error` is for the caller. */
+typedef struct nearbuf_buffer {
+  uintptr_t item;        /* the item in its locator, tagged with the layout; 0: not held */
+  uintptr_t address;     /* of the buffer, where it runs */
+  uintptr_t write_delta; /* what leads from there to where it is written */
+  uint32_t size;         /* of the buffer */
+  uint32_t limit;        /* the offset at which the request's range ends */
+  uint32_t position;     /* bytes used */
+  uint32_t start;        /* offset of the first append, alignment done */
+  uint32_t reserved;     /* end of the room that was reserved, 0 for none */
+  uint32_t order;        /* where the item stands in the chain */
+  uint32_t generation;   /* of the process that took it */
+  uint32_t flags;
+  int32_t system_error;
+  uint32_t reserved_for_growth;
+} nearbuf_buffer;
+
+/* Takes a buffer with room for the request, and holds it.
+ *
+ * An existing buffer with room is used, whatever its distance from the target; else one is made:
+ * near to the target, or as low as possible without one. The room that the caller does not append
+ * to is everybody's after nearbuf_release.
+ *
+ *   request  see there; not null. Alignment holds for the first byte that is appended.
+ *   buffer   out: the handle; its item is 0 after a failure.
+ *
+ * Errors: INVALID_ARGUMENT, INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE, RANGE_TOO_SMALL: the
+ * request cannot work, ever. NO_ROOM: nothing free in the range now. OUT_OF_MEMORY: also the
+ * exhaustion of descriptors and mappings; a retry helps once there is room. DENIED: memory that is
+ * writable and executable is forbidden here. BUSY: a retry helps. INCOMPATIBLE: the locator of this
+ * process is damaged or of an unknown version. SYSTEM_ERROR.
+ *
+ * Threads: a thread starts at the buffer it used last, so that threads do not queue for one.
+ * Signal handlers: yes. Fork: the child must not use the handle (STALE).
+ * Cost: none but one locked instruction when the last buffer still fits; a few system calls when
+ * memory must be found; the first call of a process also finds or makes the locator. */
+NEARBUF_API nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer);
+
+/* Appends bytes to a held buffer and tells where they are.
+ *
+ *   bytes       `size_bytes` bytes, not null.
+ *   size_bytes  1 or more.
+ *   address     out, where the bytes run; may be null; null after a failure.
+ *
+ * The first append after nearbuf_get starts at the request's alignment, later ones follow without
+ * a gap. nearbuf_append_code does what the processor needs before the bytes may run (the
+ * instruction cache; nothing on x86).
+ *
+ * Errors: BEYOND_ROOM (see nearbuf_buffer_room), INVALID_SIZE (0), INVALID_ARGUMENT,
+ * INVALID_HANDLE, STALE; nothing is written then.
+ * Threads: one at a time for one handle. Signal handlers: yes, on handles of their own. */
+NEARBUF_API nearbuf_status nearbuf_append(nearbuf_buffer *buffer, const void *bytes,
+                                          size_t size_bytes, void **address);
+NEARBUF_API nearbuf_status nearbuf_append_code(nearbuf_buffer *buffer, const void *bytes,
+                                               size_t size_bytes, void **address);
+
+/* Reserves room in a held buffer that the caller writes in place: code that depends on its position
+ * needs its address first. Nothing is consumed until nearbuf_commit; reserving again replaces the
+ * reservation.
+ *
+ *   size_bytes       1 or more.
+ *   alignment_bytes  a power of two; 1 for none. The request's own alignment holds for the first
+ *                    byte in any case.
+ *   room             out: both addresses and the size.
+ *
+ * Errors: as nearbuf_append, and INVALID_ALIGNMENT. Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_reserve(nearbuf_buffer *buffer, size_t size_bytes,
+                                           size_t alignment_bytes, nearbuf_memory *room);
+
+/* Keeps the first `used_bytes` of the reserved room for good, 0 for none of it, and ends the
+ * reservation. Makes the bytes fit to run.
+ * Errors: BEYOND_ROOM (more than was reserved: the reservation stays), INVALID_ARGUMENT (null, or
+ * nothing is reserved), INVALID_HANDLE, STALE. Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes);
+
+/* About a held buffer: its first address, its size, and the bytes that can still be appended within
+ * the request's range. All are 0 for a handle that is not held or is stale. Signal handlers: yes. */
+NEARBUF_API uintptr_t nearbuf_buffer_address(const nearbuf_buffer *buffer);
+NEARBUF_API size_t nearbuf_buffer_size(const nearbuf_buffer *buffer);
+NEARBUF_API size_t nearbuf_buffer_room(const nearbuf_buffer *buffer);
+
+/* Ends the holding. What was appended stays, a reservation is dropped, and the rest is everybody's.
+ * Any thread may do it. The handle is empty afterwards.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE (never filled, or released already), STALE (the parent's
+ * item is left alone; the handle is emptied). Signal handlers: yes. Cost: one store. */
+NEARBUF_API nearbuf_status nearbuf_release(nearbuf_buffer *buffer);
+
+/* Gets a buffer, appends the request's `size_bytes` from `bytes`, releases it: what most callers
+ * want. The bytes are fit to run, unless the request says NEARBUF_DATA.
+ *
+ *   placed  out: where the bytes are.
+ *
+ * Errors: as nearbuf_get; nothing is written or consumed then. Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
+                                         nearbuf_memory *placed);
+
+/* Writes into `room` and answers how many bytes it used, 0 ... room->size_bytes, or a negative
+ * number to give up. It may call any function of this library. It must not leave by longjmp or an
+ * exception: the buffer would stay held. */
+typedef ptrdiff_t (*nearbuf_writer)(const nearbuf_memory *room, void *context);
+
+/* As nearbuf_place, for bytes that depend on where they are: `writer` is called once, with room for
+ * the request. What it says it used is kept, and is fit to run; the rest is everybody's.
+ *
+ * Errors: as nearbuf_get; CANCELLED (the writer answered a negative number) and BEYOND_ROOM (it
+ * answered more than the room): nothing is consumed, nothing stays held. Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, nearbuf_writer writer,
+                                              void *context, nearbuf_memory *placed);
+
+/* ---- Private memory --------------------------------------------------------------------------- */
+
+/* Maps memory in a range for the caller alone: readable, writable and executable, zeroed, whole
+ * pages (64 KiB granules on Windows). The whole of it lies inside the range.
+ *
+ *   memory  out: the addresses and the true size, which is the request's size rounded up to pages.
+ *
+ * Errors: as nearbuf_get, but never BUSY or INCOMPATIBLE: no locator is involved.
+ * Ownership: the caller frees it with nearbuf_free, in any module; it survives the unloading of the
+ * module. A forked child has a copy. Signal handlers: yes.
+ * Cost: one system call beside the last region, else a search that grows with the number of
+ * mappings between the target and the gap. */
+NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory);
+
+/* Unmaps what nearbuf_allocate filled in and empties the structure.
+ * Errors: INVALID_ARGUMENT (null), INVALID_HANDLE (empty: freed already), SYSTEM_ERROR (the
+ * structure is left as it was). Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
+
+/* ---- Code ------------------------------------------------------------------------------------- */
+
+/* Replaces bytes that lie in a buffer, or in private memory of nearbuf_allocate, while other
+ * threads may run them.
+ *
+ *   address       where the bytes run.
+ *   bytes         `size_bytes` bytes, not null, 1 or more.
+ *   system_error  out, may be null.
+ *
+ * 1, 2, 4 or 8 bytes at an address aligned to their number are one store: another thread runs the
+ * old or the new ones. Anything else is copied and is *not* atomic. Then the instruction caches are
+ * cleaned and the other processors made to follow (Linux: membarrier, where it is supported).
+ *
+ * Errors: INVALID_ARGUMENT, INVALID_SIZE, NOT_FOUND (the bytes do not lie in one buffer nor in
+ * writable private memory: nothing is written).
+ * Signal handlers: yes. Cost: a walk of the buffers; a map query when none has the address. */
+NEARBUF_API nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_bytes,
+                                             int32_t *system_error);
+
+/* The same with a callback, which writes the new bytes in place through room->write_to. What it
+ * answers below 0 makes the result CANCELLED; what it wrote until then stays written. */
+NEARBUF_API nearbuf_status nearbuf_overwrite_with(void *address, size_t size_bytes,
+                                                  nearbuf_writer writer, void *context,
+                                                  int32_t *system_error);
+
+/* Makes bytes that the caller wrote itself through `write_to` fit to run at `address`: cleans the
+ * instruction cache (nothing on x86). Signal handlers: yes. */
+NEARBUF_API void nearbuf_sync_code(const void *address, size_t size_bytes);
+
+/* ---- Looking ---------------------------------------------------------------------------------- */
+
+/* How the bytes of a locator are laid out (docs/format.md). */
+typedef enum nearbuf_dialect {
+  NEARBUF_DIALECT_UNKNOWN = 0,
+  NEARBUF_DIALECT_WRITTEN = 1, /* the specification as written, with the count kept twice, so that
+                                  the .NET reference shares it */
+  NEARBUF_DIALECT_DOTNET = 2,  /* the .NET reference */
+  NEARBUF_DIALECT_RUST = 3     /* the Rust reference */
+} nearbuf_dialect;
+
+/* One buffer, as it was when it was looked at. */
+typedef struct nearbuf_info {
+  uintptr_t address;
+  uintptr_t locator;       /* address of the locator that lists it */
+  uint32_t size_bytes;
+  uint32_t used_bytes;
+  uint32_t index;          /* in its locator */
+  uint32_t is_taken;       /* 1: somebody held it */
+  nearbuf_dialect dialect; /* of its locator */
+  uint32_t reserved_for_growth[3];
+} nearbuf_info;
+
+/* Where a walk stands; zero it to start: nearbuf_walk walk = {0}. */
+typedef struct nearbuf_walk {
+  uint32_t next;
+  uint32_t generation;
+} nearbuf_walk;
+
+/* Tells one buffer of this process after the other, of all modules, in the order of their
+ * registration. NOT_FOUND: there are no more. Buffers that appear meanwhile may be told.
+ * Errors: NOT_FOUND, INVALID_ARGUMENT, STALE (a fork happened since the walk began), INCOMPATIBLE
+ * (what exists cannot be read). Never makes a locator. Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_next(nearbuf_walk *walk, nearbuf_info *info);
+
+/* Tells the buffer that holds `address`, used or not.
+ * Errors: NOT_FOUND, INVALID_ARGUMENT, INCOMPATIBLE. Never makes a locator. Signal handlers: yes.
+ * Cost: a walk of all buffers. */
+NEARBUF_API nearbuf_status nearbuf_find(const void *address, nearbuf_info *info);
+
+/* Who can see the locator of this process. */
+typedef enum nearbuf_sharing {
+  NEARBUF_SHARING_NONE = 0,   /* there is no locator yet */
+  NEARBUF_SHARING_SHARED = 1, /* every module, and other processes that are allowed to */
+  NEARBUF_SHARING_PRIVATE = 2 /* every module that uses this library, but no other process: the
+                                 shared place could not be used */
+} nearbuf_sharing;
+
+typedef struct nearbuf_totals {
+  nearbuf_sharing sharing;
+  uint32_t locators;
+  uint64_t buffers;
+  uint64_t taken;       /* buffers held at the moment */
+  uint64_t size_bytes;  /* of all buffers */
+  uint64_t used_bytes;
+  uintptr_t first_locator;
+  int32_t private_reason; /* PRIVATE: the system's code of why, where this module made it */
+  uint32_t reserved_for_growth[5];
+} nearbuf_totals;
+
+/* Sums up all buffers of this process. Zeros and NONE where there is no locator; never makes one.
+ * Errors: INVALID_ARGUMENT, INCOMPATIBLE. Signal handlers: yes. Cost: a walk of all buffers. */
+NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
+
+/* ---- Dialects --------------------------------------------------------------------------------- */
+
+/* Chooses the layout of the locator that this module would make: WRITTEN (the default) or RUST, for
+ * programs that also load the Rust reference. The environment variable NEARBUF_DIALECT=rust does
+ * the same for programs that do not ask. An existing locator is used in its own dialect, always.
+ *
+ * Call it before the first use.
+ * Errors: INVALID_ARGUMENT (another dialect), INCOMPATIBLE (the process has a first locator of
+ * another layout already: it stays). Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
