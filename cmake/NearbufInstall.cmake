@@ -1,0 +1,33 @@
+# What `cmake --install` puts where. The inspector installs itself (tools/nearbuf/CMakeLists.txt).
+include(CMakePackageConfigHelpers)
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nearbuf
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+install(TARGETS nearbuf nearbuf_static EXPORT nearbuf-targets)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearbuf)
+install(EXPORT nearbuf-targets NAMESPACE nearbuf:: DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/nearbuf-config-version.cmake
+                                 COMPATIBILITY SameMajorVersion)
+install(FILES ${PROJECT_SOURCE_DIR}/cmake/nearbuf-config.cmake
+              ${PROJECT_BINARY_DIR}/nearbuf-config-version.cmake
+        DESTINATION ${package_dir})
+
+# Paths in the .pc file count from the file itself, because `cmake --install --prefix` chooses the
+# prefix after it was written. Folders that were given as absolute paths stay absolute.
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+  set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+  set(pc_libdir ${CMAKE_INSTALL_LIBDIR})
+else()
+  file(RELATIVE_PATH up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" pc_prefix "\${pcfiledir}/${up}")
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
+  set(pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
+else()
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+configure_file(${PROJECT_SOURCE_DIR}/cmake/nearbuf.pc.in ${PROJECT_BINARY_DIR}/nearbuf.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/nearbuf.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

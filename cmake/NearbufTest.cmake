@@ -1,0 +1,48 @@
+# nearbuf_test(NAME file.c [more.c ...] [LIBS library ...] [TIMEOUT seconds] [LABELS label ...])
+#
+# Builds the program build/<preset>/tests/NAME and registers its tests. Each line of file.c that starts
+# with TEST(some_behaviour) is a test of its own, called NAME.some_behaviour and run as
+# `NAME some_behaviour`: the library's memory is permanent, so every test gets a fresh process and its
+# own time limit. A file without such lines is one test, called NAME and run without arguments.
+#
+#   LIBS     what to test; nearbuf_static by default, whose internals are linkable (nearbuf, the shared
+#            library, shows only the public functions).
+#   TIMEOUT  60 seconds by default; sanitized builds get four times as long.
+#
+# Exit status 0 is passed, 77 skipped (and must stand in tests/expected-skips.txt), all else failed.
+function(nearbuf_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBS;LABELS")
+  if(NOT arg_LIBS)
+    set(arg_LIBS nearbuf_static)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 60)
+  endif()
+  if(NEARBUF_SANITIZE)
+    math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 4")
+  endif()
+
+  add_executable(test_${name} ${arg_UNPARSED_ARGUMENTS})
+  nearbuf_target(test_${name})
+  target_link_libraries(test_${name} PRIVATE nearbuf_test_support ${arg_LIBS})
+  set_target_properties(test_${name} PROPERTIES
+    OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+
+  list(GET arg_UNPARSED_ARGUMENTS 0 file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(STRINGS ${file} cases REGEX "^TEST\\([A-Za-z0-9_]+\\)")
+  list(TRANSFORM cases REPLACE "^TEST\\(([A-Za-z0-9_]+)\\).*" "\\1")
+
+  set(tests)
+  foreach(case IN LISTS cases)
+    add_test(NAME ${name}.${case} COMMAND test_${name} ${case})
+    list(APPEND tests ${name}.${case})
+  endforeach()
+  if(NOT tests)
+    add_test(NAME ${name} COMMAND test_${name})
+    set(tests ${name})
+  endif()
+  set_tests_properties(${tests} PROPERTIES
+    SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+endfunction()

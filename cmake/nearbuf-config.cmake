@@ -1,0 +1,5 @@
+include(CMakeFindDependencyMacro)
+if(UNIX)
+  find_dependency(Threads)
+endif()
+include(${CMAKE_CURRENT_LIST_DIR}/nearbuf-targets.cmake)
