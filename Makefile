@@ -1,0 +1,40 @@
+# The common ways to use this tree; CMakePresets.json and CMake's own commands do the rest.
+PREFIX = /usr/local
+CTEST_FLAGS =
+
+help:
+	@echo 'make demo      build, and show the library at work on a real function'
+	@echo 'make test      build and run all tests'
+	@echo 'make bench     build and run the benchmarks'
+	@echo 'make install   build and install into PREFIX ($(PREFIX)); DESTDIR is honoured'
+	@echo 'make format    format the sources'
+	@echo 'make lint      check format and sources with clang-format, clang-tidy and cppcheck'
+	@echo 'make clean     remove build/'
+
+demo:
+	@scripts/build.sh release nearbuf_tool
+	build/release/nearbuf demo
+
+test:
+	@scripts/build.sh release
+	cd build/release && ctest --output-on-failure -j2 $(CTEST_FLAGS)
+
+bench:
+	@scripts/build.sh release bench
+
+install:
+	@scripts/build.sh release nearbuf nearbuf_static nearbuf_tool
+	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
+
+format:
+	@scripts/format.sh
+
+lint:
+	@scripts/setup.sh ci
+	@scripts/format.sh --check
+	@scripts/lint.sh
+
+clean:
+	rm -rf build
+
+.PHONY: help demo test bench install format lint clean
