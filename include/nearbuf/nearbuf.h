@@ -63,19 +63,19 @@ NEARBUF_API uint32_t nearbuf_version(void);
 /* What became of a call. Values never change and mean the same on every system. */
 typedef enum nearbuf_status {
   NEARBUF_OK = 0,
-  NEARBUF_NO_ROOM = 1,           /* nothing free fits into the range: widen it, or give up */
-  NEARBUF_OUT_OF_MEMORY = 2,     /* memory, address space, descriptors or mappings are used up */
-  NEARBUF_DENIED = 3,            /* the system forbids it: policy, rights, hardening */
-  NEARBUF_BUSY = 4,              /* somebody holds what is needed for longer than the bound: retry */
-  NEARBUF_STALE = 5,             /* the handle comes from before a fork */
-  NEARBUF_INCOMPATIBLE = 6,      /* a locator of another version, or a damaged one: not touched */
-  NEARBUF_NOT_FOUND = 7,         /* there is no such thing */
-  NEARBUF_UNSUPPORTED = 8,       /* this system cannot do it */
-  NEARBUF_SYSTEM_ERROR = 9,      /* any other failure of a system call: see `system_error` */
-  NEARBUF_BEYOND_ROOM = 10,      /* more bytes than the buffer has room for: nothing was written */
-  NEARBUF_CANCELLED = 11,        /* the caller's callback answered a negative number */
-  NEARBUF_INVALID_ARGUMENT = 12, /* a null pointer, an unknown flag, a wrong struct_size */
-  NEARBUF_INVALID_SIZE = 13,     /* a size of 0, or of 4 GiB and more */
+  NEARBUF_NO_ROOM = 1,       /* nothing free fits into the range: widen it, or give up */
+  NEARBUF_OUT_OF_MEMORY = 2, /* memory, address space, descriptors or mappings are used up */
+  NEARBUF_DENIED = 3,        /* the system forbids it: policy, rights, hardening */
+  NEARBUF_BUSY = 4,          /* somebody holds what is needed for longer than the bound: retry */
+  NEARBUF_STALE = 5,         /* the handle comes from before a fork */
+  NEARBUF_INCOMPATIBLE = 6,  /* a locator of another version, or a damaged one: not touched */
+  NEARBUF_NOT_FOUND = 7,     /* there is no such thing */
+  NEARBUF_UNSUPPORTED = 8,   /* this system cannot do it */
+  NEARBUF_SYSTEM_ERROR = 9,  /* any other failure of a system call: see `system_error` */
+  NEARBUF_BEYOND_ROOM = 10,  /* more bytes than the buffer has room for: nothing was written */
+  NEARBUF_CANCELLED = 11,    /* the caller's callback answered a negative number */
+  NEARBUF_INVALID_ARGUMENT = 12,  /* a null pointer, an unknown flag, a wrong struct_size */
+  NEARBUF_INVALID_SIZE = 13,      /* a size of 0, or of 4 GiB and more */
   NEARBUF_INVALID_ALIGNMENT = 14, /* an alignment that is no power of two */
   NEARBUF_INVALID_RANGE = 15,     /* the minimum lies above the maximum */
   NEARBUF_RANGE_TOO_SMALL = 16,   /* the range cannot hold the size at that alignment */
@@ -155,8 +155,8 @@ typedef struct nearbuf_request {
   nearbuf_range range;    /* the constraint: every byte handed out lies inside */
   size_t size_bytes;      /* 1 ... 2^32 - 1 */
   size_t alignment_bytes; /* of the first byte: a power of two, the page size and beyond included */
-  uintptr_t target;       /* the preference: new memory is taken near to it; 0: as low as possible */
-  uint32_t flags;         /* 0 or NEARBUF_DATA */
+  uintptr_t target; /* the preference: new memory is taken near to it; 0: as low as possible */
+  uint32_t flags;   /* 0 or NEARBUF_DATA */
 } nearbuf_request;
 
 /* Anywhere, aligned to 16, near to nothing; the size is still to be set. */
@@ -178,7 +178,8 @@ typedef struct nearbuf_memory {
   unsigned char *write_to;
   unsigned char *run_at;
   size_t size_bytes;
-  int32_t system_error; /* of the call that filled this structure; 0 where the system was not at fault */
+  int32_t
+      system_error; /* of the call that filled this structure; 0 where the system was not at fault */
 } nearbuf_memory;
 
 /* ---- Shared buffers --------------------------------------------------------------------------- */
@@ -356,7 +357,7 @@ typedef enum nearbuf_dialect {
 /* One buffer, as it was when it was looked at. */
 typedef struct nearbuf_info {
   uintptr_t address;
-  uintptr_t locator;       /* address of the locator that lists it */
+  uintptr_t locator; /* address of the locator that lists it */
   uint32_t size_bytes;
   uint32_t used_bytes;
   uint32_t index;          /* in its locator */
@@ -394,8 +395,8 @@ typedef struct nearbuf_totals {
   nearbuf_sharing sharing;
   uint32_t locators;
   uint64_t buffers;
-  uint64_t taken;       /* buffers held at the moment */
-  uint64_t size_bytes;  /* of all buffers */
+  uint64_t taken;      /* buffers held at the moment */
+  uint64_t size_bytes; /* of all buffers */
   uint64_t used_bytes;
   uintptr_t first_locator;
   int32_t private_reason; /* PRIVATE: the system's code of why, where this module made it */
