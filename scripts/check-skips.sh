@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Fails if ctest skipped a test that tests/expected-skips.txt does not list, or ran no test at all.
+#
+#   scripts/check-skips.sh LOG PRESET   LOG is what ctest printed
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=$1
+preset=$2
+list=tests/expected-skips.txt
+
+if ! grep -q '^Total Test time' "$log"; then
+  echo "check-skips: $log tells of no tests" >&2
+  exit 1
+fi
+
+status=0
+while IFS=$'\t' read -r name reason; do
+  [[ -z $name || $name == '#'* ]] && continue
+  test=${name#*:}
+  if [[ -z $reason ]]; then
+    echo "check-skips: $list gives no reason for $name" >&2
+    status=1
+  fi
+  if ! grep -q " Test *#[0-9]*: ${test//./\\.} " "$log"; then
+    echo "check-skips: $list names $test, which is no test" >&2
+    status=1
+  fi
+done <"$list"
+
+# ctest ends with lines like "	  3 - name (Skipped)".
+skipped=$(sed -n 's/^\t *[0-9]* - \(.*\) (\(Skipped\|Not Run\|Disabled\))$/\1/p' "$log")
+for test in $skipped; do
+  if reason=$(awk -F '\t' -v a="$test" -v b="$preset:$test" \
+    '$1 == a || $1 == b { print $2; found = 1 } END { exit !found }' "$list"); then
+    echo "skipped as expected: $test ($reason)"
+  else
+    echo "check-skips: $test was skipped, and $list does not expect it" >&2
+    status=1
+  fi
+done
+exit $status

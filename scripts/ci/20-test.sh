@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The tests as everybody runs them.
+set -euo pipefail
+log=build/release-test.log
+mkdir -p build
+make test | tee "$log"
+scripts/check-skips.sh "$log" release
