@@ -19,7 +19,8 @@ run_cppcheck() {
 scripts/build.sh ci-clang
 database=build/ci-clang/compile_commands.json
 
-for linter in ${*:-clang-tidy cppcheck}; do
+[ $# -gt 0 ] || set -- clang-tidy cppcheck
+for linter in "$@"; do
   case $linter in
     clang-tidy) run_clang_tidy ;;
     cppcheck) run_cppcheck ;;

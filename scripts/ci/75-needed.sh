@@ -3,9 +3,9 @@
 set -euo pipefail
 scripts/build.sh release nearbuf
 needed=$(readelf -d build/release/libnearbuf.so | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
-echo "needed:" $needed
+echo "needed: ${needed//$'\n'/ }"
 others=$(grep -v -e '^libc\.so\.6$' -e '^ld-linux' <<<"$needed" || true)
 if [ -n "$others" ]; then
-  echo "not the C library:" $others >&2
+  echo "not the C library: ${others//$'\n'/ }" >&2
   exit 1
 fi

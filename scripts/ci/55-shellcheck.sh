@@ -1,0 +1,2 @@
+#!/usr/bin/env bash
+exec shellcheck .ci/run scripts/*.sh scripts/ci/*.sh tests/*/*.sh
