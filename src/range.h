@@ -1,0 +1,59 @@
+/* Address ranges: arithmetic that saturates instead of wrapping. No system calls.
+ *
+ * A range is inclusive at both ends, so that it can end at the last address there is. There is no
+ * empty range: functions that could produce one answer whether they produced anything. */
+#ifndef NB_RANGE_H
+#define NB_RANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nearbuf/nearbuf.h>
+
+typedef nearbuf_range nb_range;
+
+static inline bool nb_is_power_of_two(uintptr_t value) {
+  return value != 0 && (value & (value - 1)) == 0;
+}
+
+static inline uintptr_t nb_add_saturating(uintptr_t value, uintptr_t more) {
+  return value > UINTPTR_MAX - more ? UINTPTR_MAX : value + more;
+}
+
+static inline uintptr_t nb_sub_saturating(uintptr_t value, uintptr_t less) {
+  return value < less ? 0 : value - less;
+}
+
+static inline uintptr_t nb_align_down(uintptr_t value, uintptr_t alignment) {
+  return value & ~(alignment - 1);
+}
+
+/* Rounds up to a power of two; false where the result would lie beyond the address space. */
+static inline bool nb_align_up(uintptr_t value, uintptr_t alignment, uintptr_t *aligned) {
+  *aligned = nb_align_down(value + (alignment - 1), alignment);
+  return *aligned >= value;
+}
+
+static inline uintptr_t nb_distance(uintptr_t a, uintptr_t b) {
+  return a < b ? b - a : a - b;
+}
+
+/* Whether `size` bytes, 1 or more, from `start` on lie wholly inside. */
+static inline bool nb_range_holds(nb_range range, uintptr_t start, uintptr_t size) {
+  return start >= range.min && start <= range.max && size - 1 <= range.max - start;
+}
+
+static inline bool nb_range_overlaps(nb_range a, nb_range b) {
+  return a.min <= b.max && b.min <= a.max;
+}
+
+/* The common part of two ranges; false where there is none. */
+bool nb_range_intersect(nb_range a, nb_range b, nb_range *common);
+
+/* The lowest and the highest multiple of `alignment` at which `size` bytes lie wholly inside; false
+ * where there is none. `alignment` is a power of two, `size` is 1 or more. */
+bool nb_range_fit_lowest(nb_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
+bool nb_range_fit_highest(nb_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
+
+#endif

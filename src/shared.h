@@ -1,0 +1,101 @@
+/* Words that other modules and processes read and write at the same time.
+ *
+ * They are little-endian on every machine and aligned to 4 bytes, no more: an address field of a
+ * 64-bit item lies at an address that is 4 modulo 8, so it is read as two words. That is sound: an
+ * address is complete before the count that makes it visible is stored, and never changes later.
+ * The order of every access is in the name of the function; a release names its acquire. */
+#ifndef NB_SHARED_H
+#define NB_SHARED_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+static_assert(ATOMIC_INT_LOCK_FREE == 2, "a lock in shared memory must be lock-free");
+static_assert(sizeof(_Atomic uint32_t) == 4, "an atomic word has the size of the word");
+static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "the link of a chain must be lock-free");
+static_assert(sizeof(_Atomic uintptr_t) == sizeof(uintptr_t), "an atomic address has its size");
+
+static inline uint32_t nb_little_32(uint32_t value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  return __builtin_bswap32(value);
+#else
+  return value;
+#endif
+}
+
+static inline uintptr_t nb_little_address(uintptr_t value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  return sizeof value == 8 ? (uintptr_t)__builtin_bswap64(value)
+                           : (uintptr_t)__builtin_bswap32((uint32_t)value);
+#else
+  return value;
+#endif
+}
+
+static inline _Atomic uint32_t *nb_shared_word(uintptr_t address) {
+  return (_Atomic uint32_t *)address;
+}
+
+static inline uint32_t nb_shared_load_relaxed(uintptr_t address) {
+  return nb_little_32(atomic_load_explicit(nb_shared_word(address), memory_order_relaxed));
+}
+
+static inline uint32_t nb_shared_load_acquire(uintptr_t address) {
+  return nb_little_32(atomic_load_explicit(nb_shared_word(address), memory_order_acquire));
+}
+
+static inline void nb_shared_store_relaxed(uintptr_t address, uint32_t value) {
+  atomic_store_explicit(nb_shared_word(address), nb_little_32(value), memory_order_relaxed);
+}
+
+/* Takes a lock word: 0 becomes 1. Acquires what its last holder released. */
+static inline bool nb_shared_lock_acquire(uintptr_t address) {
+  uint32_t free_word = 0;
+  return atomic_compare_exchange_strong_explicit(nb_shared_word(address), &free_word,
+                                                 nb_little_32(1), memory_order_acquire,
+                                                 memory_order_relaxed);
+}
+
+/* Gives a lock word back; pairs with nb_shared_lock_acquire. */
+static inline void nb_shared_unlock_release(uintptr_t address) {
+  atomic_store_explicit(nb_shared_word(address), 0, memory_order_release);
+}
+
+/* A count byte of a header. The release makes items visible to nb_shared_count_acquire. */
+static inline uint32_t nb_shared_count_acquire(uintptr_t address) {
+  return atomic_load_explicit((_Atomic uint8_t *)address, memory_order_acquire);
+}
+
+static inline void nb_shared_count_release(uintptr_t address, uint32_t count) {
+  atomic_store_explicit((_Atomic uint8_t *)address, (uint8_t)count, memory_order_release);
+}
+
+/* An address field of `width` bytes, 4 or 8: of this process, or of the image of another one. */
+static inline uint64_t nb_shared_address_relaxed(uintptr_t address, uint32_t width) {
+  uint64_t low = nb_shared_load_relaxed(address);
+  return width == 8 ? low | (uint64_t)nb_shared_load_relaxed(address + 4) << 32 : low;
+}
+
+static inline void nb_shared_address_store(uintptr_t address, uint32_t width, uint64_t value) {
+  nb_shared_store_relaxed(address, (uint32_t)value);
+  if (width == 8) {
+    nb_shared_store_relaxed(address + 4, (uint32_t)(value >> 32));
+  }
+}
+
+/* The link to the next locator. It lies aligned, so it is one access; it is set once, from 0. */
+static inline uintptr_t nb_shared_link_acquire(uintptr_t address) {
+  return nb_little_address(
+      atomic_load_explicit((_Atomic uintptr_t *)address, memory_order_acquire));
+}
+
+static inline bool nb_shared_link_set_release(uintptr_t address, uintptr_t next) {
+  uintptr_t none = 0;
+  return atomic_compare_exchange_strong_explicit((_Atomic uintptr_t *)address, &none,
+                                                 nb_little_address(next), memory_order_acq_rel,
+                                                 memory_order_acquire);
+}
+
+#endif
