@@ -1,0 +1,118 @@
+/* What a system owes to the library. One file per system fulfils it (linux.c, windows.c, macos.c,
+ * freebsd.c; what POSIX systems share is in posix.c), and tests/os/conformance.c checks it. The
+ * rules for ports are in docs/porting.md.
+ *
+ * Nothing here allocates from the heap, prints, aborts or keeps a descriptor open across a return,
+ * unless it says so. Everything may be called by any thread and from signal handlers. */
+#ifndef NB_OS_H
+#define NB_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../outcome.h"
+#include "../range.h"
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+/* The size of a page, a power of two, and the unit in which addresses are given out: equal on POSIX
+ * systems, 64 KiB on Windows. Cheap after the first call. */
+size_t nb_os_page_size(void);
+size_t nb_os_granularity(void);
+
+/* The addresses that a process can be given at all, whole granules. The lowest is never below
+ * 64 KiB, even where root could map the page at 0: null pointers must go on faulting. */
+nb_range nb_os_limits(void);
+
+/* Ranges that the system will need itself, to be used only when nothing else fits: the room below
+ * the main thread's stack, the room above the program break. Answers how many it stored. */
+enum { NB_OS_RESERVED_MAX = 4 };
+size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]);
+
+/* A clock that never goes back, and a short pause that lets others run. */
+uint64_t nb_os_milliseconds(void);
+void nb_os_pause(void);
+
+/* The value of an environment variable, or null. */
+const char *nb_os_environment(const char *name);
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+/* Maps zeroed, private memory that can be read, written and run, at `address` exactly (a demand, not
+ * a hint); both are whole granules. On failure nothing is mapped. NO_ROOM: something is there
+ * already, or the system never gives these addresses; OUT_OF_MEMORY; DENIED: this memory may not be
+ * executable, or not here. */
+nb_outcome nb_os_map(uintptr_t address, size_t size);
+
+/* Unmaps exactly what nb_os_map mapped. */
+nb_outcome nb_os_unmap(uintptr_t address, size_t size);
+
+/* Zeroed memory for the library's own use, wherever the system likes, never executable. Null when
+ * there is none. It is never given back. */
+void *nb_os_own_pages(size_t size);
+
+/* The same, but zero again in a child after fork, however it was forked, where the system can do
+ * that; elsewhere nb_session_forked (session.h) zeroes it. */
+void *nb_os_own_pages_wiped_by_fork(size_t size);
+
+/* ---- The map of this process -------------------------------------------------------------------- */
+
+typedef struct nb_mapping {
+  nb_range range;
+  bool readable;
+  bool writable;
+  bool executable;
+  bool shared;     /* stores are seen by other mappings of the same file */
+  uint64_t device; /* of the file; all three are 0 where there is none */
+  uint64_t inode;
+  uint64_t offset;
+  char name_end[128]; /* the end of the file's name, where the map was opened with names */
+} nb_mapping;
+
+/* An open map. It is the caller's, lives on the stack, and is never kept across a fork. */
+typedef struct nb_map {
+  intptr_t handle;
+  bool is_cheap_anywhere; /* a query costs the same at any address; else ask in ascending order */
+  bool with_names;
+  int32_t system_error; /* of the failure that made nb_os_map_next answer MAP_FAILED_QUERY */
+  uintptr_t position;   /* the rest is the port's */
+  uint32_t fill;
+  uint32_t taken;
+  char text[4096];
+} nb_map;
+
+typedef enum nb_map_answer { NB_MAP_FOUND, NB_MAP_END, NB_MAP_FAILED } nb_map_answer;
+
+/* Opens the map of this process; close it with nb_os_map_close, which needs no successful open. */
+nb_outcome nb_os_map_open(nb_map *map, bool with_names);
+void nb_os_map_close(nb_map *map);
+
+/* The mapping that holds `from`, or else the first one above it. The map may change between calls:
+ * an answer is what was true at some moment of the call. */
+nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping);
+
+/* ---- Code -------------------------------------------------------------------------------------- */
+
+/* Makes stores to [address, address + size) visible to instruction fetch. */
+void nb_os_sync_code(uintptr_t address, size_t size);
+
+/* Makes every other thread of the process fetch instructions anew, where the system can. */
+void nb_os_sync_processors(void);
+
+/* Bytes of a cache line: what two threads must not share. */
+#if defined(__s390x__)
+enum { NB_CACHE_LINE = 256 };
+#elif defined(__powerpc64__) || (defined(__APPLE__) && defined(__aarch64__))
+enum { NB_CACHE_LINE = 128 };
+#else
+enum { NB_CACHE_LINE = 64 };
+#endif
+
+/* ---- Threads ----------------------------------------------------------------------------------- */
+
+/* Keeps the calling thread from being cancelled inside the library; the answer goes back in. */
+int nb_os_defer_cancellation(void);
+void nb_os_restore_cancellation(int previous);
+
+#endif

@@ -1,0 +1,47 @@
+/* A number that tells threads apart, in one instruction where the processor has a thread pointer.
+ *
+ * No thread-local variable is used: in a library that was loaded with dlopen the general model
+ * calls malloc on a thread's first use, the initial-exec model exhausts the static block, and
+ * mingw's emulation needs a runtime. Two threads may get the same number; it is a hint. */
+#ifndef NB_OS_THREAD_H
+#define NB_OS_THREAD_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#include <intrin.h>
+#else
+#include <errno.h>
+#endif
+
+static inline uintptr_t nb_os_thread(void) {
+#if defined(_WIN32) && defined(_WIN64) && defined(__x86_64__)
+  return (uintptr_t)__readgsqword(0x30); /* the address of the thread's environment block */
+#elif defined(_WIN32) && defined(__i386__)
+  return (uintptr_t)__readfsdword(0x18);
+#elif defined(__linux__) && defined(__x86_64__)
+  uintptr_t pointer;
+  __asm__("mov %%fs:0, %0" : "=r"(pointer)); /* psABI: the first word is its own address */
+  return pointer;
+#elif defined(__linux__) && defined(__i386__)
+  uintptr_t pointer;
+  __asm__("mov %%gs:0, %0" : "=r"(pointer));
+  return pointer;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  uintptr_t pointer;
+  __asm__("mrs %0, tpidrro_el0" : "=r"(pointer));
+  return pointer;
+#elif defined(__aarch64__) && !defined(_WIN32)
+  uintptr_t pointer;
+  __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
+  return pointer;
+#elif defined(__aarch64__)
+  uintptr_t pointer;
+  __asm__("mov %0, x18" : "=r"(pointer)); /* Windows on ARM keeps the block's address there */
+  return pointer;
+#else
+  return (uintptr_t)&errno; /* every C library keeps one per thread */
+#endif
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* What this copy of the library knows of its process; see session.h. */
+#include "session.h"
+
+#include <string.h>
+
+#include "locator.h"
+#include "os/os.h"
+
+_Atomic(nb_session *) nb_session_pages;
+
+/* The generation of the last session of this copy, in this process or in an ancestor. It is not
+ * wiped: that is how the next one knows its number. */
+static _Atomic uint32_t last_generation;
+
+static nb_session *make_pages(void) {
+  nb_session *made = nb_os_own_pages_wiped_by_fork(sizeof(nb_session));
+  nb_session *there = NULL;
+  if (made == NULL) {
+    return NULL;
+  }
+  if (!atomic_compare_exchange_strong(&nb_session_pages, &there, made)) {
+    nb_os_unmap((uintptr_t)made, sizeof(nb_session)); /* another thread was first */
+    return there;
+  }
+  return made;
+}
+
+nb_outcome nb_session_begin(nb_session **session) {
+  nb_session *pages = nb_session_current();
+  if (pages == NULL) {
+    pages = make_pages();
+  }
+  *session = pages;
+  if (pages == NULL) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  if (nb_session_generation(pages) != 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  if (!nb_session_lock(pages)) {
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
+  if (nb_session_generation(pages) == 0) {
+    nb_chain_forget();
+    uint32_t generation = atomic_fetch_add(&last_generation, 1) + 1;
+    if (generation == 0) {
+      generation = atomic_fetch_add(&last_generation, 1) + 1;
+    }
+    atomic_store_explicit(&pages->generation, generation, memory_order_release);
+  }
+  nb_session_unlock(pages);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+bool nb_session_try_lock(nb_session *session) {
+  uint32_t free_word = 0;
+  return atomic_compare_exchange_strong_explicit(&session->lock, &free_word, 1,
+                                                 memory_order_acquire, memory_order_relaxed);
+}
+
+bool nb_session_lock(nb_session *session) {
+  if (nb_session_try_lock(session)) {
+    return true;
+  }
+  uint64_t start = nb_os_milliseconds();
+  while (!nb_session_try_lock(session)) {
+    if (nb_os_milliseconds() - start > NB_WAIT_BOUND_MS) {
+      return false;
+    }
+    nb_os_pause();
+  }
+  return true;
+}
+
+void nb_session_unlock(nb_session *session) {
+  atomic_store_explicit(&session->lock, 0, memory_order_release);
+}
+
+void nb_session_forked(void) {
+  nb_session *session = nb_session_current();
+  if (session != NULL) {
+    nb_chain_inherited();
+    memset((void *)session, 0, sizeof *session);
+  }
+}

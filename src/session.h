@@ -1,0 +1,66 @@
+/* What this copy of the library knows of the process it lives in. All of it is nothing again after
+ * a fork, without a system call and without anybody's help: it lies in pages that the kernel wipes
+ * in the child (or that the child handler wipes, where the kernel cannot).
+ *
+ * The generation is the proof: 0 in wiped pages, else a number that differs from that of every
+ * ancestor. It is checked before anything shared is touched; handles remember the one they were
+ * made in. */
+#ifndef NB_SESSION_H
+#define NB_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hints.h"
+#include "outcome.h"
+
+/* How long the header lock of a locator, or the lock of this module, is waited for. The references
+ * hold the header lock while they parse the memory map: up to 30 ms at 60,000 mappings. */
+enum { NB_WAIT_BOUND_MS = 500 };
+
+/* Requests are sorted by the power of two at or below their size. */
+enum { NB_SIZE_CLASSES = 32 };
+
+typedef struct nb_session {
+  _Atomic uint32_t generation; /* 0: wiped, nothing below is true */
+  _Atomic uint32_t lock;       /* of what the slow path changes: locators known, session made */
+  _Atomic uint32_t locators;   /* known locators: the entries of the chain in locator.c */
+  _Atomic uint32_t settled;    /* 1: rendezvous is done, the first locator is known */
+  _Atomic uint32_t is_private;     /* nearbuf_sharing is PRIVATE */
+  _Atomic int32_t private_reason;
+  _Atomic uint32_t contended;      /* two threads met at one item: new hints avoid shared lines */
+  _Atomic uint32_t register_from;  /* the first known locator that may have a free slot */
+  _Atomic uint32_t since_full_walk; /* registrations since items before the cursors were looked at */
+  _Atomic uint32_t highest_cursor; /* no cursor is above it */
+  /* Items before cursors[c] are held, or have no room for 2^c bytes; positions only grow. */
+  _Atomic uint32_t cursors[NB_SIZE_CLASSES];
+  nb_hints hints;
+} nb_session;
+
+/* The session, or null before the first use. Read nb_session_generation before anything else. */
+extern _Atomic(nb_session *) nb_session_pages;
+
+/* The generation of a session that is in use, 0 where there is none. */
+static inline uint32_t nb_session_generation(const nb_session *session) {
+  return session == NULL ? 0 : atomic_load_explicit(&session->generation, memory_order_acquire);
+}
+
+static inline nb_session *nb_session_current(void) {
+  return atomic_load_explicit(&nb_session_pages, memory_order_acquire);
+}
+
+/* The session, made if there is none in this process: OUT_OF_MEMORY, BUSY. */
+nb_outcome nb_session_begin(nb_session **session);
+
+/* The lock of this module: waits no longer than the bound; false: somebody holds it on. `try` does
+ * not wait at all. Holders do not call out and are not cancelled. */
+bool nb_session_lock(nb_session *session);
+bool nb_session_try_lock(nb_session *session);
+void nb_session_unlock(nb_session *session);
+
+/* Called in the child, by the system layer's fork handler. */
+void nb_session_forked(void);
+
+#endif
