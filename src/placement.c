@@ -1,0 +1,238 @@
+/* From the occupied addresses and a need to a place; see placement.h. */
+#include "placement.h"
+
+/* After a gap that holds no more than what is needed, so many further questions are asked for a
+ * roomier one nearby. */
+enum { QUESTIONS_FOR_MORE_ROOM = 64 };
+
+static uintptr_t origin_of(const nb_need *need) {
+  return need->target != 0 ? need->target : need->range.min;
+}
+
+uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
+  uintptr_t origin = origin_of(need);
+  uintptr_t last = place->start + (place->size - 1);
+  if (origin < place->start) {
+    return place->start - origin;
+  }
+  return origin > last ? origin - last : 0;
+}
+
+/* The start nearest to the origin for `size` bytes inside the gap. */
+static bool nearest_start(const nb_need *need, nb_range gap, uintptr_t size, uintptr_t *start) {
+  uintptr_t origin = origin_of(need);
+  if (gap.max < origin) {
+    return nb_range_fit_highest(gap, size, need->alignment, start);
+  }
+  if (gap.min < origin) {
+    nb_range above = {origin, gap.max};
+    nb_range below = {gap.min, origin};
+    return nb_range_fit_lowest(above, size, need->alignment, start) ||
+           nb_range_fit_highest(below, size, need->alignment, start) ||
+           nb_range_fit_lowest(gap, size, need->alignment, start);
+  }
+  return nb_range_fit_lowest(gap, size, need->alignment, start);
+}
+
+bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place) {
+  nb_range inside;
+  if (!nb_range_intersect(gap, need->range, &inside)) {
+    return false;
+  }
+  place->size = need->want;
+  if (nearest_start(need, inside, need->want, &place->start)) {
+    return true;
+  }
+  /* Not everything that is wanted fits: all of the gap, if that is enough. */
+  if (!nb_range_fit_lowest(inside, need->least, need->alignment, &place->start)) {
+    return false;
+  }
+  uintptr_t room = inside.max - place->start;
+  place->size = room == UINTPTR_MAX ? nb_align_down(room, need->granularity)
+                                    : nb_align_down(room + 1, need->granularity);
+  return place->size >= need->least;
+}
+
+/* The best place so far. */
+typedef struct choice {
+  const nb_need *need;
+  nb_place place;
+  uintptr_t distance;
+  bool is_made;
+  uint32_t questions_left;
+} choice;
+
+static bool is_full(const nb_need *need, const nb_place *place) {
+  return place->size >= need->want;
+}
+
+static void consider(choice *best, nb_range gap) {
+  nb_place place;
+  if (!nb_placement_in_gap(best->need, gap, &place)) {
+    return;
+  }
+  uintptr_t distance = nb_placement_distance(best->need, &place);
+  bool wins = !best->is_made || distance < best->distance;
+  if (best->is_made && is_full(best->need, &place) != is_full(best->need, &best->place)) {
+    uintptr_t bonus = NB_NEARER_THAT_COUNTS;
+    wins = is_full(best->need, &place) ? distance <= nb_add_saturating(best->distance, bonus)
+                                       : nb_add_saturating(distance, bonus) < best->distance;
+  }
+  if (wins) {
+    best->place = place;
+    best->distance = distance;
+    best->is_made = true;
+  }
+}
+
+/* Whether gaps at this distance and beyond can still win. Counts the questions for more room. */
+static bool is_worth_asking(choice *best, uintptr_t distance) {
+  if (!best->is_made) {
+    return true;
+  }
+  if (is_full(best->need, &best->place)) {
+    return distance < best->distance;
+  }
+  if (best->questions_left == 0) {
+    return false;
+  }
+  best->questions_left--;
+  return distance <= nb_add_saturating(best->distance, NB_NEARER_THAT_COUNTS);
+}
+
+/* One pass upwards over everything that is occupied below the best place. */
+static nb_search_answer search_ascending(choice *best, const nb_source *source) {
+  nb_range range = best->need->range;
+  uintptr_t origin = origin_of(best->need);
+  uintptr_t from = range.min;
+  for (;;) {
+    nb_range occupied;
+    nb_source_answer answer = source->next(source->context, from, &occupied);
+    if (answer == NB_SOURCE_FAILED) {
+      return NB_SEARCH_FAILED;
+    }
+    if (answer == NB_SOURCE_END || occupied.min > range.max) {
+      nb_range rest = {from, range.max};
+      consider(best, rest);
+      return NB_SEARCH_FOUND;
+    }
+    if (occupied.min > from) {
+      nb_range gap = {from, occupied.min - 1};
+      consider(best, gap);
+    }
+    if (occupied.max >= range.max) {
+      return NB_SEARCH_FOUND;
+    }
+    from = occupied.max + 1;
+    if (from > origin && !is_worth_asking(best, from - origin)) {
+      return NB_SEARCH_FOUND;
+    }
+  }
+}
+
+/* One side of a search that starts at the target: addresses from `frontier` on are not asked. */
+typedef struct side {
+  uintptr_t frontier;
+  bool is_done;
+} side;
+
+static bool step_up(choice *best, const nb_source *source, side *up) {
+  nb_range range = best->need->range;
+  nb_range occupied;
+  nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
+  if (answer == NB_SOURCE_FAILED) {
+    return false;
+  }
+  bool is_last = answer == NB_SOURCE_END || occupied.min > range.max;
+  if (is_last || occupied.min > up->frontier) {
+    nb_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
+    consider(best, gap);
+  }
+  up->is_done = is_last || occupied.max >= range.max;
+  up->frontier = up->is_done ? range.max : occupied.max + 1;
+  return true;
+}
+
+/* Finds where the free addresses begin that end with [low, high]: asks below `low`, as far as the
+ * wanted size goes. */
+static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_range *gap) {
+  uintptr_t lowest = nb_sub_saturating(gap->max, need->want + need->alignment);
+  uintptr_t from = lowest < need->range.min ? need->range.min : lowest;
+  for (int i = 0; i < QUESTIONS_FOR_MORE_ROOM && from < gap->min; i++) {
+    nb_range occupied;
+    nb_source_answer answer = source->next(source->context, from, &occupied);
+    if (answer == NB_SOURCE_FAILED) {
+      return false;
+    }
+    if (answer == NB_SOURCE_END || occupied.min > gap->max) {
+      gap->min = from;
+      return true;
+    }
+    from = occupied.max + 1;
+  }
+  return true;
+}
+
+/* Downwards there is no question "what lies below?": ask what lies in the highest place that would
+ * do. If anything does, the lowest such mapping is the next obstacle. */
+static bool step_down(choice *best, const nb_source *source, side *down) {
+  const nb_need *need = best->need;
+  nb_range below = {need->range.min, down->frontier};
+  uintptr_t start;
+  if (!nb_range_fit_highest(below, need->least, need->alignment, &start)) {
+    down->is_done = true;
+    return true;
+  }
+  nb_range occupied;
+  nb_source_answer answer = source->next(source->context, start, &occupied);
+  if (answer == NB_SOURCE_FAILED) {
+    return false;
+  }
+  if (answer == NB_SOURCE_FOUND && occupied.min <= down->frontier) {
+    down->is_done = occupied.min <= need->range.min;
+    down->frontier = down->is_done ? need->range.min : occupied.min - 1;
+    return true;
+  }
+  nb_range gap = {start, down->frontier};
+  if (!extend_gap_down(need, source, &gap)) {
+    return false;
+  }
+  consider(best, gap);
+  down->is_done = gap.min <= need->range.min;
+  down->frontier = down->is_done ? need->range.min : gap.min - 1;
+  return true;
+}
+
+/* Up and down from the target, always on the side that is nearer. */
+static nb_search_answer search_outwards(choice *best, const nb_source *source) {
+  nb_range range = best->need->range;
+  uintptr_t origin = origin_of(best->need);
+  uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
+  side up = {middle, false};
+  side down = {middle, middle == range.min};
+  while (!up.is_done || !down.is_done) {
+    uintptr_t up_distance = nb_distance(up.frontier, origin);
+    uintptr_t down_distance = nb_distance(down.frontier, origin);
+    bool goes_up = !up.is_done && (down.is_done || up_distance <= down_distance);
+    if (!is_worth_asking(best, goes_up ? up_distance : down_distance)) {
+      return NB_SEARCH_FOUND;
+    }
+    bool is_answered = goes_up ? step_up(best, source, &up) : step_down(best, source, &down);
+    if (!is_answered) {
+      return NB_SEARCH_FAILED;
+    }
+  }
+  return NB_SEARCH_FOUND;
+}
+
+nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source,
+                                     nb_place *place) {
+  choice best = {.need = need, .questions_left = QUESTIONS_FOR_MORE_ROOM};
+  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source)
+                                                      : search_ascending(&best, source);
+  if (answer == NB_SEARCH_FAILED) {
+    return answer;
+  }
+  *place = best.place;
+  return best.is_made ? NB_SEARCH_FOUND : NB_SEARCH_NO_ROOM;
+}

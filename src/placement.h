@@ -1,0 +1,57 @@
+/* From the occupied addresses and a need to the place for a new region. No system calls: where
+ * memory is occupied is asked through a source, which tests replace by invented maps. */
+#ifndef NB_PLACEMENT_H
+#define NB_PLACEMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "range.h"
+
+/* A full-sized gap is preferred to a smaller one, and a gap beside one of our regions to any other,
+ * unless that one is more than this much nearer. */
+#define NB_NEARER_THAT_COUNTS ((uintptr_t)128 << 20)
+
+typedef struct nb_need {
+  nb_range range;        /* the whole region lies inside */
+  uintptr_t least;       /* the size that is needed, whole granules */
+  uintptr_t want;        /* the size that is taken where there is room, at least `least` */
+  uintptr_t alignment;   /* of the start; at least the granularity */
+  uintptr_t granularity; /* of the size */
+  uintptr_t target;      /* as near as possible to it; 0: as low as possible */
+} nb_need;
+
+typedef struct nb_place {
+  uintptr_t start;
+  uintptr_t size;
+} nb_place;
+
+typedef enum nb_source_answer { NB_SOURCE_FOUND, NB_SOURCE_END, NB_SOURCE_FAILED } nb_source_answer;
+
+/* Tells what is occupied. */
+typedef struct nb_source {
+  /* The occupied range that holds `from`, or else the first one above it. */
+  nb_source_answer (*next)(void *context, uintptr_t from, nb_range *occupied);
+  void *context;
+  bool is_cheap_anywhere; /* false: it is asked in ascending order only */
+} nb_source;
+
+typedef enum nb_search_answer {
+  NB_SEARCH_FOUND,
+  NB_SEARCH_NO_ROOM,
+  NB_SEARCH_FAILED /* the source could not answer */
+} nb_search_answer;
+
+/* The best place for the need. What is found may be taken by the time it is used: then say so in
+ * the source and search again. Cost: a question for each mapping between the target and the gap,
+ * or one for each mapping below the gap where questions must ascend. */
+nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source,
+                                     nb_place *place);
+
+/* How far a place is from what the need asks to be near to. */
+uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place);
+
+/* The place inside one gap, both ends inclusive, that suits the need best; false: none fits. */
+bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place);
+
+#endif
