@@ -136,27 +136,10 @@ typedef struct side {
   bool is_done;
 } side;
 
-static bool step_up(choice *best, const nb_source *source, side *up) {
-  nb_range range = best->need->range;
-  nb_range occupied;
-  nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
-  if (answer == NB_SOURCE_FAILED) {
-    return false;
-  }
-  bool is_last = answer == NB_SOURCE_END || occupied.min > range.max;
-  if (is_last || occupied.min > up->frontier) {
-    nb_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
-    consider(best, gap);
-  }
-  up->is_done = is_last || occupied.max >= range.max;
-  up->frontier = up->is_done ? range.max : occupied.max + 1;
-  return true;
-}
-
-/* Finds where the free addresses begin that end with [low, high]: asks below `low`, as far as the
- * wanted size goes. */
+/* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
+ * size goes. */
 static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_range *gap) {
-  uintptr_t lowest = nb_sub_saturating(gap->max, need->want + need->alignment);
+  uintptr_t lowest = nb_sub_saturating(gap->min, nb_add_saturating(need->want, need->alignment));
   uintptr_t from = lowest < need->range.min ? need->range.min : lowest;
   for (int i = 0; i < QUESTIONS_FOR_MORE_ROOM && from < gap->min; i++) {
     nb_range occupied;
@@ -170,6 +153,26 @@ static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_ran
     }
     from = occupied.max + 1;
   }
+  return true;
+}
+
+static bool step_up(choice *best, const nb_source *source, side *up, bool is_first) {
+  nb_range range = best->need->range;
+  nb_range occupied;
+  nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
+  if (answer == NB_SOURCE_FAILED) {
+    return false;
+  }
+  bool is_last = answer == NB_SOURCE_END || occupied.min > range.max;
+  if (is_last || occupied.min > up->frontier) {
+    nb_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
+    if (is_first && !extend_gap_down(best->need, source, &gap)) {
+      return false;
+    }
+    consider(best, gap);
+  }
+  up->is_done = is_last || occupied.max >= range.max;
+  up->frontier = up->is_done ? range.max : occupied.max + 1;
   return true;
 }
 
@@ -217,7 +220,8 @@ static nb_search_answer search_outwards(choice *best, const nb_source *source) {
     if (!is_worth_asking(best, goes_up ? up_distance : down_distance)) {
       return NB_SEARCH_FOUND;
     }
-    bool is_answered = goes_up ? step_up(best, source, &up) : step_down(best, source, &down);
+    bool is_answered = goes_up ? step_up(best, source, &up, up.frontier == middle)
+                               : step_down(best, source, &down);
     if (!is_answered) {
       return NB_SEARCH_FAILED;
     }

@@ -62,9 +62,9 @@ bool nb_session_lock(nb_session *session) {
   if (nb_session_try_lock(session)) {
     return true;
   }
-  uint64_t start = nb_os_milliseconds();
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
   while (!nb_session_try_lock(session)) {
-    if (nb_os_milliseconds() - start > NB_WAIT_BOUND_MS) {
+    if (nb_os_nanoseconds() > end) {
       return false;
     }
     nb_os_pause();

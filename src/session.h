@@ -15,10 +15,11 @@
 
 #include "hints.h"
 #include "outcome.h"
+#include "regions.h"
 
 /* How long the header lock of a locator, or the lock of this module, is waited for. The references
  * hold the header lock while they parse the memory map: up to 30 ms at 60,000 mappings. */
-enum { NB_WAIT_BOUND_MS = 500 };
+#define NB_WAIT_BOUND_NS UINT64_C(500000000)
 
 /* Requests are sorted by the power of two at or below their size. */
 enum { NB_SIZE_CLASSES = 32 };
@@ -36,6 +37,7 @@ typedef struct nb_session {
   _Atomic uint32_t highest_cursor; /* no cursor is above it */
   /* Items before cursors[c] are held, or have no room for 2^c bytes; positions only grow. */
   _Atomic uint32_t cursors[NB_SIZE_CLASSES];
+  nb_regions regions;
   nb_hints hints;
 } nb_session;
 

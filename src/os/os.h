@@ -31,7 +31,7 @@ enum { NB_OS_RESERVED_MAX = 4 };
 size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]);
 
 /* A clock that never goes back, and a short pause that lets others run. */
-uint64_t nb_os_milliseconds(void);
+uint64_t nb_os_nanoseconds(void);
 void nb_os_pause(void);
 
 /* The value of an environment variable, or null. */

@@ -1,0 +1,233 @@
+/* Regions of memory at suitable places; see regions.h. */
+#include "regions.h"
+
+#include <stddef.h>
+
+#include "os/os.h"
+
+/* Regions grow with what was placed before, from the first size to the largest (design.md). */
+enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
+
+/* So often the map may have changed, or the system may refuse a place that its map calls free,
+ * before the request is given up. */
+enum { MOST_TRIES = 64 };
+
+/* A search is believed for so many times as long as it took: searching never takes more than three
+ * per cent of a program's time, and a gap that opens nearer is found soon. */
+enum { BELIEF_FACTOR = 32 };
+
+/* What a search treats as occupied: the map, what the system will need, what it refused. */
+typedef struct obstacles {
+  nb_map map;
+  nb_range extra[NB_OS_RESERVED_MAX + MOST_TRIES];
+  uint32_t extra_count;
+} obstacles;
+
+static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
+  obstacles *all = context;
+  nb_mapping mapping;
+  nb_map_answer answer = nb_os_map_next(&all->map, from, &mapping);
+  if (answer == NB_MAP_FAILED) {
+    return NB_SOURCE_FAILED;
+  }
+  bool is_found = answer == NB_MAP_FOUND;
+  nb_range lowest = is_found ? mapping.range : (nb_range){UINTPTR_MAX, UINTPTR_MAX};
+  for (uint32_t i = 0; i < all->extra_count; i++) {
+    nb_range extra = all->extra[i];
+    if (extra.max >= from && (!is_found || extra.min < lowest.min)) {
+      lowest = extra;
+      is_found = true;
+    }
+  }
+  *occupied = lowest;
+  return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
+}
+
+static bool try_lock(nb_regions *regions) {
+  uint32_t free_word = 0;
+  return atomic_compare_exchange_strong_explicit(&regions->lock, &free_word, 1,
+                                                 memory_order_acquire, memory_order_relaxed);
+}
+
+static void unlock(nb_regions *regions) {
+  atomic_store_explicit(&regions->lock, 0, memory_order_release);
+}
+
+static uintptr_t origin_of(const nb_need *need) {
+  return need->target != 0 ? need->target : need->range.min;
+}
+
+/* Remembers that the region is there, as a part of the span that it touches or as a new one. */
+static void remember(nb_regions *regions, const nb_need *need, const nb_place *region,
+                     uint64_t believed_until) {
+  if (!try_lock(regions)) {
+    return;
+  }
+  uintptr_t end = region->start + region->size;
+  nb_span *span = NULL;
+  for (uint32_t i = 0; i < NB_SPANS && span == NULL; i++) {
+    nb_span *each = &regions->spans[i];
+    if (each->start != 0 && (each->end == region->start || each->start == end)) {
+      span = each;
+    }
+  }
+  if (span == NULL) {
+    span = &regions->spans[regions->next_span++ % NB_SPANS];
+    *span = (nb_span){region->start, end, 0, 0, 0};
+  }
+  span->start = region->start < span->start ? region->start : span->start;
+  span->end = end > span->end ? end : span->end;
+  if (believed_until != 0) {
+    span->origin = origin_of(need);
+    span->distance = nb_placement_distance(need, region);
+    span->believed_until = believed_until;
+  }
+  unlock(regions);
+}
+
+/* Whether a place beside the span needs no search: no gap can be much nearer, or a search for
+ * nearly the same origin has just found none. */
+static bool is_good_enough(const nb_need *need, const nb_span *span, uintptr_t distance) {
+  if (distance <= NB_NEARER_THAT_COUNTS) {
+    return true;
+  }
+  return nb_distance(span->origin, origin_of(need)) <= NB_NEARER_THAT_COUNTS &&
+         distance <= nb_add_saturating(span->distance, NB_NEARER_THAT_COUNTS) &&
+         nb_os_nanoseconds() < span->believed_until;
+}
+
+/* The nearest place that touches a span of this module, above it or below it. */
+static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *place) {
+  if (!try_lock(regions)) {
+    return false;
+  }
+  bool is_found = false;
+  uintptr_t nearest = UINTPTR_MAX;
+  for (uint32_t i = 0; i < NB_SPANS; i++) {
+    const nb_span *span = &regions->spans[i];
+    uintptr_t starts[2] = {span->end, nb_sub_saturating(span->start, need->want)};
+    for (int side = 0; side < 2 && span->start != 0; side++) {
+      nb_place beside = {starts[side], need->want};
+      bool is_fit = nb_range_holds(need->range, beside.start, beside.size) &&
+                    beside.start % need->alignment == 0;
+      uintptr_t distance = is_fit ? nb_placement_distance(need, &beside) : 0;
+      if (is_fit && distance < nearest && is_good_enough(need, span, distance)) {
+        nearest = distance;
+        *place = beside;
+        is_found = true;
+      }
+    }
+  }
+  unlock(regions);
+  return is_found;
+}
+
+static bool is_reserved(const nb_place *place) {
+  nb_range reserved[NB_OS_RESERVED_MAX];
+  size_t count = nb_os_reserved(reserved);
+  nb_range range = {place->start, place->start + (place->size - 1)};
+  for (size_t i = 0; i < count; i++) {
+    if (nb_range_overlaps(range, reserved[i])) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static nb_outcome make_beside(nb_regions *regions, const nb_need *need, nb_place *region) {
+  if (!find_beside(regions, need, region) || is_reserved(region)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  nb_outcome outcome = nb_os_map(region->start, region->size);
+  if (outcome.status == NEARBUF_OK) {
+    remember(regions, need, region, 0);
+  }
+  return outcome;
+}
+
+/* Maps what the search finds, until it finds nothing or something else than room is missing. */
+static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region) {
+  nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
+  for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
+    nb_search_answer answer = nb_placement_search(need, &source, region);
+    if (answer == NB_SEARCH_FAILED) {
+      return nb_outcome_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
+    }
+    if (answer == NB_SEARCH_NO_ROOM) {
+      return nb_outcome_of(NEARBUF_NO_ROOM);
+    }
+    nb_outcome outcome = nb_os_map(region->start, region->size);
+    if (outcome.status == NEARBUF_OUT_OF_MEMORY && region->size > need->least) {
+      region->size = need->least;
+      outcome = nb_os_map(region->start, region->size);
+    }
+    if (outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
+    /* Somebody was faster, or the map calls free what the system does not give. */
+    nb_range refused = {region->start, region->start + (region->size - 1)};
+    all->extra[all->extra_count++] = refused;
+  }
+  return nb_outcome_of(NEARBUF_NO_ROOM);
+}
+
+static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_reserved,
+                         nb_place *region) {
+  obstacles all;
+  uint64_t start = nb_os_nanoseconds();
+  nb_outcome outcome = nb_os_map_open(&all.map, false);
+  if (outcome.status == NEARBUF_OK) {
+    all.extra_count = use_reserved ? 0 : (uint32_t)nb_os_reserved(all.extra);
+    outcome = search_and_map(&all, need, region);
+  }
+  nb_os_map_close(&all.map);
+  if (outcome.status == NEARBUF_OK) {
+    uint64_t now = nb_os_nanoseconds();
+    remember(regions, need, region, now + (now - start) * BELIEF_FACTOR);
+  }
+  return outcome;
+}
+
+nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
+  nb_need possible = *need;
+  if (!nb_range_intersect(need->range, nb_os_limits(), &possible.range)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  nb_outcome outcome = make_beside(regions, &possible, region);
+  if (outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY) {
+    outcome = search(regions, &possible, false, region);
+  }
+  if (outcome.status == NEARBUF_NO_ROOM) {
+    outcome = search(regions, &possible, true, region);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    *region = (nb_place){0, 0};
+  }
+  return outcome;
+}
+
+nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
+  nb_outcome outcome = nb_os_unmap(region->start, region->size);
+  if (outcome.status != NEARBUF_OK || !try_lock(regions)) {
+    return outcome;
+  }
+  uintptr_t end = region->start + region->size;
+  for (uint32_t i = 0; i < NB_SPANS; i++) {
+    nb_span *span = &regions->spans[i];
+    if (span->end == end && span->start <= region->start) {
+      span->end = region->start;
+    } else if (span->start == region->start && end <= span->end) {
+      span->start = end;
+    }
+  }
+  unlock(regions);
+  return outcome;
+}
+
+uintptr_t nb_region_size(nb_regions *regions, uintptr_t least) {
+  uint64_t placed = atomic_load_explicit(&regions->placed_bytes, memory_order_relaxed);
+  uint64_t size = placed / SHARE_OF_PLACED;
+  size = size < FIRST_SIZE ? FIRST_SIZE : size > LARGEST_SIZE ? LARGEST_SIZE : size;
+  size = nb_align_down((uintptr_t)size, nb_os_granularity());
+  return size < least ? least : (uintptr_t)size;
+}

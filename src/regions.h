@@ -1,0 +1,42 @@
+/* Regions: memory that is mapped at a place that suits a request. Both the buffers that locators
+ * list and private memory are made of them. */
+#ifndef NB_REGIONS_H
+#define NB_REGIONS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "outcome.h"
+#include "placement.h"
+
+/* A run of regions that touch, which the system keeps as one mapping, and why it is where it is. */
+typedef struct nb_span {
+  uintptr_t start;
+  uintptr_t end;            /* exclusive; equal to start: a gap to remember */
+  uintptr_t origin;         /* what the search that found it wanted to be near to */
+  uintptr_t distance;       /* at which it found it: there was no gap nearer */
+  uint64_t believed_until;  /* nanoseconds: until then that search need not be repeated */
+} nb_span;
+
+enum { NB_SPANS = 16 };
+
+/* What this module placed; part of the session (session.h), nothing again after a fork. */
+typedef struct nb_regions {
+  _Atomic uint32_t lock; /* only ever tried: without it a request searches */
+  uint32_t next_span;
+  _Atomic uint64_t placed_bytes; /* of buffers, not of private memory */
+  nb_span spans[NB_SPANS];
+} nb_regions;
+
+/* Maps a region for the need, of need->want bytes where there is room and of need->least at least.
+ * A place that touches a region of this module wins unless another is much nearer; what the system
+ * needs for its own growth is used last. NO_ROOM, OUT_OF_MEMORY, DENIED, SYSTEM_ERROR. */
+nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region);
+
+/* Unmaps a region, or what a lost race left over. */
+nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region);
+
+/* The size that a new region of shared buffers should have, for a request that needs `least`. */
+uintptr_t nb_region_size(nb_regions *regions, uintptr_t least);
+
+#endif
