@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "locator.h"
+#include "chain.h"
 #include "os/os.h"
 
 _Atomic(nb_session *) nb_session_pages;

@@ -1,0 +1,197 @@
+/* The locators that this module knows; see chain.h. */
+#include "chain.h"
+
+#include "os/os.h"
+#include "os/pages.h"
+
+/* ---- The table of known locators --------------------------------------------------------------- */
+
+enum {
+  ENTRIES_AT_HAND = 32,
+  BLOCK_SIZE = 4096,
+  ENTRIES_OF_BLOCK = BLOCK_SIZE / sizeof(nb_known),
+  MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
+};
+
+static nb_known at_hand[ENTRIES_AT_HAND];
+static nb_known *blocks[MOST_BLOCKS];
+
+/* As session->locators, but not wiped by fork: what the child has to put placeholders for. */
+static _Atomic uint32_t known_before_fork;
+
+/* The first locator of the process that this one was forked from, or 0. */
+static _Atomic uintptr_t inherited_first;
+
+nb_known *nb_chain_entry(uint32_t number) {
+  if (number < ENTRIES_AT_HAND) {
+    return &at_hand[number];
+  }
+  uint32_t beyond = number - ENTRIES_AT_HAND;
+  return &blocks[beyond / ENTRIES_OF_BLOCK][beyond % ENTRIES_OF_BLOCK];
+}
+
+static nb_outcome make_room_for(uint32_t number) {
+  if (number < ENTRIES_AT_HAND) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  uint32_t block = (number - ENTRIES_AT_HAND) / ENTRIES_OF_BLOCK;
+  if (block >= MOST_BLOCKS) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  if (blocks[block] == NULL) {
+    blocks[block] = nb_os_own_pages(BLOCK_SIZE);
+  }
+  return nb_outcome_of(blocks[block] == NULL ? NEARBUF_OUT_OF_MEMORY : NEARBUF_OK);
+}
+
+uint32_t nb_chain_length(const nb_session *session) {
+  return atomic_load_explicit(&session->locators, memory_order_acquire);
+}
+
+uint32_t nb_known_count(const nb_known *known) {
+  const nb_layout *layout = nb_known_layout(known);
+  uint32_t count = nb_format_count(known->base, layout);
+  return count > layout->capacity ? layout->capacity : count;
+}
+
+/* ---- Belief ------------------------------------------------------------------------------------ */
+
+/* Whether every byte is mapped, readable and writable. */
+static nb_outcome check_writable(uintptr_t start, uintptr_t size) {
+  nb_map map;
+  nb_outcome outcome = nb_os_map_open(&map, false);
+  uintptr_t last = start + (size - 1);
+  uintptr_t from = start;
+  while (outcome.status == NEARBUF_OK) {
+    nb_mapping mapping;
+    nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
+    if (answer == NB_MAP_FAILED) {
+      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+    } else if (answer == NB_MAP_END || mapping.range.min > from || !mapping.readable ||
+               !mapping.writable) {
+      outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    } else if (mapping.range.max >= last) {
+      break;
+    } else {
+      from = mapping.range.max + 1;
+    }
+  }
+  nb_os_map_close(&map);
+  return outcome;
+}
+
+/* Recognises and checks a locator that this module did not make. */
+static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  nb_outcome outcome = check_writable(base, NB_LOCATOR_SIZE);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
+  if (*dialect == NEARBUF_DIALECT_UNKNOWN ||
+      nb_format_check(base, nb_native_layout(*dialect), base, NULL) != NB_FAULT_NONE) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+bool nb_known_is_sound(nb_known *known, uint32_t index) {
+  uint32_t checked = atomic_load_explicit(&known->checked, memory_order_relaxed);
+  if (index < checked) {
+    return true;
+  }
+  nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+  if (nb_item_check(&item, nb_known_layout(known)) != NB_FAULT_NONE ||
+      check_writable((uintptr_t)item.base, item.size).status == NEARBUF_INCOMPATIBLE) {
+    atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
+    return false;
+  }
+  if (index == checked) {
+    atomic_store_explicit(&known->checked, (uint16_t)(index + 1), memory_order_relaxed);
+  }
+  return true;
+}
+
+static bool is_known(const nb_session *session, uintptr_t base) {
+  uint32_t length = nb_chain_length(session);
+  for (uint32_t i = 0; i < length; i++) {
+    if (nb_chain_entry(i)->base == base) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty,
+                            bool is_made) {
+  uint32_t number = nb_chain_length(session);
+  nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
+  if (is_known(session, base)) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
+  }
+  nb_outcome outcome = make_room_for(number);
+  if (outcome.status == NEARBUF_OK && !is_made) {
+    outcome = examine_locator(base, if_empty, &dialect);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  nb_known *added = nb_chain_entry(number);
+  added->base = base;
+  added->dialect = (uint8_t)dialect;
+  added->is_kept_from_children = nb_page_keep_from_children(base);
+  atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
+  atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
+  uint32_t checked = is_made ? nb_format_count(base, nb_native_layout(dialect)) : 0;
+  atomic_store_explicit(&added->checked, (uint16_t)checked, memory_order_relaxed);
+  atomic_store_explicit(&session->locators, number + 1, memory_order_release);
+  atomic_store_explicit(&known_before_fork, number + 1, memory_order_release);
+  return outcome;
+}
+
+nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
+  nb_outcome outcome = add(session, base, dialect, is_made);
+  uintptr_t inherited = atomic_load_explicit(&inherited_first, memory_order_relaxed);
+  if (outcome.status == NEARBUF_OK && inherited != 0) {
+    nb_page_link_placeholder(inherited, base);
+  }
+  return outcome;
+}
+
+static uintptr_t link_of_last(const nb_session *session) {
+  const nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
+  return nb_shared_link_acquire(last->base + nb_known_layout(last)->next);
+}
+
+nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  while (outcome.status == NEARBUF_OK && link_of_last(session) != 0) {
+    if (!(may_wait ? nb_session_lock(session) : nb_session_try_lock(session))) {
+      return nb_outcome_of(NEARBUF_BUSY);
+    }
+    uintptr_t next = link_of_last(session);
+    if (next != 0) {
+      outcome = add(session, next, nb_chain_entry(nb_chain_length(session) - 1)->dialect, false);
+    }
+    nb_session_unlock(session);
+  }
+  return outcome;
+}
+
+void nb_chain_forget(void) {
+  atomic_store_explicit(&known_before_fork, 0, memory_order_relaxed);
+}
+
+void nb_chain_inherited(void) {
+  uint32_t count = atomic_load_explicit(&known_before_fork, memory_order_acquire);
+  if (count > 0) {
+    atomic_store_explicit(&inherited_first, nb_chain_entry(0)->base, memory_order_relaxed);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    if (nb_chain_entry(i)->is_kept_from_children) {
+      nb_page_leave_placeholder(nb_chain_entry(i)->base);
+    }
+  }
+}

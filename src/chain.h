@@ -1,0 +1,62 @@
+/* The locators of this process that this module knows, in the order of the chain.
+ *
+ * The chain is followed once; what was found, recognised and checked is remembered in a table that
+ * lives as long as the session. Entries are written under the module's lock, are complete before
+ * session->locators counts them, and never move. */
+#ifndef NB_CHAIN_H
+#define NB_CHAIN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format.h"
+#include "outcome.h"
+#include "session.h"
+
+typedef struct nb_known {
+  uintptr_t base;
+  uint8_t dialect;
+  bool is_kept_from_children;
+  _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
+  _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
+  _Atomic uint16_t checked; /* so many items are known to be sound */
+} nb_known;
+
+static inline const nb_layout *nb_known_layout(const nb_known *known) {
+  return nb_native_layout(known->dialect);
+}
+
+/* How many locators are known, and one of them by its number. */
+uint32_t nb_chain_length(const nb_session *session);
+nb_known *nb_chain_entry(uint32_t number);
+
+/* The address of an item of a known locator. */
+static inline uintptr_t nb_known_item(const nb_known *known, uint32_t index) {
+  return nb_item_at(known->base, nb_known_layout(known), index);
+}
+
+/* The items that a known locator counts, no more than fit. */
+uint32_t nb_known_count(const nb_known *known);
+
+/* Whether an item is sound; one that this module has not seen yet is looked up in the memory map.
+ * An unsound one makes the locator a damaged one. */
+bool nb_known_is_sound(nb_known *known, uint32_t index);
+
+/* Adds the first locator. Its dialect is `dialect` where this module made it, else it is recognised
+ * and checked, and `dialect` is that of a locator without items. The session's lock is held.
+ * INCOMPATIBLE, SYSTEM_ERROR, OUT_OF_MEMORY. */
+nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made);
+
+/* Learns of the locators that others have linked since. Without `may_wait` it gives up with BUSY
+ * where another thread is at it. INCOMPATIBLE: the chain goes on with something that cannot be
+ * believed; what is known stays usable. */
+nb_outcome nb_chain_extend(nb_session *session, bool may_wait);
+
+/* Forgets the locators of the process that this one was forked from. */
+void nb_chain_forget(void);
+
+/* In the fork handler: puts placeholders where they were. */
+void nb_chain_inherited(void);
+
+#endif

@@ -1,0 +1,127 @@
+/* Items of the locators of this process: take one that fits, register a new one, grow the chain.
+ *
+ * An item is named by its order, locator number * 256 + index, and by a reference: its address with
+ * the dialect in the two lowest bits, which the 4-byte alignment of items leaves free. */
+#ifndef NB_LOCATOR_H
+#define NB_LOCATOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chain.h"
+#include "format.h"
+#include "outcome.h"
+#include "range.h"
+#include "session.h"
+
+/* ---- Items ------------------------------------------------------------------------------------ */
+
+static inline uintptr_t nb_reference(uintptr_t item, const nb_layout *layout) {
+  return item | layout->dialect;
+}
+
+static inline uintptr_t nb_reference_item(uintptr_t reference) {
+  return reference & ~(uintptr_t)3;
+}
+
+static inline const nb_layout *nb_reference_layout(uintptr_t reference) {
+  return nb_native_layout(reference & 3);
+}
+
+/* What a request needs of an item. */
+typedef struct nb_fit {
+  nb_range range;
+  uintptr_t alignment;
+  uint32_t size;
+  bool may_skip;       /* use room above the range's minimum although what lies below is lost */
+  uint8_t only_dialect; /* a nearbuf_dialect, or 0: any */
+} nb_fit;
+
+/* An item that is held for a request. */
+typedef struct nb_claim {
+  uintptr_t reference;
+  uintptr_t base;
+  uint32_t order;
+  uint32_t size;
+  uint32_t position;
+  uint32_t start; /* offset of the first byte, alignment done */
+  uint32_t limit; /* offset at which the range ends */
+} nb_claim;
+
+/* Whether the room of a buffer is enough; fills `start` and `limit` of the claim. */
+static inline bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
+  uintptr_t base = claim->base;
+  uintptr_t free_from = base + claim->position;
+  if (claim->position >= claim->size || base > fit->range.max) {
+    return false;
+  }
+  if (free_from < fit->range.min) {
+    if (!fit->may_skip) {
+      return false;
+    }
+    free_from = fit->range.min;
+  }
+  uintptr_t to_end_of_range = fit->range.max - base; /* of the last usable byte, inclusive */
+  claim->limit = to_end_of_range < claim->size ? (uint32_t)to_end_of_range + 1 : claim->size;
+  uintptr_t start;
+  if (!nb_align_up(free_from, fit->alignment, &start) || start - base > claim->limit) {
+    return false;
+  }
+  claim->start = (uint32_t)(start - base);
+  return claim->limit - claim->start >= fit->size;
+}
+
+/* Takes the item if it is free and still fits once it is locked; else leaves it free. This is the
+ * warm path: one locked instruction, and only the item's own cache line is touched. */
+static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_claim *claim) {
+  uintptr_t item = nb_reference_item(reference);
+  const nb_layout *layout = nb_reference_layout(reference);
+  if (!nb_shared_lock_acquire(item + layout->taken)) {
+    return false;
+  }
+  claim->reference = reference;
+  claim->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
+  claim->size = nb_shared_load_relaxed(item + layout->size);
+  claim->position = nb_shared_load_relaxed(item + layout->position);
+  if (nb_fit_in(fit, claim)) {
+    return true;
+  }
+  nb_shared_unlock_release(item + layout->taken);
+  return false;
+}
+
+
+/* ---- Taking and registering ------------------------------------------------------------------- */
+
+/* Takes the first item that fits, from where this module's walks have come to, or from the start of
+ * the chain. False: none; `*is_held` tells whether one would have fit, but somebody holds it. */
+bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb_claim *claim,
+                     bool *is_held);
+
+/* A region that is to become a buffer. */
+typedef struct nb_listing {
+  uintptr_t start;
+  uintptr_t size;
+  uintptr_t spare;      /* so much of it, from the start, the request can do without */
+  uint8_t only_dialect; /* as in nb_fit */
+} nb_listing;
+
+/* Lists a region as a buffer, taken, in the first locator with a free slot; where there is none the
+ * chain grows. Once threads contend it becomes several buffers, so that the claimed one, the last,
+ * has a cache line of its own. On failure the region still belongs to the caller. Fills all of the
+ * claim but `start` and `limit`. OUT_OF_MEMORY, INCOMPATIBLE, BUSY, SYSTEM_ERROR, DENIED. */
+nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim);
+
+/* Whether it is time to walk from the start, for what other modules released. */
+bool nb_locator_is_full_walk_due(nb_session *session);
+
+/* Makes a released item findable again where the walks of this module have passed it. */
+void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room);
+
+static inline void nb_locator_released(nb_session *session, uint32_t order, uint32_t room) {
+  if (order < atomic_load_explicit(&session->highest_cursor, memory_order_relaxed)) {
+    nb_locator_move_cursors_back(session, order, room);
+  }
+}
+
+#endif

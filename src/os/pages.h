@@ -1,0 +1,58 @@
+/* The pages that locators live in: names, files, trust, fork. A second contract beside os.h; the
+ * POSIX systems fulfil it with files (posix_pages.c), Windows with sections (windows_pages.c).
+ * Why each rule is as it is stands in docs/design.md, "Birth, identity and burial".
+ *
+ * Nobody ever sees a page before it is complete. A page that exists is believed only if it is proved
+ * that this process has it mapped, at the address its header names. */
+#ifndef NB_PAGES_H
+#define NB_PAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../format.h"
+#include "../outcome.h"
+
+typedef struct nb_page {
+  uintptr_t base;
+  nearbuf_dialect if_empty; /* the dialect of a reference that made it, should it have no items */
+  bool is_made;             /* this call made it */
+  bool is_private;          /* no other process can find it */
+  int32_t private_reason;   /* the system's code of what stood in the way of a shared one */
+} nb_page;
+
+/* What a new page lists from the start. */
+typedef struct nb_seed {
+  const nb_layout *layout;
+  const nb_item *items;
+  uint32_t count;
+} nb_seed;
+
+/* Finds the first locator of this process, whoever made it, and does not make one: NOT_FOUND. */
+nb_outcome nb_page_find(nb_page *page);
+
+/* Finds it, or makes it with the items of the seed. Exactly one of any number of callers in one
+ * process, in any number of copies of the library, makes it. INCOMPATIBLE, OUT_OF_MEMORY, DENIED,
+ * BUSY, SYSTEM_ERROR. */
+nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page);
+
+/* Makes the page of a later locator, findable by other processes unless `is_private`. It is not in
+ * the chain yet; nb_page_discard takes it back. */
+nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, uintptr_t *base);
+void nb_page_discard(uintptr_t base);
+
+/* Whether a new first page lists buffers of its own beyond the seed (the rest of the granule). */
+bool nb_page_has_tail(void);
+
+/* Keeps the page of a locator that this process made or attached to out of children: no child may
+ * store into it. Answers whether it did. */
+bool nb_page_keep_from_children(uintptr_t base);
+
+/* In a child: puts a private page where an inherited locator was kept out, full and without items,
+ * for those who still have its address. What is there already stays. */
+void nb_page_leave_placeholder(uintptr_t base);
+
+/* In a child: links the child's first locator behind such a placeholder, if it is one. */
+void nb_page_link_placeholder(uintptr_t placeholder, uintptr_t first);
+
+#endif
