@@ -1,0 +1,170 @@
+/* From a request to an item that is held; see claim.h. */
+#include "claim.h"
+
+#include "os/os.h"
+#include "os/pages.h"
+#include "regions.h"
+#include "rendezvous.h"
+
+nearbuf_status nb_request_check(const nearbuf_request *request) {
+  if (request == NULL || request->struct_size != sizeof *request ||
+      (request->flags & ~(uint32_t)NEARBUF_DATA) != 0) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (request->size_bytes == 0 || request->size_bytes > UINT32_MAX) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  if (!nb_is_power_of_two(request->alignment_bytes)) {
+    return NEARBUF_INVALID_ALIGNMENT;
+  }
+  if (request->range.min > request->range.max) {
+    return NEARBUF_INVALID_RANGE;
+  }
+  uintptr_t start;
+  return nb_range_fit_lowest(request->range, request->size_bytes, request->alignment_bytes, &start)
+             ? NEARBUF_OK
+             : NEARBUF_RANGE_TOO_SMALL;
+}
+
+/* The memory that a new buffer for the request needs. False: no granule of the range can hold it. */
+static bool need_of(const nb_fit *fit, uintptr_t target, nb_need *need) {
+  uintptr_t granularity = nb_os_granularity();
+  *need = (nb_need){.range = fit->range, .granularity = granularity, .target = target};
+  need->alignment = fit->alignment > granularity ? fit->alignment : granularity;
+  return nb_align_up(fit->size, granularity, &need->least) && need->least <= UINT32_MAX;
+}
+
+/* What the ways of one request share. */
+typedef struct search {
+  nb_session *session;
+  const nb_fit *fit;
+  uintptr_t target;
+  nearbuf_dialect preferred;
+  nb_claim *claim;
+} search;
+
+/* Lists a new region and claims it; on failure the region is the caller's. */
+static nb_outcome list_region(const search *what, const nb_need *need, const nb_place *region) {
+  nb_item item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1};
+  bool is_listed;
+  nb_outcome outcome =
+      nb_rendezvous_find_or_make(what->session, &item, what->preferred, &is_listed);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  const nb_known *first = nb_chain_entry(0);
+  uint8_t only = what->fit->only_dialect;
+  if (is_listed && (only == 0 || only == first->dialect)) {
+    nb_claim made = {.reference = nb_reference(nb_known_item(first, 0), nb_known_layout(first)),
+                     .base = region->start,
+                     .size = (uint32_t)region->size};
+    *what->claim = made;
+    return outcome;
+  }
+  if (is_listed) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  /* A start beyond a granule is only promised for the whole region. */
+  bool is_cuttable = need->alignment == need->granularity;
+  nb_listing listing = {region->start, region->size,
+                        is_cuttable ? region->size - need->least : 0, only};
+  return nb_locator_register(what->session, &listing, what->claim);
+}
+
+/* Makes a buffer. It is larger than the request where the existing ones are used up; where they are
+ * only held it is not: who keeps thousands of buffers must not eat the range. Threads that contend
+ * get more, too, for their buffers must not share cache lines. */
+static nb_outcome make(const search *what, bool is_held) {
+  nb_regions *regions = &what->session->regions;
+  nb_need need;
+  if (!need_of(what->fit, what->target, &need)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  bool is_contended =
+      atomic_load_explicit(&what->session->contended, memory_order_relaxed) != 0;
+  need.want = is_held && !is_contended ? need.least : nb_region_size(regions, need.least);
+  nb_place region;
+  nb_outcome outcome = nb_region_make(regions, &need, &region);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = list_region(what, &need, &region);
+  if (outcome.status != NEARBUF_OK) {
+    (void)nb_region_drop(regions, &region);
+    return outcome;
+  }
+  atomic_fetch_add_explicit(&regions->placed_bytes, region.size, memory_order_relaxed);
+  return outcome;
+}
+
+/* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
+static bool take(const search *what, bool from_start, bool *is_held) {
+  return nb_locator_take(what->session, what->fit, from_start, what->claim, is_held);
+}
+
+static nb_outcome take_or_make(const search *what) {
+  bool is_held = false;
+  nb_outcome outcome = nb_rendezvous_find(what->session, true);
+  if (outcome.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
+    bool is_listed;
+    outcome = nb_rendezvous_find_or_make(what->session, NULL, what->preferred, &is_listed);
+  }
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  bool is_settled = outcome.status == NEARBUF_OK;
+  if (is_settled) {
+    if (take(what, false, &is_held)) {
+      return outcome;
+    }
+    nb_outcome extended = nb_chain_extend(what->session, true);
+    bool is_due = nb_locator_is_full_walk_due(what->session);
+    if (extended.status == NEARBUF_OK && take(what, is_due, &is_held)) {
+      return outcome;
+    }
+  }
+  outcome = make(what, is_held);
+  if (outcome.status == NEARBUF_NO_ROOM && is_settled && take(what, true, &is_held)) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  return outcome;
+}
+
+/* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
+ * the range's minimum in a buffer that starts before it. */
+static nb_outcome take_anything(const search *what) {
+  nb_fit skipping = *what->fit;
+  skipping.may_skip = true;
+  search any = *what;
+  any.fit = &skipping;
+  bool is_held;
+  uint32_t contended =
+      atomic_exchange_explicit(&what->session->contended, 0, memory_order_relaxed);
+  bool is_found = nb_rendezvous_is_settled(what->session) && take(&any, true, &is_held);
+  if (contended != 0) {
+    atomic_store_explicit(&what->session->contended, 1, memory_order_relaxed);
+  }
+  return nb_outcome_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
+}
+
+nb_outcome nb_claim_find_or_make(const nb_fit *fit, uintptr_t target, nearbuf_dialect preferred,
+                                 nb_claim *claim, uint32_t *generation) {
+  search what = {.fit = fit, .target = target, .preferred = preferred, .claim = claim};
+  int cancellation = nb_os_defer_cancellation();
+  nb_outcome outcome = nb_session_begin(&what.session);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = take_or_make(&what);
+    if (outcome.status == NEARBUF_NO_ROOM) {
+      outcome = take_anything(&what);
+    }
+  }
+  if (outcome.status == NEARBUF_OK) {
+    nb_fit skipping = *fit;
+    skipping.may_skip = true;
+    (void)nb_fit_in(&skipping, claim); /* start and limit, for a buffer that was just made */
+    nb_hint_set(nb_hints_mine(&what.session->hints), claim->reference, claim->order);
+    *generation = nb_session_generation(what.session);
+  }
+  nb_os_restore_cancellation(cancellation);
+  return outcome;
+}

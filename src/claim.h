@@ -1,0 +1,28 @@
+/* From a request to an item that is held: the way of every call that hands out shared memory. */
+#ifndef NB_CLAIM_H
+#define NB_CLAIM_H
+
+#include "locator.h"
+#include "outcome.h"
+#include "session.h"
+
+/* What is wrong with a request, OK if nothing is. No system calls. */
+nearbuf_status nb_request_check(const nearbuf_request *request);
+
+/* What a checked request needs of an item. */
+static inline nb_fit nb_request_fit(const nearbuf_request *request) {
+  uintptr_t alignment = request->alignment_bytes;
+  if ((request->flags & NEARBUF_DATA) != 0 && alignment < NB_CACHE_LINE) {
+    alignment = NB_CACHE_LINE;
+  }
+  nb_fit fit = {request->range, alignment, (uint32_t)request->size_bytes, false, 0};
+  return fit;
+}
+
+/* Finds an item that is free and fits, or makes one, and holds it. `preferred` is the dialect of the
+ * first locator, should this call make it. The slow path: nb_item_claim at the thread's hint comes
+ * first. The errors are those of nearbuf_get. */
+nb_outcome nb_claim_find_or_make(const nb_fit *fit, uintptr_t target, nearbuf_dialect preferred,
+                                 nb_claim *claim, uint32_t *generation);
+
+#endif

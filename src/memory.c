@@ -1,0 +1,67 @@
+/* Private memory in a range: the same search as for buffers, without a locator. */
+#include "claim.h"
+#include "os/os.h"
+#include "regions.h"
+
+static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
+  uintptr_t granularity = nb_os_granularity();
+  *need = (nb_need){
+      .range = request->range, .granularity = granularity, .target = request->target};
+  need->alignment =
+      request->alignment_bytes > granularity ? request->alignment_bytes : granularity;
+  uintptr_t start;
+  if (!nb_align_up(request->size_bytes, granularity, &need->least) ||
+      !nb_range_fit_lowest(request->range, need->least, need->alignment, &start)) {
+    return NEARBUF_RANGE_TOO_SMALL;
+  }
+  need->want = need->least;
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory) {
+  if (memory == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *memory = (nearbuf_memory){0};
+  nearbuf_status status = nb_request_check(request);
+  nb_need need;
+  if (status == NEARBUF_OK) {
+    status = need_of(request, &need);
+  }
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  int cancellation = nb_os_defer_cancellation();
+  nb_session *session;
+  nb_place region = {0, 0};
+  nb_outcome outcome = nb_session_begin(&session);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_region_make(&session->regions, &need, &region);
+  }
+  nb_os_restore_cancellation(cancellation);
+  memory->run_at = (unsigned char *)region.start;
+  memory->write_to = memory->run_at;
+  memory->size_bytes = region.size;
+  memory->system_error = outcome.system_error;
+  return outcome.status;
+}
+
+nearbuf_status nearbuf_free(nearbuf_memory *memory) {
+  if (memory == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (memory->run_at == NULL || memory->size_bytes == 0) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  nb_session *session;
+  nb_outcome outcome = nb_session_begin(&session);
+  if (outcome.status == NEARBUF_OK) {
+    nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
+    outcome = nb_region_drop(&session->regions, &region);
+  }
+  memory->system_error = outcome.system_error;
+  if (outcome.status == NEARBUF_OK) {
+    *memory = (nearbuf_memory){0};
+  }
+  return outcome.status;
+}
