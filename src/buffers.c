@@ -32,7 +32,6 @@ static inline void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t 
   buffer->generation = generation;
   buffer->flags = flags;
   buffer->system_error = 0;
-  buffer->reserved_for_growth = 0;
 }
 
 nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {

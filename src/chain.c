@@ -1,6 +1,7 @@
 /* The locators that this module knows; see chain.h. */
 #include "chain.h"
 
+#include "mapped.h"
 #include "os/os.h"
 #include "os/pages.h"
 
@@ -56,36 +57,15 @@ uint32_t nb_known_count(const nb_known *known) {
 
 /* ---- Belief ------------------------------------------------------------------------------------ */
 
-/* Whether every byte is mapped, readable and writable. */
-static nb_outcome check_writable(uintptr_t start, uintptr_t size) {
-  nb_map map;
-  nb_outcome outcome = nb_os_map_open(&map, false);
-  uintptr_t last = start + (size - 1);
-  uintptr_t from = start;
-  while (outcome.status == NEARBUF_OK) {
-    nb_mapping mapping;
-    nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
-    if (answer == NB_MAP_FAILED) {
-      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
-    } else if (answer == NB_MAP_END || mapping.range.min > from || !mapping.readable ||
-               !mapping.writable) {
-      outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
-    } else if (mapping.range.max >= last) {
-      break;
-    } else {
-      from = mapping.range.max + 1;
-    }
-  }
-  nb_os_map_close(&map);
-  return outcome;
-}
-
 /* Recognises and checks a locator that this module did not make. */
 static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
   if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
     return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
-  nb_outcome outcome = check_writable(base, NB_LOCATOR_SIZE);
+  nb_outcome outcome = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
@@ -104,7 +84,7 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
   }
   nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
   if (nb_item_check(&item, nb_known_layout(known)) != NB_FAULT_NONE ||
-      check_writable((uintptr_t)item.base, item.size).status == NEARBUF_INCOMPATIBLE) {
+      nb_mapped_check_writable((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
     return false;
   }

@@ -14,6 +14,9 @@
 #include "outcome.h"
 #include "session.h"
 
+/* The order of an item: number of the locator * 256 + index. */
+enum { NB_ORDERS_PER_LOCATOR = 256 };
+
 typedef struct nb_known {
   uintptr_t base;
   uint8_t dialect;

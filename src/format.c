@@ -49,8 +49,7 @@ void nb_item_write(uintptr_t item, const nb_layout *layout, const nb_item *value
   nb_shared_store_relaxed(item + layout->size, values->size);
   nb_shared_store_relaxed(item + layout->position, values->position);
   nb_shared_store_relaxed(item + layout->taken, values->taken);
-  atomic_thread_fence(memory_order_release); /* size before base; see the header */
-  nb_shared_address_store(item, layout->width, values->base);
+  nb_shared_address_store_release(item, layout->width, values->base); /* size before base */
 }
 
 uint32_t nb_format_count(uintptr_t locator, const nb_layout *layout) {
@@ -76,7 +75,7 @@ void nb_format_hide_from_dotnet(uintptr_t locator, const nb_layout *layout) {
 void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_address,
                      const nb_item *items, uint32_t count) {
   memset((void *)image, 0, NB_LOCATOR_SIZE);
-  nb_shared_address_store(image, layout->width, this_address);
+  nb_shared_address_store_release(image, layout->width, this_address);
   for (uint32_t i = 0; i < count; i++) {
     nb_item_write(nb_item_at(image, layout, i), layout, &items[i]);
   }

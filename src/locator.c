@@ -7,8 +7,6 @@
 #include "os/os.h"
 #include "os/pages.h"
 
-enum { ITEMS_PER_NUMBER = 256 };
-
 /* ---- Cursors ----------------------------------------------------------------------------------- */
 
 static uint32_t size_class(uint32_t size) {
@@ -133,10 +131,10 @@ static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bo
     if (*is_found) {
       return index;
     }
-    *passed = walk->is_all_passable ? number * ITEMS_PER_NUMBER + index + 1 : *passed;
+    *passed = walk->is_all_passable ? number * NB_ORDERS_PER_LOCATOR + index + 1 : *passed;
   }
   bool is_read_out = count == nb_known_layout(known)->capacity;
-  *passed = is_read_out && walk->is_all_passable ? (number + 1) * ITEMS_PER_NUMBER : *passed;
+  *passed = is_read_out && walk->is_all_passable ? (number + 1) * NB_ORDERS_PER_LOCATOR : *passed;
   return index;
 }
 
@@ -155,13 +153,13 @@ bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb
   _Atomic uint32_t *cursor = &session->cursors[walk.class];
   uint32_t start = from_start ? 0 : atomic_load_explicit(cursor, memory_order_relaxed);
   uint32_t passed = start;
-  uint32_t index = start % ITEMS_PER_NUMBER;
+  uint32_t index = start % NB_ORDERS_PER_LOCATOR;
   bool is_found = false;
   *is_held = false;
-  for (uint32_t number = start / ITEMS_PER_NUMBER; number < nb_chain_length(session); number++) {
+  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(session); number++) {
     index = walk_one(&walk, number, index, &is_found, &passed);
     if (is_found) {
-      claim->order = number * ITEMS_PER_NUMBER + index;
+      claim->order = number * NB_ORDERS_PER_LOCATOR + index;
       break;
     }
     index = 0;
@@ -252,7 +250,7 @@ static void list_in(nb_session *session, nb_known *known, uint32_t number, uint3
                                           (uint16_t)(first + items.count), memory_order_relaxed,
                                           memory_order_relaxed);
   claim_last(known->base, layout, first, &items, claim);
-  claim->order = number * ITEMS_PER_NUMBER + first + items.count - 1;
+  claim->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
 }
 
 static bool register_in(nb_session *session, uint32_t number, const nb_listing *listing,
@@ -355,7 +353,7 @@ static void learn_order(nb_session *session, uintptr_t added, nb_claim *claim) {
     if (known->base == added) {
       uintptr_t item = nb_reference_item(claim->reference);
       const nb_layout *layout = nb_known_layout(known);
-      claim->order = number * ITEMS_PER_NUMBER +
+      claim->order = number * NB_ORDERS_PER_LOCATOR +
                      (uint32_t)(item - nb_known_item(known, 0)) / layout->item_size;
       return;
     }

@@ -4,8 +4,6 @@
 #include "range.h"
 #include "rendezvous.h"
 
-enum { ITEMS_PER_NUMBER = 256 };
-
 /* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
  * known, whole or in part; NOT_FOUND where the process has none. */
 static nearbuf_status begin(nb_session **session) {
@@ -22,8 +20,8 @@ static nearbuf_status begin(nb_session **session) {
 
 /* The first item from `*order` on; moves it behind that one. False: there is none. */
 static bool next_item(const nb_session *session, uint32_t *order, nearbuf_info *info) {
-  uint32_t number = *order / ITEMS_PER_NUMBER;
-  uint32_t index = *order % ITEMS_PER_NUMBER;
+  uint32_t number = *order / NB_ORDERS_PER_LOCATOR;
+  uint32_t index = *order % NB_ORDERS_PER_LOCATOR;
   for (; number < nb_chain_length(session); number++, index = 0) {
     const nb_known *known = nb_chain_entry(number);
     if (index >= nb_known_count(known)) {
@@ -37,7 +35,7 @@ static bool next_item(const nb_session *session, uint32_t *order, nearbuf_info *
                            .index = index,
                            .is_taken = item.taken != 0,
                            .dialect = (nearbuf_dialect)known->dialect};
-    *order = number * ITEMS_PER_NUMBER + index + 1;
+    *order = number * NB_ORDERS_PER_LOCATOR + index + 1;
     return true;
   }
   return false;

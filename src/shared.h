@@ -50,6 +50,10 @@ static inline void nb_shared_store_relaxed(uintptr_t address, uint32_t value) {
   atomic_store_explicit(nb_shared_word(address), nb_little_32(value), memory_order_relaxed);
 }
 
+static inline void nb_shared_store_release(uintptr_t address, uint32_t value) {
+  atomic_store_explicit(nb_shared_word(address), nb_little_32(value), memory_order_release);
+}
+
 /* Takes a lock word: 0 becomes 1. Acquires what its last holder released. */
 static inline bool nb_shared_lock_acquire(uintptr_t address) {
   uint32_t free_word = 0;
@@ -78,10 +82,12 @@ static inline uint64_t nb_shared_address_relaxed(uintptr_t address, uint32_t wid
   return width == 8 ? low | (uint64_t)nb_shared_load_relaxed(address + 4) << 32 : low;
 }
 
-static inline void nb_shared_address_store(uintptr_t address, uint32_t width, uint64_t value) {
-  nb_shared_store_relaxed(address, (uint32_t)value);
+/* Everything that was stored before is seen by whoever sees a part of the address. */
+static inline void nb_shared_address_store_release(uintptr_t address, uint32_t width,
+                                                   uint64_t value) {
+  nb_shared_store_release(address, (uint32_t)value);
   if (width == 8) {
-    nb_shared_store_relaxed(address + 4, (uint32_t)(value >> 32));
+    nb_shared_store_release(address + 4, (uint32_t)(value >> 32));
   }
 }
 

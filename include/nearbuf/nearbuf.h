@@ -178,8 +178,7 @@ typedef struct nearbuf_memory {
   unsigned char *write_to;
   unsigned char *run_at;
   size_t size_bytes;
-  int32_t
-      system_error; /* of the call that filled this structure; 0 where the system was not at fault */
+  int32_t system_error; /* of the call that filled this; 0 where the system was not at fault */
 } nearbuf_memory;
 
 /* ---- Shared buffers --------------------------------------------------------------------------- */
@@ -195,12 +194,13 @@ typedef struct nearbuf_buffer {
   uint32_t limit;        /* the offset at which the request's range ends */
   uint32_t position;     /* bytes used */
   uint32_t start;        /* offset of the first append, alignment done */
-  uint32_t reserved;     /* end of the room that was reserved, 0 for none */
+  uint32_t reserved;     /* offset of the end of the reserved room, 0 for none */
+  uint32_t reserved_size;
   uint32_t order;        /* where the item stands in the chain */
   uint32_t generation;   /* of the process that took it */
   uint32_t flags;
   int32_t system_error;
-  uint32_t reserved_for_growth;
+  uint32_t reserved_for_growth[2];
 } nearbuf_buffer;
 
 /* Takes a buffer with room for the request, and holds it.

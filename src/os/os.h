@@ -49,7 +49,7 @@ nb_outcome nb_os_map(uintptr_t address, size_t size);
 nb_outcome nb_os_unmap(uintptr_t address, size_t size);
 
 /* Zeroed memory for the library's own use, wherever the system likes, never executable. Null when
- * there is none. It is never given back. */
+ * there is none. It is kept for good, but for what lost a race: nb_os_unmap. */
 void *nb_os_own_pages(size_t size);
 
 /* The same, but zero again in a child after fork, however it was forked, where the system can do
@@ -72,11 +72,11 @@ typedef struct nb_mapping {
 
 /* An open map. It is the caller's, lives on the stack, and is never kept across a fork. */
 typedef struct nb_map {
-  intptr_t handle;
-  bool is_cheap_anywhere; /* a query costs the same at any address; else ask in ascending order */
-  bool with_names;
-  int32_t system_error; /* of the failure that made nb_os_map_next answer MAP_FAILED_QUERY */
-  uintptr_t position;   /* the rest is the port's */
+  bool is_cheap_anywhere; /* a question costs the same at any address; else ask in ascending order */
+  int32_t system_error;   /* of the failure behind NB_MAP_FAILED */
+  intptr_t handle;        /* from here on the port's own */
+  bool is_last_valid;
+  nb_mapping last;
   uint32_t fill;
   uint32_t taken;
   char text[4096];

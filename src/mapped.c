@@ -1,0 +1,27 @@
+/* Whether memory is there; see mapped.h. */
+#include "mapped.h"
+
+#include "os/os.h"
+
+nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
+  nb_map map;
+  nb_outcome outcome = nb_os_map_open(&map, false);
+  uintptr_t last = start + (size - 1);
+  uintptr_t from = start;
+  while (outcome.status == NEARBUF_OK) {
+    nb_mapping mapping;
+    nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
+    if (answer == NB_MAP_FAILED) {
+      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+    } else if (answer == NB_MAP_END || mapping.range.min > from || !mapping.readable ||
+               !mapping.writable) {
+      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    } else if (mapping.range.max >= last) {
+      break;
+    } else {
+      from = mapping.range.max + 1;
+    }
+  }
+  nb_os_map_close(&map);
+  return outcome;
+}

@@ -1,0 +1,13 @@
+/* Whether memory is there, asked before a foreign address is used. */
+#ifndef NB_MAPPED_H
+#define NB_MAPPED_H
+
+#include <stdint.h>
+
+#include "outcome.h"
+
+/* OK where every one of `size` bytes, 1 or more, is mapped, readable and writable; NOT_FOUND where
+ * not; SYSTEM_ERROR and OUT_OF_MEMORY where the map cannot be read. */
+nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size);
+
+#endif

@@ -1,0 +1,195 @@
+/* Linux: memory, reserved ranges, code, and what other POSIX systems do differently. The memory map
+ * is in linux_map.c. Sources: mmap(2), madvise(2), membarrier(2), proc(5), kernel 6.18. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "posix.h"
+
+/* The headers of older systems lack what newer kernels know. */
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef BTRFS_SUPER_MAGIC
+#define BTRFS_SUPER_MAGIC 0x9123683E
+#endif
+#ifndef OVERLAYFS_SUPER_MAGIC
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#endif
+
+enum {
+  RENAME_NO_REPLACE = 1,                /* linux/fs.h: RENAME_NOREPLACE */
+  MEMBARRIER_SYNC_CORE = 1 << 5,        /* PRIVATE_EXPEDITED_SYNC_CORE */
+  MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6,
+  ADVICE_THAT_CANNOT_EXIST = 0x7ead0bad /* some emulators say yes to anything */
+};
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+nb_range nb_os_limits(void) {
+  /* Root could map the page at 0; nobody shall be given what makes null pointers harmless. */
+  nb_range limits = {0x10000, 0};
+#if UINTPTR_MAX == UINT32_MAX
+  limits.max = 0xffffefff;
+#elif defined(__x86_64__)
+  limits.max = 0x7fffffffefff; /* above 47 bits the kernel gives nothing unasked */
+#else
+  limits.max = 0xffffffffffff;
+#endif
+  return limits;
+}
+
+/* The main thread's stack lies around this address: the kernel put these bytes at its top. */
+static uintptr_t stack_top(void) {
+  return (uintptr_t)getauxval(AT_RANDOM);
+}
+
+size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
+  const uintptr_t for_heap = sizeof(uintptr_t) == 8 ? (uintptr_t)256 << 20 : (uintptr_t)32 << 20;
+  const uintptr_t most_for_stack = sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
+  const uintptr_t guard_gap = (uintptr_t)1 << 20; /* the kernel keeps 256 pages below a stack free */
+  size_t count = 0;
+  void *break_now = sbrk(0);
+  if (break_now != (void *)-1) { /* NOLINT(performance-no-int-to-ptr): sbrk's own sentinel */
+    uintptr_t start = (uintptr_t)break_now;
+    ranges[count++] = (nb_range){start, nb_add_saturating(start, for_heap)};
+  }
+  struct rlimit limit;
+  if (stack_top() != 0 && getrlimit(RLIMIT_STACK, &limit) == 0) {
+    uintptr_t depth = limit.rlim_cur > most_for_stack ? most_for_stack : (uintptr_t)limit.rlim_cur;
+    uintptr_t top = stack_top();
+    ranges[count++] = (nb_range){nb_sub_saturating(top, depth + guard_gap), top};
+  }
+  return count;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+int nb_posix_no_replace_flags(void) {
+  return MAP_FIXED_NOREPLACE;
+}
+
+bool nb_posix_keep_from_children(void *pages, size_t size) {
+  return madvise(pages, size, MADV_DONTFORK) == 0;
+}
+
+bool nb_posix_wipe_in_children(void *pages, size_t size) {
+  bool is_honest = madvise(pages, size, ADVICE_THAT_CANNOT_EXIST) != 0;
+  return is_honest && madvise(pages, size, MADV_WIPEONFORK) == 0;
+}
+
+/* ---- Code -------------------------------------------------------------------------------------- */
+
+void nb_os_sync_processors(void) {
+#ifdef SYS_membarrier
+  if (syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0) != 0 && errno == EPERM &&
+      syscall(SYS_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0) == 0) {
+    (void)syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0);
+  }
+#endif
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+int nb_posix_rename_new(int directory, const char *from, const char *to) {
+#ifdef SYS_renameat2
+  if (syscall(SYS_renameat2, directory, from, directory, to, RENAME_NO_REPLACE) == 0) {
+    return 0;
+  }
+  return errno == EINVAL ? ENOSYS : errno;
+#else
+  (void)directory;
+  (void)from;
+  (void)to;
+  return ENOSYS;
+#endif
+}
+
+static bool is_on(int file, unsigned long magic) {
+  struct statfs system;
+  return fstatfs(file, &system) == 0 && (unsigned long)system.f_type == magic;
+}
+
+void nb_posix_avoid_copy_on_write(int file) {
+  if (is_on(file, BTRFS_SUPER_MAGIC)) {
+    int flags = 0;
+    if (ioctl(file, FS_IOC_GETFLAGS, &flags) == 0) {
+      flags |= FS_NOCOW_FL;
+      (void)ioctl(file, FS_IOC_SETFLAGS, &flags);
+    }
+  }
+}
+
+bool nb_posix_lock_outlives_close(int file) {
+  return !is_on(file, OVERLAYFS_SUPER_MAGIC);
+}
+
+bool nb_posix_place_is_ours_alone(int file) {
+  return is_on(file, OVERLAYFS_SUPER_MAGIC);
+}
+
+int nb_posix_memory_file(const char *name) {
+#ifdef SYS_memfd_create
+  return (int)syscall(SYS_memfd_create, name, 1u /* MFD_CLOEXEC */);
+#else
+  (void)name;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+bool nb_posix_namespace(uint64_t *number) {
+  struct stat namespace;
+  if (stat("/proc/self/ns/pid", &namespace) != 0) {
+    return false;
+  }
+  *number = namespace.st_ino;
+  return true;
+}
+
+int64_t nb_posix_boot_time(void) {
+  struct timespec now;
+  struct timespec up;
+  if (clock_gettime(CLOCK_REALTIME, &now) != 0 || clock_gettime(CLOCK_BOOTTIME, &up) != 0) {
+    return 0;
+  }
+  return (int64_t)now.tv_sec - (int64_t)up.tv_sec;
+}
+
+/* One record of getdents64(2). */
+typedef struct directory_record {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  uint8_t type;
+  char name[];
+} directory_record;
+
+void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
+  _Alignas(directory_record) char records[8192];
+  long filled = syscall(SYS_getdents64, directory, records, sizeof records);
+  for (long at = 0; at < filled;) {
+    const directory_record *record = (const directory_record *)(const void *)&records[at];
+    if (record->length == 0 || !visit(record->name, context)) {
+      return;
+    }
+    at += record->length;
+  }
+}

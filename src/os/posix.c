@@ -1,0 +1,136 @@
+/* What POSIX systems share: pages, clocks, threads, memory at an address. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../session.h"
+#include "os.h"
+#include "posix.h"
+
+#if !defined(MAP_ANONYMOUS)
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+size_t nb_os_page_size(void) {
+  static _Atomic size_t known;
+  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
+  if (size == 0) {
+    size = (size_t)sysconf(_SC_PAGESIZE);
+    atomic_store_explicit(&known, size, memory_order_relaxed);
+  }
+  return size;
+}
+
+size_t nb_os_granularity(void) {
+  return nb_os_page_size();
+}
+
+uint64_t nb_os_nanoseconds(void) {
+  struct timespec now = {0, 0};
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void nb_os_pause(void) {
+  /* Longer than a yield: the holder may wait for this very processor at a lower priority. */
+  struct timespec pause = {0, 20000};
+  (void)nanosleep(&pause, NULL);
+}
+
+const char *nb_os_environment(const char *name) {
+  return getenv(name);
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
+  switch (error) {
+  case EEXIST:
+    return nb_outcome_system(NEARBUF_NO_ROOM, error);
+  case EACCES:
+  case EPERM:
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  case ENOMEM: {
+    /* Either memory is used up, or this place is none of ours: would another place do? */
+    void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (elsewhere != MAP_FAILED) {
+      (void)munmap(elsewhere, size);
+      return nb_outcome_system(NEARBUF_NO_ROOM, error);
+    }
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  }
+  case EAGAIN:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
+}
+
+nb_outcome nb_os_map(uintptr_t address, size_t size) {
+  const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags();
+  void *got = mmap((void *)address, size, protection, flags, -1, 0);
+  if (got == MAP_FAILED) {
+    return outcome_of_map_error(errno, size, protection);
+  }
+  if ((uintptr_t)got != address) {
+    /* A kernel that ignores the flag (before 4.17, emulators, valgrind) took it for a hint. */
+    (void)munmap(got, size);
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
+  if (munmap((void *)address, size) != 0) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+void *nb_os_own_pages(size_t size) {
+  void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+void *nb_os_own_pages_wiped_by_fork(size_t size) {
+  void *pages = nb_os_own_pages(size);
+  if (pages != NULL) {
+    (void)nb_posix_wipe_in_children(pages, size); /* else the fork handler does it */
+  }
+  return pages;
+}
+
+/* ---- Code and threads -------------------------------------------------------------------------- */
+
+void nb_os_sync_code(uintptr_t address, size_t size) {
+  __builtin___clear_cache((char *)address, (char *)(address + size));
+}
+
+int nb_os_defer_cancellation(void) {
+  int previous = 0;
+#ifndef __ANDROID__ /* has no cancellation */
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &previous);
+#endif
+  return previous;
+}
+
+void nb_os_restore_cancellation(int previous) {
+#ifndef __ANDROID__
+  (void)pthread_setcancelstate(previous, NULL);
+#else
+  (void)previous;
+#endif
+}
+
+/* ---- Fork -------------------------------------------------------------------------------------- */
+
+__attribute__((constructor)) static void watch_forks(void) {
+  (void)pthread_atfork(NULL, NULL, nb_session_forked);
+}

@@ -1,0 +1,47 @@
+/* What the POSIX systems do differently below posix.c, posix_files.c and posix_pages.c: each port
+ * fulfils it beside os.h. Descriptors that are answered close on exec. */
+#ifndef NB_POSIX_H
+#define NB_POSIX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Renames within a directory, never over something that is there. 0 or an errno value; ENOSYS where
+ * the system or the file system cannot. */
+int nb_posix_rename_new(int directory, const char *from, const char *to);
+
+/* Asks that the empty file be overwritten in place: on a full copy-on-write file system a store to a
+ * mapping is a SIGBUS. */
+void nb_posix_avoid_copy_on_write(int file);
+
+/* Whether a lock on this file, taken by an open file that is mapped and closed, lasts as long as the
+ * mapping: then a lock that is free proves that nobody has the file mapped. */
+bool nb_posix_lock_outlives_close(int file);
+
+/* Whether all processes that can have files in this place are seen by this one: the place belongs to
+ * one container. */
+bool nb_posix_place_is_ours_alone(int file);
+
+/* An unlinked file in memory, empty, whose name appears in the memory map; -1 and errno. */
+int nb_posix_memory_file(const char *name);
+
+/* A number that tells process-id namespaces apart; false where the system has none. */
+bool nb_posix_namespace(uint64_t *number);
+
+/* Seconds since the epoch at which the system started, 0 where that is unknown. */
+int64_t nb_posix_boot_time(void);
+
+/* Keeps whole pages out of children, or wipes them there. False where the system cannot. */
+bool nb_posix_keep_from_children(void *pages, size_t size);
+bool nb_posix_wipe_in_children(void *pages, size_t size);
+
+/* The flags that make mmap fail rather than replace what is there, where the system has such. */
+int nb_posix_no_replace_flags(void);
+
+/* Calls `visit` for names in a directory, from one read of bounded size, until it answers false.
+ * No heap is used. */
+typedef bool (*nb_posix_visitor)(const char *name, void *context);
+void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context);
+
+#endif
