@@ -1,5 +1,6 @@
 /* Replacing code that other threads may be running: one store where that is possible, then what the
  * processors and the system need. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "mapped.h"

@@ -56,6 +56,7 @@ typedef struct locator_walk {
   uint32_t looks_for_others; /* so many held items are still looked up in other threads' hints */
   bool wants_home;           /* threads contend: only an item on a cache line of its own will do */
   bool is_all_passable;      /* every item so far is held, or too full for the class */
+  bool has_passed_held;
 } locator_walk;
 
 /* Whether a reference listed memory that must not be used: twice, or in the locator's own page,
@@ -94,8 +95,9 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
   uintptr_t reference = nb_reference(item, layout);
   nb_item seen = nb_item_read(item, layout);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
-  if (seen.taken == 0 && room >> walk->class != 0) {
-    walk->is_all_passable = false;
+  if (room >> walk->class != 0) {
+    walk->is_all_passable = walk->is_all_passable && seen.taken != 0;
+    walk->has_passed_held = walk->has_passed_held || walk->is_all_passable;
   }
   nb_claim as_seen = {.base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
   if (seen.base == 0 || !nb_fit_in(walk->fit, &as_seen)) {
@@ -167,6 +169,10 @@ bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb
   if (passed > start) {
     set_cursor(session, walk.class, passed);
   }
+  _Atomic bool *has_passed_held = &session->has_passed_held[walk.class];
+  bool had_before = !from_start && atomic_load_explicit(has_passed_held, memory_order_relaxed);
+  atomic_store_explicit(has_passed_held, had_before || walk.has_passed_held, memory_order_relaxed);
+  *is_held = *is_held || had_before;
   return is_found;
 }
 

@@ -37,6 +37,8 @@ typedef struct nb_session {
   _Atomic uint32_t highest_cursor; /* no cursor is above it */
   /* Items before cursors[c] are held, or have no room for 2^c bytes; positions only grow. */
   _Atomic uint32_t cursors[NB_SIZE_CLASSES];
+  /* Some of those are only held. */
+  _Atomic bool has_passed_held[NB_SIZE_CLASSES];
   nb_regions regions;
   nb_hints hints;
 } nb_session;

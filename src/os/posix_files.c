@@ -287,10 +287,10 @@ bool nb_file_is_named(int directory, const char *name, int file) {
 
 enum { MOST_REMOVED = 8 };
 
-typedef struct cleaning {
+typedef struct clean_up {
   int directory;
   uint32_t removed;
-} cleaning;
+} clean_up;
 
 /* Whether the file of a process that is absent here may go. A lock that is free proves that nobody
  * has the file mapped, except on overlayfs and for files of the Rust reference, which never were
@@ -310,7 +310,7 @@ static bool is_dead(int directory, const char *name, int file) {
 }
 
 static bool remove_if_dead(const char *name, void *context) {
-  cleaning *cleaning = context;
+  clean_up *cleaning = context;
   int64_t process = nb_name_process(name);
   if (process < 0 || kill((pid_t)process, 0) == 0 || errno != ESRCH) {
     return true;
@@ -327,6 +327,6 @@ static bool remove_if_dead(const char *name, void *context) {
 }
 
 void nb_directory_clean(int directory) {
-  cleaning cleaning = {directory, 0};
+  clean_up cleaning = {directory, 0};
   nb_posix_visit_some(directory, remove_if_dead, &cleaning);
 }
