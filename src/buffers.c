@@ -48,8 +48,8 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
   uint32_t generation = nb_session_generation(session);
   nb_claim claim;
   if (generation == 0 || !claim_hint(session, &fit, &claim)) {
-    nb_outcome outcome = nb_claim_find_or_make(&fit, request->target, NEARBUF_DIALECT_WRITTEN,
-                                               &claim, &generation);
+    nb_outcome outcome =
+        nb_claim_find_or_make(&fit, request->target, NEARBUF_DIALECT_WRITTEN, &claim, &generation);
     if (outcome.status != NEARBUF_OK) {
       *buffer = (nearbuf_buffer){.system_error = outcome.system_error};
       return outcome.status;

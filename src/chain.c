@@ -104,8 +104,7 @@ static bool is_known(const nb_session *session, uintptr_t base) {
   return false;
 }
 
-static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty,
-                            bool is_made) {
+static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty, bool is_made) {
   uint32_t number = nb_chain_length(session);
   nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
   if (is_known(session, base)) {

@@ -66,8 +66,8 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
   }
   /* A start beyond a granule is only promised for the whole region. */
   bool is_cuttable = need->alignment == need->granularity;
-  nb_listing listing = {region->start, region->size,
-                        is_cuttable ? region->size - need->least : 0, only};
+  nb_listing listing = {region->start, region->size, is_cuttable ? region->size - need->least : 0,
+                        only};
   return nb_locator_register(what->session, &listing, what->claim);
 }
 
@@ -80,8 +80,7 @@ static nb_outcome make(const search *what, bool is_held) {
   if (!need_of(what->fit, what->target, &need)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
-  bool is_contended =
-      atomic_load_explicit(&what->session->contended, memory_order_relaxed) != 0;
+  bool is_contended = atomic_load_explicit(&what->session->contended, memory_order_relaxed) != 0;
   need.want = is_held && !is_contended ? need.least : nb_region_size(regions, need.least);
   nb_place region;
   nb_outcome outcome = nb_region_make(regions, &need, &region);
@@ -138,8 +137,7 @@ static nb_outcome take_anything(const search *what) {
   search any = *what;
   any.fit = &skipping;
   bool is_held;
-  uint32_t contended =
-      atomic_exchange_explicit(&what->session->contended, 0, memory_order_relaxed);
+  uint32_t contended = atomic_exchange_explicit(&what->session->contended, 0, memory_order_relaxed);
   bool is_found = nb_rendezvous_is_settled(what->session) && take(&any, true, &is_held);
   if (contended != 0) {
     atomic_store_explicit(&what->session->contended, 1, memory_order_relaxed);

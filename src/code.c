@@ -37,8 +37,8 @@ static void store(uintptr_t to, const void *bytes, size_t size_bytes) {
     uint64_t eight;
   } word;
   size_t longest = ATOMIC_LLONG_LOCK_FREE == 2 ? 8 : sizeof(uintptr_t);
-  bool is_one_store = size_bytes <= longest && nb_is_power_of_two(size_bytes) &&
-                      to % size_bytes == 0;
+  bool is_one_store =
+      size_bytes <= longest && nb_is_power_of_two(size_bytes) && to % size_bytes == 0;
   if (!is_one_store) {
     memcpy((void *)to, bytes, size_bytes);
     return;
@@ -69,8 +69,8 @@ static nearbuf_status finish(nb_outcome outcome, int32_t *system_error) {
 
 nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_bytes,
                                  int32_t *system_error) {
-  nb_outcome outcome = bytes == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT)
-                                     : check_place(address, size_bytes);
+  nb_outcome outcome =
+      bytes == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT) : check_place(address, size_bytes);
   if (outcome.status == NEARBUF_OK) {
     store((uintptr_t)address, bytes, size_bytes);
     nb_os_sync_code((uintptr_t)address, size_bytes);
@@ -81,8 +81,8 @@ nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_b
 
 nearbuf_status nearbuf_overwrite_with(void *address, size_t size_bytes, nearbuf_writer writer,
                                       void *context, int32_t *system_error) {
-  nb_outcome outcome = writer == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT)
-                                      : check_place(address, size_bytes);
+  nb_outcome outcome =
+      writer == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT) : check_place(address, size_bytes);
   if (outcome.status == NEARBUF_OK) {
     nearbuf_memory room = {address, address, size_bytes, 0};
     ptrdiff_t used = writer(&room, context);

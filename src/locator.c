@@ -17,9 +17,9 @@ void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t 
   uint32_t classes = room == 0 ? 0 : size_class(room) + 1;
   for (uint32_t c = 0; c < classes; c++) {
     uint32_t cursor = atomic_load_explicit(&session->cursors[c], memory_order_relaxed);
-    while (order < cursor && !atomic_compare_exchange_weak_explicit(
-                                 &session->cursors[c], &cursor, order, memory_order_relaxed,
-                                 memory_order_relaxed)) {
+    while (order < cursor &&
+           !atomic_compare_exchange_weak_explicit(&session->cursors[c], &cursor, order,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
   }
 }
@@ -27,9 +27,9 @@ void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t 
 static void set_cursor(nb_session *session, uint32_t class, uint32_t order) {
   atomic_store_explicit(&session->cursors[class], order, memory_order_relaxed);
   uint32_t highest = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
-  while (highest < order && !atomic_compare_exchange_weak_explicit(
-                                &session->highest_cursor, &highest, order, memory_order_relaxed,
-                                memory_order_relaxed)) {
+  while (highest < order &&
+         !atomic_compare_exchange_weak_explicit(&session->highest_cursor, &highest, order,
+                                                memory_order_relaxed, memory_order_relaxed)) {
   }
 }
 
@@ -149,8 +149,8 @@ bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb
                        .is_held = is_held,
                        .class = size_class(fit->size),
                        .looks_for_others = 4,
-                       .wants_home = atomic_load_explicit(&session->contended,
-                                                          memory_order_relaxed) != 0,
+                       .wants_home =
+                           atomic_load_explicit(&session->contended, memory_order_relaxed) != 0,
                        .is_all_passable = fit->only_dialect == 0};
   _Atomic uint32_t *cursor = &session->cursors[walk.class];
   uint32_t start = from_start ? 0 : atomic_load_explicit(cursor, memory_order_relaxed);
@@ -158,7 +158,8 @@ bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb
   uint32_t index = start % NB_ORDERS_PER_LOCATOR;
   bool is_found = false;
   *is_held = false;
-  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(session); number++) {
+  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(session);
+       number++) {
     index = walk_one(&walk, number, index, &is_found, &passed);
     if (is_found) {
       claim->order = number * NB_ORDERS_PER_LOCATOR + index;
@@ -212,7 +213,8 @@ static batch cut(const nb_session *session, const nb_listing *listing, uint32_t 
   uintptr_t start = listing->start;
   uintptr_t piece = nb_os_granularity();
   if (atomic_load_explicit(&session->contended, memory_order_relaxed) != 0) {
-    uint32_t before_home = (NB_HOME_INDEX + NB_HOME_STRIDE - first % NB_HOME_STRIDE) % NB_HOME_STRIDE;
+    uint32_t before_home =
+        (NB_HOME_INDEX + NB_HOME_STRIDE - first % NB_HOME_STRIDE) % NB_HOME_STRIDE;
     if (before_home < slots && before_home * piece <= listing->spare) {
       items.count = before_home + 1;
     }
@@ -287,8 +289,7 @@ static uintptr_t next_in_page(const nb_known *last) {
   const nb_known *first = nb_chain_entry(0);
   uintptr_t page = nb_align_down(first->base, page_size);
   uintptr_t next = last->base + NB_LOCATOR_SIZE;
-  if (nb_page_has_tail() || last->base < page || next - page >= page_size ||
-      first->base != page) {
+  if (nb_page_has_tail() || last->base < page || next - page >= page_size || first->base != page) {
     return 0;
   }
   for (uint32_t i = 0; i < nb_known_count(first); i++) {

@@ -33,7 +33,7 @@ typedef struct nb_fit {
   nb_range range;
   uintptr_t alignment;
   uint32_t size;
-  bool may_skip;       /* use room above the range's minimum although what lies below is lost */
+  bool may_skip;        /* use room above the range's minimum although what lies below is lost */
   uint8_t only_dialect; /* a nearbuf_dialect, or 0: any */
 } nb_fit;
 
@@ -89,7 +89,6 @@ static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_clai
   nb_shared_unlock_release(item + layout->taken);
   return false;
 }
-
 
 /* ---- Taking and registering ------------------------------------------------------------------- */
 

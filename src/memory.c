@@ -5,10 +5,8 @@
 
 static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
   uintptr_t granularity = nb_os_granularity();
-  *need = (nb_need){
-      .range = request->range, .granularity = granularity, .target = request->target};
-  need->alignment =
-      request->alignment_bytes > granularity ? request->alignment_bytes : granularity;
+  *need = (nb_need){.range = request->range, .granularity = granularity, .target = request->target};
+  need->alignment = request->alignment_bytes > granularity ? request->alignment_bytes : granularity;
   uintptr_t start;
   if (!nb_align_up(request->size_bytes, granularity, &need->least) ||
       !nb_range_fit_lowest(request->range, need->least, need->alignment, &start)) {

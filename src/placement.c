@@ -232,8 +232,8 @@ static nb_search_answer search_outwards(choice *best, const nb_source *source) {
 nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source,
                                      nb_place *place) {
   choice best = {.need = need, .questions_left = QUESTIONS_FOR_MORE_ROOM};
-  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source)
-                                                      : search_ascending(&best, source);
+  nb_search_answer answer =
+      source->is_cheap_anywhere ? search_outwards(&best, source) : search_ascending(&best, source);
   if (answer == NB_SEARCH_FAILED) {
     return answer;
   }

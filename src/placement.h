@@ -45,8 +45,7 @@ typedef enum nb_search_answer {
 /* The best place for the need. What is found may be taken by the time it is used: then say so in
  * the source and search again. Cost: a question for each mapping between the target and the gap,
  * or one for each mapping below the gap where questions must ascend. */
-nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source,
-                                     nb_place *place);
+nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place);
 
 /* How far a place is from what the need asks to be near to. */
 uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place);

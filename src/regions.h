@@ -12,10 +12,10 @@
 /* A run of regions that touch, which the system keeps as one mapping, and why it is where it is. */
 typedef struct nb_span {
   uintptr_t start;
-  uintptr_t end;            /* exclusive; equal to start: a gap to remember */
-  uintptr_t origin;         /* what the search that found it wanted to be near to */
-  uintptr_t distance;       /* at which it found it: there was no gap nearer */
-  uint64_t believed_until;  /* nanoseconds: until then that search need not be repeated */
+  uintptr_t end;           /* exclusive; equal to start: a gap to remember */
+  uintptr_t origin;        /* what the search that found it wanted to be near to */
+  uintptr_t distance;      /* at which it found it: there was no gap nearer */
+  uint64_t believed_until; /* nanoseconds: until then that search need not be repeated */
 } nb_span;
 
 enum { NB_SPANS = 16 };

@@ -29,11 +29,12 @@ typedef struct nb_session {
   _Atomic uint32_t lock;       /* of what the slow path changes: locators known, session made */
   _Atomic uint32_t locators;   /* known locators: the entries of the chain in locator.c */
   _Atomic uint32_t settled;    /* 1: rendezvous is done, the first locator is known */
-  _Atomic uint32_t is_private;     /* nearbuf_sharing is PRIVATE */
+  _Atomic uint32_t is_private; /* nearbuf_sharing is PRIVATE */
   _Atomic int32_t private_reason;
-  _Atomic uint32_t contended;      /* two threads met at one item: new hints avoid shared lines */
-  _Atomic uint32_t register_from;  /* the first known locator that may have a free slot */
-  _Atomic uint32_t since_full_walk; /* registrations since items before the cursors were looked at */
+  _Atomic uint32_t contended;     /* two threads met at one item: new hints avoid shared lines */
+  _Atomic uint32_t register_from; /* the first known locator that may have a free slot */
+  _Atomic uint32_t
+      since_full_walk;             /* registrations since items before the cursors were looked at */
   _Atomic uint32_t highest_cursor; /* no cursor is above it */
   /* Items before cursors[c] are held, or have no room for 2^c bytes; positions only grow. */
   _Atomic uint32_t cursors[NB_SIZE_CLASSES];

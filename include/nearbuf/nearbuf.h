@@ -196,8 +196,8 @@ typedef struct nearbuf_buffer {
   uint32_t start;        /* offset of the first append, alignment done */
   uint32_t reserved;     /* offset of the end of the reserved room, 0 for none */
   uint32_t reserved_size;
-  uint32_t order;        /* where the item stands in the chain */
-  uint32_t generation;   /* of the process that took it */
+  uint32_t order;      /* where the item stands in the chain */
+  uint32_t generation; /* of the process that took it */
   uint32_t flags;
   int32_t system_error;
   uint32_t reserved_for_growth[2];

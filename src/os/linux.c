@@ -35,8 +35,8 @@
 #endif
 
 enum {
-  RENAME_NO_REPLACE = 1,                /* linux/fs.h: RENAME_NOREPLACE */
-  MEMBARRIER_SYNC_CORE = 1 << 5,        /* PRIVATE_EXPEDITED_SYNC_CORE */
+  RENAME_NO_REPLACE = 1,         /* linux/fs.h: RENAME_NOREPLACE */
+  MEMBARRIER_SYNC_CORE = 1 << 5, /* PRIVATE_EXPEDITED_SYNC_CORE */
   MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6,
   ADVICE_THAT_CANNOT_EXIST = 0x7ead0bad /* some emulators say yes to anything */
 };
@@ -63,8 +63,10 @@ static uintptr_t stack_top(void) {
 
 size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
   const uintptr_t for_heap = sizeof(uintptr_t) == 8 ? (uintptr_t)256 << 20 : (uintptr_t)32 << 20;
-  const uintptr_t most_for_stack = sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
-  const uintptr_t guard_gap = (uintptr_t)1 << 20; /* the kernel keeps 256 pages below a stack free */
+  const uintptr_t most_for_stack =
+      sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
+  const uintptr_t guard_gap = (uintptr_t)1
+                              << 20; /* the kernel keeps 256 pages below a stack free */
   size_t count = 0;
   void *break_now = sbrk(0);
   if (break_now != (void *)-1) { /* NOLINT(performance-no-int-to-ptr): sbrk's own sentinel */

@@ -74,9 +74,8 @@ void nb_os_map_close(nb_map *map) {
 }
 
 static nb_map_answer query(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  map_query query = {.size = sizeof query,
-                     .query_flags = QUERY_COVERING_OR_NEXT,
-                     .query_address = from};
+  map_query query = {
+      .size = sizeof query, .query_flags = QUERY_COVERING_OR_NEXT, .query_address = from};
   if (ioctl((int)map->handle, MAP_QUERY, &query) != 0) {
     map->system_error = errno;
     return errno == ENOENT ? NB_MAP_END : NB_MAP_FAILED;
@@ -153,9 +152,9 @@ static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   if (map->is_cheap_anywhere) {
     nb_map_answer answer = query(map, from, mapping);
-    bool is_unknown = answer == NB_MAP_FAILED &&
-                      (map->system_error == ENOTTY || map->system_error == EINVAL ||
-                       map->system_error == ENOSYS);
+    bool is_unknown =
+        answer == NB_MAP_FAILED &&
+        (map->system_error == ENOTTY || map->system_error == EINVAL || map->system_error == ENOSYS);
     if (!is_unknown) {
       return answer;
     }

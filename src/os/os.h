@@ -72,9 +72,10 @@ typedef struct nb_mapping {
 
 /* An open map. It is the caller's, lives on the stack, and is never kept across a fork. */
 typedef struct nb_map {
-  bool is_cheap_anywhere; /* a question costs the same at any address; else ask in ascending order */
-  int32_t system_error;   /* of the failure behind NB_MAP_FAILED */
-  intptr_t handle;        /* from here on the port's own */
+  bool
+      is_cheap_anywhere; /* a question costs the same at any address; else ask in ascending order */
+  int32_t system_error;  /* of the failure behind NB_MAP_FAILED */
+  intptr_t handle;       /* from here on the port's own */
   bool is_last_valid;
   nb_mapping last;
   uint32_t fill;

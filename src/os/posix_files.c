@@ -278,8 +278,7 @@ bool nb_file_lock_dead(int directory, const char *name, int file) {
 bool nb_file_is_named(int directory, const char *name, int file) {
   struct stat opened;
   struct stat named;
-  return fstat(file, &opened) == 0 &&
-         fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+  return fstat(file, &opened) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
@@ -317,8 +316,7 @@ static bool remove_if_dead(const char *name, void *context) {
   }
   int file = openat(cleaning->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (file >= 0) {
-    if (is_dead(cleaning->directory, name, file) &&
-        unlinkat(cleaning->directory, name, 0) == 0) {
+    if (is_dead(cleaning->directory, name, file) && unlinkat(cleaning->directory, name, 0) == 0) {
       cleaning->removed++;
     }
     close(file);

@@ -163,9 +163,8 @@ static nb_outcome find_in_map(nb_page *page) {
     nb_mapping mapping;
     nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
     if (answer != NB_MAP_FOUND) {
-      outcome = answer == NB_MAP_END
-                    ? nb_outcome_of(NEARBUF_NOT_FOUND)
-                    : nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+      outcome = answer == NB_MAP_END ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                     : nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
       break;
     }
     uintptr_t base = mapping.range.min;
