@@ -1,21 +1,23 @@
 /* Looking at what is there: walk, find, totals. Never makes a locator, waits for nobody, and may be
  * called in a signal handler that interrupted any other call. */
 #include "chain.h"
+#include "os/os.h"
 #include "range.h"
 #include "rendezvous.h"
 
 /* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
  * known, whole or in part; NOT_FOUND where the process has none. */
 static nearbuf_status begin(nb_session **session) {
+  int cancellation = nb_os_defer_cancellation();
   nb_outcome outcome = nb_session_begin(session);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_rendezvous_find(*session, false);
   }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome.status;
+  if (outcome.status == NEARBUF_OK) {
+    (void)nb_chain_extend(*session, false);
   }
-  (void)nb_chain_extend(*session, false);
-  return NEARBUF_OK;
+  nb_os_restore_cancellation(cancellation);
+  return outcome.status;
 }
 
 /* The first item from `*order` on; moves it behind that one. False: there is none. */
