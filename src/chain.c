@@ -159,10 +159,6 @@ nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
   return outcome;
 }
 
-void nb_chain_forget(void) {
-  atomic_store_explicit(&known_before_fork, 0, memory_order_relaxed);
-}
-
 void nb_chain_inherited(void) {
   uint32_t count = atomic_load_explicit(&known_before_fork, memory_order_acquire);
   if (count > 0) {

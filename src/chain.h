@@ -56,9 +56,6 @@ nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, 
  * believed; what is known stays usable. */
 nb_outcome nb_chain_extend(nb_session *session, bool may_wait);
 
-/* Forgets the locators of the process that this one was forked from. */
-void nb_chain_forget(void);
-
 /* In the fork handler: puts placeholders where they were. */
 void nb_chain_inherited(void);
 

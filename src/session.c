@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "chain.h"
 #include "os/os.h"
 
 _Atomic(nb_session *) nb_session_pages;
@@ -41,7 +40,6 @@ nb_outcome nb_session_begin(nb_session **session) {
     return nb_outcome_of(NEARBUF_BUSY);
   }
   if (nb_session_generation(pages) == 0) {
-    nb_chain_forget();
     uint32_t generation = atomic_fetch_add(&last_generation, 1) + 1;
     if (generation == 0) {
       generation = atomic_fetch_add(&last_generation, 1) + 1;
@@ -76,10 +74,9 @@ void nb_session_unlock(nb_session *session) {
   atomic_store_explicit(&session->lock, 0, memory_order_release);
 }
 
-void nb_session_forked(void) {
+void nb_session_wipe(void) {
   nb_session *session = nb_session_current();
   if (session != NULL) {
-    nb_chain_inherited();
     memset((void *)session, 0, sizeof *session);
   }
 }

@@ -65,7 +65,7 @@ bool nb_session_lock(nb_session *session);
 bool nb_session_try_lock(nb_session *session);
 void nb_session_unlock(nb_session *session);
 
-/* Called in the child, by the system layer's fork handler. */
-void nb_session_forked(void);
+/* Wipes the session, in a child whose kernel did not do it. */
+void nb_session_wipe(void);
 
 #endif

@@ -53,7 +53,7 @@ nb_outcome nb_os_unmap(uintptr_t address, size_t size);
 void *nb_os_own_pages(size_t size);
 
 /* The same, but zero again in a child after fork, however it was forked, where the system can do
- * that; elsewhere nb_session_forked (session.h) zeroes it. */
+ * that; elsewhere nb_forked (fork.h) zeroes it. */
 void *nb_os_own_pages_wiped_by_fork(size_t size);
 
 /* ---- The map of this process -------------------------------------------------------------------- */

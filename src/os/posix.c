@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../session.h"
+#include "../fork.h"
 #include "os.h"
 #include "posix.h"
 
@@ -132,5 +132,5 @@ void nb_os_restore_cancellation(int previous) {
 /* ---- Fork -------------------------------------------------------------------------------------- */
 
 __attribute__((constructor)) static void watch_forks(void) {
-  (void)pthread_atfork(NULL, NULL, nb_session_forked);
+  (void)pthread_atfork(NULL, NULL, nb_forked);
 }

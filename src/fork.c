@@ -1,0 +1,10 @@
+/* The fork handler; see fork.h. */
+#include "fork.h"
+
+#include "chain.h"
+#include "session.h"
+
+void nb_forked(void) {
+  nb_chain_inherited();
+  nb_session_wipe();
+}
