@@ -1,6 +1,7 @@
 /* What POSIX systems share: pages, clocks, threads, memory at an address. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
