@@ -1,0 +1,326 @@
+/* nearbuf, other processes: find their buffers, look, read, write, get, allocate.
+ *
+ * A library of its own, nearbuf_process: programs that only use buffers of their own need none of
+ * it. Nothing is loaded into the other process, and it need not know of nearbuf at all.
+ *
+ * What holds for every function, unless it says otherwise:
+ *
+ *   addresses   are those of the other process, and 64 bits wide: a 32-bit process can be looked at
+ *               by a 64-bit program and the other way round. What changes the process (getting,
+ *               allocating, freeing) needs a program at least as wide as the process: UNSUPPORTED.
+ *   errors      as in nearbuf.h; the system's own code stands in `system_error` of the process. The
+ *               process is gone, or its id is another one's by now: NOT_FOUND. The system refuses,
+ *               for want of rights or by policy: DENIED. A system without this: UNSUPPORTED.
+ *   threads     one at a time for one nearbuf_process, any number for several. No signal handlers.
+ *   heap        never calls malloc and starts no thread. An open process keeps descriptors.
+ *
+ * Rights. On Linux: reading and locking want what ptrace wants (ptrace(2), "ptrace access mode
+ * checking"): usually the same user and a process that is dumpable. Making memory is done by remote
+ * system calls through ptrace, so it also wants a process that nobody traces, and no seccomp filter
+ * unless the caller may suspend it (CAP_SYS_ADMIN). Where only ptrace is refused everything else
+ * works. A locator whose file has lost its name is opened through /proc/<pid>/map_files, which
+ * wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
+ *
+ * Since version 1.0. */
+#ifndef NEARBUF_PROCESS_H
+#define NEARBUF_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nearbuf/nearbuf.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(NEARBUF_STATIC)
+#define NEARBUF_PROCESS_API
+#elif defined(_WIN32) && defined(NEARBUF_PROCESS_BUILDING)
+#define NEARBUF_PROCESS_API __declspec(dllexport)
+#elif defined(_WIN32)
+#define NEARBUF_PROCESS_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define NEARBUF_PROCESS_API __attribute__((visibility("default")))
+#else
+#define NEARBUF_PROCESS_API
+#endif
+
+/* ---- Processes -------------------------------------------------------------------------------- */
+
+/* An open process. The structure is the caller's and has a fixed size; read the first three fields
+ * and leave the rest to the library. */
+typedef struct nearbuf_process {
+  int64_t id;            /* here; the process may know itself by another one */
+  uint32_t address_bits; /* 32 or 64; 0 where the system does not tell us */
+  int32_t system_error;  /* of the last call with this process; 0: the system was not at fault */
+  intptr_t handles[4];
+  uint64_t reserved[6];
+} nearbuf_process;
+
+/* Opens a process. The handle means this process for ever: when it dies, calls answer NOT_FOUND,
+ * whoever has its id. When it replaces itself (exec) the handle stays good, its buffers are gone.
+ *
+ *   process  out: zero after a failure, but for its system_error.
+ *
+ * Errors: NOT_FOUND, DENIED, INVALID_ARGUMENT (null, an id below 1), OUT_OF_MEMORY (descriptors),
+ * UNSUPPORTED. A success promises nothing about what else is allowed. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process);
+
+/* Closes it; buffers that were got through it must be released before. A zeroed or closed structure
+ * is let pass. Errors: INVALID_ARGUMENT (null). */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_close(nearbuf_process *process);
+
+/* Whether it still runs: OK, or NOT_FOUND (dead, a zombie included). */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_check(nearbuf_process *process);
+
+/* About a process. What the system does not tell is 0 or empty. */
+typedef struct nearbuf_process_info {
+  int64_t id;
+  int64_t own_id;     /* by which it knows itself: in a namespace of its own it is another one */
+  uint64_t user;      /* effective user id, as we see it */
+  char name[64];      /* of the program, as the system shows it */
+  char user_name[64]; /* empty where the system gives only a number */
+  uint32_t address_bits;
+  uint32_t is_stopped;
+  int64_t traced_by;    /* the id of its debugger, or 0 */
+  uint32_t is_filtered; /* 1: its system calls are restricted (seccomp) */
+  uint32_t reserved_for_growth[5];
+} nearbuf_process_info;
+
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_describe(nearbuf_process *process,
+                                                            nearbuf_process_info *info);
+
+/* Tells `visit` the ids of all processes that we can see, in ascending order, until it answers a
+ * negative number. Processes that start or end meanwhile may be missed or told.
+ * Errors: INVALID_ARGUMENT, CANCELLED (the visitor's wish), DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
+typedef int (*nearbuf_process_visitor)(int64_t id, void *context);
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit,
+                                                             void *context);
+
+/* ---- Its memory map --------------------------------------------------------------------------- */
+
+/* A run of pages of one kind. */
+typedef struct nearbuf_process_mapping {
+  uint64_t min;
+  uint64_t max; /* inclusive */
+  uint32_t is_readable;
+  uint32_t is_writable;
+  uint32_t is_executable;
+  uint32_t is_shared;
+  uint64_t file_offset;
+  char name[128]; /* of the file or what the system calls it ("[heap]"); the end of a long one */
+} nearbuf_process_mapping;
+
+/* Tells `visit` the mappings in ascending order, until it answers a negative number.
+ * Errors: NOT_FOUND, DENIED, CANCELLED, INVALID_ARGUMENT, OUT_OF_MEMORY, SYSTEM_ERROR. */
+typedef int (*nearbuf_process_map_visitor)(const nearbuf_process_mapping *mapping, void *context);
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
+                                                             nearbuf_process_map_visitor visit,
+                                                             void *context);
+
+/* ---- Its locators and buffers ------------------------------------------------------------------ */
+
+/* A locator, as it was when it was copied. */
+typedef struct nearbuf_process_locator {
+  uint64_t address;
+  uint64_t next;   /* address of the next one, or 0 */
+  uint32_t number; /* in the chain, from 0 */
+  nearbuf_dialect dialect;
+  uint32_t count; /* of buffers; 0 where the header cannot be believed */
+  uint32_t capacity;
+  uint32_t is_locked;   /* 1: somebody was changing it */
+  uint32_t is_shared;   /* 1: other processes can hold its buffers; 0: it can only be read */
+  const char *fault;    /* what is wrong with it, a sentence; null: it is valid */
+  uint32_t fault_index; /* which buffer is meant, where one is */
+  uint32_t reserved_for_growth;
+  char name[128]; /* of its file, as the memory map of the process tells it; may be empty */
+} nearbuf_process_locator;
+
+/* One buffer, as it was when its locator was copied. */
+typedef struct nearbuf_process_item {
+  uint64_t address;
+  uint32_t size_bytes;
+  uint32_t used_bytes;
+  uint32_t index;    /* in its locator */
+  uint32_t is_taken; /* 1: somebody held it; a lock names no owner */
+  const char *fault; /* what is wrong with it, or null */
+} nearbuf_process_item;
+
+/* Where a walk stands; zero its `stage` to start: nearbuf_process_walk walk = {0}. It keeps a copy
+ * of one locator. */
+typedef struct nearbuf_process_walk {
+  uint32_t stage;
+  uint32_t number;
+  uint32_t index;
+  uint32_t count;
+  uint64_t address;
+  uint64_t next;
+  uint64_t mark;
+  uint32_t dialect;
+  uint32_t width;
+  uint64_t image[512];
+} nearbuf_process_walk;
+
+/* Tells one locator of the process after the other, in the order of the chain. They are found by
+ * name, also from outside its namespaces or its root, and where the name is gone in its memory map.
+ *
+ * A damaged one is told with its `fault`. Where its header cannot be believed it is the last, and
+ * has no buffers to tell.
+ * Errors: NOT_FOUND (no more, or none at all), DENIED, INVALID_ARGUMENT, SYSTEM_ERROR. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_locator(nearbuf_process *process,
+                                                                nearbuf_process_walk *walk,
+                                                                nearbuf_process_locator *locator);
+
+/* Tells one buffer after the other of the locator that was told last, all from the same copy.
+ * Errors: NOT_FOUND (no more), INVALID_ARGUMENT. No system calls. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk,
+                                                             nearbuf_process_item *item);
+
+/* ---- Getting a buffer in it -------------------------------------------------------------------- */
+
+enum {
+  /* Take what is listed; make nothing. The process is never stopped. */
+  NEARBUF_PROCESS_EXISTING = 2
+};
+
+/* What is wanted, in addresses of the process. Start from NEARBUF_PROCESS_REQUEST_INIT. */
+typedef struct nearbuf_process_request {
+  size_t struct_size; /* sizeof(nearbuf_process_request) */
+  uint64_t min;       /* every byte lies in [min, max] */
+  uint64_t max;
+  uint64_t size_bytes;      /* 1 ... 2^32 - 1 */
+  uint64_t alignment_bytes; /* of the first byte: a power of two */
+  uint64_t target;          /* new memory is taken near to it; 0: as low as possible */
+  uint32_t flags;           /* NEARBUF_DATA, NEARBUF_PROCESS_EXISTING */
+} nearbuf_process_request;
+
+#define NEARBUF_PROCESS_REQUEST_INIT                                                               \
+  { sizeof(nearbuf_process_request), 0, UINT64_MAX, 0, 16, 0, 0 }
+
+/* A buffer in another process that the caller holds. Read the first three fields. */
+typedef struct nearbuf_process_buffer {
+  uint64_t address; /* of the whole buffer */
+  uint32_t size;    /* of the whole buffer */
+  uint32_t room;    /* bytes that can still be appended within the request's range */
+  uint32_t position;
+  uint32_t start;
+  uint32_t flags;
+  uint32_t layout;
+  uintptr_t item;
+  intptr_t handles[3];
+  uint64_t reserved[2];
+} nearbuf_process_buffer;
+
+/* Takes a buffer of the process with room for the request, and holds it. The lock is the one that
+ * its own threads take: they and we exclude each other. Who dies while it holds a buffer, leaves it
+ * taken for ever.
+ *
+ * Where nothing listed will do, memory is made in the process and listed, with a first locator if
+ * it had none, unless the request says NEARBUF_PROCESS_EXISTING.
+ *
+ *   buffer  out: the handle; all zero after a failure.
+ *
+ * Errors: those of nearbuf_get, about the other process; DENIED also where its buffers could be
+ * read but not held (see Rights), UNSUPPORTED, NOT_FOUND.
+ * Cost: some ten system calls; making memory stops one thread of the process for less than a
+ * millisecond where it is quiet. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_get(nearbuf_process *process,
+                                                       const nearbuf_process_request *request,
+                                                       nearbuf_process_buffer *buffer);
+
+/* Appends bytes to a held buffer. Nothing is written into a program that replaced the one in which
+ * the buffer was got (exec): NOT_FOUND.
+ *
+ *   address  out, may be null: where the bytes are in the process; 0 after a failure.
+ *
+ * Errors: BEYOND_ROOM, INVALID_SIZE (0), INVALID_ARGUMENT, INVALID_HANDLE, NOT_FOUND, DENIED,
+ * SYSTEM_ERROR; nothing is consumed then. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_append(nearbuf_process *process,
+                                                          nearbuf_process_buffer *buffer,
+                                                          const void *bytes, size_t size_bytes,
+                                                          uint64_t *address);
+
+/* Ends the holding; works after the death of the process, too. The handle is empty afterwards.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_release(nearbuf_process *process,
+                                                           nearbuf_process_buffer *buffer);
+
+/* ---- Reading and writing ----------------------------------------------------------------------- */
+
+/* Copies `size_bytes` bytes at `address` of the process, from or to it. Writing works on pages that
+ * the process itself may only read, where the system allows it; other copies of a file that is
+ * mapped there privately do not change.
+ *
+ *   done_bytes  out, may be null: how many bytes were copied, also after a failure.
+ *
+ * Errors: NO_ROOM (something of it is not mapped, or not for this use), NOT_FOUND, DENIED,
+ * INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on meanwhile. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address,
+                                                        void *bytes, size_t size_bytes,
+                                                        size_t *done_bytes);
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address,
+                                                         const void *bytes, size_t size_bytes,
+                                                         size_t *done_bytes);
+
+/* ---- Private memory in it ---------------------------------------------------------------------- */
+
+/* Maps zeroed memory in a range of the process: readable, writable, executable, whole pages. No
+ * locator is involved. It lives until it is freed or the process ends.
+ *
+ *   address     out: 0 after a failure.
+ *   size_bytes  out, may be null: the true size, the request's rounded up to pages.
+ *
+ * Errors: those of nearbuf_allocate, about the other process; UNSUPPORTED, NOT_FOUND. BUSY: its
+ * threads could not be stopped in time; nothing was changed. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
+                                                            const nearbuf_process_request *request,
+                                                            uint64_t *address,
+                                                            uint64_t *size_bytes);
+
+/* Unmaps what nearbuf_process_allocate gave: whole, or whole pages of it. Memory that a locator
+ * lists is refused, as is what is not readable, writable and executable private memory.
+ * Errors: INVALID_ARGUMENT (not whole pages, size 0), NO_ROOM (it is no such memory), NOT_FOUND,
+ * DENIED, BUSY, UNSUPPORTED, SYSTEM_ERROR. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
+                                                        uint64_t size_bytes);
+
+/* ---- Files of locators ------------------------------------------------------------------------- */
+
+/* What a file in the shared directory is, as far as we can tell from here. */
+typedef enum nearbuf_file_state {
+  NEARBUF_FILE_UNKNOWN = 0, /* nobody of that id here, but somebody may live elsewhere */
+  NEARBUF_FILE_LIVE = 1,    /* a process of that id runs here */
+  NEARBUF_FILE_STALE = 2    /* proved to be dead; its user may remove it */
+} nearbuf_file_state;
+
+typedef struct nearbuf_file {
+  int64_t process;  /* the id in its name */
+  uint64_t address; /* in the name of a later locator, else 0 */
+  uint64_t user;    /* who owns it */
+  uint64_t size_bytes;
+  nearbuf_file_state state;
+  char name[128]; /* in the shared directory */
+} nearbuf_file;
+
+/* Tells `visit` the files of locators in our own shared directory until it answers a negative
+ * number; it may remove the one it is told. Systems whose locators are no files have none.
+ * Errors: INVALID_ARGUMENT, CANCELLED, DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
+typedef int (*nearbuf_file_visitor)(const nearbuf_file *file, void *context);
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit,
+                                                               void *context);
+
+/* Removes a stale file; looks again whether it is.
+ *
+ *   system_error  out, may be null.
+ *
+ * Errors: BUSY (it is not stale, or cannot be proved so), NOT_FOUND, DENIED, INVALID_ARGUMENT,
+ * SYSTEM_ERROR. */
+NEARBUF_PROCESS_API nearbuf_status nearbuf_process_remove_file(const nearbuf_file *file,
+                                                               int32_t *system_error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
