@@ -18,20 +18,21 @@ uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
   return origin > last ? origin - last : 0;
 }
 
-/* The start nearest to the origin for `size` bytes inside the gap. */
+/* The start nearest to the origin for `size` bytes inside the gap: the highest one that does not begin
+ * behind the origin, or the lowest one that does. */
 static bool nearest_start(const nb_need *need, nb_range gap, uintptr_t size, uintptr_t *start) {
   uintptr_t origin = origin_of(need);
-  if (gap.max < origin) {
-    return nb_range_fit_highest(gap, size, need->alignment, start);
-  }
-  if (gap.min < origin) {
-    nb_range above = {origin, gap.max};
-    nb_range below = {gap.min, origin};
-    return nb_range_fit_lowest(above, size, need->alignment, start) ||
-           nb_range_fit_highest(below, size, need->alignment, start) ||
-           nb_range_fit_lowest(gap, size, need->alignment, start);
-  }
-  return nb_range_fit_lowest(gap, size, need->alignment, start);
+  uintptr_t to_origin = nb_add_saturating(origin, size - 1);
+  nb_range below = {gap.min, gap.max < to_origin ? gap.max : to_origin};
+  nb_range above = {gap.min > origin ? gap.min : origin, gap.max};
+  nb_place lower = {0, size};
+  nb_place upper = {0, size};
+  bool fits_below = nb_range_fit_highest(below, size, need->alignment, &lower.start);
+  bool fits_above = nb_range_fit_lowest(above, size, need->alignment, &upper.start);
+  bool is_lower = fits_below && (!fits_above || nb_placement_distance(need, &lower) <=
+                                                    nb_placement_distance(need, &upper));
+  *start = is_lower ? lower.start : upper.start;
+  return fits_below || fits_above;
 }
 
 bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place) {
