@@ -24,7 +24,8 @@ static void feed_number(nb_maps_line *line, char character, char end, uint64_t b
   int digit = digit_of(character);
   if (character == end) {
     line->field = next_field;
-  } else if (digit < 0 || (uint64_t)digit >= base || line->number > UINT64_MAX / base - 1) {
+  } else if (digit < 0 || (uint64_t)digit >= base ||
+             line->number > (UINT64_MAX - (uint64_t)digit) / base) {
     line->field = BAD;
   } else {
     line->number = line->number * base + (uint64_t)digit;
