@@ -1,0 +1,486 @@
+/* The shared bytes, against images that are written here by hand from the tables of docs/format.md. */
+#include "format.h"
+
+#include <string.h>
+
+#include "test.h"
+
+/* ---- Golden images ----------------------------------------------------------------------------- */
+
+typedef struct image {
+  _Alignas(8) unsigned char bytes[NB_LOCATOR_SIZE];
+} image;
+
+/* Two buffers, the first held, the second not: 64 KiB at 0x7f1122340000 with 0x1234 bytes used, and
+ * 0x21000 bytes at 0x00007ffe89abc000, unused. The locator lies at 0x7f55aa001000, the next one at
+ * 0x7f55aa042000, and its lock is held. */
+static const unsigned char written_64[] = {
+    0x00, 0x10, 0x00, 0xaa, 0x55, 0x7f, 0x00, 0x00, /* 0: this address */
+    0x00, 0x20, 0x04, 0xaa, 0x55, 0x7f, 0x00, 0x00, /* 8: next locator */
+    0x01, 0x00, 0x00, 0x00,                         /* 16: is locked */
+    0x00,                                           /* 20: flags */
+    0x02,                                           /* 21: item count */
+    0x00, 0x02, /* 22: reserved; 23: the .NET reference's count */
+    0x00, 0x00, 0x34, 0x22, 0x11, 0x7f, 0x00, 0x00, /* 24: base address */
+    0x01, 0x00, 0x00, 0x00,                         /* 32: is taken */
+    0x00, 0x00, 0x01, 0x00,                         /* 36: size */
+    0x34, 0x12, 0x00, 0x00,                         /* 40: position */
+    0x00, 0xc0, 0xab, 0x89, 0xfe, 0x7f, 0x00, 0x00, /* 44: base address */
+    0x00, 0x00, 0x00, 0x00,                         /* 52: is taken */
+    0x00, 0x10, 0x02, 0x00,                         /* 56: size */
+    0x00, 0x00, 0x00, 0x00,                         /* 60: position */
+};
+
+static const unsigned char dotnet_64[] = {
+    0x00, 0x10, 0x00, 0xaa, 0x55, 0x7f, 0x00, 0x00, /* 0: this address */
+    0x00, 0x20, 0x04, 0xaa, 0x55, 0x7f, 0x00, 0x00, /* 8: next locator */
+    0x01, 0x00, 0x00, 0x00,                         /* 16: is locked */
+    0x00, 0x00, 0x00,                               /* 20: flags, reserved */
+    0x02,                                           /* 23: item count */
+    0x00, 0x00, 0x34, 0x22, 0x11, 0x7f, 0x00, 0x00, /* 24: base address */
+    0x01, 0x00, 0x00, 0x00,                         /* 32: is taken */
+    0x00, 0x00, 0x01, 0x00,                         /* 36: size */
+    0x34, 0x12, 0x00, 0x00,                         /* 40: position */
+    0x00, 0xc0, 0xab, 0x89, 0xfe, 0x7f, 0x00, 0x00, /* 44: base address */
+    0x00, 0x00, 0x00, 0x00,                         /* 52: is taken */
+    0x00, 0x10, 0x02, 0x00,                         /* 56: size */
+    0x00, 0x00, 0x00, 0x00,                         /* 60: position */
+};
+
+static const unsigned char rust_64[] = {
+    0x00, 0x10, 0x00, 0xaa, 0x55, 0x7f, 0x00, 0x00, /* 0: this address */
+    0x00, 0x20, 0x04, 0xaa, 0x55, 0x7f, 0x00, 0x00, /* 8: next locator */
+    0x01, 0x00, 0x00, 0x00,                         /* 16: is locked */
+    0x00,                                           /* 20: flags */
+    0x02,                                           /* 21: item count */
+    0x00, 0x00,                                     /* 22: reserved */
+    0x00, 0x00, 0x34, 0x22, 0x11, 0x7f, 0x00, 0x00, /* 24: base address */
+    0x00, 0x00, 0x01, 0x00,                         /* 32: size */
+    0x34, 0x12, 0x00, 0x00,                         /* 36: position */
+    0x01, 0x00, 0x00, 0x00,                         /* 40: is taken */
+    0x00, 0xc0, 0xab, 0x89, 0xfe, 0x7f, 0x00, 0x00, /* 44: base address */
+    0x00, 0x10, 0x02, 0x00,                         /* 52: size */
+    0x00, 0x00, 0x00, 0x00,                         /* 56: position */
+    0x00, 0x00, 0x00, 0x00,                         /* 60: is taken */
+};
+
+/* The same of a 32-bit process: buffers at 0x22340000 and 0x89abc000, the locator at 0xaa001000, the
+ * next one at 0xaa042000. */
+static const unsigned char written_32[] = {
+    0x00, 0x10, 0x00, 0xaa, /* 0: this address */
+    0x00, 0x20, 0x04, 0xaa, /* 4: next locator */
+    0x01, 0x00, 0x00, 0x00, /* 8: is locked */
+    0x00,                   /* 12: flags */
+    0x02,                   /* 13: item count */
+    0x00, 0x02,             /* 14: reserved; 15: the .NET reference's count */
+    0x00, 0x00, 0x34, 0x22, /* 16: base address */
+    0x01, 0x00, 0x00, 0x00, /* 20: is taken */
+    0x00, 0x00, 0x01, 0x00, /* 24: size */
+    0x34, 0x12, 0x00, 0x00, /* 28: position */
+    0x00, 0xc0, 0xab, 0x89, /* 32: base address */
+    0x00, 0x00, 0x00, 0x00, /* 36: is taken */
+    0x00, 0x10, 0x02, 0x00, /* 40: size */
+    0x00, 0x00, 0x00, 0x00, /* 44: position */
+};
+
+static const unsigned char dotnet_32[] = {
+    0x00, 0x10, 0x00, 0xaa, /* 0: this address */
+    0x00, 0x20, 0x04, 0xaa, /* 4: next locator */
+    0x01, 0x00, 0x00, 0x00, /* 8: is locked */
+    0x00, 0x00, 0x00,       /* 12: flags, reserved */
+    0x02,                   /* 15: item count */
+    0x00, 0x00, 0x34, 0x22, /* 16: base address */
+    0x01, 0x00, 0x00, 0x00, /* 20: is taken */
+    0x00, 0x00, 0x01, 0x00, /* 24: size */
+    0x34, 0x12, 0x00, 0x00, /* 28: position */
+    0x00, 0xc0, 0xab, 0x89, /* 32: base address */
+    0x00, 0x00, 0x00, 0x00, /* 36: is taken */
+    0x00, 0x10, 0x02, 0x00, /* 40: size */
+    0x00, 0x00, 0x00, 0x00, /* 44: position */
+};
+
+static const unsigned char rust_32[] = {
+    0x00, 0x10, 0x00, 0xaa, /* 0: this address */
+    0x00, 0x20, 0x04, 0xaa, /* 4: next locator */
+    0x01, 0x00, 0x00, 0x00, /* 8: is locked */
+    0x00,                   /* 12: flags */
+    0x02,                   /* 13: item count */
+    0x00, 0x00,             /* 14: reserved */
+    0x00, 0x00, 0x34, 0x22, /* 16: base address */
+    0x00, 0x00, 0x01, 0x00, /* 20: size */
+    0x34, 0x12, 0x00, 0x00, /* 24: position */
+    0x01, 0x00, 0x00, 0x00, /* 28: is taken */
+    0x00, 0xc0, 0xab, 0x89, /* 32: base address */
+    0x00, 0x10, 0x02, 0x00, /* 36: size */
+    0x00, 0x00, 0x00, 0x00, /* 40: position */
+    0x00, 0x00, 0x00, 0x00, /* 44: is taken */
+};
+
+static const struct {
+  const unsigned char *bytes;
+  size_t size;
+  uint32_t width;
+  nearbuf_dialect dialect;
+  uint64_t this_address;
+  uint64_t next;
+  uint64_t bases[2];
+} golden[] = {
+    {written_64,
+     sizeof written_64,
+     8,
+     NEARBUF_DIALECT_WRITTEN,
+     0x7f55aa001000,
+     0x7f55aa042000,
+     {0x7f1122340000, 0x7ffe89abc000}},
+    {dotnet_64,
+     sizeof dotnet_64,
+     8,
+     NEARBUF_DIALECT_DOTNET,
+     0x7f55aa001000,
+     0x7f55aa042000,
+     {0x7f1122340000, 0x7ffe89abc000}},
+    {rust_64,
+     sizeof rust_64,
+     8,
+     NEARBUF_DIALECT_RUST,
+     0x7f55aa001000,
+     0x7f55aa042000,
+     {0x7f1122340000, 0x7ffe89abc000}},
+    {written_32,
+     sizeof written_32,
+     4,
+     NEARBUF_DIALECT_WRITTEN,
+     0xaa001000,
+     0xaa042000,
+     {0x22340000, 0x89abc000}},
+    {dotnet_32,
+     sizeof dotnet_32,
+     4,
+     NEARBUF_DIALECT_DOTNET,
+     0xaa001000,
+     0xaa042000,
+     {0x22340000, 0x89abc000}},
+    {rust_32,
+     sizeof rust_32,
+     4,
+     NEARBUF_DIALECT_RUST,
+     0xaa001000,
+     0xaa042000,
+     {0x22340000, 0x89abc000}},
+};
+enum { GOLDEN = sizeof golden / sizeof golden[0] };
+
+static image golden_image(int which) {
+  image whole = {{0}};
+  memcpy(whole.bytes, golden[which].bytes, golden[which].size);
+  return whole;
+}
+
+static const nb_layout *layout_of(int which) {
+  return nb_layout_of(golden[which].width, golden[which].dialect);
+}
+
+static nb_fault check(const image *whole, int which, uint32_t *item) {
+  return nb_format_check((uintptr_t)whole->bytes, layout_of(which), golden[which].this_address,
+                         item);
+}
+
+TEST(golden_images_are_read_field_by_field) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    const nb_layout *layout = layout_of(i);
+    CHECK_EQUAL(golden[i].this_address, nb_shared_address_relaxed(at, layout->width));
+    CHECK_EQUAL(golden[i].next, nb_shared_address_relaxed(at + layout->next, layout->width));
+    CHECK_EQUAL(1, nb_shared_load_relaxed(at + layout->locked));
+    CHECK_EQUAL(0, whole.bytes[layout->flags]);
+    CHECK_EQUAL(2, nb_format_count(at, layout));
+    nb_item held = nb_item_read(nb_item_at(at, layout, 0), layout);
+    CHECK_EQUAL(golden[i].bases[0], held.base);
+    CHECK_EQUAL(0x10000, held.size);
+    CHECK_EQUAL(0x1234, held.position);
+    CHECK_EQUAL(1, held.taken);
+    nb_item idle = nb_item_read(nb_item_at(at, layout, 1), layout);
+    CHECK_EQUAL(golden[i].bases[1], idle.base);
+    CHECK_EQUAL(0x21000, idle.size);
+    CHECK_EQUAL(0, idle.position);
+    CHECK_EQUAL(0, idle.taken);
+  }
+}
+
+TEST(golden_images_are_recognised_and_valid) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    CHECK_EQUAL(golden[i].dialect, nb_format_recognise((uintptr_t)whole.bytes, golden[i].width,
+                                                       NEARBUF_DIALECT_UNKNOWN));
+    CHECK_EQUAL(NB_FAULT_NONE, check(&whole, i, NULL));
+  }
+}
+
+/* A built locator has neither a link nor a held lock; these two are added as the library does. */
+TEST(built_locators_equal_the_golden_images_byte_by_byte) {
+  for (int i = 0; i < GOLDEN; i++) {
+    if (golden[i].dialect == NEARBUF_DIALECT_DOTNET) {
+      continue; /* that layout is never built: the written one serves the .NET reference */
+    }
+    image built;
+    memset(&built, 0xEE, sizeof built);
+    const nb_layout *layout = layout_of(i);
+    const nb_item items[2] = {{golden[i].bases[0], 0x10000, 0x1234, 1},
+                              {golden[i].bases[1], 0x21000, 0, 0}};
+    uintptr_t at = (uintptr_t)built.bytes;
+    nb_format_build(at, layout, golden[i].this_address, items, 2);
+    nb_shared_address_store_release(at + layout->next, layout->width, golden[i].next);
+    CHECK(nb_shared_lock_acquire(at + layout->locked));
+    image expected = golden_image(i);
+    for (size_t byte = 0; byte < sizeof built.bytes; byte++) {
+      if (built.bytes[byte] != expected.bytes[byte]) {
+        test_fail(__FILE__, __LINE__, "image %d differs at offset %zu: %#x, not %#x", i, byte,
+                  (unsigned)built.bytes[byte], (unsigned)expected.bytes[byte]);
+      }
+    }
+  }
+}
+
+/* ---- Capacity ---------------------------------------------------------------------------------- */
+
+/* A locator with as many items as it can have, a page each. */
+static image full_image(const nb_layout *layout) {
+  nb_item items[NB_CAPACITY_32];
+  for (uint32_t i = 0; i < layout->capacity; i++) {
+    items[i] = (nb_item){0x10000000 + (uint64_t)i * 4096, 4096, i, i % 2};
+  }
+  image whole;
+  nb_format_build((uintptr_t)whole.bytes, layout, 0x20000000, items, layout->capacity);
+  return whole;
+}
+
+TEST(a_locator_has_203_items_in_64_bits_and_255_in_32) {
+  for (int i = 0; i < GOLDEN; i++) {
+    const nb_layout *layout = layout_of(i);
+    CHECK_EQUAL(golden[i].width == 8 ? 203 : 255, layout->capacity);
+    uintptr_t end = nb_item_at(0, layout, layout->capacity);
+    CHECK(end <= 4096);
+    CHECK(end + layout->item_size > 4096);
+  }
+}
+
+TEST(a_full_locator_is_valid_to_its_last_item) {
+  for (int i = 0; i < GOLDEN; i++) {
+    const nb_layout *layout = layout_of(i);
+    image whole = full_image(layout);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    CHECK_EQUAL(layout->capacity, nb_format_count(at, layout));
+    CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(at, layout, 0x20000000, NULL));
+    uint32_t last = layout->capacity - 1u;
+    nb_item item = nb_item_read(nb_item_at(at, layout, last), layout);
+    CHECK_EQUAL(0x10000000 + (uint64_t)last * 4096, item.base);
+    CHECK_EQUAL(last, item.position);
+  }
+}
+
+TEST(both_counts_are_stored_outside_the_rust_dialect_and_the_larger_is_true) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    const nb_layout *layout = layout_of(i);
+    bool is_rust = golden[i].dialect == NEARBUF_DIALECT_RUST;
+    nb_format_store_count(at, layout, 200);
+    CHECK_EQUAL(200, whole.bytes[layout->count]);
+    CHECK_EQUAL(is_rust ? 0 : 200, whole.bytes[layout->count_dotnet]);
+    whole.bytes[layout->count_dotnet] = 201;
+    CHECK_EQUAL(is_rust ? 200 : 201, nb_format_count(at, layout));
+    whole.bytes[layout->count] = 202;
+    CHECK_EQUAL(202, nb_format_count(at, layout));
+  }
+}
+
+TEST(a_rust_locator_can_look_full_to_the_dotnet_reference) {
+  for (int i = 0; i < GOLDEN; i++) {
+    if (golden[i].dialect == NEARBUF_DIALECT_RUST) {
+      image whole = golden_image(i);
+      nb_format_hide_from_dotnet((uintptr_t)whole.bytes, layout_of(i));
+      CHECK_EQUAL(layout_of(i)->capacity, whole.bytes[layout_of(i)->count_dotnet]);
+      CHECK_EQUAL(2, nb_format_count((uintptr_t)whole.bytes, layout_of(i)));
+      CHECK_EQUAL(NB_FAULT_NONE, check(&whole, i, NULL));
+      CHECK_EQUAL(NEARBUF_DIALECT_RUST,
+                  nb_format_recognise((uintptr_t)whole.bytes, golden[i].width, 0));
+    }
+  }
+}
+
+/* ---- Recognition ------------------------------------------------------------------------------- */
+
+static nearbuf_dialect recognise(const image *whole, uint32_t width) {
+  return nb_format_recognise((uintptr_t)whole->bytes, width, NEARBUF_DIALECT_RUST);
+}
+
+TEST(an_empty_locator_has_the_dialect_that_the_caller_knows) {
+  image empty = {{0}};
+  CHECK_EQUAL(NEARBUF_DIALECT_RUST, recognise(&empty, 8));
+  CHECK_EQUAL(NEARBUF_DIALECT_DOTNET,
+              nb_format_recognise((uintptr_t)empty.bytes, 4, NEARBUF_DIALECT_DOTNET));
+}
+
+TEST(any_version_bit_of_either_reading_makes_the_dialect_unknown) {
+  for (int i = 0; i < GOLDEN; i++) {
+    for (int bit = 0; bit < 8; bit++) {
+      image whole = golden_image(i);
+      whole.bytes[layout_of(i)->flags] = (unsigned char)(1 << bit);
+      bool is_version = bit < 3 || bit > 4;
+      CHECK_EQUAL(is_version ? NEARBUF_DIALECT_UNKNOWN : golden[i].dialect,
+                  recognise(&whole, golden[i].width));
+      CHECK_EQUAL(is_version ? NB_FAULT_VERSION : NB_FAULT_NONE, check(&whole, i, NULL));
+    }
+  }
+}
+
+TEST(an_item_of_no_known_layout_makes_the_dialect_unknown) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    uintptr_t item = nb_item_at((uintptr_t)whole.bytes, layout_of(i), 0);
+    nb_shared_store_relaxed(item + golden[i].width, 2);
+    CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
+    nb_shared_store_relaxed(item + golden[i].width, 4095);
+    CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
+  }
+}
+
+TEST(a_first_item_without_a_buffer_makes_the_dialect_unknown) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    uintptr_t item = nb_item_at((uintptr_t)whole.bytes, layout_of(i), 0);
+    nb_shared_address_store_release(item, golden[i].width, 0);
+    CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
+  }
+}
+
+/* ---- Faults ------------------------------------------------------------------------------------ */
+
+static void expect_header_fault(nb_fault fault, int which, uint32_t offset, uint64_t value,
+                                uint32_t width) {
+  image whole = golden_image(which);
+  uintptr_t at = (uintptr_t)whole.bytes + offset;
+  if (width == 1) {
+    whole.bytes[offset] = (unsigned char)value;
+  } else {
+    nb_shared_address_store_release(at, width, value);
+  }
+  CHECK_EQUAL(fault, check(&whole, which, NULL));
+}
+
+TEST(faults_of_the_header_are_told_apart) {
+  for (int i = 0; i < GOLDEN; i++) {
+    const nb_layout *layout = layout_of(i);
+    uint32_t width = layout->width;
+    uint64_t self = golden[i].this_address;
+    expect_header_fault(NB_FAULT_VERSION, i, layout->flags, 0x20, 1);
+    expect_header_fault(NB_FAULT_THIS_ADDRESS, i, 0, self + 4096, width);
+    expect_header_fault(NB_FAULT_THIS_ADDRESS, i, 0, 0, width);
+    expect_header_fault(NB_FAULT_NEXT_ADDRESS, i, layout->next, self, width);
+    expect_header_fault(NB_FAULT_NEXT_ADDRESS, i, layout->next, self + 4097, width);
+    expect_header_fault(NB_FAULT_NONE, i, layout->next, 0, width);
+    expect_header_fault(NB_FAULT_LOCK, i, layout->locked, 2, 4);
+    expect_header_fault(NB_FAULT_LOCK, i, layout->locked, UINT32_MAX, 4);
+    bool is_any_count_read = golden[i].dialect != NEARBUF_DIALECT_RUST;
+    uint32_t count = is_any_count_read ? layout->count_dotnet : layout->count;
+    if (width == 8) { /* a count of 255 items fits 32 bits */
+      expect_header_fault(NB_FAULT_COUNT, i, count, 204, 1);
+      expect_header_fault(NB_FAULT_COUNT, i, count, 255, 1);
+    }
+  }
+}
+
+/* Changes the second item. */
+static void expect_item_fault(nb_fault fault, int which, nb_item item) {
+  image whole = golden_image(which);
+  nb_item_write(nb_item_at((uintptr_t)whole.bytes, layout_of(which), 1), layout_of(which), &item);
+  uint32_t index = 99;
+  CHECK_EQUAL(fault, check(&whole, which, &index));
+  CHECK_EQUAL(1, index);
+}
+
+TEST(faults_of_an_item_are_told_apart_and_name_it) {
+  for (int i = 0; i < GOLDEN; i++) {
+    uint64_t base = golden[i].bases[1];
+    uint64_t highest = golden[i].width == 8 ? UINT64_MAX : UINT32_MAX;
+    expect_item_fault(NB_FAULT_NONE, i, (nb_item){base, 0x1000, 0x1000, 1});
+    expect_item_fault(NB_FAULT_ITEM_BASE, i, (nb_item){0, 0x1000, 0, 0});
+    expect_item_fault(NB_FAULT_ITEM_SIZE, i, (nb_item){base, 0, 0, 0});
+    expect_item_fault(NB_FAULT_NONE, i, (nb_item){highest - 0xfff, 0x1000, 0, 0});
+    expect_item_fault(NB_FAULT_ITEM_SIZE, i, (nb_item){highest - 0xffe, 0x1000, 0, 0});
+    expect_item_fault(NB_FAULT_ITEM_POSITION, i, (nb_item){base, 0x1000, 0x1001, 0});
+    expect_item_fault(NB_FAULT_ITEM_TAKEN, i, (nb_item){base, 0x1000, 0, 2});
+  }
+}
+
+TEST(items_that_share_a_byte_are_a_fault_outside_the_rust_dialect) {
+  for (int i = 0; i < GOLDEN; i++) {
+    bool is_rust = golden[i].dialect == NEARBUF_DIALECT_RUST;
+    nb_fault fault = is_rust ? NB_FAULT_NONE : NB_FAULT_ITEM_OVERLAP;
+    uint64_t first = golden[i].bases[0];
+    expect_item_fault(fault, i, (nb_item){first, 0x10000, 0, 0});
+    expect_item_fault(fault, i, (nb_item){first + 0xffff, 0x1000, 0, 0});
+    expect_item_fault(NB_FAULT_NONE, i, (nb_item){first + 0x10000, 0x1000, 0, 0});
+    expect_item_fault(fault, i, (nb_item){first - 0x1000, 0x1001, 0, 0});
+    expect_item_fault(NB_FAULT_NONE, i, (nb_item){first - 0x1000, 0x1000, 0, 0});
+  }
+}
+
+TEST(overlaps_with_earlier_items_are_seen_in_every_dialect) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    CHECK(!nb_format_overlaps_earlier(at, layout_of(i), 1));
+    nb_item same = {golden[i].bases[0], 0x1000, 0, 0};
+    nb_item_write(nb_item_at(at, layout_of(i), 1), layout_of(i), &same);
+    CHECK(nb_format_overlaps_earlier(at, layout_of(i), 1));
+    CHECK(!nb_format_overlaps_earlier(at, layout_of(i), 0));
+  }
+}
+
+TEST(every_fault_has_a_text_of_its_own) {
+  for (int fault = NB_FAULT_NONE; fault <= NB_FAULT_ITEM_OVERLAP; fault++) {
+    const char *text = nb_fault_text((nb_fault)fault);
+    CHECK(strcmp(text, "unknown") != 0);
+    for (int other = 0; other < fault; other++) {
+      CHECK(strcmp(text, nb_fault_text((nb_fault)other)) != 0);
+    }
+  }
+  CHECK(strcmp("unknown", nb_fault_text((nb_fault)(NB_FAULT_ITEM_OVERLAP + 1))) == 0);
+}
+
+/* ---- Any bytes --------------------------------------------------------------------------------- */
+
+static uint32_t next_random(uint64_t *state) {
+  *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth */
+  return (uint32_t)(*state >> 32);
+}
+
+/* Random bytes in a golden image: whatever they are, nothing is written and what is called valid can
+ * be used. */
+TEST(hostile_images_are_never_written_and_what_is_called_valid_is) {
+  uint64_t state = 1;
+  for (int round = 0; round < 200000; round++) {
+    int which = round % GOLDEN;
+    image whole = golden_image(which);
+    const nb_layout *layout = layout_of(which);
+    uint32_t changes = 1 + next_random(&state) % 4;
+    for (uint32_t i = 0; i < changes; i++) {
+      uint32_t at = next_random(&state) % (layout->header_size + 2u * layout->item_size);
+      whole.bytes[at] = (unsigned char)next_random(&state);
+    }
+    image before = whole;
+    uint32_t index = 0;
+    nb_fault fault = check(&whole, which, &index);
+    (void)recognise(&whole, layout->width);
+    CHECK(memcmp(&before, &whole, sizeof whole) == 0);
+    CHECK(index < layout->capacity);
+    uint32_t count = nb_format_count((uintptr_t)whole.bytes, layout);
+    for (uint32_t i = 0; fault == NB_FAULT_NONE && i < count; i++) {
+      nb_item item = nb_item_read(nb_item_at((uintptr_t)whole.bytes, layout, i), layout);
+      CHECK(item.base != 0 && item.size != 0 && item.position <= item.size && item.taken <= 1);
+      CHECK(count <= layout->capacity);
+    }
+  }
+}

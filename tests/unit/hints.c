@@ -1,0 +1,85 @@
+/* Thread hints: which slot, and which items have a cache line of their own. */
+#include "hints.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "format.h"
+#include "test.h"
+
+static nb_hints hints;
+
+TEST(a_thread_keeps_its_slot_and_the_slot_fills_a_cache_line) {
+  nb_hint *mine = nb_hints_mine(&hints);
+  CHECK(mine == nb_hints_mine(&hints));
+  CHECK(mine >= hints.slots && mine < hints.slots + NB_HINT_SLOTS);
+  CHECK_EQUAL(NB_CACHE_LINE, sizeof(nb_hint));
+  CHECK_EQUAL(0, (uintptr_t)mine % NB_CACHE_LINE);
+}
+
+enum { THREADS = 32 };
+
+typedef struct seen_slot {
+  nb_hint *slot;
+  pthread_barrier_t *barrier;
+} seen_slot;
+
+static void *note_slot(void *argument) {
+  seen_slot *seen = argument;
+  seen->slot = nb_hints_mine(&hints);
+  pthread_barrier_wait(seen->barrier); /* all live at once, so all have blocks of their own */
+  return NULL;
+}
+
+TEST(threads_spread_over_the_slots) {
+  pthread_t threads[THREADS];
+  seen_slot seen[THREADS];
+  pthread_barrier_t barrier;
+  CHECK_EQUAL(0, pthread_barrier_init(&barrier, NULL, THREADS));
+  for (int i = 0; i < THREADS; i++) {
+    seen[i] = (seen_slot){NULL, &barrier};
+    CHECK_EQUAL(0, pthread_create(&threads[i], NULL, note_slot, &seen[i]));
+  }
+  int different = 0;
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    bool is_new = true;
+    for (int k = 0; k < i; k++) {
+      is_new = is_new && seen[k].slot != seen[i].slot;
+    }
+    different += is_new;
+  }
+  CHECK(different >= THREADS / 3);
+}
+
+TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
+  nb_hint *mine = nb_hints_mine(&hints);
+  nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
+  CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
+  nb_hint_set(mine, 0x1234, 5);
+  CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
+  nb_hint_set(other, 0x1234, 5);
+  CHECK(nb_hints_elsewhere(&hints, mine, 0x1234));
+}
+
+static bool shares_line(uintptr_t a, uintptr_t a_size, uintptr_t b, uintptr_t b_size) {
+  return a / NB_CACHE_LINE <= (b + b_size - 1) / NB_CACHE_LINE &&
+         b / NB_CACHE_LINE <= (a + a_size - 1) / NB_CACHE_LINE;
+}
+
+TEST(home_items_share_a_line_neither_with_the_header_nor_with_each_other) {
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  for (uint32_t i = 0; i < layout->capacity; i++) {
+    if (!nb_is_home(i)) {
+      continue;
+    }
+    uintptr_t item = nb_item_at(0, layout, i);
+    CHECK(!shares_line(0, layout->header_size, item, layout->item_size));
+    for (uint32_t k = 0; k < i; k++) {
+      CHECK(!nb_is_home(k) ||
+            !shares_line(nb_item_at(0, layout, k), layout->item_size, item, layout->item_size));
+    }
+  }
+  CHECK(nb_is_home(2));
+  CHECK(!nb_is_home(0));
+}
