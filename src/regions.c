@@ -16,6 +16,9 @@ enum { MOST_TRIES = 64 };
  * per cent of a program's time, and a gap that opens nearer is found soon. */
 enum { BELIEF_FACTOR = 32 };
 
+/* The two ends of a span. */
+enum { BELOW, ABOVE };
+
 /* What a search treats as occupied: the map, what the system will need, what it refused. */
 typedef struct obstacles {
   nb_map map;
@@ -73,10 +76,16 @@ static void remember(nb_regions *regions, const nb_need *need, const nb_place *r
   }
   if (span == NULL) {
     span = &regions->spans[regions->next_span++ % NB_SPANS];
-    *span = (nb_span){region->start, end, 0, 0, 0};
+    *span = (nb_span){.start = region->start, .end = end};
   }
-  span->start = region->start < span->start ? region->start : span->start;
-  span->end = end > span->end ? end : span->end;
+  if (region->start < span->start) {
+    span->start = region->start;
+    span->refused[BELOW] = 0;
+  }
+  if (end > span->end) {
+    span->end = end;
+    span->refused[ABOVE] = 0;
+  }
   if (believed_until != 0) {
     span->origin = origin_of(need);
     span->distance = nb_placement_distance(need, region);
@@ -96,6 +105,17 @@ static bool is_good_enough(const nb_need *need, const nb_span *span, uintptr_t d
          nb_os_nanoseconds() < span->believed_until;
 }
 
+/* Whether the region may lie at one end of the span; where that would be. */
+static bool is_fit_beside(const nb_need *need, const nb_span *span, int side, nb_place *place) {
+  uintptr_t refused = span->refused[side];
+  place->size = need->want;
+  place->start = side == ABOVE ? span->end : nb_sub_saturating(span->start, need->want);
+  return span->start != 0 && (refused == 0 || need->want < refused) &&
+         nb_range_holds(need->range, place->start, place->size) &&
+         place->start % need->alignment == 0 &&
+         is_good_enough(need, span, nb_placement_distance(need, place));
+}
+
 /* The nearest place that touches a span of this module, above it or below it. */
 static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *place) {
   if (!try_lock(regions)) {
@@ -103,23 +123,38 @@ static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *plac
   }
   bool is_found = false;
   uintptr_t nearest = UINTPTR_MAX;
-  for (uint32_t i = 0; i < NB_SPANS; i++) {
-    const nb_span *span = &regions->spans[i];
-    uintptr_t starts[2] = {span->end, nb_sub_saturating(span->start, need->want)};
-    for (int side = 0; side < 2 && span->start != 0; side++) {
-      nb_place beside = {starts[side], need->want};
-      bool is_fit = nb_range_holds(need->range, beside.start, beside.size) &&
-                    beside.start % need->alignment == 0;
-      uintptr_t distance = is_fit ? nb_placement_distance(need, &beside) : 0;
-      if (is_fit && distance < nearest && is_good_enough(need, span, distance)) {
-        nearest = distance;
-        *place = beside;
-        is_found = true;
-      }
+  for (int i = 0; i < 2 * NB_SPANS; i++) {
+    nb_place beside;
+    if (!is_fit_beside(need, &regions->spans[i / 2], i % 2, &beside)) {
+      continue;
+    }
+    uintptr_t distance = nb_placement_distance(need, &beside);
+    if (distance < nearest) {
+      nearest = distance;
+      *place = beside;
+      is_found = true;
     }
   }
   unlock(regions);
   return is_found;
+}
+
+/* Remembers that something is in the way of such a region, so that the other end of the span has
+ * its turn. Should it go away, a search finds the place again. */
+static void refuse(nb_regions *regions, const nb_place *region) {
+  if (!try_lock(regions)) {
+    return;
+  }
+  for (uint32_t i = 0; i < NB_SPANS; i++) {
+    nb_span *span = &regions->spans[i];
+    if (span->start == region->start + region->size) {
+      span->refused[BELOW] = region->size;
+    }
+    if (span->end == region->start) {
+      span->refused[ABOVE] = region->size;
+    }
+  }
+  unlock(regions);
 }
 
 static bool is_reserved(const nb_place *place) {
@@ -135,14 +170,18 @@ static bool is_reserved(const nb_place *place) {
 }
 
 static nb_outcome make_beside(nb_regions *regions, const nb_need *need, nb_place *region) {
-  if (!find_beside(regions, need, region) || is_reserved(region)) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+  for (int tries = 0; tries < 2 * NB_SPANS && find_beside(regions, need, region); tries++) {
+    nb_outcome outcome = is_reserved(region) ? nb_outcome_of(NEARBUF_NO_ROOM)
+                                             : nb_os_map(region->start, region->size);
+    if (outcome.status == NEARBUF_OK) {
+      remember(regions, need, region, 0);
+    }
+    if (outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
+    refuse(regions, region);
   }
-  nb_outcome outcome = nb_os_map(region->start, region->size);
-  if (outcome.status == NEARBUF_OK) {
-    remember(regions, need, region, 0);
-  }
-  return outcome;
+  return nb_outcome_of(NEARBUF_NO_ROOM);
 }
 
 /* Maps what the search finds, until it finds nothing or something else than room is missing. */
@@ -216,8 +255,10 @@ nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
     nb_span *span = &regions->spans[i];
     if (span->end == end && span->start <= region->start) {
       span->end = region->start;
+      span->refused[ABOVE] = 0;
     } else if (span->start == region->start && end <= span->end) {
       span->start = end;
+      span->refused[BELOW] = 0;
     }
   }
   unlock(regions);

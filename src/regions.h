@@ -16,6 +16,7 @@ typedef struct nb_span {
   uintptr_t origin;        /* what the search that found it wanted to be near to */
   uintptr_t distance;      /* at which it found it: there was no gap nearer */
   uint64_t believed_until; /* nanoseconds: until then that search need not be repeated */
+  uintptr_t refused[2];    /* the size that something was in the way of, below and above; 0: none */
 } nb_span;
 
 enum { NB_SPANS = 16 };
