@@ -89,7 +89,7 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
     return false;
   }
   if (index == checked) {
-    atomic_store_explicit(&known->checked, (uint16_t)(index + 1), memory_order_relaxed);
+    atomic_store_explicit(&known->checked, index + 1, memory_order_relaxed);
   }
   return true;
 }
@@ -124,7 +124,7 @@ static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty, boo
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
   uint32_t checked = is_made ? nb_format_count(base, nb_native_layout(dialect)) : 0;
-  atomic_store_explicit(&added->checked, (uint16_t)checked, memory_order_relaxed);
+  atomic_store_explicit(&added->checked, checked, memory_order_relaxed);
   atomic_store_explicit(&session->locators, number + 1, memory_order_release);
   atomic_store_explicit(&known_before_fork, number + 1, memory_order_release);
   return outcome;

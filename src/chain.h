@@ -23,7 +23,7 @@ typedef struct nb_known {
   bool is_kept_from_children;
   _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
-  _Atomic uint16_t checked; /* so many items are known to be sound */
+  _Atomic uint32_t checked; /* so many items are known to be sound */
 } nb_known;
 
 static inline const nb_layout *nb_known_layout(const nb_known *known) {

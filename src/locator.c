@@ -253,10 +253,9 @@ static void list_in(nb_session *session, nb_known *known, uint32_t number, uint3
     nb_item_write(nb_known_item(known, first + i), layout, &items.items[i]);
   }
   nb_format_store_count(known->base, layout, first + items.count);
-  uint16_t all_before = (uint16_t)first;
-  atomic_compare_exchange_strong_explicit(&known->checked, &all_before,
-                                          (uint16_t)(first + items.count), memory_order_relaxed,
-                                          memory_order_relaxed);
+  uint32_t all_before = first;
+  atomic_compare_exchange_strong_explicit(&known->checked, &all_before, first + items.count,
+                                          memory_order_relaxed, memory_order_relaxed);
   claim_last(known->base, layout, first, &items, claim);
   claim->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
 }
