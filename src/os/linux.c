@@ -132,9 +132,10 @@ static bool is_on(int file, unsigned long magic) {
 void nb_posix_avoid_copy_on_write(int file) {
   if (is_on(file, BTRFS_SUPER_MAGIC)) {
     int flags = 0;
-    if (ioctl(file, FS_IOC_GETFLAGS, &flags) == 0) {
+    /* musl's ioctl takes the request as an int, into which it does not fit. */
+    if (syscall(SYS_ioctl, file, FS_IOC_GETFLAGS, &flags) == 0) {
       flags |= FS_NOCOW_FL;
-      (void)ioctl(file, FS_IOC_SETFLAGS, &flags);
+      (void)syscall(SYS_ioctl, file, FS_IOC_SETFLAGS, &flags);
     }
   }
 }

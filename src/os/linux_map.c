@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "maps_text.h"
@@ -76,7 +77,8 @@ void nb_os_map_close(nb_map *map) {
 static nb_map_answer query(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   map_query query = {
       .size = sizeof query, .query_flags = QUERY_COVERING_OR_NEXT, .query_address = from};
-  if (ioctl((int)map->handle, MAP_QUERY, &query) != 0) {
+  /* musl's ioctl takes the request as an int, into which it does not fit. */
+  if (syscall(SYS_ioctl, (int)map->handle, MAP_QUERY, &query) != 0) {
     map->system_error = errno;
     return errno == ENOENT ? NB_MAP_END : NB_MAP_FAILED;
   }
