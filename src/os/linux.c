@@ -88,13 +88,18 @@ int nb_posix_no_replace_flags(void) {
   return MAP_FIXED_NOREPLACE;
 }
 
+/* Gives advice that the system must follow, not only accept. */
+static bool advise(void *pages, size_t size, int advice) {
+  bool is_honest = madvise(pages, size, ADVICE_THAT_CANNOT_EXIST) != 0;
+  return is_honest && madvise(pages, size, advice) == 0;
+}
+
 bool nb_posix_keep_from_children(void *pages, size_t size) {
-  return madvise(pages, size, MADV_DONTFORK) == 0;
+  return advise(pages, size, MADV_DONTFORK);
 }
 
 bool nb_posix_wipe_in_children(void *pages, size_t size) {
-  bool is_honest = madvise(pages, size, ADVICE_THAT_CANNOT_EXIST) != 0;
-  return is_honest && madvise(pages, size, MADV_WIPEONFORK) == 0;
+  return advise(pages, size, MADV_WIPEONFORK);
 }
 
 /* ---- Code -------------------------------------------------------------------------------------- */

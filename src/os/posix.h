@@ -32,7 +32,8 @@ bool nb_posix_namespace(uint64_t *number);
 /* Seconds since the epoch at which the system started, 0 where that is unknown. */
 int64_t nb_posix_boot_time(void);
 
-/* Keeps whole pages out of children, or wipes them there. False where the system cannot. */
+/* Keeps whole pages out of children, or wipes them there. False where the system cannot, also where
+ * it only says that it did. */
 bool nb_posix_keep_from_children(void *pages, size_t size);
 bool nb_posix_wipe_in_children(void *pages, size_t size);
 

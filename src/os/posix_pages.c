@@ -458,6 +458,8 @@ void nb_page_discard(uintptr_t base) {
 /* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
  * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
  * those stay. */
+static _Atomic bool are_inherited; /* the system cannot keep pages out: the handler unmaps them */
+
 bool nb_page_keep_from_children(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
@@ -466,7 +468,18 @@ bool nb_page_keep_from_children(uintptr_t base) {
       mapping.range.max - page < size - 1) {
     return false;
   }
-  return nb_posix_keep_from_children((void *)page, size);
+  if (!nb_posix_keep_from_children((void *)page, size)) {
+    atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
+  }
+  return true;
+}
+
+/* Ends the mapping that a child inherited, if the page is one. */
+static void unmap_inherited(uintptr_t page) {
+  nb_mapping mapping;
+  if (find_mapping(page, &mapping) && mapping.shared) {
+    (void)munmap((void *)page, nb_os_page_size());
+  }
 }
 
 static const nb_layout *header_layout(void) {
@@ -476,6 +489,9 @@ static const nb_layout *header_layout(void) {
 void nb_page_leave_placeholder(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
+  if (atomic_load_explicit(&are_inherited, memory_order_relaxed)) {
+    unmap_inherited(page);
+  }
   void *got = mmap((void *)page, size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags(), -1, 0);
   if (got == MAP_FAILED) {
