@@ -32,7 +32,7 @@ static void needs_64_bits(void) {
 
 /* Whether `to - end` encodes in 32 bits. */
 static bool rel32_encodes(uintptr_t end, uintptr_t to) {
-  int64_t distance = (int64_t)(to - end);
+  int64_t distance = (intptr_t)(to - end);
   return distance >= INT32_MIN && distance <= INT32_MAX;
 }
 
@@ -72,7 +72,7 @@ TEST(rel32_jumps_encode_at_both_edges_and_just_beyond_one_does_not) {
 }
 
 static bool branch26_encodes(uintptr_t from, uintptr_t to) {
-  int64_t distance = (int64_t)(to - from);
+  int64_t distance = (intptr_t)(to - from);
   return distance % 4 == 0 && distance >= -(1 << 27) && distance <= (1 << 27) - 4;
 }
 

@@ -1,0 +1,422 @@
+/* The contract of a port (src/os/os.h, src/os/pages.h), checked on whatever system this is. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "format.h"
+#include "machine_code.h"
+#include "os/os.h"
+#include "os/pages.h"
+#include "os/thread.h"
+#include "session.h"
+#include "test.h"
+#include "threads.h"
+
+/* A place where two granules were free a moment ago, and one on either side: qemu's map does not
+ * tell neighbours apart. */
+static uintptr_t free_place(void) {
+  const size_t size = 5 * nb_os_granularity();
+  void *pages = nb_os_own_pages(size);
+  CHECK(pages != NULL);
+  uintptr_t start;
+  CHECK(nb_align_up((uintptr_t)pages, nb_os_granularity(), &start));
+  CHECK_OK(nb_os_unmap((uintptr_t)pages, size).status);
+  return start + nb_os_granularity();
+}
+
+static unsigned char *map_somewhere(size_t size) {
+  uintptr_t place = free_place();
+  CHECK_OK(nb_os_map(place, size).status);
+  return (unsigned char *)place;
+}
+
+static bool is_filled_with(const unsigned char *bytes, size_t size, unsigned char value) {
+  for (size_t i = 0; i < size; i++) {
+    if (bytes[i] != value) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* qemu leaves mappings out of its map where its pages are larger than the machine's. */
+static void needs_a_whole_map(void) {
+  if (nb_os_environment("NEARBUF_TEST_MAP_HAS_HOLES") != NULL) {
+    test_skip("the memory map of this emulator has holes");
+  }
+}
+
+/* What the map says of an address; the range is empty of meaning where it says that nothing is
+ * there. */
+static bool look_up(const void *address, nb_mapping *mapping) {
+  nb_map map;
+  CHECK_OK(nb_os_map_open(&map, false).status);
+  nb_map_answer answer = nb_os_map_next(&map, (uintptr_t)address, mapping);
+  nb_os_map_close(&map);
+  CHECK(answer != NB_MAP_FAILED);
+  return answer == NB_MAP_FOUND && mapping->range.min <= (uintptr_t)address;
+}
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+TEST(pages_and_granules_are_powers_of_two) {
+  CHECK(nb_is_power_of_two(nb_os_page_size()));
+  CHECK(nb_os_page_size() >= 4096);
+  CHECK(nb_is_power_of_two(nb_os_granularity()));
+  CHECK(nb_os_granularity() >= nb_os_page_size());
+}
+
+TEST(limits_are_whole_granules_above_the_first_64_kib) {
+  nb_range limits = nb_os_limits();
+  CHECK(limits.min >= 0x10000);
+  CHECK_EQUAL(0, limits.min % nb_os_page_size());
+  CHECK_EQUAL(0, (limits.max + 1) % 4096);
+  CHECK(limits.min < limits.max);
+}
+
+TEST(everything_the_process_has_lies_within_the_limits) {
+  nb_range limits = nb_os_limits();
+  int on_stack = 0;
+  CHECK(nb_range_holds(limits, (uintptr_t)&on_stack, sizeof on_stack));
+  CHECK(nb_range_holds(limits, (uintptr_t)look_up, 1));
+  CHECK(nb_range_holds(limits, (uintptr_t)nb_os_own_pages(4096), 4096));
+}
+
+TEST(reserved_ranges_begin_before_they_end) {
+  nb_range ranges[NB_OS_RESERVED_MAX];
+  size_t count = nb_os_reserved(ranges);
+  CHECK(count <= NB_OS_RESERVED_MAX);
+  for (size_t i = 0; i < count; i++) {
+    CHECK(ranges[i].min < ranges[i].max);
+  }
+}
+
+TEST(the_clock_never_goes_back_and_runs_while_pausing) {
+  uint64_t start = nb_os_nanoseconds();
+  uint64_t last = start;
+  for (int i = 0; i < 100; i++) {
+    nb_os_pause();
+    uint64_t now = nb_os_nanoseconds();
+    CHECK(now >= last);
+    last = now;
+  }
+  CHECK(last > start);
+  CHECK(last - start < UINT64_C(60000000000));
+}
+
+TEST(an_environment_variable_that_is_not_set_is_null) {
+  CHECK(nb_os_environment("NEARBUF_IS_NOT_SET_BY_ANYBODY") == NULL);
+  CHECK(nb_os_environment("PATH") != NULL);
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+TEST(mapped_memory_is_zeroed_and_writable) {
+  size_t size = 2 * nb_os_granularity();
+  unsigned char *bytes = map_somewhere(size);
+  CHECK(is_filled_with(bytes, size, 0));
+  memset(bytes, 0xa5, size);
+  CHECK(is_filled_with(bytes, size, 0xa5));
+}
+
+TEST(mapped_memory_runs_and_what_is_rewritten_runs_anew) {
+  unsigned char *bytes = map_somewhere(nb_os_granularity());
+  memcpy(bytes, code_of_answer, sizeof code_of_answer);
+  nb_os_sync_code((uintptr_t)bytes, sizeof code_of_answer);
+  CHECK_EQUAL(ANSWER, run_code_at(bytes));
+  memcpy(bytes, code_of_other_answer, sizeof code_of_other_answer);
+  nb_os_sync_code((uintptr_t)bytes, sizeof code_of_other_answer);
+  nb_os_sync_processors();
+  CHECK_EQUAL(OTHER_ANSWER, run_code_at(bytes));
+}
+
+TEST(a_taken_address_is_refused_and_keeps_what_it_has) {
+  size_t granule = nb_os_granularity();
+  unsigned char *bytes = map_somewhere(2 * granule);
+  memset(bytes, 0x5a, 2 * granule);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map((uintptr_t)bytes, granule).status);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map((uintptr_t)bytes + granule, granule).status);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map((uintptr_t)bytes + granule, 2 * granule).status);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map((uintptr_t)bytes - granule, 2 * granule).status);
+  CHECK(is_filled_with(bytes, 2 * granule, 0x5a));
+}
+
+TEST(an_address_that_the_system_never_gives_has_no_room) {
+  uintptr_t highest = nb_align_down(UINTPTR_MAX, nb_os_granularity());
+  CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map(highest, nb_os_granularity()).status);
+}
+
+TEST(unmapped_memory_is_free_again_and_comes_back_zeroed) {
+  size_t granule = nb_os_granularity();
+  unsigned char *bytes = map_somewhere(granule);
+  bytes[0] = 1;
+  CHECK_OK(nb_os_unmap((uintptr_t)bytes, granule).status);
+  nb_mapping mapping;
+  CHECK(!look_up(bytes, &mapping));
+  CHECK_OK(nb_os_map((uintptr_t)bytes, granule).status);
+  CHECK_EQUAL(0, bytes[0]);
+}
+
+TEST(own_pages_are_zeroed_and_not_executable) {
+  needs_a_whole_map();
+  unsigned char *bytes = nb_os_own_pages(5000);
+  CHECK(bytes != NULL);
+  CHECK(is_filled_with(bytes, 5000, 0));
+  memset(bytes, 1, 5000);
+  nb_mapping mapping;
+  CHECK(look_up(bytes, &mapping));
+  CHECK(mapping.readable && mapping.writable && !mapping.executable && !mapping.shared);
+}
+
+TEST(own_pages_come_back_with_unmap) {
+  void *bytes = nb_os_own_pages_wiped_by_fork(sizeof(nb_session));
+  CHECK(bytes != NULL);
+  CHECK(is_filled_with(bytes, sizeof(nb_session), 0));
+  CHECK_OK(nb_os_unmap((uintptr_t)bytes, sizeof(nb_session)).status);
+  nb_mapping mapping;
+  CHECK(!look_up(bytes, &mapping));
+}
+
+/* ---- The map ----------------------------------------------------------------------------------- */
+
+TEST(the_map_tells_what_was_mapped_and_how) {
+  needs_a_whole_map();
+  size_t size = 2 * nb_os_granularity();
+  unsigned char *bytes = map_somewhere(size);
+  nb_mapping mapping;
+  CHECK(look_up(bytes + size - 1, &mapping));
+  CHECK(mapping.readable && mapping.writable && mapping.executable && !mapping.shared);
+  CHECK(mapping.range.max >= (uintptr_t)bytes + (size - 1));
+  CHECK(look_up((const void *)(uintptr_t)look_up, &mapping));
+  CHECK(mapping.readable && mapping.executable && !mapping.writable);
+  int on_stack = 0;
+  CHECK(look_up(&on_stack, &mapping));
+  CHECK(mapping.readable && mapping.writable);
+}
+
+TEST(the_map_ascends_and_ends) {
+  needs_a_whole_map();
+  nb_map map;
+  nb_mapping mapping;
+  uintptr_t from = 0;
+  uint32_t count = 0;
+  int on_stack = 0;
+  bool has_stack = false;
+  CHECK_OK(nb_os_map_open(&map, false).status);
+  nb_map_answer answer;
+  while ((answer = nb_os_map_next(&map, from, &mapping)) == NB_MAP_FOUND) {
+    CHECK(mapping.range.min >= from);
+    CHECK(mapping.range.max >= mapping.range.min);
+    has_stack = has_stack || nb_range_holds(mapping.range, (uintptr_t)&on_stack, 1);
+    count++;
+    if (mapping.range.max == UINTPTR_MAX) {
+      break;
+    }
+    from = mapping.range.max + 1;
+  }
+  CHECK(answer != NB_MAP_FAILED);
+  nb_os_map_close(&map);
+  CHECK(has_stack);
+  CHECK(count >= 3);
+  CHECK(count < 100000);
+}
+
+TEST(the_map_answers_for_addresses_in_any_order) {
+  needs_a_whole_map();
+  static int in_data = 1;
+  int on_stack = 0;
+  unsigned char *bytes = map_somewhere(nb_os_granularity());
+  uintptr_t addresses[] = {(uintptr_t)&on_stack, (uintptr_t)bytes, (uintptr_t)&in_data,
+                           (uintptr_t)look_up,   (uintptr_t)bytes, (uintptr_t)&on_stack};
+  nb_map map;
+  CHECK_OK(nb_os_map_open(&map, true).status);
+  for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+    nb_mapping mapping;
+    CHECK(nb_os_map_next(&map, addresses[i], &mapping) == NB_MAP_FOUND);
+    CHECK(nb_range_holds(mapping.range, addresses[i], 1));
+  }
+  nb_os_map_close(&map);
+}
+
+TEST(between_two_mappings_the_map_tells_the_upper_one) {
+  size_t granule = nb_os_granularity();
+  uintptr_t place = free_place();
+  CHECK_OK(nb_os_map(place + granule, granule).status);
+  nb_mapping mapping;
+  CHECK(!look_up((const void *)place, &mapping));
+  CHECK_EQUAL(place + granule, mapping.range.min);
+}
+
+TEST(closing_a_map_that_could_not_be_opened_does_no_harm) {
+  needs_a_whole_map();
+  nb_map map;
+  (void)nb_os_map_open(&map, false);
+  nb_os_map_close(&map);
+  nb_mapping mapping;
+  CHECK(look_up(&map, &mapping));
+}
+
+/* ---- Threads ----------------------------------------------------------------------------------- */
+
+typedef struct meeting {
+  _Atomic int arrived;
+  uintptr_t numbers[2];
+} meeting;
+
+static void note_number(void *context) {
+  meeting *both = context;
+  int mine = atomic_fetch_add(&both->arrived, 1);
+  both->numbers[mine] = nb_os_thread();
+  while (atomic_load(&both->arrived) < 2) {
+    nb_os_pause();
+  }
+  CHECK_EQUAL(both->numbers[mine], nb_os_thread());
+}
+
+TEST(threads_that_live_together_have_different_numbers) {
+  meeting both = {0};
+  test_thread first = test_thread_start(note_number, &both);
+  test_thread second = test_thread_start(note_number, &both);
+  test_thread_join(first);
+  test_thread_join(second);
+  CHECK(both.numbers[0] != 0);
+  CHECK(both.numbers[0] != both.numbers[1]);
+}
+
+TEST(deferred_cancellation_can_be_restored) {
+  int outer = nb_os_defer_cancellation();
+  int inner = nb_os_defer_cancellation();
+  nb_os_restore_cancellation(inner);
+  nb_os_restore_cancellation(outer);
+  CHECK_EQUAL(outer, nb_os_defer_cancellation());
+}
+
+/* ---- Pages of locators --------------------------------------------------------------------------- */
+
+static const nb_layout *layout(void) {
+  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+}
+
+/* What the core gives a new first page: nothing where the page has buffers of its own. */
+static nb_seed seed_of_first(const nb_item *item) {
+  nb_seed seed = {layout(), item, nb_page_has_tail() ? 0 : 1};
+  if (seed.count == 0) {
+    seed.items = NULL;
+  }
+  return seed;
+}
+
+static nb_item some_item(void) {
+  size_t size = nb_os_granularity();
+  nb_item item = {(uintptr_t)nb_os_own_pages(size), (uint32_t)size, 0, 1};
+  CHECK(item.base != 0);
+  return item;
+}
+
+static nb_page make_first(void) {
+  nb_item item = some_item();
+  nb_seed seed = seed_of_first(&item);
+  nb_page page;
+  CHECK_OK(nb_page_find_or_make(&seed, &page).status);
+  return page;
+}
+
+TEST(before_the_first_page_is_made_none_is_found) {
+  nb_page page;
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nb_page_find(&page).status);
+}
+
+TEST(the_first_page_is_made_once_and_found_ever_after) {
+  nb_page made = make_first();
+  CHECK(made.is_made);
+  nb_page found;
+  CHECK_OK(nb_page_find(&found).status);
+  CHECK_EQUAL(made.base, found.base);
+  CHECK(!found.is_made);
+  CHECK_EQUAL(made.is_private, found.is_private);
+  nb_page again = make_first();
+  CHECK_EQUAL(made.base, again.base);
+  CHECK(!again.is_made);
+}
+
+TEST(the_first_page_is_a_valid_locator_in_writable_memory) {
+  nb_page page = make_first();
+  CHECK(nb_format_check(page.base, layout(), page.base, NULL) == NB_FAULT_NONE);
+  CHECK(nb_format_recognise(page.base, sizeof(uintptr_t), NEARBUF_DIALECT_UNKNOWN) ==
+        NEARBUF_DIALECT_WRITTEN);
+  CHECK(nb_format_count(page.base, layout()) > 0);
+  nb_mapping mapping;
+  CHECK(look_up((const void *)page.base, &mapping));
+  CHECK(mapping.readable && mapping.writable && mapping.shared);
+}
+
+static void check_lists_tail(uintptr_t page) {
+  uint64_t next = page + NB_LOCATOR_SIZE;
+  for (uint32_t i = 0; i < nb_format_count(page, layout()); i++) {
+    nb_item item = nb_item_read(nb_item_at(page, layout(), i), layout());
+    CHECK_EQUAL(next, item.base);
+    CHECK(item.size > 0 && item.size <= 16384);
+    CHECK_EQUAL(0, item.taken);
+    CHECK_EQUAL(0, item.position);
+    next += item.size;
+  }
+  CHECK_EQUAL(page + nb_os_granularity(), next);
+}
+
+TEST(a_new_first_page_lists_the_seed_or_else_the_whole_tail) {
+  nb_item item = some_item();
+  nb_seed seed = seed_of_first(&item);
+  nb_page page;
+  CHECK_OK(nb_page_find_or_make(&seed, &page).status);
+  if (nb_page_has_tail()) {
+    check_lists_tail(page.base);
+    return;
+  }
+  CHECK_EQUAL(1, nb_format_count(page.base, layout()));
+  nb_item listed = nb_item_read(nb_item_at(page.base, layout(), 0), layout());
+  CHECK_EQUAL(item.base, listed.base);
+  CHECK_EQUAL(item.size, listed.size);
+  CHECK_EQUAL(1, listed.taken);
+}
+
+static _Atomic uint32_t pages_made;
+static _Atomic uintptr_t page_seen;
+
+static void make_and_compare(void *unused) {
+  (void)unused;
+  nb_page page = make_first();
+  pages_made += page.is_made;
+  uintptr_t none = 0;
+  if (!atomic_compare_exchange_strong(&page_seen, &none, page.base)) {
+    CHECK_EQUAL(none, page.base);
+  }
+}
+
+TEST(of_many_threads_exactly_one_makes_the_first_page) {
+  enum { THREADS = 8 };
+  test_thread threads[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    threads[i] = test_thread_start(make_and_compare, NULL);
+  }
+  for (int i = 0; i < THREADS; i++) {
+    test_thread_join(threads[i]);
+  }
+  CHECK_EQUAL(1, pages_made);
+}
+
+TEST(a_later_page_is_another_one_and_can_be_discarded) {
+  nb_page first = make_first();
+  nb_item item = some_item();
+  nb_seed seed = {layout(), &item, 1};
+  for (int is_private = 0; is_private < 2; is_private++) {
+    uintptr_t later;
+    CHECK_OK(nb_page_make_later(&seed, is_private != 0, &later).status);
+    CHECK(later != first.base);
+    CHECK(nb_format_check(later, layout(), later, NULL) == NB_FAULT_NONE);
+    CHECK(nb_format_count(later, layout()) >= 1);
+    CHECK_EQUAL(item.base, nb_item_read(nb_item_at(later, layout(), 0), layout()).base);
+    nb_mapping mapping;
+    CHECK(look_up((const void *)later, &mapping) && mapping.writable);
+    nb_page_discard(later);
+    CHECK(!look_up((const void *)later, &mapping));
+  }
+}

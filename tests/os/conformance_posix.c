@@ -1,0 +1,106 @@
+/* What the contract of a port (src/os/pages.h, src/session.h) says of children, on systems that fork. */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "format.h"
+#include "os/os.h"
+#include "os/pages.h"
+#include "session.h"
+#include "test.h"
+
+/* Forks; the child does `check`. */
+static void check_in_child(bool (*check)(void *context), void *context) {
+  fflush(NULL);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    _exit(check(context) ? 0 : 1);
+  }
+  int status;
+  CHECK_EQUAL(child, waitpid(child, &status, 0));
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static bool has_no_session(void *unused) {
+  (void)unused;
+  return nb_session_generation(nb_session_current()) == 0;
+}
+
+TEST(a_session_is_nothing_again_in_a_child) {
+  nb_session *session;
+  CHECK_OK(nb_session_begin(&session).status);
+  CHECK(nb_session_generation(session) != 0);
+  check_in_child(has_no_session, NULL);
+  CHECK(nb_session_generation(session) != 0);
+}
+
+static const nb_layout *layout(void) {
+  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+}
+
+static bool look_up(uintptr_t address, nb_mapping *mapping) {
+  nb_map map;
+  bool is_there = nb_os_map_open(&map, false).status == NEARBUF_OK &&
+                  nb_os_map_next(&map, address, mapping) == NB_MAP_FOUND &&
+                  mapping->range.min <= address;
+  nb_os_map_close(&map);
+  return is_there;
+}
+
+static uintptr_t make_first_page(void) {
+  size_t size = nb_os_granularity();
+  nb_item item = {(uintptr_t)nb_os_own_pages(size), (uint32_t)size, 0, 1};
+  nb_seed seed = {layout(), &item, 1};
+  nb_page page;
+  CHECK_OK(nb_page_find_or_make(&seed, &page).status);
+  return page.base;
+}
+
+static bool finds_no_page(void *context) {
+  const uintptr_t *parents = context;
+  nb_page page;
+  nb_page_leave_placeholder(*parents);
+  return nb_page_find(&page).status == NEARBUF_NOT_FOUND;
+}
+
+TEST(a_page_that_is_kept_from_children_is_not_found_there) {
+  uintptr_t page = make_first_page();
+  CHECK(nb_page_keep_from_children(page));
+  check_in_child(finds_no_page, &page);
+  nb_mapping mapping;
+  CHECK(look_up(page, &mapping) && mapping.shared);
+}
+
+static bool leaves_placeholder(void *context) {
+  const uintptr_t *parents = context;
+  nb_mapping mapping;
+  nb_page_leave_placeholder(*parents);
+  return look_up(*parents, &mapping) && !mapping.shared && mapping.writable &&
+         nb_format_count(*parents, layout()) == layout()->capacity;
+}
+
+TEST(a_placeholder_takes_the_place_of_the_parents_page) {
+  uintptr_t page = make_first_page();
+  CHECK(nb_page_keep_from_children(page));
+  check_in_child(leaves_placeholder, &page);
+  CHECK_EQUAL(1, nb_format_count(page, layout()));
+}
+
+static bool leaves_what_is_there(void *context) {
+  const uintptr_t *parents = context;
+  unsigned char *own = (unsigned char *)*parents;
+  nb_page_leave_placeholder(*parents);
+  if (nb_os_unmap(*parents, nb_os_page_size()).status != NEARBUF_OK ||
+      nb_os_map(*parents, nb_os_page_size()).status != NEARBUF_OK) {
+    return false;
+  }
+  own[100] = 7;
+  nb_page_leave_placeholder(*parents);
+  return own[100] == 7 && own[0] == 0;
+}
+
+TEST(a_placeholder_leaves_what_took_its_place) {
+  uintptr_t page = make_first_page();
+  CHECK(nb_page_keep_from_children(page));
+  check_in_child(leaves_what_is_there, &page);
+}
