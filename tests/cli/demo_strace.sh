@@ -1,0 +1,14 @@
+#!/bin/sh
+# Between what the demo writes right before and right after a thread's second get, there is no system
+# call.
+# shellcheck source=tests/cli/cli.sh
+. "${0%/*}/cli.sh"
+command -v strace >/dev/null || skip 'strace is not installed'
+strace -o "$work/probe" true 2>/dev/null || skip 'this place does not allow tracing'
+
+strace -f -s 80 -o "$work/trace" "$NEARBUF" demo >"$work/out" 2>"$work/err" ||
+  fail 'the demo fails under strace'
+grep -A1 'write(1, "   A thread that gets a buffer a second time"' "$work/trace" >"$work/window" ||
+  fail 'the trace does not show the marker before'
+grep -q 'write(1, " gets the one it had:' "$work/window" ||
+  fail "a system call on the second get: $(sed -n 2p "$work/window")"

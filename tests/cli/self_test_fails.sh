@@ -1,0 +1,20 @@
+#!/bin/sh
+# When the system gives no more memory than the program itself takes, the checks that need memory fail,
+# say why, and are counted.
+# shellcheck source=tests/cli/cli.sh
+. "${0%/*}/cli.sh"
+command -v strace >/dev/null || skip 'strace is not installed'
+strace -o "$work/probe" true 2>/dev/null || skip 'this place does not allow tracing'
+
+strace -e trace=mmap -o "$work/trace" "$NEARBUF" --version >"$work/out"
+own=$(grep -c '^mmap' "$work/trace")
+
+ran='nearbuf self-test without memory'
+status=0
+strace -e trace=mmap -e inject=mmap:error=ENOMEM:when=$((own + 1))+ -o "$work/trace" \
+  "$NEARBUF" self-test >"$work/out" 2>"$work/err" || status=$?
+expect_status 1
+grep -q "^FAILED bytes lie within reach of a function: memory, .* used up" "$work/out" ||
+  fail "what failed is not named: $(cat "$work/out")"
+failed=$(grep -c '^FAILED ' "$work/out")
+expect_error "nearbuf: $failed of 12 checks failed"

@@ -1,0 +1,30 @@
+/* What the demo asks of the system beyond C. A port of the inspector fulfils it in one file. */
+#ifndef NEARBUF_TOOL_HOST_H
+#define NEARBUF_TOOL_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The id of this process. */
+int64_t host_process(void);
+
+/* The address of a function of the C library, and in `module` the path of what it lies in. 0: there
+ * is no such function. */
+uintptr_t host_library_function(const char *name, char *module, size_t module_size);
+
+/* Changes code that is not writable: makes its pages so, copies, and makes them executable again.
+ * False: the system forbids it, and `reason` says so in its own words. */
+bool host_write_code(uintptr_t address, const void *bytes, size_t size_bytes, const char **reason);
+
+/* Whether something is mapped at an address. */
+bool host_is_mapped(const void *address);
+
+/* Loads a module whose path is relative to the folder of this program. Null: `reason` says why. */
+void *host_load(const char *relative_path, const char **reason);
+void host_unload(void *module);
+
+/* The address of what a module exports under a name; 0 where there is none. */
+uintptr_t host_symbol(void *module, const char *name);
+
+#endif

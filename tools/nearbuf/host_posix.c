@@ -1,0 +1,88 @@
+#include "host.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <nearbuf/nearbuf.h>
+
+enum { PATH_SIZE = 4096 };
+
+int64_t host_process(void) {
+  return getpid();
+}
+
+uintptr_t host_library_function(const char *name, char *module, size_t module_size) {
+  void *function = dlsym(RTLD_DEFAULT, name);
+  Dl_info info;
+  if (function == NULL || dladdr(function, &info) == 0) {
+    return 0;
+  }
+  (void)snprintf(module, module_size, "%s", info.dli_fname);
+  return (uintptr_t)function;
+}
+
+bool host_write_code(uintptr_t address, const void *bytes, size_t size_bytes, const char **reason) {
+  uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t first = address & ~(page_size - 1);
+  void *pages = (void *)first;
+  size_t size = address + size_bytes - first;
+  if (mprotect(pages, size, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) {
+    *reason = strerror(errno);
+    return false;
+  }
+  memcpy((void *)address, bytes, size_bytes);
+  nearbuf_sync_code((void *)address, size_bytes);
+  if (mprotect(pages, size, PROT_READ | PROT_EXEC) != 0) {
+    *reason = strerror(errno);
+    return false;
+  }
+  return true;
+}
+
+bool host_is_mapped(const void *address) {
+  uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+  void *page = (void *)((uintptr_t)address & ~(page_size - 1));
+  return msync(page, page_size, MS_ASYNC) == 0;
+}
+
+/* The path of this program. */
+static bool own_path(char *path, size_t size) {
+  ssize_t length = readlink("/proc/self/exe", path, size - 1);
+  if (length > 0) {
+    path[length] = '\0';
+    return true;
+  }
+  Dl_info info;
+  static const char here;
+  if (dladdr(&here, &info) == 0) {
+    return false;
+  }
+  return (size_t)snprintf(path, size, "%s", info.dli_fname) < size;
+}
+
+void *host_load(const char *relative_path, const char **reason) {
+  char path[PATH_SIZE];
+  char *end = own_path(path, sizeof path) ? strrchr(path, '/') : NULL;
+  size_t room = end == NULL ? 0 : sizeof path - (size_t)(end + 1 - path);
+  if (end == NULL || (size_t)snprintf(end + 1, room, "%s", relative_path) >= room) {
+    *reason = "the path of this program is not known";
+    return NULL;
+  }
+  void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (module == NULL) {
+    *reason = dlerror();
+  }
+  return module;
+}
+
+void host_unload(void *module) {
+  (void)dlclose(module);
+}
+
+uintptr_t host_symbol(void *module, const char *name) {
+  return (uintptr_t)dlsym(module, name);
+}
