@@ -50,9 +50,39 @@ uint32_t nb_chain_length(const nb_session *session) {
 }
 
 uint32_t nb_known_count(const nb_known *known) {
+  if (known->dialect == NEARBUF_DIALECT_UNKNOWN) {
+    return 0;
+  }
   const nb_layout *layout = nb_known_layout(known);
   uint32_t count = nb_format_count(known->base, layout);
   return count > layout->capacity ? layout->capacity : count;
+}
+
+/* ---- A header's lock ---------------------------------------------------------------------------- */
+
+static bool try_lock(const nb_known *known) {
+  return nb_shared_lock_acquire(known->base + nb_known_layout(known)->locked);
+}
+
+bool nb_known_lock(nb_known *known) {
+  if (try_lock(known)) {
+    return true;
+  }
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  while (!atomic_load_explicit(&known->is_given_up, memory_order_relaxed)) {
+    nb_os_pause();
+    if (try_lock(known)) {
+      return true;
+    }
+    if (nb_os_nanoseconds() > end) {
+      atomic_store_explicit(&known->is_given_up, true, memory_order_relaxed);
+    }
+  }
+  return false;
+}
+
+void nb_known_unlock(const nb_known *known) {
+  nb_shared_unlock_release(known->base + nb_known_layout(known)->locked);
 }
 
 /* ---- Belief ------------------------------------------------------------------------------------ */
@@ -69,8 +99,9 @@ static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dial
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
+  bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
   *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
-  if (*dialect == NEARBUF_DIALECT_UNKNOWN ||
+  if ((*dialect == NEARBUF_DIALECT_UNKNOWN && !is_empty) ||
       nb_format_check(base, nb_native_layout(*dialect), base, NULL) != NB_FAULT_NONE) {
     return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
@@ -139,9 +170,32 @@ nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, 
   return outcome;
 }
 
+static nb_known *last_known(const nb_session *session) {
+  return nb_chain_entry(nb_chain_length(session) - 1);
+}
+
 static uintptr_t link_of_last(const nb_session *session) {
-  const nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
+  const nb_known *last = last_known(session);
   return nb_shared_link_acquire(last->base + nb_known_layout(last)->next);
+}
+
+/* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
+ * it: the one that uses `known`. Behind a Rust locator of ours that may be either. */
+static uint8_t dialect_of_empty_behind(const nb_known *known) {
+  bool may_be_either = nb_format_is_hidden_from_dotnet(known->base, nb_known_layout(known));
+  return may_be_either ? NEARBUF_DIALECT_UNKNOWN : known->dialect;
+}
+
+/* Adds the locator behind the last one. The references link theirs first and fill it in then, under
+ * the lock of the one before: whoever gets that lock sees it complete. */
+static nb_outcome add_next(nb_session *session, bool may_wait) {
+  nb_known *last = last_known(session);
+  if (may_wait ? nb_known_lock(last) : try_lock(last)) {
+    nb_known_unlock(last);
+  } else if (!atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
+  return add(session, link_of_last(session), dialect_of_empty_behind(last), false);
 }
 
 nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
@@ -150,9 +204,8 @@ nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
     if (!(may_wait ? nb_session_lock(session) : nb_session_try_lock(session))) {
       return nb_outcome_of(NEARBUF_BUSY);
     }
-    uintptr_t next = link_of_last(session);
-    if (next != 0) {
-      outcome = add(session, next, nb_chain_entry(nb_chain_length(session) - 1)->dialect, false);
+    if (link_of_last(session) != 0) {
+      outcome = add_next(session, may_wait);
     }
     nb_session_unlock(session);
   }

@@ -19,7 +19,7 @@ enum { NB_ORDERS_PER_LOCATOR = 256 };
 
 typedef struct nb_known {
   uintptr_t base;
-  uint8_t dialect;
+  uint8_t dialect; /* UNKNOWN: without items when it was found, and no telling who made it; unused */
   bool is_kept_from_children;
   _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
@@ -39,8 +39,13 @@ static inline uintptr_t nb_known_item(const nb_known *known, uint32_t index) {
   return nb_item_at(known->base, nb_known_layout(known), index);
 }
 
-/* The items that a known locator counts, no more than fit. */
+/* The items that a known locator counts, no more than fit; 0 where the dialect is not known. */
 uint32_t nb_known_count(const nb_known *known);
+
+/* Takes the lock of a header, and gives it back. False once it was held past the bound: its holder
+ * died or is stopped; the locator counts as full from then on, and is not waited for again. */
+bool nb_known_lock(nb_known *known);
+void nb_known_unlock(const nb_known *known);
 
 /* Whether an item is sound; one that this module has not seen yet is looked up in the memory map.
  * An unsound one makes the locator a damaged one. */

@@ -43,32 +43,58 @@ typedef struct search {
   nb_claim *claim;
 } search;
 
-/* Lists a new region and claims it; on failure the region is the caller's. */
-static nb_outcome list_region(const search *what, const nb_need *need, const nb_place *region) {
+static bool suits(const search *what, const nb_known *known) {
+  return what->fit->only_dialect == 0 || what->fit->only_dialect == known->dialect;
+}
+
+/* Lists a new region and claims it; on failure the region is the caller's. `*is_claimed` is false
+ * where the first locator had to be made in a dialect that the request cannot use: the region is
+ * everybody's then. */
+static nb_outcome list_region(const search *what, const nb_need *need, const nb_place *region,
+                              bool *is_claimed) {
   nb_item item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1};
   bool is_listed;
   nb_outcome outcome =
       nb_rendezvous_find_or_make(what->session, &item, what->preferred, &is_listed);
+  *is_claimed = true;
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
-  const nb_known *first = nb_chain_entry(0);
-  uint8_t only = what->fit->only_dialect;
-  if (is_listed && (only == 0 || only == first->dialect)) {
-    nb_claim made = {.reference = nb_reference(nb_known_item(first, 0), nb_known_layout(first)),
+  if (is_listed) {
+    const nb_known *first = nb_chain_entry(0);
+    const nb_layout *layout = nb_known_layout(first);
+    nb_claim made = {.reference = nb_reference(nb_known_item(first, 0), layout),
                      .base = region->start,
                      .size = (uint32_t)region->size};
     *what->claim = made;
+    *is_claimed = suits(what, first);
+    if (!*is_claimed) {
+      nb_shared_unlock_release(nb_known_item(first, 0) + layout->taken);
+    }
     return outcome;
-  }
-  if (is_listed) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
   /* A start beyond a granule is only promised for the whole region. */
   bool is_cuttable = need->alignment == need->granularity;
   nb_listing listing = {region->start, region->size, is_cuttable ? region->size - need->least : 0,
-                        only};
+                        what->fit->only_dialect};
   return nb_locator_register(what->session, &listing, what->claim);
+}
+
+/* Maps a region and lists it. */
+static nb_outcome make_region(const search *what, const nb_need *need, bool *is_claimed) {
+  nb_regions *regions = &what->session->regions;
+  nb_place region;
+  nb_outcome outcome = nb_region_make(regions, need, &region);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = list_region(what, need, &region, is_claimed);
+  if (outcome.status != NEARBUF_OK) {
+    (void)nb_region_drop(regions, &region);
+    return outcome;
+  }
+  atomic_fetch_add_explicit(&regions->placed_bytes, region.size, memory_order_relaxed);
+  return outcome;
 }
 
 /* Makes a buffer. It is larger than the request where the existing ones are used up; where they are
@@ -82,17 +108,11 @@ static nb_outcome make(const search *what, bool is_held) {
   }
   bool is_contended = atomic_load_explicit(&what->session->contended, memory_order_relaxed) != 0;
   need.want = is_held && !is_contended ? need.least : nb_region_size(regions, need.least);
-  nb_place region;
-  nb_outcome outcome = nb_region_make(regions, &need, &region);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  bool is_claimed = false;
+  nb_outcome outcome = make_region(what, &need, &is_claimed);
+  if (outcome.status == NEARBUF_OK && !is_claimed) {
+    outcome = make_region(what, &need, &is_claimed); /* the locator is there now */
   }
-  outcome = list_region(what, &need, &region);
-  if (outcome.status != NEARBUF_OK) {
-    (void)nb_region_drop(regions, &region);
-    return outcome;
-  }
-  atomic_fetch_add_explicit(&regions->placed_bytes, region.size, memory_order_relaxed);
   return outcome;
 }
 

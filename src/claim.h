@@ -15,7 +15,8 @@ static inline nb_fit nb_request_fit(const nearbuf_request *request) {
   if ((request->flags & NEARBUF_DATA) != 0 && alignment < NB_CACHE_LINE) {
     alignment = NB_CACHE_LINE;
   }
-  nb_fit fit = {request->range, alignment, (uint32_t)request->size_bytes, false, 0};
+  nb_fit fit = {
+      .range = request->range, .alignment = alignment, .size = (uint32_t)request->size_bytes};
   return fit;
 }
 

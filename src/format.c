@@ -68,8 +68,9 @@ void nb_format_store_count(uintptr_t locator, const nb_layout *layout, uint32_t 
   }
 }
 
-void nb_format_hide_from_dotnet(uintptr_t locator, const nb_layout *layout) {
-  nb_shared_count_release(locator + layout->count_dotnet, layout->capacity);
+bool nb_format_is_hidden_from_dotnet(uintptr_t locator, const nb_layout *layout) {
+  return layout->dialect == NEARBUF_DIALECT_RUST &&
+         nb_shared_count_acquire(locator + layout->count_dotnet) == layout->capacity;
 }
 
 void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_address,
@@ -78,6 +79,9 @@ void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_add
   nb_shared_address_store_release(image, layout->width, this_address);
   for (uint32_t i = 0; i < count; i++) {
     nb_item_write(nb_item_at(image, layout, i), layout, &items[i]);
+  }
+  if (layout->dialect == NEARBUF_DIALECT_RUST) {
+    nb_shared_count_release(image + layout->count_dotnet, layout->capacity);
   }
   nb_format_store_count(image, layout, count);
 }

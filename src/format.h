@@ -75,12 +75,13 @@ void nb_item_write(uintptr_t item, const nb_layout *layout, const nb_item *value
 uint32_t nb_format_count(uintptr_t locator, const nb_layout *layout);
 void nb_format_store_count(uintptr_t locator, const nb_layout *layout, uint32_t count);
 
-/* Fills 4096 bytes with a locator that will be mapped at `this_address` and has `count` items. */
+/* Fills 4096 bytes with a locator that will be mapped at `this_address` and has `count` items. One of
+ * the Rust dialect looks full to the .NET reference, which would else add items over its items. */
 void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_address,
                      const nb_item *items, uint32_t count);
 
-/* Makes a locator of the Rust dialect look full to the .NET reference. */
-void nb_format_hide_from_dotnet(uintptr_t locator, const nb_layout *layout);
+/* Whether a locator of the Rust dialect looks full to the .NET reference: then this library made it. */
+bool nb_format_is_hidden_from_dotnet(uintptr_t locator, const nb_layout *layout);
 
 /* What is wrong with a locator. */
 typedef enum nb_fault {

@@ -100,7 +100,8 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
     walk->has_passed_held = walk->has_passed_held || walk->is_all_passable;
   }
   nb_claim as_seen = {.base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
-  if (seen.base == 0 || !nb_fit_in(walk->fit, &as_seen)) {
+  if (seen.base == 0 || !nb_fit_in(walk->fit, &as_seen) ||
+      (walk->fit->ends_inside && as_seen.limit < as_seen.size)) {
     return false;
   }
   if (seen.taken != 0) {
@@ -179,26 +180,6 @@ bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb
 
 /* ---- Registering ------------------------------------------------------------------------------- */
 
-/* Takes the lock of a header; false once it was held past the bound: its holder died or is stopped. */
-static bool lock_header(const nb_known *known) {
-  uintptr_t word = known->base + nb_known_layout(known)->locked;
-  if (nb_shared_lock_acquire(word)) {
-    return true;
-  }
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
-  while (!nb_shared_lock_acquire(word)) {
-    if (nb_os_nanoseconds() > end) {
-      return false;
-    }
-    nb_os_pause();
-  }
-  return true;
-}
-
-static void unlock_header(const nb_known *known) {
-  nb_shared_unlock_release(known->base + nb_known_layout(known)->locked);
-}
-
 /* The items that a region becomes; the last of them is the claimed one. */
 typedef struct batch {
   nb_item items[NB_HOME_STRIDE];
@@ -238,7 +219,8 @@ static void claim_last(uintptr_t locator, const nb_layout *layout, uint32_t firs
 }
 
 static bool has_free_slot(const nb_known *known, const nb_listing *listing) {
-  return !atomic_load_explicit(&known->is_given_up, memory_order_relaxed) &&
+  return known->dialect != NEARBUF_DIALECT_UNKNOWN &&
+         !atomic_load_explicit(&known->is_given_up, memory_order_relaxed) &&
          !atomic_load_explicit(&known->is_damaged, memory_order_relaxed) &&
          (listing->only_dialect == 0 || listing->only_dialect == known->dialect) &&
          nb_known_count(known) < nb_known_layout(known)->capacity;
@@ -266,8 +248,7 @@ static bool register_in(nb_session *session, uint32_t number, const nb_listing *
   if (!has_free_slot(known, listing)) {
     return false;
   }
-  if (!lock_header(known)) {
-    atomic_store_explicit(&known->is_given_up, true, memory_order_relaxed);
+  if (!nb_known_lock(known)) {
     return false;
   }
   uint32_t first = nb_known_count(known);
@@ -275,7 +256,7 @@ static bool register_in(nb_session *session, uint32_t number, const nb_listing *
   if (has_room) {
     list_in(session, known, number, first, listing, claim);
   }
-  unlock_header(known);
+  nb_known_unlock(known);
   return has_room;
 }
 
@@ -300,18 +281,20 @@ static uintptr_t next_in_page(const nb_known *last) {
   return next;
 }
 
-/* The layout of a locator that this module adds. */
+/* The layout of a locator that this module adds. Rust is the one that neither reference damages, so
+ * it is taken where the first locator does not tell who else is there. */
 static const nb_layout *layout_to_add(const nb_listing *listing) {
   uint8_t of_first = nb_chain_entry(0)->dialect;
-  uint8_t like_first = of_first == NEARBUF_DIALECT_DOTNET ? NEARBUF_DIALECT_WRITTEN : of_first;
-  return nb_native_layout(listing->only_dialect != 0 ? listing->only_dialect : like_first);
+  bool is_rust = listing->only_dialect == NEARBUF_DIALECT_RUST ||
+                 of_first == NEARBUF_DIALECT_RUST || of_first == NEARBUF_DIALECT_UNKNOWN;
+  return nb_native_layout(is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_WRITTEN);
 }
 
 /* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
  * else linked one first; `*added` is its address, or 0. */
 static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
                        uintptr_t *added) {
-  const nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
+  nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
   const nb_layout *layout = layout_to_add(listing);
   batch items = cut(session, listing, 0, layout->capacity);
   nb_seed seed = {layout, items.items, items.count};
@@ -326,19 +309,15 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
   }
   /* A lock that is held past the bound has no living owner: then the link is set without it. Room
    * in the page cannot be claimed without it. */
-  bool is_locked = lock_header(last);
+  bool is_locked = nb_known_lock(last);
   uintptr_t link = last->base + nb_known_layout(last)->next;
   bool is_free = nb_shared_link_acquire(link) == 0 && (is_own_page || is_locked);
   if (is_free && !is_own_page) {
     nb_format_build(base, layout, base, items.items, items.count);
   }
-  if (is_free && layout->dialect == NEARBUF_DIALECT_RUST &&
-      nb_chain_entry(0)->dialect != NEARBUF_DIALECT_RUST) {
-    nb_format_hide_from_dotnet(base, layout);
-  }
   bool is_linked = is_free && nb_shared_link_set_release(link, base);
   if (is_locked) {
-    unlock_header(last);
+    nb_known_unlock(last);
   }
   *added = is_linked ? base : 0;
   if (is_linked) {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "os.h"
@@ -310,6 +311,33 @@ typedef enum publication {
   PUBLISH_REFUSED   /* the name is somebody else's */
 } publication;
 
+/* How long a reference may take from making its file to storing the address in it. In between the
+ * Rust one reads the whole directory: 12 ms where 10,000 files lie. */
+#define BIRTH_BOUND_NS UINT64_C(200000000)
+
+static bool has_no_address(int file, struct stat *status) {
+  uintptr_t base;
+  return fstat(file, status) == 0 &&
+         (pread(file, &base, sizeof base, 0) != (ssize_t)sizeof base || base == 0);
+}
+
+/* The references make their file visible before it is complete, so one that is as young as that may
+ * be on its way in another thread. Waits for it; answers whether it became complete. */
+static bool is_born_meanwhile(int file) {
+  struct stat status;
+  if (!has_no_address(file, &status) || status.st_ctime + 1 < time(NULL)) {
+    return false;
+  }
+  uint64_t end = nb_os_nanoseconds() + BIRTH_BOUND_NS;
+  while (nb_os_nanoseconds() < end) {
+    nb_os_pause();
+    if (!has_no_address(file, &status)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /* Gives the file its name, over a stale file only while holding that one's lock: two starters that
  * replaced it without ended with two locators. */
 static publication publish(int directory, const nb_new_file *file, const char *name,
@@ -327,7 +355,9 @@ static publication publish(int directory, const nb_new_file *file, const char *n
     return PUBLISH_ATTACHED;
   case FILE_STALE: {
     publication result = PUBLISH_REFUSED;
-    if (nb_file_lock_dead(directory, name, seen.file)) {
+    if (is_born_meanwhile(seen.file)) {
+      result = PUBLISH_AGAIN;
+    } else if (nb_file_lock_dead(directory, name, seen.file)) {
       result = nb_file_replace(directory, file, name) == 0 ? PUBLISHED : PUBLISH_AGAIN;
     } else if (!nb_file_is_named(directory, name, seen.file)) {
       result = PUBLISH_AGAIN;
