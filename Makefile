@@ -23,7 +23,8 @@ bench:
 	@scripts/build.sh release bench
 
 install:
-	@scripts/build.sh release nearbuf nearbuf_static nearbuf_tool
+	@scripts/build.sh release nearbuf nearbuf_static nearbuf_reloaded \
+	  nearbuf_reloaded_static nearbuf_tool
 	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
 
 format:

@@ -5,7 +5,8 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nearbuf
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-install(TARGETS nearbuf nearbuf_static EXPORT nearbuf-targets)
+install(TARGETS nearbuf nearbuf_static nearbuf_reloaded nearbuf_reloaded_static
+        EXPORT nearbuf-targets)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearbuf)
 install(EXPORT nearbuf-targets NAMESPACE nearbuf:: DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/nearbuf-config-version.cmake
@@ -29,5 +30,8 @@ if(IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
 else()
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
-configure_file(${PROJECT_SOURCE_DIR}/cmake/nearbuf.pc.in ${PROJECT_BINARY_DIR}/nearbuf.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/nearbuf.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+foreach(package nearbuf nearbuf-reloaded)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/${package}.pc.in ${PROJECT_BINARY_DIR}/${package}.pc
+                 @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()

@@ -24,6 +24,26 @@ void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t 
   }
 }
 
+/* The order of an item, by its address. */
+static bool find_order(const nb_session *session, uintptr_t item, uint32_t *order) {
+  for (uint32_t number = nb_chain_length(session); number-- > 0;) {
+    const nb_known *known = nb_chain_entry(number);
+    if (item - known->base < NB_LOCATOR_SIZE) {
+      uint32_t offset = (uint32_t)(item - nb_known_item(known, 0));
+      *order = number * NB_ORDERS_PER_LOCATOR + offset / nb_known_layout(known)->item_size;
+      return true;
+    }
+  }
+  return false;
+}
+
+void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room) {
+  uint32_t order;
+  if (find_order(session, item, &order)) {
+    nb_locator_released(session, order, room);
+  }
+}
+
 static void set_cursor(nb_session *session, uint32_t class, uint32_t order) {
   atomic_store_explicit(&session->cursors[class], order, memory_order_relaxed);
   uint32_t highest = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
@@ -331,18 +351,9 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
 
 /* Learns the number of the locator that this call linked, for the claim's order. Without it the
  * claim is as good, but its release is found later. */
-static void learn_order(nb_session *session, uintptr_t added, nb_claim *claim) {
+static void learn_order(nb_session *session, nb_claim *claim) {
   (void)nb_chain_extend(session, true);
-  for (uint32_t number = nb_chain_length(session); number-- > 0;) {
-    const nb_known *known = nb_chain_entry(number);
-    if (known->base == added) {
-      uintptr_t item = nb_reference_item(claim->reference);
-      const nb_layout *layout = nb_known_layout(known);
-      claim->order = number * NB_ORDERS_PER_LOCATOR +
-                     (uint32_t)(item - nb_known_item(known, 0)) / layout->item_size;
-      return;
-    }
-  }
+  (void)find_order(session, nb_reference_item(claim->reference), &claim->order);
 }
 
 nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim) {
@@ -367,7 +378,7 @@ nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, n
       outcome = grow(session, listing, claim, &added);
     }
     if (added != 0) {
-      learn_order(session, added, claim);
+      learn_order(session, claim);
       return nb_outcome_of(NEARBUF_OK);
     }
     if (outcome.status != NEARBUF_OK) {

@@ -118,6 +118,9 @@ bool nb_locator_is_full_walk_due(nb_session *session);
 /* Makes a released item findable again where the walks of this module have passed it. */
 void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room);
 
+/* The same for an item of which only the address is known. */
+void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room);
+
 static inline void nb_locator_released(nb_session *session, uint32_t order, uint32_t room) {
   if (order < atomic_load_explicit(&session->highest_cursor, memory_order_relaxed)) {
     nb_locator_move_cursors_back(session, order, room);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The shared library exports what tests/abi/symbols.txt lists, and nothing else.
+# The shared libraries export what tests/abi/ lists, and nothing else.
 set -euo pipefail
-scripts/build.sh release nearbuf
+scripts/build.sh release nearbuf nearbuf_reloaded
 tests/abi/check.sh build/release/libnearbuf.so
+tests/abi/check.sh build/release/libnearbuf_reloaded.so

@@ -34,6 +34,9 @@ size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]);
 uint64_t nb_os_nanoseconds(void);
 void nb_os_pause(void);
 
+/* The id of this process. */
+uint32_t nb_os_process(void);
+
 /* The value of an environment variable, or null. */
 const char *nb_os_environment(const char *name);
 

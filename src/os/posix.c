@@ -44,6 +44,10 @@ void nb_os_pause(void) {
   (void)nanosleep(&pause, NULL);
 }
 
+uint32_t nb_os_process(void) {
+  return (uint32_t)getpid();
+}
+
 const char *nb_os_environment(const char *name) {
   return getenv(name);
 }

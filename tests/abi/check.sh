@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares the names that a shared library exports with tests/abi/symbols.txt.
+# Compares the names that a shared library exports with the list of its name in tests/abi/.
 #
 #   tests/abi/check.sh LIBRARY            fails, and shows the difference, if they differ
 #   tests/abi/check.sh LIBRARY --update   writes the list anew: after a public function was added
@@ -8,7 +8,7 @@
 set -euo pipefail
 export LC_ALL=C
 library=$1
-list=$(dirname "$0")/symbols.txt
+list=$(dirname "$0")/$(basename "$library" .so).txt
 
 exported() {
   nm --dynamic --defined-only --format=posix "$library" | cut -d ' ' -f 1 | sort
