@@ -19,7 +19,7 @@ enum { NB_ORDERS_PER_LOCATOR = 256 };
 
 typedef struct nb_known {
   uintptr_t base;
-  uint8_t dialect; /* UNKNOWN: without items when it was found, and no telling who made it; unused */
+  uint8_t dialect; /* UNKNOWN: it was found without items, and may be anybody's; unused */
   bool is_kept_from_children;
   _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */

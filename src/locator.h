@@ -34,7 +34,7 @@ typedef struct nb_fit {
   uintptr_t alignment;
   uint32_t size;
   bool may_skip;        /* use room above the range's minimum although what lies below is lost */
-  bool ends_inside;     /* only buffers that end inside the range: the caller uses all of the room */
+  bool ends_inside;     /* only buffers that end inside the range: their holder uses all of them */
   uint8_t only_dialect; /* a nearbuf_dialect, or 0: any */
 } nb_fit;
 
