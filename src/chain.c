@@ -115,6 +115,7 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
   }
   nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
   if (nb_item_check(&item, nb_known_layout(known)) != NB_FAULT_NONE ||
+      nb_item_covers_locator(&item, known->base) ||
       nb_mapped_check_writable((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
     return false;

@@ -98,7 +98,7 @@ static const char *const fault_texts[] = {
     [NB_FAULT_ITEM_SIZE] = "an item has an impossible size",
     [NB_FAULT_ITEM_POSITION] = "an item has used more than its size",
     [NB_FAULT_ITEM_TAKEN] = "an item's lock is neither free nor held",
-    [NB_FAULT_ITEM_OVERLAP] = "two items share memory",
+    [NB_FAULT_ITEM_OVERLAP] = "an item shares memory with another or with the locator",
 };
 
 const char *nb_fault_text(nb_fault fault) {
@@ -148,6 +148,11 @@ static bool items_overlap(const nb_item *a, const nb_item *b) {
   return a->base <= b->base ? b->base - a->base < a->size : a->base - b->base < b->size;
 }
 
+bool nb_item_covers_locator(const nb_item *item, uint64_t this_address) {
+  nb_item locator = {.base = this_address, .size = NB_LOCATOR_SIZE};
+  return items_overlap(item, &locator);
+}
+
 bool nb_format_overlaps_earlier(uintptr_t locator, const nb_layout *layout, uint32_t index) {
   nb_item item = nb_item_read(nb_item_at(locator, layout, index), layout);
   for (uint32_t i = 0; i < index; i++) {
@@ -184,8 +189,10 @@ nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t th
   for (; index < count && fault == NB_FAULT_NONE; index++) {
     nb_item values = nb_item_read(nb_item_at(locator, layout, index), layout);
     fault = nb_item_check(&values, layout);
-    if (fault == NB_FAULT_NONE && layout->dialect != NEARBUF_DIALECT_RUST &&
-        nb_format_overlaps_earlier(locator, layout, index)) {
+    bool is_overlap = nb_item_covers_locator(&values, this_address) ||
+                      (layout->dialect != NEARBUF_DIALECT_RUST &&
+                       nb_format_overlaps_earlier(locator, layout, index));
+    if (fault == NB_FAULT_NONE && is_overlap) {
       fault = NB_FAULT_ITEM_OVERLAP;
     }
   }

@@ -96,7 +96,7 @@ typedef enum nb_fault {
   NB_FAULT_ITEM_SIZE,
   NB_FAULT_ITEM_POSITION,
   NB_FAULT_ITEM_TAKEN,
-  NB_FAULT_ITEM_OVERLAP
+  NB_FAULT_ITEM_OVERLAP /* with another item, or with the locator itself */
 } nb_fault;
 
 const char *nb_fault_text(nb_fault fault);
@@ -114,6 +114,9 @@ nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t th
 
 /* Whether an item by itself makes sense. */
 nb_fault nb_item_check(const nb_item *item, const nb_layout *layout);
+
+/* Whether the buffer of an item shares a byte with the locator that is mapped at `this_address`. */
+bool nb_item_covers_locator(const nb_item *item, uint64_t this_address);
 
 /* Whether the buffer of an item shares a byte with the buffer of an earlier item of its locator. */
 bool nb_format_overlaps_earlier(uintptr_t locator, const nb_layout *layout, uint32_t index);
