@@ -86,13 +86,14 @@ static void consider(choice *best, nb_range gap) {
   }
 }
 
-/* Whether gaps at this distance and beyond can still win. Counts the questions for more room. */
+/* Whether gaps at this distance and beyond can still win. Counts the questions for more room, not
+ * those that may find a nearer place. */
 static bool is_worth_asking(choice *best, uintptr_t distance) {
-  if (!best->is_made) {
+  if (!best->is_made || distance < best->distance) {
     return true;
   }
   if (is_full(best->need, &best->place)) {
-    return distance < best->distance;
+    return false;
   }
   if (best->questions_left == 0) {
     return false;
@@ -138,11 +139,13 @@ typedef struct side {
 } side;
 
 /* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
- * size goes. */
+ * size goes. It may stop early only for a gap that is large enough as it is. */
 static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_range *gap) {
   uintptr_t lowest = nb_sub_saturating(gap->min, nb_add_saturating(need->want, need->alignment));
   uintptr_t from = lowest < need->range.min ? need->range.min : lowest;
-  for (int i = 0; i < QUESTIONS_FOR_MORE_ROOM && from < gap->min; i++) {
+  uintptr_t start;
+  bool is_enough = nb_range_fit_highest(*gap, need->least, need->alignment, &start);
+  for (int i = 0; from < gap->min && (i < QUESTIONS_FOR_MORE_ROOM || !is_enough); i++) {
     nb_range occupied;
     nb_source_answer answer = source->next(source->context, from, &occupied);
     if (answer == NB_SOURCE_FAILED) {
