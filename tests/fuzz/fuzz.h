@@ -1,0 +1,47 @@
+/* What a fuzz target offers: the entry point that libFuzzer and the replay of the corpus both call.
+ *
+ * A target is a file of its own. It ends the process (`require`) when the library did what it must
+ * not; sanitizers find the rest. */
+#ifndef NEARBUF_FUZZ_H
+#define NEARBUF_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A finding: says what and ends the process, in a way that libFuzzer keeps the input. */
+#define require(condition)                                                                         \
+  do {                                                                                             \
+    if (!(condition)) {                                                                            \
+      fprintf(stderr, "%s:%d: finding: %s\n", __FILE__, __LINE__, #condition);                     \
+      abort();                                                                                     \
+    }                                                                                              \
+  } while (0)
+
+/* Reads an input as numbers; zeros follow its end. */
+typedef struct fuzz_input {
+  const uint8_t *data;
+  size_t left;
+} fuzz_input;
+
+static inline uint8_t fuzz_byte(fuzz_input *input) {
+  if (input->left == 0) {
+    return 0;
+  }
+  input->left--;
+  return *input->data++;
+}
+
+static inline uint64_t fuzz_number(fuzz_input *input, size_t bytes) {
+  uint64_t number = 0;
+  for (size_t i = 0; i < bytes; i++) {
+    number |= (uint64_t)fuzz_byte(input) << (8 * i);
+  }
+  return number;
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* Fuzz target: the text of /proc/<pid>/maps.
+ *
+ * Any characters may come. What the parser takes for a mapping is written down again in the
+ * kernel's form; reading that must give the same mapping. */
+#include "os/maps_text.h"
+#include "fuzz.h"
+
+static nb_maps_answer feed_all(nb_maps_line *line, const char *text, size_t length) {
+  nb_maps_answer answer = NB_MAPS_MORE;
+  for (size_t i = 0; i < length; i++) {
+    require(answer == NB_MAPS_MORE);
+    answer = nb_maps_feed(line, text[i]);
+  }
+  return answer;
+}
+
+static void check_name(const nb_maps_line *line) {
+  const nb_mapping *mapping = &line->mapping;
+  require(line->name_length < sizeof mapping->name_end);
+  require(mapping->name_end[line->name_length] == '\0');
+}
+
+static bool is_same(const nb_mapping *a, const nb_mapping *b) {
+  return a->range.min == b->range.min && a->range.max == b->range.max &&
+         a->readable == b->readable && a->writable == b->writable &&
+         a->executable == b->executable && a->shared == b->shared && a->device == b->device &&
+         a->inode == b->inode && a->offset == b->offset;
+}
+
+static void check_round_trip(const nb_maps_line *line) {
+  const nb_mapping *mapping = &line->mapping;
+  require(mapping->range.min <= mapping->range.max);
+  char text[256];
+  int length = snprintf(text, sizeof text, "%jx-%jx %c%c%c%c %jx %jx:%jx %ju ",
+                        (uintmax_t)mapping->range.min, (uintmax_t)mapping->range.max + 1,
+                        mapping->readable ? 'r' : '-', mapping->writable ? 'w' : '-',
+                        mapping->executable ? 'x' : '-', mapping->shared ? 's' : 'p',
+                        (uintmax_t)mapping->offset, (uintmax_t)(mapping->device >> 32),
+                        (uintmax_t)(mapping->device & UINT32_MAX), (uintmax_t)mapping->inode);
+  nb_maps_line again;
+  nb_maps_begin(&again);
+  require(feed_all(&again, text, (size_t)length) == NB_MAPS_MORE);
+  require(feed_all(&again, mapping->name_end, line->name_length) == NB_MAPS_MORE);
+  require(feed_all(&again, "\n", 1) == NB_MAPS_MAPPING);
+  require(is_same(mapping, &again.mapping));
+  /* The end of a long name may begin with what separates names from numbers. */
+  size_t blanks = strspn(mapping->name_end, " ");
+  require(again.name_length == line->name_length - blanks);
+  require(memcmp(again.mapping.name_end, mapping->name_end + blanks, again.name_length) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  nb_maps_line line;
+  nb_maps_begin(&line);
+  for (size_t i = 0; i < size; i++) {
+    nb_maps_answer answer = nb_maps_feed(&line, (char)data[i]);
+    check_name(&line);
+    require((answer != NB_MAPS_MORE) == (data[i] == '\n'));
+    if (answer == NB_MAPS_MAPPING) {
+      check_round_trip(&line);
+    }
+    if (answer != NB_MAPS_MORE) {
+      nb_maps_begin(&line);
+    }
+  }
+  return 0;
+}

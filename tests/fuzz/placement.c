@@ -1,0 +1,154 @@
+/* Fuzz target: the search for a place, in invented maps.
+ *
+ * An input is a need and up to 96 occupied ranges. The answer is compared with every gap: a place
+ * lies inside one of them, is aligned, lies in range and is of a size that was asked for; it is no
+ * farther than the rule of placement.h allows; and "no room" is true. */
+#include "placement.h"
+#include "fuzz.h"
+
+enum { MOST_OCCUPIED = 96, FEW_OCCUPIED = 60 };
+
+typedef struct invented_map {
+  nb_range occupied[MOST_OCCUPIED]; /* ascending, no two share an address */
+  uint32_t count;
+  bool is_ascending_only;
+  uintptr_t last_from;
+} invented_map;
+
+static nb_source_answer next_occupied(void *context, uintptr_t from, nb_range *occupied) {
+  invented_map *map = context;
+  require(!map->is_ascending_only || from >= map->last_from);
+  map->last_from = from;
+  for (uint32_t i = 0; i < map->count; i++) {
+    if (map->occupied[i].max >= from) {
+      *occupied = map->occupied[i];
+      return NB_SOURCE_FOUND;
+    }
+  }
+  return NB_SOURCE_END;
+}
+
+/* A number of any magnitude: five bits of shift, then two bytes. */
+static uintptr_t wide_number(fuzz_input *input) {
+  uint32_t shift = fuzz_byte(input) % 49;
+  return (uintptr_t)(fuzz_number(input, 2) << shift);
+}
+
+static void invent(fuzz_input *input, invented_map *map) {
+  uintptr_t at = 0;
+  uint32_t count = fuzz_byte(input) % (MOST_OCCUPIED + 1);
+  while (map->count < count) {
+    uintptr_t start = nb_add_saturating(at, wide_number(input) & ~(uintptr_t)4095);
+    uintptr_t length = 4096 + (wide_number(input) & ~(uintptr_t)4095);
+    uintptr_t last = nb_add_saturating(start, length - 1);
+    map->occupied[map->count++] = (nb_range){start, last};
+    if (last >= UINTPTR_MAX - 4096) {
+      return;
+    }
+    at = last + 1;
+  }
+}
+
+static bool invent_need(fuzz_input *input, nb_need *need) {
+  uint8_t choice = fuzz_byte(input);
+  need->granularity = (choice & 1) != 0 ? 65536 : 4096;
+  need->alignment = need->granularity << (choice >> 1 & 7);
+  need->least = need->granularity * (1 + fuzz_byte(input));
+  need->want = need->least + need->granularity * fuzz_byte(input);
+  need->target = (choice & 16) != 0 ? wide_number(input) : 0;
+  need->range.min = wide_number(input);
+  need->range.max =
+      (choice & 32) != 0 ? nb_add_saturating(need->range.min, wide_number(input)) : UINTPTR_MAX;
+  if ((choice & 64) != 0) {
+    need->range.min = nb_sub_saturating(need->target, need->range.min);
+  }
+  return need->range.min <= need->range.max;
+}
+
+static bool is_free(const invented_map *map, const nb_place *place) {
+  nb_range range = {place->start, place->start + (place->size - 1)};
+  for (uint32_t i = 0; i < map->count; i++) {
+    if (nb_range_overlaps(range, map->occupied[i])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* The least distance at which any gap has room for `size` bytes; UINTPTR_MAX with `*is_any` false
+ * where none has. By brute force over the gaps and the starts that can be nearest. */
+static uintptr_t least_distance(const invented_map *map, const nb_need *need, uintptr_t size,
+                                bool *is_any) {
+  uintptr_t origin = need->target != 0 ? need->target : need->range.min;
+  uintptr_t best = UINTPTR_MAX;
+  uintptr_t from = 0;
+  bool is_done = false;
+  *is_any = false;
+  for (uint32_t i = 0; i <= map->count && !is_done; i++) {
+    bool is_last = i == map->count;
+    nb_range gap = {from, is_last ? UINTPTR_MAX : map->occupied[i].min - 1};
+    bool has_gap = is_last || map->occupied[i].min > from;
+    nb_range inside;
+    if (has_gap && nb_range_intersect(gap, need->range, &inside)) {
+      uintptr_t starts[4] = {inside.min, origin, nb_sub_saturating(origin, size - 1),
+                             nb_sub_saturating(inside.max, size - 1)};
+      for (int s = 0; s < 8; s++) {
+        uintptr_t start = nb_align_down(starts[s / 2], need->alignment);
+        if (s % 2 == 1 && !nb_align_up(starts[s / 2], need->alignment, &start)) {
+          continue;
+        }
+        nb_place place = {start, size};
+        if (nb_range_holds(inside, start, size)) {
+          uintptr_t distance = nb_placement_distance(need, &place);
+          best = distance < best ? distance : best;
+          *is_any = true;
+        }
+      }
+    }
+    is_done = is_last || map->occupied[i].max == UINTPTR_MAX;
+    from = is_done ? from : map->occupied[i].max + 1;
+  }
+  return best;
+}
+
+static void check_search(invented_map *map, const nb_need *need, bool is_cheap_anywhere) {
+  map->is_ascending_only = !is_cheap_anywhere;
+  map->last_from = 0;
+  nb_source source = {next_occupied, map, is_cheap_anywhere};
+  nb_place place = {0, 0};
+  nb_search_answer answer = nb_placement_search(need, &source, &place);
+  require(answer != NB_SEARCH_FAILED);
+  bool fits;
+  uintptr_t least = least_distance(map, need, need->least, &fits);
+  require((answer == NB_SEARCH_FOUND) == fits);
+  if (answer != NB_SEARCH_FOUND) {
+    return;
+  }
+  require(place.start % need->alignment == 0);
+  require(place.size % need->granularity == 0);
+  require(place.size >= need->least && place.size <= need->want);
+  require(nb_range_holds(need->range, place.start, place.size));
+  require(is_free(map, &place));
+  uintptr_t distance = nb_placement_distance(need, &place);
+  require(distance <= nb_add_saturating(least, NB_NEARER_THAT_COUNTS));
+  /* More room than is needed is looked for with a limited number of questions. */
+  if (place.size == need->want && map->count <= FEW_OCCUPIED) {
+    /* In the gap that holds the origin itself the place is above it where it can be. */
+    bool is_any;
+    uintptr_t least_for_all = least_distance(map, need, need->want, &is_any);
+    require(distance <= nb_add_saturating(least_for_all, need->alignment));
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  fuzz_input input = {data, size};
+  nb_need need;
+  invented_map map = {.count = 0};
+  bool is_possible = invent_need(&input, &need);
+  invent(&input, &map);
+  if (is_possible) {
+    check_search(&map, &need, true);
+    check_search(&map, &need, false);
+  }
+  return 0;
+}
