@@ -5,13 +5,24 @@
 #include "claim.h"
 #include "os/os.h"
 
+/* Kept out of the warm path, whose values can then stay in registers. */
+#define SLOW __attribute__((noinline, cold))
+
 /* ---- Get and release --------------------------------------------------------------------------- */
 
-/* The warm path: the item that this thread used last, if it is free and still fits. */
-static inline bool claim_hint(nb_session *session, const nb_fit *fit, nb_claim *claim) {
+/* The warm path: the item that this thread used last, if it is free and still fits. False: go the
+ * slow way, which tells what is wrong with a request, too. */
+static inline bool claim_hint(const nearbuf_request *request, nb_claim *claim,
+                              uint32_t *generation) {
+  nb_session *session = nb_session_current();
+  *generation = nb_session_generation(session);
+  if (*generation == 0 || !nb_request_is_sound(request)) {
+    return false;
+  }
+  nb_fit fit = nb_request_fit(request);
   nb_hint *hint = nb_hints_mine(&session->hints);
   uintptr_t reference = atomic_load_explicit(&hint->item, memory_order_acquire);
-  if (reference == 0 || !nb_item_claim(reference, fit, claim)) {
+  if (reference == 0 || !nb_item_claim(reference, &fit, claim)) {
     return false;
   }
   claim->order = atomic_load_explicit(&hint->order, memory_order_relaxed);
@@ -34,26 +45,32 @@ static inline void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t 
   buffer->system_error = 0;
 }
 
-nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
-  if (buffer == NULL) {
-    return NEARBUF_INVALID_ARGUMENT;
-  }
+SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
+  *buffer = (nearbuf_buffer){0};
   nearbuf_status status = nb_request_check(request);
   if (status != NEARBUF_OK) {
-    *buffer = (nearbuf_buffer){0};
     return status;
   }
   nb_fit fit = nb_request_fit(request);
-  nb_session *session = nb_session_current();
-  uint32_t generation = nb_session_generation(session);
   nb_claim claim;
-  if (generation == 0 || !claim_hint(session, &fit, &claim)) {
-    nb_outcome outcome =
-        nb_claim_find_or_make(&fit, request->target, NEARBUF_DIALECT_WRITTEN, &claim, &generation);
-    if (outcome.status != NEARBUF_OK) {
-      *buffer = (nearbuf_buffer){.system_error = outcome.system_error};
-      return outcome.status;
-    }
+  uint32_t generation;
+  nb_outcome outcome =
+      nb_claim_find_or_make(&fit, request->target, NEARBUF_DIALECT_WRITTEN, &claim, &generation);
+  buffer->system_error = outcome.system_error;
+  if (outcome.status == NEARBUF_OK) {
+    fill(buffer, &claim, generation, request->flags);
+  }
+  return outcome.status;
+}
+
+nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
+  nb_claim claim;
+  uint32_t generation;
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (!claim_hint(request, &claim, &generation)) {
+    return get_slowly(request, buffer);
   }
   fill(buffer, &claim, generation, request->flags);
   return NEARBUF_OK;
@@ -71,27 +88,19 @@ static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
                                                                            : NEARBUF_STALE;
 }
 
-static inline uintptr_t word_of(const nearbuf_buffer *buffer, bool is_taken_word) {
-  const nb_layout *layout = nb_reference_layout(buffer->item);
-  return nb_reference_item(buffer->item) + (is_taken_word ? layout->taken : layout->position);
-}
-
 static void advance(nearbuf_buffer *buffer, uint32_t position) {
   buffer->position = position;
   buffer->start = position;
   buffer->reserved = 0;
-  nb_shared_store_relaxed(word_of(buffer, false), position);
+  nb_shared_store_relaxed(nb_reference_position(buffer->item), position);
 }
 
-/* Nothing may be put into the last cache line of data that will be written often. */
-static void finish_line_of_data(nearbuf_buffer *buffer) {
+/* Where the next bytes may go behind data that will be written often and ends at `position`:
+ * nothing may be put into its last cache line. */
+static uint32_t end_of_line(uintptr_t address, uint32_t size, uint32_t position) {
   uintptr_t end;
-  uintptr_t address = buffer->address + buffer->position;
-  bool has_line = nb_align_up(address, NB_CACHE_LINE, &end);
-  uint32_t position = has_line && end - buffer->address <= buffer->size
-                          ? (uint32_t)(end - buffer->address)
-                          : buffer->size;
-  advance(buffer, position);
+  bool has_line = nb_align_up(address + position, NB_CACHE_LINE, &end);
+  return has_line && end - address <= size ? (uint32_t)(end - address) : size;
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
@@ -102,18 +111,17 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
     }
     return status;
   }
-  uintptr_t taken = word_of(buffer, true);
+  uintptr_t taken = nb_reference_taken(buffer->item);
   if (nb_shared_load_relaxed(taken) == 0) {
     buffer->item = 0;
     return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
   }
   /* Appending moved the start to the position; before it the start is only a plan. */
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
-    finish_line_of_data(buffer);
+    advance(buffer, end_of_line(buffer->address, buffer->size, buffer->position));
   }
-  uint32_t room = buffer->size - buffer->position;
   nb_shared_unlock_release(taken);
-  nb_locator_released(nb_session_current(), buffer->order, room);
+  nb_locator_released(nb_session_current(), buffer->order, buffer->size - buffer->position);
   buffer->item = 0;
   return NEARBUF_OK;
 }

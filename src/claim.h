@@ -9,6 +9,14 @@
 /* What is wrong with a request, OK if nothing is. No system calls. */
 nearbuf_status nb_request_check(const nearbuf_request *request);
 
+/* Whether a request is well-formed. One whose range is upside down or too small may pass; but then
+ * nothing ever fits it. */
+static inline bool nb_request_is_sound(const nearbuf_request *request) {
+  return request != NULL && request->struct_size == sizeof *request &&
+         (request->flags & ~(uint32_t)NEARBUF_DATA) == 0 && request->size_bytes - 1 < UINT32_MAX &&
+         nb_is_power_of_two(request->alignment_bytes);
+}
+
 /* What a checked request needs of an item. */
 static inline nb_fit nb_request_fit(const nearbuf_request *request) {
   uintptr_t alignment = request->alignment_bytes;

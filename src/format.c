@@ -9,19 +9,22 @@
 #define HEADER_32(which)                                                                           \
   .dialect = (which), .width = 4, .capacity = NB_CAPACITY_32, .header_size = 16, .item_size = 16,  \
   .next = 4, .locked = 8, .flags = 12, .count = 13, .count_dotnet = 15
+#define ITEM(width, is_rust)                                                                       \
+  .taken = NB_TAKEN_AT(width, is_rust), .size = NB_SIZE_AT(width, is_rust),                        \
+  .position = NB_POSITION_AT(width, is_rust)
 
 const nb_layout nb_layouts[2][4] = {
     {
         {HEADER_32(NEARBUF_DIALECT_UNKNOWN)},
-        {HEADER_32(NEARBUF_DIALECT_WRITTEN), .taken = 4, .size = 8, .position = 12},
-        {HEADER_32(NEARBUF_DIALECT_DOTNET), .taken = 4, .size = 8, .position = 12},
-        {HEADER_32(NEARBUF_DIALECT_RUST), .size = 4, .position = 8, .taken = 12},
+        {HEADER_32(NEARBUF_DIALECT_WRITTEN), ITEM(4, 0)},
+        {HEADER_32(NEARBUF_DIALECT_DOTNET), ITEM(4, 0)},
+        {HEADER_32(NEARBUF_DIALECT_RUST), ITEM(4, 1)},
     },
     {
         {HEADER_64(NEARBUF_DIALECT_UNKNOWN)},
-        {HEADER_64(NEARBUF_DIALECT_WRITTEN), .taken = 8, .size = 12, .position = 16},
-        {HEADER_64(NEARBUF_DIALECT_DOTNET), .taken = 8, .size = 12, .position = 16},
-        {HEADER_64(NEARBUF_DIALECT_RUST), .size = 8, .position = 12, .taken = 16},
+        {HEADER_64(NEARBUF_DIALECT_WRITTEN), ITEM(8, 0)},
+        {HEADER_64(NEARBUF_DIALECT_DOTNET), ITEM(8, 0)},
+        {HEADER_64(NEARBUF_DIALECT_RUST), ITEM(8, 1)},
     },
 };
 

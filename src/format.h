@@ -40,6 +40,12 @@ typedef struct nb_layout {
   uint8_t position;
 } nb_layout;
 
+/* The offsets in an item, for addresses of `width` bytes. The table of layouts is made of them, and
+ * the warm path computes them, for a lookup would take it longer. */
+#define NB_TAKEN_AT(width, is_rust) ((width) + ((is_rust) ? 8 : 0))
+#define NB_SIZE_AT(width, is_rust) ((width) + ((is_rust) ? 0 : 4))
+#define NB_POSITION_AT(width, is_rust) ((width) + ((is_rust) ? 4 : 8))
+
 /* By width (0: 32 bit, 1: 64 bit) and dialect; the entries of UNKNOWN have the header fields only. */
 extern const nb_layout nb_layouts[2][4];
 

@@ -24,8 +24,24 @@ static inline uintptr_t nb_reference_item(uintptr_t reference) {
   return reference & ~(uintptr_t)3;
 }
 
-static inline const nb_layout *nb_reference_layout(uintptr_t reference) {
-  return nb_native_layout(reference & 3);
+/* The words of the item that a reference names. */
+static inline bool nb_reference_is_rust(uintptr_t reference) {
+  return (reference & 3) == NEARBUF_DIALECT_RUST;
+}
+
+static inline uintptr_t nb_reference_taken(uintptr_t reference) {
+  bool is_rust = nb_reference_is_rust(reference);
+  return nb_reference_item(reference) + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
+}
+
+static inline uintptr_t nb_reference_size(uintptr_t reference) {
+  bool is_rust = nb_reference_is_rust(reference);
+  return nb_reference_item(reference) + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
+}
+
+static inline uintptr_t nb_reference_position(uintptr_t reference) {
+  bool is_rust = nb_reference_is_rust(reference);
+  return nb_reference_item(reference) + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
 }
 
 /* What a request needs of an item. */
@@ -49,45 +65,46 @@ typedef struct nb_claim {
   uint32_t limit; /* offset at which the range ends */
 } nb_claim;
 
-/* Whether the room of a buffer is enough; fills `start` and `limit` of the claim. */
+/* Whether the room of a buffer is enough; fills `start` and `limit` of the claim. A range that is
+ * upside down holds nothing. References let the position run past the size: then the start lies
+ * behind the last byte, or before the buffer where the sum wrapped. */
 static inline bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
   uintptr_t base = claim->base;
+  uintptr_t last = base + claim->size - 1;
   uintptr_t free_from = base + claim->position;
-  if (claim->position >= claim->size || base > fit->range.max) {
-    return false;
-  }
   if (free_from < fit->range.min) {
-    if (!fit->may_skip) {
+    if (!fit->may_skip || claim->position >= claim->size) {
       return false;
     }
     free_from = fit->range.min;
   }
-  uintptr_t to_end_of_range = fit->range.max - base; /* of the last usable byte, inclusive */
-  claim->limit = to_end_of_range < claim->size ? (uint32_t)to_end_of_range + 1 : claim->size;
+  last = fit->range.max < last ? fit->range.max : last;
   uintptr_t start;
-  if (!nb_align_up(free_from, fit->alignment, &start) || start - base > claim->limit) {
+  (void)nb_align_up(free_from, fit->alignment, &start);
+  if (start < base || start > last || last - start < fit->size - 1) {
     return false;
   }
   claim->start = (uint32_t)(start - base);
-  return claim->limit - claim->start >= fit->size;
+  claim->limit = (uint32_t)(last - base) + 1;
+  return true;
 }
 
 /* Takes the item if it is free and still fits once it is locked; else leaves it free. This is the
  * warm path: one locked instruction, and only the item's own cache line is touched. */
 static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_claim *claim) {
-  uintptr_t item = nb_reference_item(reference);
-  const nb_layout *layout = nb_reference_layout(reference);
-  if (!nb_shared_lock_acquire(item + layout->taken)) {
+  uintptr_t taken = nb_reference_taken(reference);
+  if (!nb_shared_lock_acquire(taken)) {
     return false;
   }
   claim->reference = reference;
-  claim->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
-  claim->size = nb_shared_load_relaxed(item + layout->size);
-  claim->position = nb_shared_load_relaxed(item + layout->position);
+  claim->base =
+      (uintptr_t)nb_shared_address_relaxed(nb_reference_item(reference), sizeof(uintptr_t));
+  claim->size = nb_shared_load_relaxed(nb_reference_size(reference));
+  claim->position = nb_shared_load_relaxed(nb_reference_position(reference));
   if (nb_fit_in(fit, claim)) {
     return true;
   }
-  nb_shared_unlock_release(item + layout->taken);
+  nb_shared_unlock_release(taken);
   return false;
 }
 
