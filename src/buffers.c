@@ -88,7 +88,7 @@ static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
                                                                            : NEARBUF_STALE;
 }
 
-static void advance(nearbuf_buffer *buffer, uint32_t position) {
+static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
   buffer->position = position;
   buffer->start = position;
   buffer->reserved = 0;
@@ -103,6 +103,17 @@ static uint32_t end_of_line(uintptr_t address, uint32_t size, uint32_t position)
   return has_line && end - address <= size ? (uint32_t)(end - address) : size;
 }
 
+/* Gives a held buffer back. */
+static inline void let_go(nb_session *session, nearbuf_buffer *buffer) {
+  /* Appending moved the start to the position; before it the start is only a plan. */
+  if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
+    advance(buffer, end_of_line(buffer->address, buffer->size, buffer->position));
+  }
+  nb_shared_unlock_release(nb_reference_taken(buffer->item));
+  nb_locator_released(session, buffer->order, buffer->size - buffer->position);
+  buffer->item = 0;
+}
+
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle(buffer);
   if (status != NEARBUF_OK) {
@@ -111,26 +122,28 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
     }
     return status;
   }
-  uintptr_t taken = nb_reference_taken(buffer->item);
-  if (nb_shared_load_relaxed(taken) == 0) {
+  if (nb_shared_load_relaxed(nb_reference_taken(buffer->item)) == 0) {
     buffer->item = 0;
     return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
   }
-  /* Appending moved the start to the position; before it the start is only a plan. */
-  if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
-    advance(buffer, end_of_line(buffer->address, buffer->size, buffer->position));
-  }
-  nb_shared_unlock_release(taken);
-  nb_locator_released(nb_session_current(), buffer->order, buffer->size - buffer->position);
-  buffer->item = 0;
+  let_go(nb_session_current(), buffer);
   return NEARBUF_OK;
 }
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */
 
-/* Copies the bytes to where the next append goes. Nothing is written unless all of it fits. */
-static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
-                             bool is_code, void **address) {
+/* Copies bytes that fit to where the next append goes. */
+static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size, bool is_code) {
+  uintptr_t run_at = buffer->address + buffer->start;
+  memcpy((void *)(run_at + buffer->write_delta), bytes, size);
+  advance(buffer, buffer->start + size);
+  if (is_code) {
+    nb_os_sync_code(run_at, size);
+  }
+}
+
+static inline nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
+                                    bool is_code, void **address) {
   if (address != NULL) {
     *address = NULL;
   }
@@ -144,18 +157,13 @@ static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, size_t s
   if (size_bytes == 0) {
     return NEARBUF_INVALID_SIZE;
   }
-  if (size_bytes > nearbuf_buffer_room(buffer)) {
+  if (size_bytes > buffer->limit - buffer->start) {
     return NEARBUF_BEYOND_ROOM;
   }
-  uintptr_t run_at = buffer->address + buffer->start;
-  memcpy((void *)(run_at + buffer->write_delta), bytes, size_bytes);
-  advance(buffer, buffer->start + (uint32_t)size_bytes);
-  if (is_code) {
-    nb_os_sync_code(run_at, size_bytes);
-  }
   if (address != NULL) {
-    *address = (void *)run_at;
+    *address = (void *)(buffer->address + buffer->start);
   }
+  put(buffer, bytes, (uint32_t)size_bytes, is_code);
   return NEARBUF_OK;
 }
 
@@ -236,16 +244,12 @@ nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
   if (status != NEARBUF_OK) {
     return status;
   }
-  void *address;
-  bool is_code = (request->flags & NEARBUF_DATA) == 0;
-  status = append(&buffer, bytes, request->size_bytes, is_code, &address);
-  (void)nearbuf_release(&buffer);
-  if (status == NEARBUF_OK) {
-    placed->run_at = address;
-    placed->write_to = placed->run_at + buffer.write_delta;
-    placed->size_bytes = request->size_bytes;
-  }
-  return status;
+  placed->run_at = (unsigned char *)(buffer.address + buffer.start);
+  placed->write_to = placed->run_at + buffer.write_delta;
+  placed->size_bytes = request->size_bytes;
+  put(&buffer, bytes, (uint32_t)request->size_bytes, (request->flags & NEARBUF_DATA) == 0);
+  let_go(nb_session_current(), &buffer);
+  return NEARBUF_OK;
 }
 
 nearbuf_status nearbuf_place_with(const nearbuf_request *request, nearbuf_writer writer,
