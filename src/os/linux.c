@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -172,6 +173,51 @@ bool nb_posix_namespace(uint64_t *number) {
   return true;
 }
 
+/* Only a process whose parent is outside its namespace can have the parent's id. */
+bool nb_posix_may_have_parents_id(void) {
+  return getppid() == 0;
+}
+
+static int64_t nanoseconds_of(int64_t seconds, int64_t nanoseconds) {
+  return seconds * 1000000000 + nanoseconds;
+}
+
+/* When this process was forked, in nanoseconds since the epoch; 0 where that is unknown. It is the
+ * 22nd field of its stat line, the 20th behind the name, in ticks since the system started. */
+static int64_t process_start(void) {
+  char line[1024];
+  int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  ssize_t filled = file < 0 ? -1 : read(file, line, sizeof line - 1);
+  if (file >= 0) {
+    close(file);
+  }
+  line[filled > 0 ? filled : 0] = '\0';
+  const char *at = strrchr(line, ')');
+  for (int field = 0; at != NULL && field < 20; field++) {
+    at = strchr(at + 1, ' ');
+  }
+  struct timespec now;
+  struct timespec up;
+  if (at == NULL || clock_gettime(CLOCK_REALTIME, &now) != 0 ||
+      clock_gettime(CLOCK_BOOTTIME, &up) != 0) {
+    return 0;
+  }
+  int64_t tick = 1000000000 / sysconf(_SC_CLK_TCK);
+  int64_t boot = nanoseconds_of(now.tv_sec, now.tv_nsec) - nanoseconds_of(up.tv_sec, up.tv_nsec);
+  return boot + strtoll(at, NULL, 10) * tick;
+}
+
+/* The start of a process is known by the tick, and files are stamped by a coarse clock: what is
+ * younger than two ticks before the start counts as its own. */
+bool nb_posix_predates_process(int file) {
+  struct statx status;
+  int64_t start = process_start();
+  int64_t slack = 2 * (1000000000 / sysconf(_SC_CLK_TCK));
+  return start != 0 && statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 &&
+         (status.stx_mask & STATX_BTIME) != 0 &&
+         nanoseconds_of(status.stx_btime.tv_sec, status.stx_btime.tv_nsec) < start - slack;
+}
+
 int64_t nb_posix_boot_time(void) {
   struct timespec now;
   struct timespec up;
@@ -190,14 +236,20 @@ typedef struct directory_record {
   char name[];
 } directory_record;
 
+/* So many reads of the directory, some 90 names each: 0.2 ms. */
+enum { MOST_READS = 8 };
+
 void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
   _Alignas(directory_record) char records[8192];
-  long filled = syscall(SYS_getdents64, directory, records, sizeof records);
-  for (long at = 0; at < filled;) {
-    const directory_record *record = (const directory_record *)(const void *)&records[at];
-    if (record->length == 0 || !visit(record->name, context)) {
-      return;
+  long filled = 1;
+  for (int reads = 0; reads < MOST_READS && filled > 0; reads++) {
+    filled = syscall(SYS_getdents64, directory, records, sizeof records);
+    for (long at = 0; at < filled;) {
+      const directory_record *record = (const directory_record *)(const void *)&records[at];
+      if (record->length == 0 || !visit(record->name, context)) {
+        return;
+      }
+      at += record->length;
     }
-    at += record->length;
   }
 }

@@ -70,7 +70,7 @@ typedef struct nb_mapping {
   uint64_t device; /* of the file; all three are 0 where there is none */
   uint64_t inode;
   uint64_t offset;
-  char name_end[128]; /* the end of the file's name, where the map was opened with names */
+  char name_end[256]; /* the end of the file's name, where the map was opened with names */
 } nb_mapping;
 
 /* An open map. It is the caller's, lives on the stack, and is never kept across a fork. */

@@ -29,6 +29,11 @@ int nb_posix_memory_file(const char *name);
 /* A number that tells process-id namespaces apart; false where the system has none. */
 bool nb_posix_namespace(uint64_t *number);
 
+/* Whether the parent may have the same process id, in another namespace, so that what is inherited
+ * looks like our own; and whether a file was there before this process, as what is inherited was. */
+bool nb_posix_may_have_parents_id(void);
+bool nb_posix_predates_process(int file);
+
 /* Seconds since the epoch at which the system started, 0 where that is unknown. */
 int64_t nb_posix_boot_time(void);
 
@@ -40,8 +45,8 @@ bool nb_posix_wipe_in_children(void *pages, size_t size);
 /* The flags that make mmap fail rather than replace what is there, where the system has such. */
 int nb_posix_no_replace_flags(void);
 
-/* Calls `visit` for names in a directory, from one read of bounded size, until it answers false.
- * No heap is used. */
+/* Calls `visit` for the names in a directory, a bounded number of them, until it answers false. No
+ * heap is used. */
 typedef bool (*nb_posix_visitor)(const char *name, void *context);
 void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context);
 

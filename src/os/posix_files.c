@@ -37,6 +37,8 @@ static void append_number(nb_name *name, uint64_t number, uint64_t base) {
   append_text(name, &digits[at]);
 }
 
+#define LATER_SUFFIX ", 0x"
+
 nb_name nb_name_of_process(int64_t process) {
   nb_name name = {NB_NAME_PREFIX};
   append_number(&name, (uint64_t)process, 10);
@@ -54,9 +56,9 @@ bool nb_name_in_namespace(int64_t process, nb_name *name) {
   return true;
 }
 
-nb_name nb_name_of_later(int64_t process, uintptr_t base) {
-  nb_name name = nb_name_of_process(process);
-  append_text(&name, ", 0x");
+nb_name nb_name_of_later(const nb_name *first, uintptr_t base) {
+  nb_name name = *first;
+  append_text(&name, LATER_SUFFIX);
   append_number(&name, base, 16);
   return name;
 }
@@ -145,6 +147,8 @@ static nb_outcome outcome_of_file_error(int error) {
   case ENFILE:
   case ENOMEM:
     return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  case EWOULDBLOCK:
+    return nb_outcome_system(NEARBUF_BUSY, error);
   default:
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
   }
@@ -207,9 +211,15 @@ bool nb_file_is_allowed(void) {
          limit.rlim_cur >= nb_os_page_size();
 }
 
-/* Fills, maps and locks an empty file; `*base` is where it is mapped. */
+/* Locks, fills and maps an empty file; `*base` is where it is mapped. */
 static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
   size_t size = nb_os_page_size();
+  /* Shared, not exclusive: the .NET reference takes a shared lock of its own. It outlives the
+   * descriptor: the mapping keeps the open file. Where somebody is just finding out whether the file
+   * is dead, another one is made; where there are no locks, it is as good without. */
+  if (flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return EWOULDBLOCK;
+  }
   nb_posix_avoid_copy_on_write(file);
   int error = nb_file_fill(file, seed);
   if (error == 0 && fchmod(file, 0600) != 0) {
@@ -222,11 +232,9 @@ static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
   if (page == MAP_FAILED) {
     return errno;
   }
+  (void)nb_posix_keep_from_children(page, size);
   *base = (uintptr_t)page;
   nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
-  /* Shared, not exclusive: the .NET reference takes a shared lock of its own. It outlives the
-   * descriptor: the mapping keeps the open file. */
-  (void)flock(file, LOCK_SH | LOCK_NB);
   return 0;
 }
 
@@ -308,13 +316,21 @@ static bool is_dead(int directory, const char *name, int file) {
   return nb_posix_place_is_ours_alone(file) || status.st_mtime < nb_posix_boot_time();
 }
 
+/* Whether a file of this name may belong to nobody: its process is absent, or it is a later locator
+ * of our own id, whose former owner has gone: we had no locator yet when we came to clean. */
+static bool is_name_of_absent(const char *name) {
+  int64_t process = nb_name_process(name);
+  if (process == getpid()) {
+    return strstr(name, LATER_SUFFIX) != NULL;
+  }
+  return process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
 static bool remove_if_dead(const char *name, void *context) {
   clean_up *cleaning = context;
-  int64_t process = nb_name_process(name);
-  if (process < 0 || kill((pid_t)process, 0) == 0 || errno != ESRCH) {
-    return true;
-  }
-  int file = openat(cleaning->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  int file = is_name_of_absent(name)
+                 ? openat(cleaning->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+                 : -1;
   if (file >= 0) {
     if (is_dead(cleaning->directory, name, file) && unlinkat(cleaning->directory, name, 0) == 0) {
       cleaning->removed++;

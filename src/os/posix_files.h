@@ -23,8 +23,8 @@ typedef struct nb_name {
 nb_name nb_name_of_process(int64_t process);
 bool nb_name_in_namespace(int64_t process, nb_name *name);
 
-/* The name of a later locator, which is found by its address. */
-nb_name nb_name_of_later(int64_t process, uintptr_t base);
+/* The name of a later locator, which is found by its address, beside that name of a first one. */
+nb_name nb_name_of_later(const nb_name *first, uintptr_t base);
 
 /* Whether the end of a mapped file's path is the name of a first locator of the process, unlinked or
  * not, in the shared directory or in memory. */
@@ -47,7 +47,8 @@ typedef struct nb_new_file {
   uintptr_t base;
 } nb_new_file;
 
-/* Makes one page with the items of the seed. Nothing is left behind on failure. */
+/* Makes one page with the items of the seed, kept from children. Nothing is left behind on failure.
+ * BUSY: somebody who cleans up met the file; another try makes another one. */
 nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file);
 
 /* Writes a whole page with the items of the seed, its own address still missing, into an empty file.
@@ -73,7 +74,8 @@ bool nb_file_lock_dead(int directory, const char *name, int file);
 /* Whether the name means this open file. */
 bool nb_file_is_named(int directory, const char *name, int file);
 
-/* Removes files of this user's dead processes: a few, so that the first call stays short. */
+/* Removes files of this user's dead processes: a few, so that the first call stays short. To be
+ * called by who has just made its first locator and no later one. */
 void nb_directory_clean(int directory);
 
 #endif

@@ -18,6 +18,7 @@
 
 #include "os.h"
 #include "posix.h"
+#include "posix_anchor.h"
 #include "posix_files.h"
 
 bool nb_page_has_tail(void) {
@@ -30,13 +31,21 @@ static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
   return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
 }
 
-static bool find_mapping(uintptr_t address, nb_mapping *mapping) {
+/* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then nothing is
+ * known: that must never look like a stale file. */
+static nb_outcome find_mapping(uintptr_t address, nb_mapping *mapping) {
   nb_map map;
-  bool is_found = nb_os_map_open(&map, false).status == NEARBUF_OK &&
-                  nb_os_map_next(&map, address, mapping) == NB_MAP_FOUND &&
-                  mapping->range.min <= address;
+  nb_outcome outcome = nb_os_map_open(&map, false);
+  if (outcome.status == NEARBUF_OK) {
+    nb_map_answer answer = nb_os_map_next(&map, address, mapping);
+    if (answer == NB_MAP_FAILED) {
+      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+    } else if (answer == NB_MAP_END || mapping->range.min > address) {
+      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    }
+  }
   nb_os_map_close(&map);
-  return is_found;
+  return outcome;
 }
 
 /* Whether a locator could be mapped there: its first page, writable, shared. */
@@ -45,22 +54,29 @@ static bool is_locator_mapping(const nb_mapping *mapping, uintptr_t base) {
          mapping->offset == 0;
 }
 
-/* Whether the open file is mapped at `claimed`, as a locator of this process is. */
-static bool is_mapped_at(int file, uintptr_t claimed) {
+/* OK where the open file is mapped at `claimed`, as a locator of this process is; NOT_FOUND where it
+ * is not. */
+static nb_outcome check_mapped_at(int file, uintptr_t claimed) {
   size_t size = nb_os_page_size();
   if (claimed == 0 || claimed % size != 0) {
-    return false;
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
   }
   void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
   if (fresh == MAP_FAILED) {
-    return false;
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   nb_mapping here;
   nb_mapping there;
-  bool is_same = find_mapping((uintptr_t)fresh, &here) && find_mapping(claimed, &there) &&
-                 is_locator_mapping(&there, claimed) && is_same_file(&here, &there);
+  nb_outcome outcome = find_mapping((uintptr_t)fresh, &here);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = find_mapping(claimed, &there);
+  }
+  if (outcome.status == NEARBUF_OK &&
+      !(is_locator_mapping(&there, claimed) && is_same_file(&here, &there))) {
+    outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
   (void)munmap(fresh, size);
-  return is_same;
+  return outcome;
 }
 
 /* ---- A file under one of our names ------------------------------------------------------------- */
@@ -75,8 +91,8 @@ typedef enum file_state {
 
 typedef struct seen_file {
   file_state state;
-  int error;
-  int file; /* open where the state is STALE */
+  nb_outcome outcome; /* what is wrong where the state is ERROR */
+  int file;           /* open where the state is STALE */
 } seen_file;
 
 /* Whether nobody but this user could have written what the file says. */
@@ -85,76 +101,72 @@ static bool is_trusted(const struct stat *status) {
          (status->st_mode & S_IWOTH) == 0;
 }
 
-static file_state examine_open(int file, nb_page *page) {
+static seen_file seen_error(nb_outcome outcome) {
+  return (seen_file){FILE_ERROR, outcome, -1};
+}
+
+static seen_file examine_open(int file, nb_page *page) {
+  seen_file seen = {FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   struct stat status;
-  if (fstat(file, &status) != 0 || !is_trusted(&status)) {
-    return FILE_FOREIGN;
+  if (fstat(file, &status) != 0) {
+    return seen_error(nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno));
+  }
+  if (!is_trusted(&status)) {
+    return seen;
   }
   uintptr_t base_bytes = 0;
-  if (status.st_size < NB_LOCATOR_SIZE ||
+  if (status.st_size >= NB_LOCATOR_SIZE &&
       pread(file, &base_bytes, sizeof base_bytes, 0) != (ssize_t)sizeof base_bytes) {
-    return FILE_STALE;
+    return seen_error(nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno));
   }
   uintptr_t base = nb_little_address(base_bytes);
-  if (!is_mapped_at(file, base)) {
-    return FILE_STALE;
+  nb_outcome outcome = check_mapped_at(file, base);
+  if (outcome.status == NEARBUF_NOT_FOUND ||
+      (outcome.status == NEARBUF_OK && nb_posix_may_have_parents_id() &&
+       nb_posix_predates_process(file))) {
+    seen.state = FILE_STALE;
+    return seen;
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return seen_error(outcome);
   }
   page->base = base;
   page->if_empty = (status.st_mode & S_IXUSR) != 0 ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
-  return FILE_ATTACHED;
+  seen.state = FILE_ATTACHED;
+  return seen;
+}
+
+static seen_file seen_unopened(int error) {
+  switch (error) {
+  case ENOENT:
+    return (seen_file){FILE_ABSENT, {NEARBUF_OK, 0}, -1};
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return seen_error(nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error));
+  default:
+    return (seen_file){FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
+  }
 }
 
 static seen_file examine(int directory, const char *name, nb_page *page) {
-  seen_file seen = {FILE_ERROR, 0, -1};
   /* Non-blocking, for it might be a pipe. */
-  seen.file = openat(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (seen.file < 0) {
-    seen.error = errno;
-    bool is_used_up = seen.error == EMFILE || seen.error == ENFILE || seen.error == ENOMEM;
-    seen.state = seen.error == ENOENT ? FILE_ABSENT : is_used_up ? FILE_ERROR : FILE_FOREIGN;
-    return seen;
+  int file = openat(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0) {
+    return seen_unopened(errno);
   }
-  seen.state = examine_open(seen.file, page);
-  if (seen.state != FILE_STALE) {
-    close(seen.file);
-    seen.file = -1;
+  seen_file seen = examine_open(file, page);
+  if (seen.state == FILE_STALE) {
+    seen.file = file;
+  } else {
+    close(file);
   }
   return seen;
 }
 
 /* ---- Finding ----------------------------------------------------------------------------------- */
 
-/* Addresses at which a private locator is put: the first that is free, or that holds this process's
- * already. They are far from where systems put anything themselves: on 64 bit in the middle of the
- * upper half of 47, then of 38 bits (the smallest address space of riscv64 and of Android). */
-enum { PRIVATE_PLACES = 16 };
-
-static uintptr_t private_place(int index) {
-#if UINTPTR_MAX == UINT32_MAX
-  const uintptr_t starts[] = {0x6e620000, 0x5e620000};
-#else
-  const uintptr_t starts[] = {0x6e6200000000, 0x2e62000000};
-#endif
-  return starts[index / PRIVATE_PLACES] + (uintptr_t)(index % PRIVATE_PLACES) * 0x10000;
-}
-
-/* Whether the mapping has a name of this process's first locator. Shared anonymous memory, which
- * stands in where files in memory are impossible, has a name of the system's. */
-static bool is_named_so(const nb_mapping *mapping) {
-  return nb_name_is_of_process(mapping->name_end, getpid());
-}
-
-static bool is_in_private_place(const nb_mapping *mapping) {
-  for (int i = 0; i < 2 * PRIVATE_PLACES; i++) {
-    if (mapping->range.min == private_place(i)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/* Searches the own memory map: the name may be gone while the mapping lives, and a private locator
- * never had one. */
+/* Searches the own memory map for a mapping of such a name: the name itself may be gone. */
 static nb_outcome find_in_map(nb_page *page) {
   nb_map map;
   nb_outcome outcome = nb_os_map_open(&map, true);
@@ -169,11 +181,10 @@ static nb_outcome find_in_map(nb_page *page) {
       break;
     }
     uintptr_t base = mapping.range.min;
-    bool is_private = is_in_private_place(&mapping);
-    if ((is_named_so(&mapping) || is_private) && is_locator_mapping(&mapping, base) &&
+    if (nb_name_is_of_process(mapping.name_end, getpid()) && is_locator_mapping(&mapping, base) &&
         nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base) {
       *page = (nb_page){.base = base, .if_empty = NEARBUF_DIALECT_UNKNOWN};
-      page->is_private = is_private;
+      page->is_private = strncmp(mapping.name_end, "/memfd:", 7) == 0;
       is_found = true;
     }
     if (mapping.range.max == UINTPTR_MAX) {
@@ -203,7 +214,7 @@ static nb_outcome find_by_name(int directory, nb_page *page) {
       return nb_outcome_of(NEARBUF_OK);
     }
     if (seen.state == FILE_ERROR) {
-      return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, seen.error);
+      return seen.outcome;
     }
     if (seen.state == FILE_ABSENT) {
       break; /* the second name is used only while the first is somebody else's */
@@ -212,8 +223,7 @@ static nb_outcome find_by_name(int directory, nb_page *page) {
   return nb_outcome_of(NEARBUF_NOT_FOUND);
 }
 
-nb_outcome nb_page_find(nb_page *page) {
-  *page = (nb_page){0};
+static nb_outcome find_without_anchor(nb_page *page) {
   int directory;
   nb_outcome outcome = nb_directory_open(false, &directory);
   if (outcome.status == NEARBUF_OUT_OF_MEMORY) {
@@ -226,15 +236,96 @@ nb_outcome nb_page_find(nb_page *page) {
       return outcome;
     }
   }
-  return find_in_map(page);
+  /* What has our id in its name could be the parent's, too; a name alone proves nothing then. */
+  return nb_posix_may_have_parents_id() ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_in_map(page);
 }
 
-/* ---- The private locator ----------------------------------------------------------------------- */
+/* ---- The anchor -------------------------------------------------------------------------------- */
+
+/* The anchor's word is the address of the locator's page, and below that what else is known of it. */
+enum { WORD_PRIVATE = 1, WORD_EMPTY_SHIFT = 1, WORD_EMPTY_MASK = 3, WORD_BELOW_ADDRESS = 4095 };
+
+static uintptr_t word_of(const nb_page *page) {
+  return page->base | (uintptr_t)page->if_empty << WORD_EMPTY_SHIFT |
+         (page->is_private ? WORD_PRIVATE : 0);
+}
+
+static nb_page page_of(uintptr_t word) {
+  nb_page page = {.base = word & ~(uintptr_t)WORD_BELOW_ADDRESS};
+  page.if_empty = (nearbuf_dialect)(word >> WORD_EMPTY_SHIFT & WORD_EMPTY_MASK);
+  page.is_private = (word & WORD_PRIVATE) != 0;
+  return page;
+}
+
+static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
+  int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) {
+    if (check_mapped_at(file, base).status == NEARBUF_OK &&
+        nb_file_is_named(directory, name, file)) {
+      (void)unlinkat(directory, name, 0);
+    }
+    close(file);
+  }
+}
+
+/* Takes a page back that nobody believes in: its names, of a first or a later locator, and itself. */
+static void take_back(uintptr_t base) {
+  int directory;
+  if (nb_directory_open(false, &directory).status == NEARBUF_OK) {
+    nb_name names[2];
+    int count = own_names(names);
+    for (int i = 0; i < count; i++) {
+      nb_name later = nb_name_of_later(&names[i], base);
+      unlink_if_mapped(directory, names[i].text, base);
+      unlink_if_mapped(directory, later.text, base);
+    }
+    close(directory);
+  }
+  (void)munmap((void *)base, nb_os_page_size());
+}
+
+/* Makes the page the first locator of this process, unless another copy of the library was first:
+ * then the page becomes that one. */
+static nb_outcome settle_on(nb_page *page) {
+  _Atomic uintptr_t *anchor;
+  nb_outcome outcome = nb_anchor_open(true, &anchor);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    return nb_outcome_of(NEARBUF_OK); /* it has to do without */
+  }
+  uintptr_t there = 0;
+  if (outcome.status == NEARBUF_OK &&
+      atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
+    return outcome;
+  }
+  nb_page first = page_of(there);
+  if (page->is_made && first.base != page->base) {
+    take_back(page->base);
+  }
+  *page = first;
+  return outcome;
+}
+
+nb_outcome nb_page_find(nb_page *page) {
+  *page = (nb_page){0};
+  _Atomic uintptr_t *anchor;
+  nb_outcome outcome = nb_anchor_open(false, &anchor);
+  if (outcome.status == NEARBUF_OK) {
+    *page = page_of(atomic_load(anchor));
+    if (page->base != 0) {
+      return outcome;
+    }
+  } else if (outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  outcome = find_without_anchor(page);
+  return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+}
+
+/* ---- Private pages ----------------------------------------------------------------------------- */
 
 /* A file in memory with the seed in it, its own address not yet; -1 where there can be none. */
-static int memory_file(const nb_seed *seed) {
-  nb_name name = nb_name_of_process(getpid());
-  int file = nb_file_is_allowed() ? nb_posix_memory_file(name.text) : -1;
+static int memory_file(const char *name, const nb_seed *seed) {
+  int file = nb_file_is_allowed() ? nb_posix_memory_file(name) : -1;
   if (file >= 0 && nb_file_fill(file, seed) != 0) {
     close(file);
     file = -1;
@@ -242,56 +333,23 @@ static int memory_file(const nb_seed *seed) {
   return file;
 }
 
-/* Maps the locator at a place, if it is free. The map call is what decides between two threads. Its
- * own address is stored last: who finds it without does not believe it yet. */
-static bool claim_place(uintptr_t place, int file, const nb_seed *seed) {
+/* Makes a page that no name leads to. It is a file in memory, which whoever looks at the memory map
+ * can tell, or else memory that is shared with nobody. */
+static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t *base) {
   size_t size = nb_os_page_size();
-  int kind = file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
-  void *got = mmap((void *)place, size, PROT_READ | PROT_WRITE, kind | nb_posix_no_replace_flags(),
-                   file, 0);
-  if (got == MAP_FAILED) {
-    return false;
-  }
-  if ((uintptr_t)got != place) {
-    (void)munmap(got, size);
-    return false;
-  }
-  if (file < 0) {
-    nb_format_build(place, seed->layout, 0, seed->items, seed->count);
-  }
-  (void)nb_posix_keep_from_children(got, size);
-  nb_shared_address_store_release(place, sizeof(uintptr_t), place);
-  return true;
-}
-
-/* Whether a taken place holds the private locator of this process: then another copy of the library
- * was first. One that is being born gets a moment to finish. */
-static bool is_private_locator(uintptr_t place) {
-  nb_mapping mapping;
-  if (!find_mapping(place, &mapping) || !is_locator_mapping(&mapping, place)) {
-    return false;
-  }
-  for (int i = 0; i < 100; i++) {
-    if (nb_shared_address_relaxed(place, sizeof(uintptr_t)) == place) {
-      atomic_thread_fence(memory_order_acquire);
-      return true;
+  int file = memory_file(name, seed);
+  void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                    file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, file, 0);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  if (page == MAP_FAILED) {
+    outcome = nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+  } else {
+    (void)nb_posix_keep_from_children(page, size);
+    *base = (uintptr_t)page;
+    if (file < 0) {
+      nb_format_build(*base, seed->layout, 0, seed->items, seed->count);
     }
-    nb_os_pause();
-  }
-  return false;
-}
-
-static nb_outcome make_private(const nb_seed *seed, int32_t reason, nb_page *page) {
-  int file = memory_file(seed);
-  nb_outcome outcome = nb_outcome_system(NEARBUF_OUT_OF_MEMORY, reason);
-  for (int i = 0; i < 2 * PRIVATE_PLACES && outcome.status != NEARBUF_OK; i++) {
-    uintptr_t place = private_place(i);
-    bool is_made = claim_place(place, file, seed);
-    if (is_made || is_private_locator(place)) {
-      *page = (nb_page){.base = place, .is_made = is_made, .is_private = true};
-      page->private_reason = reason;
-      outcome = nb_outcome_of(NEARBUF_OK);
-    }
+    nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
   }
   if (file >= 0) {
     close(file);
@@ -299,7 +357,7 @@ static nb_outcome make_private(const nb_seed *seed, int32_t reason, nb_page *pag
   return outcome;
 }
 
-/* ---- The shared locator ------------------------------------------------------------------------ */
+/* ---- The first locator ------------------------------------------------------------------------- */
 
 /* Every round ends in an answer unless another process changes the directory meanwhile. */
 enum { MOST_ROUNDS = 16 };
@@ -308,7 +366,8 @@ typedef enum publication {
   PUBLISHED,
   PUBLISH_ATTACHED, /* another copy of the library was first */
   PUBLISH_AGAIN,    /* the directory changed meanwhile */
-  PUBLISH_REFUSED   /* the name is somebody else's */
+  PUBLISH_REFUSED,  /* the name is somebody else's */
+  PUBLISH_FAILED
 } publication;
 
 /* How long a reference may take from making its file to storing the address in it. In between the
@@ -338,10 +397,18 @@ static bool is_born_meanwhile(int file) {
   return false;
 }
 
-/* Gives the file its name, over a stale file only while holding that one's lock: two starters that
+/* Gives the file the name of a dead one, only while holding that one's lock: two starters that
  * replaced it without ended with two locators. */
-static publication publish(int directory, const nb_new_file *file, const char *name,
-                           nb_page *page) {
+static publication publish_over(int directory, const nb_new_file *file, const char *name,
+                                int dead) {
+  if (nb_file_lock_dead(directory, name, dead)) {
+    return nb_file_replace(directory, file, name) == 0 ? PUBLISHED : PUBLISH_AGAIN;
+  }
+  return nb_file_is_named(directory, name, dead) ? PUBLISH_REFUSED : PUBLISH_AGAIN;
+}
+
+static publication publish(int directory, const nb_new_file *file, const char *name, nb_page *page,
+                           nb_outcome *outcome) {
   int error = nb_file_publish(directory, file, name);
   if (error == 0) {
     return PUBLISHED;
@@ -350,58 +417,60 @@ static publication publish(int directory, const nb_new_file *file, const char *n
     return PUBLISH_AGAIN;
   }
   seen_file seen = examine(directory, name, page);
+  publication result = PUBLISH_AGAIN;
   switch (seen.state) {
   case FILE_ATTACHED:
     return PUBLISH_ATTACHED;
-  case FILE_STALE: {
-    publication result = PUBLISH_REFUSED;
-    if (is_born_meanwhile(seen.file)) {
-      result = PUBLISH_AGAIN;
-    } else if (nb_file_lock_dead(directory, name, seen.file)) {
-      result = nb_file_replace(directory, file, name) == 0 ? PUBLISHED : PUBLISH_AGAIN;
-    } else if (!nb_file_is_named(directory, name, seen.file)) {
-      result = PUBLISH_AGAIN;
+  case FILE_STALE:
+    if (!is_born_meanwhile(seen.file)) {
+      result = publish_over(directory, file, name, seen.file);
     }
     close(seen.file);
     return result;
-  }
   case FILE_FOREIGN:
     return PUBLISH_REFUSED;
-  case FILE_ABSENT:
   case FILE_ERROR:
+    *outcome = seen.outcome;
+    return PUBLISH_FAILED;
+  case FILE_ABSENT:
   default:
     return PUBLISH_AGAIN;
   }
 }
 
-/* Publishes the file under the first of our names that is not somebody else's. */
-static publication publish_somewhere(int directory, const nb_new_file *file, nb_page *page) {
+/* Publishes the file under the first of our names that is not somebody else's; of a later locator
+ * under that name with its address. */
+static publication publish_somewhere(int directory, const nb_new_file *file, bool is_later,
+                                     nb_page *page, nb_outcome *outcome) {
   nb_name names[2];
   int count = own_names(names);
   publication result = PUBLISH_REFUSED;
   for (int i = 0; i < count && result == PUBLISH_REFUSED; i++) {
-    result = publish(directory, file, names[i].text, page);
+    nb_name name = is_later ? nb_name_of_later(&names[i], file->base) : names[i];
+    result = publish(directory, file, name.text, page, outcome);
   }
   return result;
 }
 
-/* Makes the shared locator, or attaches to one that was made meanwhile. */
-static nb_outcome make_shared(int directory, const nb_seed *seed, nb_page *page) {
+/* Makes a shared page, or attaches to one that was made meanwhile. */
+static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later, nb_page *page) {
   for (int round = 0; round < MOST_ROUNDS; round++) {
     nb_new_file file;
     nb_outcome outcome = nb_file_make(directory, getpid(), seed, &file);
+    if (outcome.status == NEARBUF_BUSY) {
+      continue;
+    }
     if (outcome.status != NEARBUF_OK) {
       return outcome;
     }
-    publication result = publish_somewhere(directory, &file, page);
+    publication result = publish_somewhere(directory, &file, is_later, page, &outcome);
     if (result == PUBLISHED) {
       *page = (nb_page){.base = file.base, .is_made = true};
-      nb_directory_clean(directory);
-      return nb_outcome_of(NEARBUF_OK);
+      return outcome;
     }
     nb_file_discard(directory, &file);
-    if (result == PUBLISH_ATTACHED) {
-      return nb_outcome_of(NEARBUF_OK);
+    if (result == PUBLISH_ATTACHED || result == PUBLISH_FAILED) {
+      return outcome;
     }
     if (result == PUBLISH_REFUSED) {
       return nb_outcome_system(NEARBUF_DENIED, EEXIST);
@@ -410,77 +479,57 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, nb_page *page)
   return nb_outcome_of(NEARBUF_BUSY);
 }
 
-nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
-  nb_outcome outcome = nb_page_find(page);
-  if (outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
-  }
+/* Makes it where others can find it, else where they cannot. */
+static nb_outcome make_first(const nb_seed *seed, nb_page *page) {
   int directory;
-  outcome = nb_directory_open(true, &directory);
+  nb_outcome outcome = nb_directory_open(true, &directory);
   if (outcome.status == NEARBUF_OK) {
-    outcome = make_shared(directory, seed, page);
-    close(directory);
-  }
-  bool is_retry_worth_it =
-      outcome.status == NEARBUF_OUT_OF_MEMORY || outcome.status == NEARBUF_BUSY;
-  if (outcome.status == NEARBUF_OK || is_retry_worth_it) {
-    return outcome;
-  }
-  return make_private(seed, outcome.system_error, page);
-}
-
-/* ---- Later locators ---------------------------------------------------------------------------- */
-
-static nb_outcome make_later_private(const nb_seed *seed, uintptr_t *base) {
-  size_t size = nb_os_page_size();
-  void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
-  }
-  *base = (uintptr_t)page;
-  nb_format_build(*base, seed->layout, *base, seed->items, seed->count);
-  return nb_outcome_of(NEARBUF_OK);
-}
-
-static nb_outcome make_later_shared(int directory, const nb_seed *seed, uintptr_t *base) {
-  nb_new_file file;
-  nb_outcome outcome = nb_file_make(directory, getpid(), seed, &file);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
-  }
-  /* Its address is this process's alone, so a file of that name can only be a dead one's. */
-  nb_name name = nb_name_of_later(getpid(), file.base);
-  int error = nb_file_replace(directory, &file, name.text);
-  if (error != 0) {
-    nb_file_discard(directory, &file);
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
-  }
-  *base = file.base;
-  return outcome;
-}
-
-nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, uintptr_t *base) {
-  int directory;
-  nb_outcome outcome =
-      is_private ? nb_outcome_of(NEARBUF_DENIED) : nb_directory_open(true, &directory);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = make_later_shared(directory, seed, base);
+    outcome = make_shared(directory, seed, false, page);
+    if (outcome.status == NEARBUF_OK && page->is_made) {
+      nb_directory_clean(directory);
+    }
     close(directory);
   }
   if (outcome.status == NEARBUF_OK || outcome.status == NEARBUF_OUT_OF_MEMORY) {
     return outcome;
   }
-  return make_later_private(seed, base);
+  int32_t reason = outcome.system_error;
+  nb_name name = nb_name_of_process(getpid());
+  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = reason};
+  return make_private(name.text, seed, &page->base);
+}
+
+nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
+  nb_outcome outcome = nb_page_find(page);
+  if (outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  outcome = make_first(seed, page);
+  return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+}
+
+/* ---- Later locators ---------------------------------------------------------------------------- */
+
+nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, uintptr_t *base) {
+  int directory;
+  nb_page page = {0};
+  nb_outcome outcome =
+      is_private ? nb_outcome_of(NEARBUF_DENIED) : nb_directory_open(true, &directory);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = make_shared(directory, seed, true, &page);
+    close(directory);
+  }
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_OUT_OF_MEMORY) {
+    nb_name first = nb_name_of_process(getpid());
+    nb_name name = nb_name_of_later(&first, 0); /* the name comes before the address */
+    outcome = make_private(name.text, seed, &page.base);
+  }
+  *base = page.base;
+  return outcome;
 }
 
 void nb_page_discard(uintptr_t base) {
-  int directory;
-  if (nb_directory_open(false, &directory).status == NEARBUF_OK) {
-    nb_name name = nb_name_of_later(getpid(), base);
-    (void)unlinkat(directory, name.text, 0);
-    close(directory);
-  }
-  (void)munmap((void *)base, nb_os_page_size());
+  take_back(base);
 }
 
 /* ---- Fork -------------------------------------------------------------------------------------- */
@@ -494,8 +543,8 @@ bool nb_page_keep_from_children(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
   nb_mapping mapping;
-  if (!find_mapping(page, &mapping) || !mapping.shared || mapping.range.min > page ||
-      mapping.range.max - page < size - 1) {
+  if (find_mapping(page, &mapping).status != NEARBUF_OK || !mapping.shared ||
+      mapping.range.min > page || mapping.range.max - page < size - 1) {
     return false;
   }
   if (!nb_posix_keep_from_children((void *)page, size)) {
@@ -507,7 +556,7 @@ bool nb_page_keep_from_children(uintptr_t base) {
 /* Ends the mapping that a child inherited, if the page is one. */
 static void unmap_inherited(uintptr_t page) {
   nb_mapping mapping;
-  if (find_mapping(page, &mapping) && mapping.shared) {
+  if (find_mapping(page, &mapping).status == NEARBUF_OK && mapping.shared) {
     (void)munmap((void *)page, nb_os_page_size());
   }
 }
@@ -539,8 +588,8 @@ void nb_page_leave_placeholder(uintptr_t base) {
 
 static bool is_placeholder(uintptr_t base) {
   nb_mapping mapping;
-  return find_mapping(base, &mapping) && !mapping.shared && mapping.inode == 0 &&
-         mapping.readable && mapping.writable &&
+  return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
+         mapping.inode == 0 && mapping.readable && mapping.writable &&
          nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
          nb_format_count(base, header_layout()) == header_layout()->capacity &&
          nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;

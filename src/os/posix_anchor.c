@@ -1,0 +1,150 @@
+/* Where the copies of the library in one process meet; see posix_anchor.h.
+ *
+ * Two pages at the first of a few documented addresses that is free: the first page has a mark, by
+ * which it is recognised, and the second one has the word. Only the second is wiped in children: a
+ * child finds the pages, and finds them empty. */
+#include "posix_anchor.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "posix.h"
+
+#if !defined(MAP_ANONYMOUS)
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+enum { PLACES_IN_A_ROW = 4, PLACE_DISTANCE = 0x40000 };
+
+/* In ascending order, far from where systems put anything themselves: in 38 bits (the smallest
+ * address space of riscv64 and of Android), then in the upper half of 47, where the sanitizers of
+ * x86-64 leave room. */
+#if UINTPTR_MAX == UINT32_MAX
+static const uintptr_t rows[] = {0x6e620000};
+#else
+static const uintptr_t rows[] = {0x2e62000000, 0x7e9e62000000};
+#endif
+
+enum { PLACES = PLACES_IN_A_ROW * sizeof rows / sizeof rows[0] };
+
+static uintptr_t place_of(int index) {
+  return rows[index / PLACES_IN_A_ROW] + (uintptr_t)(index % PLACES_IN_A_ROW) * PLACE_DISTANCE;
+}
+
+/* What the first page starts with. */
+enum { MARK_WIPED = 0x6162626e, MARK_NOT_WIPED = 0x6162626f };
+
+typedef struct anchor_words {
+  _Atomic uintptr_t first;
+  _Atomic uint32_t process; /* whose they are, where the system cannot wipe pages */
+} anchor_words;
+
+static _Atomic uint32_t *mark_at(uintptr_t place) {
+  return (_Atomic uint32_t *)place;
+}
+
+/* The mark of a page that may be somebody's who just maps it, and gets a moment to finish. */
+static uint32_t read_mark(uintptr_t place) {
+  uint32_t mark = 0;
+  for (int i = 0; i < 100 && mark == 0; i++) {
+    if (i > 0) {
+      nb_os_pause();
+    }
+    mark = atomic_load_explicit(mark_at(place), memory_order_acquire);
+  }
+  return mark;
+}
+
+static anchor_words *words_at(uintptr_t place) {
+  anchor_words *words = (anchor_words *)(place + nb_os_page_size());
+  if (atomic_load_explicit(mark_at(place), memory_order_relaxed) == MARK_NOT_WIPED) {
+    uint32_t self = (uint32_t)getpid();
+    if (atomic_load_explicit(&words->process, memory_order_relaxed) != self) {
+      atomic_store_explicit(&words->first, 0, memory_order_relaxed); /* the parent's */
+      atomic_store_explicit(&words->process, self, memory_order_relaxed);
+    }
+  }
+  return words;
+}
+
+static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
+  return mapping->range.min <= address && !mapping->shared && mapping->inode == 0 &&
+         mapping->readable && mapping->writable;
+}
+
+static bool is_anchor(nb_map *map, uintptr_t place) {
+  uintptr_t second = place + nb_os_page_size();
+  nb_mapping mapping;
+  if (nb_os_map_next(map, place, &mapping) != NB_MAP_FOUND || !is_own_memory(&mapping, place) ||
+      nb_os_map_next(map, second, &mapping) != NB_MAP_FOUND || !is_own_memory(&mapping, second)) {
+    return false;
+  }
+  uint32_t mark = read_mark(place);
+  return mark == MARK_WIPED || mark == MARK_NOT_WIPED;
+}
+
+static nb_outcome find(anchor_words **words) {
+  nb_map map;
+  nb_outcome outcome = nb_os_map_open(&map, false);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    map.system_error = 0;
+    for (int i = 0; i < PLACES && outcome.status == NEARBUF_NOT_FOUND; i++) {
+      if (is_anchor(&map, place_of(i))) {
+        *words = words_at(place_of(i));
+        outcome = nb_outcome_of(NEARBUF_OK);
+      }
+    }
+  }
+  nb_os_map_close(&map);
+  return outcome;
+}
+
+/* Maps the anchor, if the place is free: the map call decides between two threads. NO_ROOM: it is
+ * not free, or the system never gives it. */
+static nb_outcome claim(uintptr_t place, anchor_words **words) {
+  size_t size = nb_os_page_size();
+  void *got = mmap((void *)place, 2 * size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags(), -1, 0);
+  if (got == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_NO_ROOM, errno);
+  }
+  if ((uintptr_t)got != place) {
+    (void)munmap(got, 2 * size);
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  bool is_wiped = nb_posix_wipe_in_children((void *)(place + size), size);
+  atomic_store_explicit(mark_at(place), is_wiped ? MARK_WIPED : MARK_NOT_WIPED,
+                        memory_order_release);
+  *words = words_at(place);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
+static nb_outcome make_one(anchor_words **words) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  bool is_used_up = true;
+  for (int i = 0; i < PLACES && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    outcome = claim(place_of(i), words);
+    is_used_up = is_used_up && outcome.system_error == ENOMEM;
+    if (outcome.status == NEARBUF_NO_ROOM) {
+      outcome = find(words);
+    }
+  }
+  if (outcome.status == NEARBUF_NOT_FOUND && is_used_up) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, ENOMEM);
+  }
+  return outcome;
+}
+
+nb_outcome nb_anchor_open(bool make, _Atomic uintptr_t **word) {
+  anchor_words *words;
+  nb_outcome outcome = find(&words);
+  if (outcome.status == NEARBUF_NOT_FOUND && make) {
+    outcome = make_one(&words);
+  }
+  *word = outcome.status == NEARBUF_OK ? &words->first : NULL;
+  return outcome;
+}
