@@ -114,11 +114,16 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
     return true;
   }
   nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
-  if (nb_item_check(&item, nb_known_layout(known)) != NB_FAULT_NONE ||
-      nb_item_covers_locator(&item, known->base) ||
-      nb_mapped_check_writable((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  if (nb_item_check(&item, nb_known_layout(known)) == NB_FAULT_NONE &&
+      !nb_item_covers_locator(&item, known->base)) {
+    outcome = nb_mapped_check_writable((uintptr_t)item.base, item.size);
+  }
+  if (outcome.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
-    return false;
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return false; /* damaged, or the map cannot be read just now */
   }
   if (index == checked) {
     atomic_store_explicit(&known->checked, index + 1, memory_order_relaxed);
@@ -130,6 +135,20 @@ static bool is_known(const nb_session *session, uintptr_t base) {
   uint32_t length = nb_chain_length(session);
   for (uint32_t i = 0; i < length; i++) {
     if (nb_chain_entry(i)->base == base) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Whether a reference listed the rest of the locator's page as buffers: code may run there, and must
+ * go on doing so in a child. */
+static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
+  uintptr_t page = nb_os_page_size();
+  uint32_t count = nb_format_count(base, layout);
+  for (uint32_t i = 0; i < count; i++) {
+    uintptr_t buffer = (uintptr_t)nb_item_read(nb_item_at(base, layout, i), layout).base;
+    if (nb_align_down(buffer, page) == nb_align_down(base, page)) {
       return true;
     }
   }
@@ -152,7 +171,8 @@ static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty, boo
   nb_known *added = nb_chain_entry(number);
   added->base = base;
   added->dialect = (uint8_t)dialect;
-  added->is_kept_from_children = nb_page_keep_from_children(base);
+  added->is_kept_from_children =
+      !has_buffers_in_page(base, nb_native_layout(dialect)) && nb_page_keep_from_children(base);
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
   uint32_t checked = is_made ? nb_format_count(base, nb_native_layout(dialect)) : 0;
