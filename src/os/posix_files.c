@@ -283,6 +283,10 @@ bool nb_file_lock_dead(int directory, const char *name, int file) {
   return flock(file, LOCK_EX | LOCK_NB) == 0 && nb_file_is_named(directory, name, file);
 }
 
+bool nb_file_has_owner(int file) {
+  return flock(file, LOCK_SH | LOCK_NB) == 0;
+}
+
 bool nb_file_is_named(int directory, const char *name, int file) {
   struct stat opened;
   struct stat named;

@@ -71,6 +71,10 @@ int nb_file_replace(int directory, const nb_new_file *file, const char *name);
  * lock ends when the file is closed. */
 bool nb_file_lock_dead(int directory, const char *name, int file);
 
+/* Whether an open file whose only lock could not be taken has an owner, who holds a shared one, and
+ * not somebody who only asks whether it is dead. */
+bool nb_file_has_owner(int file);
+
 /* Whether the name means this open file. */
 bool nb_file_is_named(int directory, const char *name, int file);
 

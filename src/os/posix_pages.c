@@ -298,7 +298,10 @@ static nb_outcome settle_on(nb_page *page) {
     return outcome;
   }
   nb_page first = page_of(there);
-  if (page->is_made && first.base != page->base) {
+  if (first.base == page->base) {
+    return outcome; /* another copy found what this one had just published */
+  }
+  if (page->is_made) {
     take_back(page->base);
   }
   *page = first;
@@ -404,7 +407,8 @@ static publication publish_over(int directory, const nb_new_file *file, const ch
   if (nb_file_lock_dead(directory, name, dead)) {
     return nb_file_replace(directory, file, name) == 0 ? PUBLISHED : PUBLISH_AGAIN;
   }
-  return nb_file_is_named(directory, name, dead) ? PUBLISH_REFUSED : PUBLISH_AGAIN;
+  bool is_owned = nb_file_has_owner(dead) && nb_file_is_named(directory, name, dead);
+  return is_owned ? PUBLISH_REFUSED : PUBLISH_AGAIN;
 }
 
 static publication publish(int directory, const nb_new_file *file, const char *name, nb_page *page,
