@@ -257,7 +257,8 @@ static void clear_scene(const scene *what) {
   }
   for (int i = 0; i < system_calls.count; i++) {
     nb_range made = system_calls.mappings[i];
-    nb_name later = nb_name_of_later(getpid(), made.min);
+    nb_name first = nb_name_of_process(getpid());
+    nb_name later = nb_name_of_later(&first, made.min);
     (void)snprintf(path, sizeof path, "%s/%s", directory, later.text);
     (void)unlink(path);
     (void)__real_munmap((void *)made.min, made.max - made.min + 1);
