@@ -15,6 +15,7 @@
 
 #include "maps_text.h"
 #include "os.h"
+#include "posix.h"
 
 /* linux/fs.h has it since 6.11; older headers do not. */
 typedef struct map_query {
@@ -44,42 +45,39 @@ enum {
   QUERY_WRITABLE = 2,
   QUERY_EXECUTABLE = 4,
   QUERY_SHARED = 8,
-  QUERY_COVERING_OR_NEXT = 16
+  QUERY_COVERING_OR_NEXT = 16,
+  QUERY_SHARED_FILE = QUERY_COVERING_OR_NEXT | QUERY_READABLE | QUERY_WRITABLE | QUERY_SHARED | 32
 };
 
-static _Atomic bool has_no_query; /* remembered: the kernel is too old */
+/* Whether the kernel knows the query: remembered, for asking costs as much as a question. */
+enum { UNKNOWN, KNOWN, TOO_OLD };
+static _Atomic int query_support;
 
-nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
-  map->system_error = 0;
-  map->is_last_valid = false;
-  map->fill = 0;
-  map->taken = 0;
-  map->is_cheap_anywhere =
-      !with_names && !atomic_load_explicit(&has_no_query, memory_order_relaxed);
-  map->handle = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (map->handle >= 0) {
-    if (map->is_cheap_anywhere) {
-      nb_mapping ignored;
-      (void)nb_os_map_next(map, 0, &ignored); /* finds out whether it really is */
-    }
-    return nb_outcome_of(NEARBUF_OK);
-  }
-  bool is_used_up = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
-  return nb_outcome_system(is_used_up ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR, errno);
-}
-
-void nb_os_map_close(nb_map *map) {
-  if (map->handle >= 0) {
-    close((int)map->handle);
+/* Keeps the end of a name of `size` characters, its zero included: that is where it tells what it
+ * is. */
+static void keep_name_end(nb_mapping *mapping, const char *name, uint32_t size) {
+  uint32_t room = sizeof mapping->name_end;
+  uint32_t skipped = size > room ? size - room : 0;
+  mapping->name_end[0] = '\0';
+  if (size > 0) {
+    memcpy(mapping->name_end, name + skipped, size - skipped);
   }
 }
 
-static nb_map_answer query(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  map_query query = {
-      .size = sizeof query, .query_flags = QUERY_COVERING_OR_NEXT, .query_address = from};
+/* Asks for the first mapping from `from` on that the flags allow, with its name where they allow
+ * files only. */
+static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mapping *mapping) {
+  map_query query = {.size = sizeof query, .query_flags = flags, .query_address = from};
+  if (flags == QUERY_SHARED_FILE) {
+    query.name_size = sizeof map->text;
+    query.name_address = (uintptr_t)map->text;
+  }
   /* musl's ioctl takes the request as an int, into which it does not fit. */
-  if (syscall(SYS_ioctl, (int)map->handle, MAP_QUERY, &query) != 0) {
-    map->system_error = errno;
+  bool is_answered = syscall(SYS_ioctl, (int)map->handle, MAP_QUERY, &query) == 0;
+  map->system_error = is_answered ? 0 : errno;
+  bool is_known = is_answered || (errno != ENOTTY && errno != EINVAL && errno != ENOSYS);
+  atomic_store_explicit(&query_support, is_known ? KNOWN : TOO_OLD, memory_order_relaxed);
+  if (!is_answered) {
     return errno == ENOENT ? NB_MAP_END : NB_MAP_FAILED;
   }
   mapping->range = (nb_range){(uintptr_t)query.start, (uintptr_t)(query.end - 1)};
@@ -90,8 +88,33 @@ static nb_map_answer query(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   mapping->device = (uint64_t)query.device_major << 32 | query.device_minor;
   mapping->inode = query.inode;
   mapping->offset = query.offset;
-  mapping->name_end[0] = '\0';
+  keep_name_end(mapping, map->text, query.name_size);
   return NB_MAP_FOUND;
+}
+
+nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+  map->system_error = 0;
+  map->is_last_valid = false;
+  map->fill = 0;
+  map->taken = 0;
+  map->handle = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (map->handle >= 0) {
+    if (atomic_load_explicit(&query_support, memory_order_relaxed) == UNKNOWN) {
+      nb_mapping ignored;
+      (void)query(map, 0, QUERY_COVERING_OR_NEXT, &ignored);
+    }
+    map->is_cheap_anywhere =
+        !with_names && atomic_load_explicit(&query_support, memory_order_relaxed) == KNOWN;
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  bool is_used_up = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+  return nb_outcome_system(is_used_up ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR, errno);
+}
+
+void nb_os_map_close(nb_map *map) {
+  if (map->handle >= 0) {
+    close((int)map->handle);
+  }
 }
 
 /* The next character of the text; false at its end or after a failure. */
@@ -152,16 +175,24 @@ static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 }
 
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  if (map->is_cheap_anywhere) {
-    nb_map_answer answer = query(map, from, mapping);
-    bool is_unknown =
-        answer == NB_MAP_FAILED &&
-        (map->system_error == ENOTTY || map->system_error == EINVAL || map->system_error == ENOSYS);
-    if (!is_unknown) {
+  return map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping)
+                                : read_on(map, from, mapping);
+}
+
+nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  nb_map_answer answer = NB_MAP_FAILED;
+  if (atomic_load_explicit(&query_support, memory_order_relaxed) == KNOWN) {
+    answer = query(map, from, QUERY_SHARED_FILE, mapping);
+  }
+  if (answer != NB_MAP_FAILED) {
+    return answer; /* it fails for a name that is too long: the text has its end, too */
+  }
+  do {
+    answer = read_on(map, from, mapping);
+    from = answer == NB_MAP_FOUND ? mapping->range.max + 1 : 0;
+    if (answer != NB_MAP_FOUND || (mapping->shared && mapping->readable && mapping->writable)) {
       return answer;
     }
-    atomic_store_explicit(&has_no_query, true, memory_order_relaxed);
-    map->is_cheap_anywhere = false;
-  }
-  return read_on(map, from, mapping);
+  } while (from != 0);
+  return NB_MAP_END;
 }

@@ -7,6 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "os.h"
+
+/* As nb_os_map_next in a map that was opened with names, but tells only mappings that are shared and
+ * can be read and written. */
+nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping);
+
 /* Renames within a directory, never over something that is there. 0 or an errno value; ENOSYS where
  * the system or the file system cannot. */
 int nb_posix_rename_new(int directory, const char *from, const char *to);

@@ -174,7 +174,7 @@ static nb_outcome find_in_map(nb_page *page) {
   bool is_found = false;
   while (outcome.status == NEARBUF_OK && !is_found) {
     nb_mapping mapping;
-    nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
+    nb_map_answer answer = nb_posix_map_next_shared(&map, from, &mapping);
     if (answer != NB_MAP_FOUND) {
       outcome = answer == NB_MAP_END ? nb_outcome_of(NEARBUF_NOT_FOUND)
                                      : nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
