@@ -14,8 +14,13 @@ enum { NB_HINT_SLOTS = 64 };
 
 /* On neighbouring items, which share a line, two threads run at 0.2 to 1.1 times the speed of one
  * thread, without ever seeing a failed exchange (measured). Items with this index modulo the stride
- * never share a line with each other or with the header. */
-enum { NB_HOME_STRIDE = NB_CACHE_LINE >= 128 ? 8 : 4, NB_HOME_INDEX = 2 };
+ * never share a line with each other or with the header: the first is the first that starts behind
+ * the header's line. (Header and items have 24 and 20 bytes in 64 bits, 16 and 16 in 32: format.h.) */
+enum {
+  NB_HOME_STRIDE = NB_CACHE_LINE / 16,
+  NB_HOME_INDEX =
+      sizeof(uintptr_t) == 8 ? (NB_CACHE_LINE - 24 + 19) / 20 : (NB_CACHE_LINE - 16) / 16
+};
 
 typedef struct nb_hint {
   _Alignas(NB_CACHE_LINE) _Atomic uintptr_t item; /* tagged, see locator.h; 0: none */

@@ -80,6 +80,6 @@ TEST(home_items_share_a_line_neither_with_the_header_nor_with_each_other) {
             !shares_line(nb_item_at(0, layout, k), layout->item_size, item, layout->item_size));
     }
   }
-  CHECK(nb_is_home(2));
+  CHECK(nb_is_home(NB_HOME_INDEX));
   CHECK(!nb_is_home(0));
 }
