@@ -318,15 +318,16 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
   const nb_layout *layout = layout_to_add(listing);
   batch items = cut(session, listing, 0, layout->capacity);
   nb_seed seed = {layout, items.items, items.count};
-  uintptr_t base = next_in_page(last);
-  bool is_own_page = base == 0;
+  nb_page page = {.base = next_in_page(last)};
+  bool is_own_page = page.base == 0;
   if (is_own_page) {
     bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
-    nb_outcome outcome = nb_page_make_later(&seed, is_private, &base);
+    nb_outcome outcome = nb_page_make_later(&seed, is_private, &page);
     if (outcome.status != NEARBUF_OK) {
       return outcome;
     }
   }
+  uintptr_t base = page.base;
   /* A lock that is held past the bound has no living owner: then the link is set without it. Room
    * in the page cannot be claimed without it. */
   bool is_locked = nb_known_lock(last);
@@ -344,7 +345,7 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
     claim_last(base, layout, 0, &items, claim);
     claim->order = UINT32_MAX;
   } else if (is_own_page) {
-    nb_page_discard(base);
+    nb_page_discard(&page);
   }
   return nb_outcome_of(is_locked || is_own_page ? NEARBUF_OK : NEARBUF_BUSY);
 }

@@ -14,14 +14,14 @@ static nearbuf_dialect dialect_to_make(nearbuf_dialect preferred) {
   if (chosen != NEARBUF_DIALECT_UNKNOWN) {
     return (nearbuf_dialect)chosen;
   }
-  const char *asked = nb_os_environment("NEARBUF_DIALECT");
-  if (asked != NULL && strcmp(asked, "rust") == 0) {
+  char asked[16];
+  if (!nb_os_environment("NEARBUF_DIALECT", asked, sizeof asked)) {
+    return preferred;
+  }
+  if (strcmp(asked, "rust") == 0) {
     return NEARBUF_DIALECT_RUST;
   }
-  if (asked != NULL && strcmp(asked, "written") == 0) {
-    return NEARBUF_DIALECT_WRITTEN;
-  }
-  return preferred;
+  return strcmp(asked, "written") == 0 ? NEARBUF_DIALECT_WRITTEN : preferred;
 }
 
 /* Starts the chain with a page that was found or made. The session's lock is held. */

@@ -37,8 +37,8 @@ void nb_os_pause(void);
 /* The id of this process. */
 uint32_t nb_os_process(void);
 
-/* The value of an environment variable, or null. */
-const char *nb_os_environment(const char *name);
+/* Copies the value of an environment variable; false where it is not set or longer than the room. */
+bool nb_os_environment(const char *name, char *value, size_t size);
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 

@@ -19,6 +19,7 @@ typedef struct nb_page {
   bool is_made;             /* this call made it */
   bool is_private;          /* no other process can find it */
   int32_t private_reason;   /* the system's code of what stood in the way of a shared one */
+  void *handle;             /* the port's own, for nb_page_discard */
 } nb_page;
 
 /* What a new page lists from the start. */
@@ -38,8 +39,8 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page);
 
 /* Makes the page of a later locator, findable by other processes unless `is_private`. It is not in
  * the chain yet; nb_page_discard takes it back. */
-nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, uintptr_t *base);
-void nb_page_discard(uintptr_t base);
+nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page);
+void nb_page_discard(const nb_page *page);
 
 /* Whether a new first page lists buffers of its own beyond the seed (the rest of the granule). */
 bool nb_page_has_tail(void);

@@ -48,8 +48,13 @@ uint32_t nb_os_process(void) {
   return (uint32_t)getpid();
 }
 
-const char *nb_os_environment(const char *name) {
-  return getenv(name);
+bool nb_os_environment(const char *name, char *value, size_t size) {
+  const char *set = getenv(name);
+  if (set == NULL || strlen(set) >= size) {
+    return false;
+  }
+  memcpy(value, set, strlen(set) + 1);
+  return true;
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------ */

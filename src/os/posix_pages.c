@@ -514,26 +514,25 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
 
 /* ---- Later locators ---------------------------------------------------------------------------- */
 
-nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, uintptr_t *base) {
+nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+  *page = (nb_page){.is_made = true};
   int directory;
-  nb_page page = {0};
   nb_outcome outcome =
       is_private ? nb_outcome_of(NEARBUF_DENIED) : nb_directory_open(true, &directory);
   if (outcome.status == NEARBUF_OK) {
-    outcome = make_shared(directory, seed, true, &page);
+    outcome = make_shared(directory, seed, true, page);
     close(directory);
   }
   if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_OUT_OF_MEMORY) {
     nb_name first = nb_name_of_process(getpid());
     nb_name name = nb_name_of_later(&first, 0); /* the name comes before the address */
-    outcome = make_private(name.text, seed, &page.base);
+    outcome = make_private(name.text, seed, &page->base);
   }
-  *base = page.base;
   return outcome;
 }
 
-void nb_page_discard(uintptr_t base) {
-  take_back(base);
+void nb_page_discard(const nb_page *page) {
+  take_back(page->base);
 }
 
 /* ---- Fork -------------------------------------------------------------------------------------- */
