@@ -7,6 +7,12 @@ function(nearbuf_target target)
       -Wundef -Wvla -Wcast-qual -Wpointer-arith -Wwrite-strings -Wformat=2
       $<$<BOOL:${NEARBUF_WERROR}>:-Werror>)
   endif()
+  if(MINGW)
+    # printf as C has it, whatever Microsoft's runtime does; and no library beside the system's own: a
+    # DLL that drags libgcc along could not be put into a foreign process.
+    target_compile_definitions(${target} PRIVATE __USE_MINGW_ANSI_STDIO=1)
+    target_link_options(${target} PRIVATE -static-libgcc)
+  endif()
   if(NEARBUF_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${NEARBUF_SANITIZE}
                            -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -8,17 +8,17 @@
 
 #include <stdint.h>
 
-#if defined(_WIN32)
-#include <intrin.h>
-#else
 #include <errno.h>
-#endif
 
 static inline uintptr_t nb_os_thread(void) {
 #if defined(_WIN32) && defined(_WIN64) && defined(__x86_64__)
-  return (uintptr_t)__readgsqword(0x30); /* the address of the thread's environment block */
+  uintptr_t block;
+  __asm__("mov %%gs:0x30, %0" : "=r"(block)); /* the thread's environment block */
+  return block;
 #elif defined(_WIN32) && defined(__i386__)
-  return (uintptr_t)__readfsdword(0x18);
+  uintptr_t block;
+  __asm__("mov %%fs:0x18, %0" : "=r"(block));
+  return block;
 #elif defined(__linux__) && defined(__x86_64__)
   uintptr_t pointer;
   __asm__("mov %%fs:0, %0" : "=r"(pointer)); /* psABI: the first word is its own address */

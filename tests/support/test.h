@@ -18,10 +18,16 @@ enum { TEST_EXIT_FAILED = 1, TEST_EXIT_SKIPPED = 77 };
 typedef void (*test_function)(void);
 void test_register(const char *name, test_function function);
 
+#if defined(__MINGW32__)
+#define TEST_PRINTF gnu_printf /* mingw's own, and not that of Microsoft's runtime */
+#else
+#define TEST_PRINTF printf
+#endif
+
 /* Ends the process. Never returns. */
-__attribute__((noreturn, format(printf, 3, 4))) void test_fail(const char *file, int line,
-                                                               const char *format, ...);
-__attribute__((noreturn, format(printf, 1, 2))) void test_skip(const char *format, ...);
+__attribute__((noreturn, format(TEST_PRINTF, 3, 4))) void test_fail(const char *file, int line,
+                                                                    const char *format, ...);
+__attribute__((noreturn, format(TEST_PRINTF, 1, 2))) void test_skip(const char *format, ...);
 
 #define TEST(name)                                                                                 \
   static void name(void);                                                                          \

@@ -1,0 +1,197 @@
+/* Windows: memory, the map, clocks, code. Also runs under Wine. Nothing here needs the C runtime to be
+ * started, or a lock of the loader: all of it may be called from DllMain. Sources: learn.microsoft.com
+ * on VirtualAlloc, VirtualQuery, FlushInstructionCache, FlushProcessWriteBuffers. */
+#include <stdatomic.h>
+
+#include <windows.h>
+
+#include "os.h"
+
+/* Older headers lack it. */
+#ifndef ERROR_DYNAMIC_CODE_BLOCKED
+#define ERROR_DYNAMIC_CODE_BLOCKED 1655L
+#endif
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+static SYSTEM_INFO system_info(void) {
+  SYSTEM_INFO info;
+  GetSystemInfo(&info);
+  return info;
+}
+
+size_t nb_os_page_size(void) {
+  static _Atomic size_t known;
+  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
+  if (size == 0) {
+    size = system_info().dwPageSize;
+    atomic_store_explicit(&known, size, memory_order_relaxed);
+  }
+  return size;
+}
+
+size_t nb_os_granularity(void) {
+  static _Atomic size_t known;
+  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
+  if (size == 0) {
+    size = system_info().dwAllocationGranularity;
+    atomic_store_explicit(&known, size, memory_order_relaxed);
+  }
+  return size;
+}
+
+/* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. The system's word counts and not
+ * what VirtualAlloc grants: without the flag Wine grants addresses above 2 GiB, too. */
+nb_range nb_os_limits(void) {
+  SYSTEM_INFO info = system_info();
+  nb_range limits = {(uintptr_t)info.lpMinimumApplicationAddress,
+                     (uintptr_t)info.lpMaximumApplicationAddress};
+  limits.min = limits.min < 0x10000 ? 0x10000 : limits.min;
+  return limits;
+}
+
+/* Stacks and heaps reserve their room when they are made. */
+size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
+  (void)ranges;
+  return 0;
+}
+
+uint64_t nb_os_nanoseconds(void) {
+  const uint64_t second = UINT64_C(1000000000);
+  LARGE_INTEGER frequency;
+  LARGE_INTEGER count;
+  (void)QueryPerformanceFrequency(&frequency); /* cannot fail from Windows XP on */
+  (void)QueryPerformanceCounter(&count);
+  uint64_t ticks = (uint64_t)count.QuadPart;
+  uint64_t ticks_of_second = (uint64_t)frequency.QuadPart;
+  return ticks / ticks_of_second * second + ticks % ticks_of_second * second / ticks_of_second;
+}
+
+void nb_os_pause(void) {
+  Sleep(1); /* Sleep(0) would not let a holder of lower priority run */
+}
+
+bool nb_os_environment(const char *name, char *value, size_t size) {
+  DWORD length = GetEnvironmentVariableA(name, value, (DWORD)size);
+  return length != 0 && length < size;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+static nb_outcome outcome_of_error(DWORD error) {
+  switch (error) {
+  case ERROR_INVALID_ADDRESS:
+  case ERROR_INVALID_PARAMETER: /* beyond the address space */
+    return nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error);
+  case ERROR_NOT_ENOUGH_MEMORY:
+  case ERROR_OUTOFMEMORY:
+  case ERROR_COMMITMENT_LIMIT:
+  case ERROR_NO_SYSTEM_RESOURCES:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)error);
+  case ERROR_ACCESS_DENIED:
+  case ERROR_DYNAMIC_CODE_BLOCKED:
+    return nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
+  }
+}
+
+nb_outcome nb_os_map(uintptr_t address, size_t size) {
+  void *got = VirtualAlloc((void *)address, size, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
+  if (got == NULL) {
+    return outcome_of_error(GetLastError());
+  }
+  if ((uintptr_t)got != address) {
+    (void)VirtualFree(got, 0, MEM_RELEASE);
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
+  (void)size; /* the system releases what was reserved at once, and nothing else */
+  if (!VirtualFree((void *)address, 0, MEM_RELEASE)) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)GetLastError());
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+void *nb_os_own_pages(size_t size) {
+  return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+void *nb_os_own_pages_wiped_by_fork(size_t size) {
+  return nb_os_own_pages(size); /* nobody forks here */
+}
+
+/* ---- The map ----------------------------------------------------------------------------------- */
+
+nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+  (void)with_names; /* sections are told by what they hold */
+  map->is_cheap_anywhere = true;
+  map->system_error = 0;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+void nb_os_map_close(nb_map *map) {
+  (void)map;
+}
+
+static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
+  const DWORD writable =
+      PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
+  const DWORD executable =
+      PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
+  const DWORD readable = writable | PAGE_READONLY | PAGE_EXECUTE_READ;
+  /* What is only reserved, or guards a stack, is occupied and can do nothing. */
+  bool is_usable = region->State == MEM_COMMIT && (region->Protect & PAGE_GUARD) == 0;
+  DWORD protection = is_usable ? region->Protect : PAGE_NOACCESS;
+  uintptr_t start = (uintptr_t)region->BaseAddress;
+  mapping->range = (nb_range){start, start + (region->RegionSize - 1)};
+  mapping->readable = (protection & readable) != 0;
+  mapping->writable = (protection & writable) != 0;
+  mapping->executable = (protection & executable) != 0;
+  mapping->shared = region->Type == MEM_MAPPED;
+  mapping->device = 0;
+  mapping->inode = 0;
+  mapping->offset = 0;
+  mapping->name_end[0] = '\0';
+}
+
+nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  uintptr_t at = from;
+  for (;;) {
+    MEMORY_BASIC_INFORMATION region;
+    if (VirtualQuery((const void *)at, &region, sizeof region) == 0) {
+      map->system_error = (int32_t)GetLastError();
+      return map->system_error == ERROR_INVALID_PARAMETER ? NB_MAP_END : NB_MAP_FAILED;
+    }
+    if (region.State != MEM_FREE) {
+      fill(mapping, &region);
+      return NB_MAP_FOUND;
+    }
+    uintptr_t next = (uintptr_t)region.BaseAddress + region.RegionSize;
+    if (next <= at) {
+      return NB_MAP_END;
+    }
+    at = next;
+  }
+}
+
+/* ---- Code and threads -------------------------------------------------------------------------- */
+
+void nb_os_sync_code(uintptr_t address, size_t size) {
+  (void)FlushInstructionCache(GetCurrentProcess(), (const void *)address, size);
+}
+
+void nb_os_sync_processors(void) {
+  FlushProcessWriteBuffers(); /* an interrupt on every processor that runs this process */
+}
+
+int nb_os_defer_cancellation(void) {
+  return 0; /* threads are not cancelled here */
+}
+
+void nb_os_restore_cancellation(int previous) {
+  (void)previous;
+}
