@@ -71,6 +71,10 @@ void nb_os_pause(void) {
   Sleep(1); /* Sleep(0) would not let a holder of lower priority run */
 }
 
+uint32_t nb_os_process(void) {
+  return GetCurrentProcessId();
+}
+
 bool nb_os_environment(const char *name, char *value, size_t size) {
   DWORD length = GetEnvironmentVariableA(name, value, (DWORD)size);
   return length != 0 && length < size;
