@@ -1,0 +1,176 @@
+/* The target is a preference: new memory is as near to it as there is room, and is packed. */
+#include <string.h>
+#include <unistd.h>
+
+#include "format.h"
+#include "maps.h"
+#include "os/os.h"
+#include "space.h"
+#include "test.h"
+
+static maps before;
+static maps after;
+
+/* What may be free and still not be used before everything else is: the room of the program break
+ * and of the stack. */
+static int is_reserved(uintptr_t start, uintptr_t end) {
+  nb_range reserved[NB_OS_RESERVED_MAX];
+  size_t count = nb_os_reserved(reserved);
+  for (size_t i = 0; i < count; i++) {
+    if (start <= reserved[i].max && reserved[i].min < end) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+static uintptr_t distance_of(uintptr_t start, uintptr_t size, uintptr_t target) {
+  return start > target ? start - target : target >= start + size ? target - (start + size - 1) : 0;
+}
+
+/* The distance of the nearest place of `size` bytes that was free, by trying both ends of every gap
+ * and of what is left of it beside the reserved ranges. */
+static uintptr_t nearest_free(const maps *all, uintptr_t size, uintptr_t target) {
+  uintptr_t best = UINTPTR_MAX;
+  uintptr_t page = space_page();
+  for (int i = 0; i + 1 < all->count; i++) {
+    uintptr_t start = all->entries[i].end;
+    uintptr_t end = all->entries[i + 1].start;
+    for (uintptr_t at = start; at < end && end - at >= size && at - start < 1 << 20; at += page) {
+      if (!is_reserved(at, at + size)) {
+        uintptr_t distance = distance_of(at, size, target);
+        best = distance < best ? distance : best;
+        break;
+      }
+    }
+    for (uintptr_t at = end; at > start && at - start >= size && end - at < 1 << 20; at -= page) {
+      if (!is_reserved(at - size, at)) {
+        uintptr_t distance = distance_of(at - size, size, target);
+        best = distance < best ? distance : best;
+        break;
+      }
+    }
+  }
+  return best;
+}
+
+static nearbuf_request request_near(const void *target, size_t size) {
+  nearbuf_request request;
+  CHECK_OK(nearbuf_request_near(target, size, &request));
+  return request;
+}
+
+static void check_nearest(const void *target) {
+  maps_read(&before);
+  nearbuf_request request = request_near(target, 64);
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  uintptr_t start = nearbuf_buffer_address(&buffer);
+  uintptr_t size = nearbuf_buffer_size(&buffer);
+  uintptr_t distance = distance_of(start, size, (uintptr_t)target);
+  CHECK(distance <= nearest_free(&before, size, (uintptr_t)target));
+  CHECK(!is_reserved(start, start + size));
+}
+
+TEST(memory_near_own_code_is_the_nearest_that_is_free) {
+  check_nearest((const void *)(uintptr_t)check_nearest);
+}
+
+TEST(memory_near_the_c_library_is_the_nearest_that_is_free) {
+  check_nearest((const void *)(uintptr_t)getpid);
+}
+
+TEST(memory_near_the_stack_leaves_the_room_the_stack_grows_into) {
+  int local = 0;
+  check_nearest(&local);
+}
+
+TEST(memory_near_the_program_break_leaves_the_room_it_grows_into) {
+  char *end = sbrk(0);
+  nearbuf_request request = request_near(end, 64);
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  CHECK(sbrk((intptr_t)64 << 20) == end);
+  memset(end, 1, (size_t)64 << 20);
+}
+
+TEST(a_second_buffer_touches_the_first) {
+  nearbuf_request request = request_near((const void *)(uintptr_t)check_nearest, 64);
+  nearbuf_buffer first;
+  nearbuf_buffer second;
+  CHECK_OK(nearbuf_get(&request, &first));
+  CHECK_OK(nearbuf_get(&request, &second));
+  uintptr_t a = nearbuf_buffer_address(&first);
+  uintptr_t b = nearbuf_buffer_address(&second);
+  CHECK(a + nearbuf_buffer_size(&first) == b || b + nearbuf_buffer_size(&second) == a);
+}
+
+enum { PIECES = 10000, PIECE = 64 };
+
+TEST(ten_thousand_pieces_of_64_bytes_take_704_kib_in_two_mappings) {
+  maps_read(&before);
+  unsigned char piece[PIECE];
+  static uintptr_t places[PIECES];
+  nearbuf_request request = request_near((const void *)(uintptr_t)check_nearest, PIECE);
+  for (int i = 0; i < PIECES; i++) {
+    memset(piece, i, sizeof piece);
+    nearbuf_memory placed;
+    CHECK_OK(nearbuf_place(&request, piece, &placed));
+    places[i] = (uintptr_t)placed.run_at;
+  }
+  maps_read(&after);
+  uintptr_t bytes = 0;
+  int mappings = 0;
+  for (int i = 0; i < after.count; i++) {
+    const maps_entry *entry = &after.entries[i];
+    if (strcmp(entry->permissions, "rwxp") == 0) {
+      bytes += entry->end - entry->start;
+      mappings++;
+    }
+  }
+  CHECK(bytes <= 704 << 10);
+  CHECK(mappings <= 2);
+  for (int i = 0; i < PIECES; i++) {
+    memset(piece, i, sizeof piece);
+    CHECK(memcmp((const void *)places[i], piece, sizeof piece) == 0);
+    CHECK(distance_of(places[i], PIECE, (uintptr_t)check_nearest) < (uintptr_t)64 << 20);
+  }
+}
+
+/* ---- Many at once ------------------------------------------------------------------------------- */
+
+static void hold_many(int count) {
+  nearbuf_buffer *held = calloc((size_t)count, sizeof *held);
+  CHECK(held != NULL);
+  nearbuf_request request = request_near((const void *)(uintptr_t)check_nearest, 64);
+  for (int i = 0; i < count; i++) {
+    CHECK_OK(nearbuf_get(&request, &held[i]));
+    CHECK_OK(nearbuf_append(&held[i], &i, sizeof i, NULL));
+  }
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  CHECK_EQUAL(count, totals.taken);
+  CHECK(totals.locators >= ((uint32_t)count + NB_NATIVE_CAPACITY - 1) / NB_NATIVE_CAPACITY);
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, totals.sharing);
+  for (int i = 0; i < count; i++) {
+    int value;
+    memcpy(&value, (const void *)nearbuf_buffer_address(&held[i]), sizeof value);
+    CHECK_EQUAL(i, value);
+    CHECK_OK(nearbuf_release(&held[i]));
+  }
+  uint64_t buffers = totals.buffers;
+  for (int i = 0; i < count; i++) {
+    CHECK_OK(nearbuf_get(&request, &held[i]));
+  }
+  CHECK_OK(nearbuf_get_totals(&totals));
+  CHECK_EQUAL(buffers, totals.buffers);
+  free(held);
+}
+
+TEST(the_204th_buffer_held_at_once_lies_in_a_second_locator) {
+  hold_many(204);
+}
+
+TEST(five_thousand_buffers_can_be_held_at_once) {
+  hold_many(5000);
+}
