@@ -1,0 +1,110 @@
+/* Private memory in a range: the caller's alone, freed by the caller. */
+#include <string.h>
+
+#include "maps.h"
+#include "space.h"
+#include "test.h"
+
+static maps all;
+
+static nearbuf_memory allocate(nearbuf_range range, uintptr_t target, size_t size,
+                               size_t alignment) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.range = range;
+  request.target = target;
+  request.size_bytes = size;
+  request.alignment_bytes = alignment;
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  return memory;
+}
+
+static const nearbuf_range everywhere = {0, UINTPTR_MAX};
+
+TEST(private_memory_is_zero_whole_pages_and_can_be_read_written_and_run) {
+  nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, 5000, 16);
+  CHECK_EQUAL(2 * space_page(), memory.size_bytes);
+  CHECK_EQUAL(0, (uintptr_t)memory.run_at % space_page());
+  CHECK(memory.write_to == memory.run_at);
+  CHECK_EQUAL(0, memory.system_error);
+  for (size_t i = 0; i < memory.size_bytes; i++) {
+    CHECK_EQUAL(0, memory.run_at[i]);
+  }
+  memset(memory.write_to, 1, memory.size_bytes);
+  maps_read(&all);
+  CHECK(strcmp("rwxp", maps_find(&all, (uintptr_t)memory.run_at)->permissions) == 0);
+}
+
+TEST(private_memory_is_no_buffer_and_makes_no_locator) {
+  nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, 1, 1);
+  nearbuf_info info;
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_find(memory.run_at, &info));
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  CHECK_EQUAL(NEARBUF_SHARING_NONE, totals.sharing);
+}
+
+TEST(freed_memory_is_gone_and_can_be_had_again) {
+  nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, 100, 16);
+  unsigned char *first = memory.run_at;
+  CHECK_OK(nearbuf_free(&memory));
+  maps_read(&all);
+  CHECK(maps_find(&all, (uintptr_t)first) == NULL);
+  memory = allocate(everywhere, (uintptr_t)allocate, 100, 16);
+  CHECK(memory.run_at == first);
+}
+
+TEST(memory_that_is_freed_in_between_is_found_again) {
+  nearbuf_memory pieces[64];
+  for (int i = 0; i < 64; i++) {
+    pieces[i] = allocate(everywhere, (uintptr_t)allocate, space_page(), 16);
+  }
+  unsigned char *freed = pieces[20].run_at;
+  CHECK_OK(nearbuf_free(&pieces[20]));
+  nearbuf_range there = {(uintptr_t)freed, (uintptr_t)freed + space_page() - 1};
+  CHECK(allocate(there, 0, 1, 1).run_at == freed);
+}
+
+TEST(two_allocations_share_no_byte) {
+  static struct {
+    uintptr_t start;
+    uintptr_t end;
+  } taken[200];
+  for (int i = 0; i < 200; i++) {
+    size_t size = 1 + (size_t)i * 977 % 40000;
+    nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, size, 16);
+    CHECK(memory.size_bytes >= size);
+    taken[i].start = (uintptr_t)memory.run_at;
+    taken[i].end = taken[i].start + memory.size_bytes;
+    for (int k = 0; k < i; k++) {
+      CHECK(taken[k].end <= taken[i].start || taken[i].end <= taken[k].start);
+    }
+  }
+}
+
+TEST(private_memory_is_aligned_from_1_byte_to_16_mib) {
+  for (size_t alignment = 1; alignment <= (size_t)16 << 20; alignment *= 2) {
+    nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, 1, alignment);
+    CHECK_EQUAL(0, (uintptr_t)memory.run_at % alignment);
+  }
+}
+
+TEST(all_of_private_memory_lies_inside_the_range) {
+  uintptr_t area = space_occupy(1 << 20);
+  space_free(area, 1 << 20);
+  nearbuf_range range = {area + 1, area + 3 * space_page() - 1};
+  nearbuf_memory memory = allocate(range, 0, 1, 1);
+  CHECK_EQUAL(area + space_page(), (uintptr_t)memory.run_at);
+  memory = allocate(range, 0, 1, 1);
+  CHECK_EQUAL(area + 2 * space_page(), (uintptr_t)memory.run_at);
+  nearbuf_request request = space_request(range.min, range.max - range.min + 1, 1);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
+}
+
+TEST(a_large_allocation_of_a_gigabyte_is_whole) {
+  nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, (size_t)1 << 30, 16);
+  CHECK_EQUAL((size_t)1 << 30, memory.size_bytes);
+  memory.write_to[0] = 1;
+  memory.write_to[memory.size_bytes - 1] = 1;
+  CHECK_OK(nearbuf_free(&memory));
+}
