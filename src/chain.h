@@ -61,7 +61,8 @@ nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, 
  * believed; what is known stays usable. */
 nb_outcome nb_chain_extend(nb_session *session, bool may_wait);
 
-/* In the fork handler: puts placeholders where they were. */
+/* In a child: puts placeholders where the parent's locators were. The fork handler does it; where
+ * none ran, the first call does, before anything of the child's own can land there. */
 void nb_chain_inherited(void);
 
 #endif

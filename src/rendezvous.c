@@ -46,6 +46,7 @@ nb_outcome nb_rendezvous_find(nb_session *session, bool may_wait) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   if (!nb_rendezvous_is_settled(session)) {
     nb_page page;
+    nb_chain_inherited();
     outcome = nb_page_find(&page);
     if (outcome.status == NEARBUF_OK) {
       outcome = settle(session, &page, NEARBUF_DIALECT_UNKNOWN);
@@ -69,6 +70,7 @@ nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
     nearbuf_dialect dialect = dialect_to_make(preferred);
     nb_seed seed = {nb_native_layout(dialect), item, item == NULL ? 0 : 1};
     nb_page page;
+    nb_chain_inherited();
     outcome = nb_page_find_or_make(&seed, &page);
     if (outcome.status == NEARBUF_OK) {
       outcome = settle(session, &page, dialect);
