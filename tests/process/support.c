@@ -57,12 +57,12 @@ void in_child(body run, void *context) {
   expect_success(start_child(run, context));
 }
 
-void exec_test(const char *test) {
+void exec_part(const char *name) {
   char program[256];
   ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   CHECK(length > 0);
   program[length] = '\0';
-  execl(program, program, test, (char *)NULL);
+  execl(program, program, name, (char *)NULL);
   test_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
 }
 

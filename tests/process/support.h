@@ -32,9 +32,10 @@ void expect_success(pid_t child);
 
 void in_child(body run, void *context);
 
-/* Runs this test program again as `PROGRAM TEST argument` would be: tests that need a fresh image
- * have a part that is a test of its own. Does not return. */
-__attribute__((noreturn)) void exec_test(const char *test);
+/* A part of a test that needs a fresh image: the program runs it by its name as it runs a test, but it
+ * is none. exec_part replaces the process with it. */
+#define PART(name) TEST(name)
+__attribute__((noreturn)) void exec_part(const char *name);
 
 /* ---- Locators ---------------------------------------------------------------------------------- */
 
