@@ -362,8 +362,10 @@ static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t 
 
 /* ---- The first locator ------------------------------------------------------------------------- */
 
-/* Every round ends in an answer unless another process changes the directory meanwhile. */
-enum { MOST_ROUNDS = 16 };
+/* Every try ends in an answer unless somebody else changes the directory meanwhile, or holds the lock
+ * of a dead file to replace it. He may have lost the processor; a stranger who keeps removing our
+ * files must not keep us here. */
+#define PUBLISH_BOUND_NS UINT64_C(200000000)
 
 typedef enum publication {
   PUBLISHED,
@@ -458,29 +460,30 @@ static publication publish_somewhere(int directory, const nb_new_file *file, boo
 
 /* Makes a shared page, or attaches to one that was made meanwhile. */
 static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later, nb_page *page) {
-  for (int round = 0; round < MOST_ROUNDS; round++) {
+  uint64_t end = nb_os_nanoseconds() + PUBLISH_BOUND_NS;
+  publication result = PUBLISH_AGAIN;
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  while (result == PUBLISH_AGAIN && nb_os_nanoseconds() < end) {
     nb_new_file file;
-    nb_outcome outcome = nb_file_make(directory, getpid(), seed, &file);
-    if (outcome.status == NEARBUF_BUSY) {
-      continue;
-    }
-    if (outcome.status != NEARBUF_OK) {
+    outcome = nb_file_make(directory, getpid(), seed, &file);
+    if (outcome.status == NEARBUF_OK) {
+      result = publish_somewhere(directory, &file, is_later, page, &outcome);
+      if (result == PUBLISHED) {
+        *page = (nb_page){.base = file.base, .is_made = true};
+        return outcome;
+      }
+      nb_file_discard(directory, &file);
+    } else if (outcome.status != NEARBUF_BUSY) {
       return outcome;
     }
-    publication result = publish_somewhere(directory, &file, is_later, page, &outcome);
-    if (result == PUBLISHED) {
-      *page = (nb_page){.base = file.base, .is_made = true};
-      return outcome;
-    }
-    nb_file_discard(directory, &file);
-    if (result == PUBLISH_ATTACHED || result == PUBLISH_FAILED) {
-      return outcome;
-    }
-    if (result == PUBLISH_REFUSED) {
-      return nb_outcome_system(NEARBUF_DENIED, EEXIST);
+    if (result == PUBLISH_AGAIN) {
+      nb_os_pause();
     }
   }
-  return nb_outcome_of(NEARBUF_BUSY);
+  if (result == PUBLISH_REFUSED) {
+    return nb_outcome_system(NEARBUF_DENIED, EEXIST);
+  }
+  return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
 }
 
 /* Makes it where others can find it, else where they cannot. */
