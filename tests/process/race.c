@@ -1,0 +1,78 @@
+/* One process start at which two copies of the library make their first call at the same time: the
+ * program's own and a plug-in's. plugins.c runs it many times. */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plugin.h"
+#include "test.h"
+
+static const plugin *load_plugin(void) {
+  void *module = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  CHECK(module != NULL);
+  void *symbol = dlsym(module, "plugin_functions");
+  plugin_functions_type functions;
+  memcpy(&functions, &symbol, sizeof functions);
+  return functions();
+}
+
+typedef struct starter {
+  nearbuf_status (*get)(const nearbuf_request *, nearbuf_buffer *);
+  nearbuf_buffer buffer;
+} starter;
+
+static _Atomic int waiting = 2;
+
+static void *start(void *argument) {
+  starter *self = argument;
+  nearbuf_request request;
+  CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)start, 64, &request));
+  /* Spinning and not a barrier: they must leave within nanoseconds of each other. */
+  atomic_fetch_sub(&waiting, 1);
+  while (atomic_load(&waiting) != 0) {
+  }
+  CHECK_OK(self->get(&request, &self->buffer));
+  return NULL;
+}
+
+/* Files that name this process: the locator's, and nothing that was tried and given up. */
+static int count_own_files(void) {
+  DIR *directory = opendir("/tmp/.reloaded/memory.buffers");
+  CHECK(directory != NULL);
+  char own[128];
+  int length = snprintf(own, sizeof own, "Reloaded.Memory.Buffers.MemoryBuffer, PID %d", getpid());
+  int count = 0;
+  for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+    char behind = strncmp(entry->d_name, own, (size_t)length) == 0 ? entry->d_name[length] : 'x';
+    count += behind == '\0' || behind == '.' || behind == ',';
+  }
+  closedir(directory);
+  return count;
+}
+
+TEST(two_copies_make_the_first_call_at_once) {
+  const plugin *other = load_plugin();
+  starter starters[2] = {{.get = nearbuf_get}, {.get = other->get}};
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQUAL(0, pthread_create(&threads[i], NULL, start, &starters[i]));
+  }
+  for (int i = 0; i < 2; i++) {
+    pthread_join(threads[i], NULL);
+  }
+  nearbuf_totals ours;
+  nearbuf_totals theirs;
+  CHECK_OK(nearbuf_get_totals(&ours));
+  CHECK_OK(other->get_totals(&theirs));
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, ours.sharing);
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, theirs.sharing);
+  CHECK_EQUAL(1, ours.locators);
+  CHECK_EQUAL(ours.first_locator, theirs.first_locator);
+  CHECK_EQUAL(2, ours.taken);
+  CHECK_EQUAL(2, theirs.taken);
+  CHECK(starters[0].buffer.item != starters[1].buffer.item);
+  CHECK_EQUAL(1, count_own_files());
+}
