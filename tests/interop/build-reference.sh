@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds the Rust reference, which cargo fetches, and what is compared with it:
+#
+#   tests/interop/build-reference.sh TARGET_DIR CC
+#
+# TARGET_DIR/release/libreference.so  its C functions
+# TARGET_DIR/release/bindings         a Rust program for our library
+# TARGET_DIR/client                   client.c, linked against the reference
+#
+# Exits 77 where there is no cargo, or where cargo cannot fetch.
+set -euo pipefail
+target=$1
+cc=$2
+cd "$(dirname "$0")"
+
+skip() {
+  echo "skipped: $1"
+  exit 77
+}
+command -v cargo >/dev/null || skip 'there is no cargo to fetch and build the Rust reference with'
+manifest=reference/Cargo.toml
+cargo fetch --locked --manifest-path "$manifest" || skip 'cargo cannot fetch the Rust reference'
+cargo build --release --locked --offline --manifest-path "$manifest" --target-dir "$target"
+"$cc" -std=c17 -D_GNU_SOURCE -O1 -I ../../include client.c -o "$target/client" \
+  -L "$target/release" -lreference -Wl,-rpath,"$target/release"

@@ -1,0 +1,56 @@
+/* The C functions of the Rust reference; see c_interface.h. */
+#include "c_interface.h"
+
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static void load(void *library, const char *name, void *function, size_t size) {
+  void *symbol = dlsym(library, name);
+  if (symbol == NULL) {
+    test_fail(__FILE__, __LINE__, "%s is not exported", name);
+  }
+  memcpy(function, &symbol, size);
+}
+
+static c_interface load_all(const char *path) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    test_fail(__FILE__, __LINE__, "%s", dlerror());
+  }
+  c_interface loaded;
+#define LOAD(field, name) load(library, #name, &loaded.field, sizeof loaded.field)
+  LOAD(get_buffer, buffers_get_buffer);
+  LOAD(get_buffer_aligned, buffers_get_buffer_aligned);
+  LOAD(free_result, free_get_buffer_result);
+  LOAD(is_taken, locatoritem_is_taken);
+  LOAD(try_lock, locatoritem_try_lock);
+  LOAD(unlock, locatoritem_unlock);
+  LOAD(bytes_left, locatoritem_bytes_left);
+  LOAD(append, locatoritem_append_bytes);
+#undef LOAD
+  return loaded;
+}
+
+c_interface reference_load(void) {
+  if (access(REFERENCE_LIBRARY, R_OK) != 0) {
+    test_skip("the Rust reference was not built: see the test interop_reference.is_built");
+  }
+  return load_all(REFERENCE_LIBRARY);
+}
+
+c_interface dropin_load(void) {
+  return load_all(DROPIN_LIBRARY);
+}
+
+LocatorItem *c_interface_get(const c_interface *library, uintptr_t min, uintptr_t max,
+                             uint32_t size) {
+  BufferSearchSettings settings = {.min_address = min, .max_address = max, .size = size};
+  GetBufferResult result = library->get_buffer(&settings);
+  if (!result.is_ok) {
+    test_fail(__FILE__, __LINE__, "no buffer of %u bytes: %s", (unsigned)size, result.err);
+  }
+  return result.ok;
+}

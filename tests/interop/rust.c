@@ -1,0 +1,254 @@
+/* One process with the Rust reference, the published crate. */
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "c_interface.h"
+#include "records.h"
+#include "test.h"
+#include "threads.h"
+
+/* Addresses that nobody uses, for ranges that hold exactly what a test puts there. */
+#define WINDOW UINT64_C(0x200000000000)
+#define WINDOW_SIZE UINT64_C(0x10000000)
+
+enum { PAGE = 4096, ITEMS_OF_A_LOCATOR = 203 };
+
+static nearbuf_request request_in(uintptr_t min, uintptr_t max, size_t size) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.range = (nearbuf_range){min, max};
+  request.size_bytes = size;
+  request.alignment_bytes = 1;
+  return request;
+}
+
+static nearbuf_info find(uintptr_t address) {
+  nearbuf_info info;
+  CHECK_OK(nearbuf_find((const void *)address, &info));
+  return info;
+}
+
+static nearbuf_totals totals(void) {
+  nearbuf_totals sums;
+  CHECK_OK(nearbuf_get_totals(&sums));
+  return sums;
+}
+
+/* ---- One after the other ----------------------------------------------------------------------- */
+
+TEST(what_the_reference_made_first_is_spoken_and_shared) {
+  c_interface reference = reference_load();
+  LocatorItem *item = c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, 100);
+  uintptr_t theirs = reference.append(item, (const uint8_t *)"reference", 9);
+  reference.unlock(item);
+
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE, 7);
+  nearbuf_memory ours;
+  CHECK_OK(nearbuf_place(&request, "nearbuf", &ours));
+  CHECK_EQUAL(theirs + 9, ours.run_at);
+  CHECK(memcmp((const void *)theirs, "referencenearbuf", 16) == 0);
+  CHECK_EQUAL(NEARBUF_DIALECT_RUST, find(theirs).dialect);
+  CHECK_EQUAL((uintptr_t)item & ~(uintptr_t)(PAGE - 1), totals().first_locator);
+  CHECK_EQUAL(16, item->position);
+  CHECK_EQUAL(1, totals().buffers);
+}
+
+TEST(what_we_made_first_is_found_and_shared_by_the_reference) {
+  c_interface reference = reference_load();
+  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE, 7);
+  nearbuf_memory ours;
+  CHECK_OK(nearbuf_place(&request, "nearbuf", &ours));
+
+  LocatorItem *item = c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, 100);
+  CHECK_EQUAL(totals().first_locator, (uintptr_t)item & ~(uintptr_t)(PAGE - 1));
+  uintptr_t theirs = reference.append(item, (const uint8_t *)"reference", 9);
+  CHECK_EQUAL((uintptr_t)ours.run_at + 7, theirs);
+  CHECK(memcmp(ours.run_at, "nearbufreference", 16) == 0);
+  reference.unlock(item);
+  CHECK_EQUAL(1, totals().buffers);
+}
+
+TEST(a_locator_of_the_reference_without_items_is_used_in_its_dialect) {
+  c_interface reference = reference_load();
+  /* A request that it cannot fulfil leaves its locator empty. */
+  BufferSearchSettings none = {.min_address = WINDOW, .max_address = WINDOW + 1, .size = 100};
+  GetBufferResult failed = reference.get_buffer(&none);
+  CHECK(!failed.is_ok);
+  reference.free_result(failed);
+  CHECK_EQUAL(0, totals().buffers);
+
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE, 7);
+  nearbuf_memory ours;
+  CHECK_OK(nearbuf_place(&request, "nearbuf", &ours));
+  CHECK_EQUAL(NEARBUF_DIALECT_RUST, find((uintptr_t)ours.run_at).dialect);
+  LocatorItem *item = c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, 100);
+  CHECK_EQUAL(7, item->position);
+}
+
+/* ---- Locks ------------------------------------------------------------------------------------- */
+
+TEST(a_lock_of_the_reference_is_seen_by_us) {
+  c_interface reference = reference_load();
+  LocatorItem *item = c_interface_get(&reference, WINDOW, WINDOW + PAGE, 100);
+  CHECK_EQUAL(1, find(WINDOW).is_taken);
+  nearbuf_request request = request_in(WINDOW, WINDOW + PAGE - 1, 100);
+  nearbuf_buffer buffer;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer));
+  reference.unlock(item);
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  CHECK_EQUAL(WINDOW, nearbuf_buffer_address(&buffer));
+}
+
+TEST(a_lock_of_ours_is_seen_by_the_reference) {
+  c_interface reference = reference_load();
+  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
+  nearbuf_request request = request_in(WINDOW, WINDOW + PAGE - 1, 100);
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  BufferSearchSettings settings = {
+      .min_address = WINDOW, .max_address = WINDOW + PAGE, .size = 100};
+  GetBufferResult failed = reference.get_buffer(&settings);
+  CHECK(!failed.is_ok);
+  reference.free_result(failed);
+  CHECK_OK(nearbuf_release(&buffer));
+  GetBufferResult got = reference.get_buffer(&settings);
+  CHECK(got.is_ok);
+  CHECK_EQUAL(WINDOW, got.ok->base_address);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer));
+  reference.free_result(got);
+}
+
+/* ---- More than one locator --------------------------------------------------------------------- */
+
+enum { HELD_OF_EACH = 400 };
+
+/* Both hold pages of their own until there are several locators of each, then all are given back and
+ * taken once more: nothing new must be needed. */
+static void hold_many(bool is_reference_first) {
+  static LocatorItem *theirs[HELD_OF_EACH];
+  static nearbuf_buffer ours[HELD_OF_EACH];
+  c_interface reference = reference_load();
+  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, PAGE);
+  for (int round = 0; round < 2; round++) {
+    for (int half = 0; half < 2; half++) {
+      for (int i = 0; i < HELD_OF_EACH; i++) {
+        /* Runs of one and then of the other, so that each fills locators that the other added. */
+        if ((i / 250 + half) % 2 == (is_reference_first ? 0 : 1)) {
+          theirs[i] = c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, PAGE);
+        } else {
+          CHECK_OK(nearbuf_get(&request, &ours[i]));
+        }
+      }
+    }
+    nearbuf_totals all = totals();
+    CHECK(all.buffers >= 2 * HELD_OF_EACH);
+    CHECK(all.locators >= 2 * HELD_OF_EACH / ITEMS_OF_A_LOCATOR);
+    CHECK(all.taken >= 2 * HELD_OF_EACH);
+    uint64_t buffers = all.buffers;
+    for (int i = 0; i < HELD_OF_EACH; i++) {
+      uintptr_t base = theirs[i]->base_address;
+      CHECK_EQUAL(1, find(base).is_taken);
+      CHECK(base != nearbuf_buffer_address(&ours[i]));
+      memset((void *)base, 1, PAGE);
+      memset((void *)nearbuf_buffer_address(&ours[i]), 2, PAGE);
+    }
+    for (int i = 0; i < HELD_OF_EACH; i++) {
+      CHECK_EQUAL(1, *(const unsigned char *)theirs[i]->base_address);
+      CHECK_EQUAL(2, *(const unsigned char *)nearbuf_buffer_address(&ours[i]));
+      reference.unlock(theirs[i]);
+      CHECK_OK(nearbuf_release(&ours[i]));
+    }
+    CHECK_EQUAL(0, totals().taken);
+    CHECK_EQUAL(buffers, totals().buffers);
+    if (round == 1) {
+      printf("%u locators, %ju buffers\n", (unsigned)all.locators, (uintmax_t)buffers);
+    }
+  }
+}
+
+TEST(chains_of_locators_of_both_are_followed_by_both_when_it_is_first) {
+  hold_many(true);
+}
+
+TEST(chains_of_locators_of_both_are_followed_by_both_when_we_are_first) {
+  hold_many(false);
+}
+
+/* ---- At the same time -------------------------------------------------------------------------- */
+
+enum { THREADS_OF_EACH = 2, MILLISECONDS = 1500 };
+
+static c_interface raced;
+static atomic_bool is_over;
+static records written[2 * THREADS_OF_EACH];
+static atomic_uint handed_less;
+
+/* The reference checks the room before it takes the lock, so its caller has to look again. */
+static void append_with_reference(void *argument) {
+  records *list = argument;
+  unsigned char bytes[LONGEST_RECORD];
+  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
+    record next = records_next(list, bytes);
+    LocatorItem *item = c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, next.length);
+    if (raced.bytes_left(item) >= next.length) {
+      next.address = raced.append(item, bytes, next.length);
+      records_keep(list, &next);
+    } else {
+      atomic_fetch_add(&handed_less, 1);
+    }
+    raced.unlock(item);
+  }
+}
+
+static void append_with_nearbuf(void *argument) {
+  records *list = argument;
+  unsigned char bytes[LONGEST_RECORD];
+  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
+    record next = records_next(list, bytes);
+    nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, next.length);
+    nearbuf_memory placed;
+    CHECK_OK(nearbuf_place(&request, bytes, &placed));
+    next.address = (uintptr_t)placed.run_at;
+    CHECK(next.address >= WINDOW && next.address < WINDOW + WINDOW_SIZE - next.length);
+    records_keep(list, &next);
+  }
+}
+
+static void race(void) {
+  test_thread threads[2 * THREADS_OF_EACH];
+  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
+    written[i].writer = i;
+    threads[i] =
+        test_thread_start(i % 2 == 0 ? append_with_reference : append_with_nearbuf, &written[i]);
+  }
+  usleep(MILLISECONDS * 1000);
+  atomic_store(&is_over, true);
+  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
+    test_thread_join(threads[i]);
+  }
+  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
+    records_verify(&written[i]);
+    CHECK(written[i].count > 100);
+    printf("writer %u: %u records\n", (unsigned)i, (unsigned)written[i].count);
+  }
+  CHECK_EQUAL(0, totals().taken);
+  printf("the reference handed out less than was asked: %u times\n", atomic_load(&handed_less));
+}
+
+TEST(threads_of_both_keep_every_byte_when_it_is_first) {
+  raced = reference_load();
+  raced.unlock(c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, 1));
+  race();
+}
+
+TEST(threads_of_both_keep_every_byte_when_we_are_first) {
+  raced = reference_load();
+  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 1);
+  nearbuf_memory placed;
+  CHECK_OK(nearbuf_place(&request, "", &placed));
+  race();
+}
