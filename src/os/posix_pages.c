@@ -486,6 +486,32 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
   return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
 }
 
+/* The Rust reference opens its file, makes it if that failed, and does not demand that it be new then.
+ * A thread of it that is between the two steps when we publish takes the page over: it clears it,
+ * through a mapping of its own. Seen in one of 60 starts at the same moment. */
+enum { TAKEOVER_PAUSES = 5 };
+
+static bool is_taken_over(uintptr_t base) {
+  for (int i = 0; i < TAKEOVER_PAUSES; i++) {
+    nb_os_pause();
+    if (nb_shared_address_relaxed(base, sizeof(uintptr_t)) != base) {
+      nb_os_pause(); /* it clears the lock and the count in the next moment */
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Attaches to the page that this call published and the reference took over. Its first mapping
+ * stays: it keeps the file's lock. */
+static nb_outcome attach_to_taken_over(int directory, nb_page *page) {
+  (void)nb_posix_keep_from_children((void *)page->base, nb_os_page_size());
+  *page = (nb_page){0};
+  nb_outcome outcome = find_by_name(directory, page);
+  page->if_empty = NEARBUF_DIALECT_RUST; /* although the file is ours */
+  return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_BUSY) : outcome;
+}
+
 /* Makes it where others can find it, else where they cannot. */
 static nb_outcome make_first(const nb_seed *seed, nb_page *page) {
   int directory;
@@ -494,6 +520,9 @@ static nb_outcome make_first(const nb_seed *seed, nb_page *page) {
     outcome = make_shared(directory, seed, false, page);
     if (outcome.status == NEARBUF_OK && page->is_made) {
       nb_directory_clean(directory);
+      if (seed->layout->dialect == NEARBUF_DIALECT_RUST && is_taken_over(page->base)) {
+        outcome = attach_to_taken_over(directory, page);
+      }
     }
     close(directory);
   }
