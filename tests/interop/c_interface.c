@@ -34,7 +34,16 @@ static c_interface load_all(const char *path) {
   return loaded;
 }
 
+void reference_remove_dead_namesake(void) {
+  char name[128];
+  snprintf(name, sizeof name,
+           "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d",
+           (int)getpid());
+  (void)unlink(name);
+}
+
 c_interface reference_load(void) {
+  reference_remove_dead_namesake();
   if (access(REFERENCE_LIBRARY, R_OK) != 0) {
     test_skip("the Rust reference was not built: see the test interop_reference.is_built");
   }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MOST_RECORDS = 60000, LONGEST_RECORD = 64 };
+enum { MOST_RECORDS = 400000, LONGEST_RECORD = 64 };
 
 typedef struct record {
   uintptr_t address;
