@@ -145,7 +145,7 @@ static nb_map_answer next_line(nb_map *map, nb_mapping *mapping) {
       *mapping = line.mapping;
       return NB_MAP_FOUND;
     }
-    if (answer == NB_MAPS_BAD_LINE) {
+    if (answer != NB_MAPS_MORE) {
       nb_maps_begin(&line);
     }
   }

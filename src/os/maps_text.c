@@ -38,12 +38,11 @@ static void end_number(nb_maps_line *line, uint8_t ended) {
   line->number = 0;
   switch (ended) {
   case START:
-    mapping->range.min = (uintptr_t)number;
-    line->field = number > UINTPTR_MAX ? BAD : line->field;
+    line->start = number;
     break;
   case END:
-    mapping->range.max = (uintptr_t)(number - 1);
-    line->field = number <= mapping->range.min || number - 1 > UINTPTR_MAX ? BAD : line->field;
+    line->last = number - 1;
+    line->field = number <= line->start ? BAD : line->field;
     break;
   case OFFSET:
     mapping->offset = number;
@@ -90,17 +89,22 @@ static void feed_name(nb_maps_line *line, char character) {
   char *name = line->mapping.name_end;
   uint32_t room = sizeof line->mapping.name_end - 1;
   if (line->name_length == room) {
-    memmove(name, name + room / 2, room - room / 2);
-    line->name_length = room - room / 2;
+    uint32_t dropped = room / 4; /* so that three quarters are kept: enough for a locator's name */
+    memmove(name, name + dropped, room - dropped);
+    line->name_length = room - dropped;
   }
   name[line->name_length++] = character;
   name[line->name_length] = '\0';
 }
 
-static nb_maps_answer end_line(const nb_maps_line *line) {
-  bool is_complete = line->field == BLANKS || line->field == NAME ||
-                     (line->field == INODE && line->mapping.range.max != 0);
-  return is_complete ? NB_MAPS_MAPPING : NB_MAPS_BAD_LINE;
+static nb_maps_answer end_line(nb_maps_line *line) {
+  bool is_complete =
+      line->field == BLANKS || line->field == NAME || (line->field == INODE && line->last != 0);
+  if (!is_complete) {
+    return NB_MAPS_BAD_LINE;
+  }
+  line->mapping.range = (nb_range){(uintptr_t)line->start, (uintptr_t)line->last};
+  return line->last > UINTPTR_MAX ? NB_MAPS_WIDE_MAPPING : NB_MAPS_MAPPING;
 }
 
 nb_maps_answer nb_maps_feed(nb_maps_line *line, char character) {
