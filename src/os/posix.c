@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../fork.h"
 #include "os.h"
 #include "posix.h"
 
@@ -137,10 +136,4 @@ void nb_os_restore_cancellation(int previous) {
 #else
   (void)previous;
 #endif
-}
-
-/* ---- Fork -------------------------------------------------------------------------------------- */
-
-__attribute__((constructor)) static void watch_forks(void) {
-  (void)pthread_atfork(NULL, NULL, nb_forked);
 }

@@ -45,14 +45,19 @@ nb_name nb_name_of_process(int64_t process) {
   return name;
 }
 
+nb_name nb_name_in_namespace_number(int64_t process, uint64_t number) {
+  nb_name name = nb_name_of_process(process);
+  append_text(&name, ", NS ");
+  append_number(&name, number, 10);
+  return name;
+}
+
 bool nb_name_in_namespace(int64_t process, nb_name *name) {
   uint64_t number;
   if (!nb_posix_namespace(&number)) {
     return false;
   }
-  *name = nb_name_of_process(process);
-  append_text(name, ", NS ");
-  append_number(name, number, 10);
+  *name = nb_name_in_namespace_number(process, number);
   return true;
 }
 
@@ -72,6 +77,10 @@ static nb_name temporary_name(const char *prefix, const char *of) {
   append_text(&name, ".");
   append_number(&name, number ^ (uintptr_t)&name, 16);
   return name;
+}
+
+nb_name nb_name_temporary(int64_t process) {
+  return temporary_name("", nb_name_of_process(process).text);
 }
 
 static const char *skip_digits(const char *text) {
@@ -154,9 +163,9 @@ static nb_outcome outcome_of_file_error(int error) {
   }
 }
 
-nb_outcome nb_directory_open(bool make, int *directory) {
-  int current = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int error = current < 0 ? errno : 0;
+nb_outcome nb_directory_open_below(int temporary, bool make, int *directory) {
+  int current = temporary;
+  int error = 0;
   for (size_t i = 0; error == 0 && i < sizeof directory_names / sizeof directory_names[0]; i++) {
     int next = open_directory_at(current, directory_names[i]);
     error = next < 0 ? errno : 0;
@@ -173,6 +182,16 @@ nb_outcome nb_directory_open(bool make, int *directory) {
     return nb_outcome_system(NEARBUF_NOT_FOUND, error);
   }
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_file_error(error);
+}
+
+nb_outcome nb_directory_open(bool make, int *directory) {
+  int temporary = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (temporary < 0) {
+    *directory = -1;
+    return errno == ENOENT && !make ? nb_outcome_system(NEARBUF_NOT_FOUND, errno)
+                                    : outcome_of_file_error(errno);
+  }
+  return nb_directory_open_below(temporary, make, directory);
 }
 
 /* ---- Files ------------------------------------------------------------------------------------- */
@@ -242,8 +261,7 @@ nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_
   if (!nb_file_is_allowed()) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  nb_name name = nb_name_of_process(process);
-  file->temporary = temporary_name("", name.text);
+  file->temporary = nb_name_temporary(process);
   int made = openat(directory, file->temporary.text,
                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (made < 0) {
@@ -307,7 +325,7 @@ typedef struct clean_up {
  * has the file mapped, except on overlayfs and for files of the Rust reference, which never were
  * locked (they are the only ones with an owner-execute bit). Those go when nobody can be absent
  * here only because it lives elsewhere: in a place of one container, or after a restart. */
-static bool is_dead(int directory, const char *name, int file) {
+bool nb_file_is_dead(int directory, const char *name, int file) {
   struct stat status;
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
       !nb_file_lock_dead(directory, name, file)) {
@@ -336,7 +354,8 @@ static bool remove_if_dead(const char *name, void *context) {
                  ? openat(cleaning->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
                  : -1;
   if (file >= 0) {
-    if (is_dead(cleaning->directory, name, file) && unlinkat(cleaning->directory, name, 0) == 0) {
+    if (nb_file_is_dead(cleaning->directory, name, file) &&
+        unlinkat(cleaning->directory, name, 0) == 0) {
       cleaning->removed++;
     }
     close(file);

@@ -23,8 +23,14 @@ typedef struct nb_name {
 nb_name nb_name_of_process(int64_t process);
 bool nb_name_in_namespace(int64_t process, nb_name *name);
 
+/* The second one for a process of the namespace with this number. */
+nb_name nb_name_in_namespace_number(int64_t process, uint64_t number);
+
 /* The name of a later locator, which is found by its address, beside that name of a first one. */
 nb_name nb_name_of_later(const nb_name *first, uintptr_t base);
+
+/* A name that nobody uses, for a file of the process that is not yet published. */
+nb_name nb_name_temporary(int64_t process);
 
 /* Whether the end of a mapped file's path is the name of a first locator of the process, unlinked or
  * not, in the shared directory or in memory. */
@@ -38,6 +44,9 @@ int64_t nb_name_process(const char *name);
 /* Opens it, never through a link; `make` makes what is missing of it, for every user. NOT_FOUND
  * without `make` where it does not exist; else the system's error says why it cannot be used. */
 nb_outcome nb_directory_open(bool make, int *directory);
+
+/* The same in a directory for temporary files that is open, and that this closes. */
+nb_outcome nb_directory_open_below(int temporary, bool make, int *directory);
 
 /* ---- Files ------------------------------------------------------------------------------------- */
 
@@ -77,6 +86,10 @@ bool nb_file_has_owner(int file);
 
 /* Whether the name means this open file. */
 bool nb_file_is_named(int directory, const char *name, int file);
+
+/* Whether the open file of a process that is absent here may go: it is this user's, and nobody uses
+ * it. True also means that its lock is held until it is closed. */
+bool nb_file_is_dead(int directory, const char *name, int file);
 
 /* Removes files of this user's dead processes: a few, so that the first call stays short. To be
  * called by who has just made its first locator and no later one. */

@@ -10,12 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../fork.h"
 #include "os.h"
 #include "posix.h"
 #include "posix_anchor.h"
@@ -628,6 +630,11 @@ static bool is_placeholder(uintptr_t base) {
          nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
          nb_format_count(base, header_layout()) == header_layout()->capacity &&
          nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;
+}
+
+/* Here and not in posix.c, which also serves what never makes a locator of its own. */
+__attribute__((constructor)) static void watch_forks(void) {
+  (void)pthread_atfork(NULL, NULL, nb_forked);
 }
 
 /* Chains of placeholders grow with the depth of forks. */
