@@ -6,6 +6,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nearbuf
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 install(TARGETS nearbuf nearbuf_static nearbuf_reloaded nearbuf_reloaded_static
+                nearbuf_process nearbuf_process_static
         EXPORT nearbuf-targets)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearbuf)
 install(EXPORT nearbuf-targets NAMESPACE nearbuf:: DESTINATION ${package_dir})
@@ -30,7 +31,7 @@ if(IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
 else()
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
-foreach(package nearbuf nearbuf-reloaded)
+foreach(package nearbuf nearbuf-reloaded nearbuf-process)
   configure_file(${PROJECT_SOURCE_DIR}/cmake/${package}.pc.in ${PROJECT_BINARY_DIR}/${package}.pc
                  @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

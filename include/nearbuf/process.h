@@ -34,7 +34,7 @@
 extern "C" {
 #endif
 
-#if defined(NEARBUF_STATIC)
+#if defined(NEARBUF_PROCESS_STATIC)
 #define NEARBUF_PROCESS_API
 #elif defined(_WIN32) && defined(NEARBUF_PROCESS_BUILDING)
 #define NEARBUF_PROCESS_API __declspec(dllexport)

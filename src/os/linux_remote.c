@@ -1,0 +1,605 @@
+/* Linux: other processes; see remote.h. Their locators are in linux_remote_pages.c, making memory in
+ * them is linux_trace.c's. Sources: proc(5), ptrace(2), pidfd_open(2), process_vm_readv(2).
+ *
+ * A process is held by two descriptors: a pidfd, which tells that it ended, and /proc/<id>, which
+ * goes on to mean this process when the id is given to another one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "linux_remote.h"
+#include "linux_trace.h"
+#include "maps_text.h"
+#include "os.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+/* Descriptors are kept plus one, so that a zeroed structure holds none. */
+enum { PIDFD = 0, DIRECTORY = 1 };
+
+static int handle_of(const nearbuf_process *process, int which) {
+  return (int)process->handles[which] - 1;
+}
+
+int nb_linux_directory(const nearbuf_process *process) {
+  return handle_of(process, DIRECTORY);
+}
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+static nb_outcome outcome_of_error(int error) {
+  switch (error) {
+  case 0:
+    return nb_outcome_of(NEARBUF_OK);
+  case ESRCH:
+  case ENOENT:
+    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+  case EPERM:
+  case EACCES:
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  case EFAULT:
+  case EIO:
+    return nb_outcome_system(NEARBUF_NO_ROOM, error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
+}
+
+nb_outcome nb_linux_outcome(const nearbuf_process *process, int error) {
+  nb_outcome alive = error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_remote_check(process);
+  return alive.status == NEARBUF_OK ? outcome_of_error(error) : alive;
+}
+
+/* ---- Open and close ---------------------------------------------------------------------------- */
+
+nb_outcome nb_remote_check(const nearbuf_process *process) {
+  struct pollfd ended = {.fd = handle_of(process, PIDFD), .events = POLLIN};
+  if (ended.fd >= 0 && poll(&ended, 1, 0) == 1) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  /* Without a pidfd (before 5.3): the entries of a directory of a reaped process are gone. */
+  bool is_there = faccessat(handle_of(process, DIRECTORY), "stat", F_OK, 0) == 0;
+  return is_there ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+}
+
+int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
+  int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                  : handle_of(process, DIRECTORY);
+  int file = openat(directory, name, flags | O_CLOEXEC);
+  int error = errno;
+  if (process == NULL && directory >= 0) {
+    close(directory);
+  }
+  errno = error;
+  return file;
+}
+
+/* The width of its addresses, by the program that it runs. */
+static uint32_t address_bits_of(const nearbuf_process *process) {
+  int file = nb_linux_open(process, "exe", O_RDONLY);
+  unsigned char identification[5] = {0};
+  if (file >= 0) {
+    ssize_t count = read(file, identification, sizeof identification);
+    close(file);
+    if (count == (ssize_t)sizeof identification && memcmp(identification, "\177ELF", 4) == 0) {
+      return identification[4] == 2 ? 64 : 32;
+    }
+  }
+  return 0;
+}
+
+nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
+  if (id > INT32_MAX) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  char path[32];
+  (void)snprintf(path, sizeof path, "/proc/%d", (int)id);
+  int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)id, 0u);
+  if (pidfd < 0 && errno != ENOSYS && errno != EPERM) {
+    /* EINVAL: a thread's id. */
+    return errno == EINVAL ? nb_outcome_system(NEARBUF_NOT_FOUND, errno) : outcome_of_error(errno);
+  }
+  process->handles[PIDFD] = pidfd + 1;
+  int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) {
+    int error = errno;
+    nb_remote_close(process);
+    /* It was there a moment ago: /proc is mounted so that others' processes are hidden. */
+    bool is_hidden = error == ENOENT && pidfd >= 0;
+    return is_hidden ? nb_outcome_system(NEARBUF_DENIED, error) : outcome_of_error(error);
+  }
+  process->handles[DIRECTORY] = directory + 1;
+  process->id = id;
+  /* Still running, so the directory is that of the process that the pidfd means. */
+  nb_outcome outcome = nb_remote_check(process);
+  if (outcome.status != NEARBUF_OK) {
+    nb_remote_close(process);
+    return outcome;
+  }
+  process->address_bits = address_bits_of(process);
+  return outcome;
+}
+
+void nb_remote_close(nearbuf_process *process) {
+  for (int i = PIDFD; i <= DIRECTORY; i++) {
+    if (process->handles[i] > 0) {
+      close(handle_of(process, i));
+    }
+    process->handles[i] = 0;
+  }
+}
+
+/* ---- About a process --------------------------------------------------------------------------- */
+
+int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size) {
+  text[0] = '\0';
+  int file = nb_linux_open(process, name, O_RDONLY);
+  if (file < 0) {
+    return errno;
+  }
+  size_t fill = 0;
+  ssize_t count;
+  while ((count = read(file, text + fill, size - 1 - fill)) > 0) {
+    fill += (size_t)count;
+  }
+  int error = count < 0 ? errno : 0;
+  close(file);
+  text[fill] = '\0';
+  return error;
+}
+
+const char *nb_linux_field(const char *text, const char *field) {
+  size_t length = strlen(field);
+  for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    if (strncmp(line, field, length) == 0 && line[length] == ':') {
+      return line + length + 1;
+    }
+  }
+  return NULL;
+}
+
+uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base) {
+  uint64_t number = 0;
+  for (uint32_t i = 0; text != NULL && i <= index; i++) {
+    while (*text == ' ' || *text == '\t') {
+      text++;
+    }
+    number = 0;
+    for (;; text++) {
+      uint32_t digit = *text >= '0' && *text <= '9'   ? (uint32_t)(*text - '0')
+                       : *text >= 'a' && *text <= 'f' ? (uint32_t)(*text - 'a') + 10
+                                                      : base;
+      if (digit >= base) {
+        break;
+      }
+      number = number * base + digit;
+    }
+  }
+  return number;
+}
+
+int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
+  const char *ids = nb_linux_field(status, "NSpid");
+  int64_t id = ids == NULL ? (int64_t)nb_linux_number(nb_linux_field(status, "Tgid"), 0, 10) : 0;
+  *depth = 0;
+  for (; ids != NULL && *ids != '\n' && *ids != '\0'; ids++) {
+    if (*ids == '\t' || *ids == ' ') {
+      id = (int64_t)nb_linux_number(ids, 0, 10);
+      (*depth)++;
+    }
+  }
+  return id;
+}
+
+nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+  char status[NB_LINUX_STATUS_SIZE];
+  int error = nb_linux_read_text(process, "status", status, sizeof status);
+  if (error != 0) {
+    return nb_linux_outcome(process, error);
+  }
+  uint32_t depth;
+  info->id = process->id;
+  info->own_id = nb_linux_own_id(status, &depth);
+  info->user = nb_linux_number(nb_linux_field(status, "Uid"), 1, 10);
+  info->address_bits = process->address_bits;
+  info->traced_by = (int64_t)nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10);
+  info->is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
+  const char *state = nb_linux_field(status, "State");
+  info->is_stopped = state != NULL && strncmp(state, "\tT", 2) == 0;
+  const char *name = nb_linux_field(status, "Name");
+  for (size_t i = 0; name != NULL && i < sizeof info->name - 1; i++) {
+    char character = name[i + 1]; /* behind the tab */
+    if (character == '\n' || character == '\0') {
+      break;
+    }
+    info->name[i] = character;
+  }
+  return nb_remote_check(process);
+}
+
+/* One record of getdents64(2). */
+typedef struct directory_record {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  uint8_t type;
+  char name[];
+} directory_record;
+
+int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
+  _Alignas(directory_record) char records[8192];
+  for (;;) {
+    long filled = syscall(SYS_getdents64, directory, records, sizeof records);
+    if (filled <= 0) {
+      return filled < 0 ? errno : 0;
+    }
+    for (long at = 0; at < filled;) {
+      const directory_record *record = (const directory_record *)(const void *)&records[at];
+      if (record->length == 0 || !visit(record->name, context)) {
+        return 0;
+      }
+      at += record->length;
+    }
+  }
+}
+
+typedef struct id_visit {
+  nearbuf_process_visitor visit;
+  void *context;
+  bool is_cancelled;
+} id_visit;
+
+static bool visit_id(const char *name, void *context) {
+  id_visit *all = context;
+  if (name[0] < '1' || name[0] > '9') {
+    return true;
+  }
+  all->is_cancelled = all->visit((int64_t)nb_linux_number(name, 0, 10), all->context) < 0;
+  return !all->is_cancelled;
+}
+
+nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+  int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) {
+    return outcome_of_error(errno);
+  }
+  id_visit all = {visit, context, false};
+  int error = nb_linux_visit(directory, visit_id, &all);
+  close(directory);
+  return all.is_cancelled ? nb_outcome_of(NEARBUF_CANCELLED) : outcome_of_error(error);
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+typedef ssize_t (*vm_copy)(pid_t, const struct iovec *, unsigned long, const struct iovec *,
+                           unsigned long, unsigned long);
+
+/* Copies through process_vm_readv or _writev, whose addresses are as wide as ours. 0 or an errno
+ * value; ENOSYS: this cannot be done so. */
+static int copy_direct(const nearbuf_process *process, vm_copy copy, uint64_t address, void *bytes,
+                       size_t size, size_t *done) {
+  if (address > UINTPTR_MAX || size > UINTPTR_MAX - (uintptr_t)address) {
+    return ENOSYS;
+  }
+  while (*done < size) {
+    struct iovec here = {(unsigned char *)bytes + *done, size - *done};
+    struct iovec there = {(void *)(uintptr_t)(address + *done), size - *done};
+    ssize_t count = copy((pid_t)process->id, &here, 1, &there, 1, 0);
+    if (count <= 0) {
+      return count < 0 ? errno : EFAULT;
+    }
+    *done += (size_t)count;
+  }
+  return 0;
+}
+
+/* Offsets of /proc/<id>/mem are addresses, also those above the middle. */
+static int write_memory(int memory, uint64_t address, const void *bytes, size_t size,
+                        size_t *done) {
+  while (*done < size) {
+    ssize_t count = pwrite64(memory, (const unsigned char *)bytes + *done, size - *done,
+                             (off64_t)(address + *done));
+    if (count <= 0) {
+      return count < 0 ? errno : ESRCH; /* 0: the address space is gone */
+    }
+    *done += (size_t)count;
+  }
+  return 0;
+}
+
+static int read_memory(int memory, uint64_t address, void *bytes, size_t size, size_t *done) {
+  while (*done < size) {
+    ssize_t count =
+        pread64(memory, (unsigned char *)bytes + *done, size - *done, (off64_t)(address + *done));
+    if (count <= 0) {
+      return count < 0 ? errno : ESRCH;
+    }
+    *done += (size_t)count;
+  }
+  return 0;
+}
+
+nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+                          size_t size, size_t *done) {
+  *done = 0;
+  int error = copy_direct(process, process_vm_readv, address, bytes, size, done);
+  if (error == ENOSYS || error == EFAULT) {
+    int memory = nb_linux_open(process, "mem", O_RDONLY);
+    if (memory >= 0) {
+      error = read_memory(memory, address, bytes, size, done);
+      close(memory);
+    }
+  }
+  /* An id can only mean another process once this one has ended: then nothing was read. */
+  nb_outcome alive = nb_remote_check(process);
+  if (alive.status != NEARBUF_OK) {
+    *done = 0;
+    return alive;
+  }
+  return outcome_of_error(error);
+}
+
+nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                           size_t size, size_t *done) {
+  *done = 0;
+  nb_outcome outcome = nb_remote_check(process);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  int error =
+      copy_direct(process, process_vm_writev, address, (void *)(uintptr_t)bytes, size, done);
+  if (error == ENOSYS || error == EFAULT) {
+    int memory = nb_linux_open(process, "mem", O_RDWR);
+    if (memory >= 0) {
+      error = write_memory(memory, address, bytes, size, done);
+      close(memory);
+    }
+  }
+  return nb_linux_outcome(process, error);
+}
+
+nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+  int file = nb_linux_open(process, "mem", O_RDWR);
+  *memory = file + 1;
+  return file < 0 ? nb_linux_outcome(process, errno) : nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                  size_t size) {
+  size_t done = 0;
+  return outcome_of_error(write_memory((int)memory - 1, address, bytes, size, &done));
+}
+
+void nb_remote_memory_close(intptr_t memory) {
+  if (memory > 0) {
+    close((int)memory - 1);
+  }
+}
+
+/* ---- Its map ----------------------------------------------------------------------------------- */
+
+nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+  map->system_error = 0;
+  map->fill = 0;
+  map->taken = 0;
+  int file = nb_linux_open(process, "maps", O_RDONLY);
+  map->handle = file + 1;
+  if (file >= 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  return process == NULL ? outcome_of_error(errno) : nb_linux_outcome(process, errno);
+}
+
+void nb_remote_map_close(nb_remote_map *map) {
+  if (map->handle > 0) {
+    close((int)map->handle - 1);
+  }
+}
+
+static bool next_character(nb_remote_map *map, char *character) {
+  if (map->taken == map->fill) {
+    ssize_t count;
+    do {
+      count = read((int)map->handle - 1, map->text, sizeof map->text);
+    } while (count < 0 && errno == EINTR);
+    map->system_error = count < 0 ? errno : 0;
+    map->fill = count > 0 ? (uint32_t)count : 0;
+    map->taken = 0;
+    if (count <= 0) {
+      return false;
+    }
+  }
+  *character = map->text[map->taken++];
+  return true;
+}
+
+static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
+  const nb_mapping *from = &line->mapping;
+  *mapping = (nb_remote_mapping){.device = from->device, .inode = from->inode};
+  mapping->is = (nearbuf_process_mapping){.min = line->start,
+                                          .max = line->last,
+                                          .is_readable = from->readable,
+                                          .is_writable = from->writable,
+                                          .is_executable = from->executable,
+                                          .is_shared = from->shared,
+                                          .file_offset = from->offset};
+  memcpy(mapping->is.name, from->name_end, sizeof mapping->is.name);
+}
+
+nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+  nb_maps_line line;
+  nb_maps_begin(&line);
+  char character;
+  while (next_character(map, &character)) {
+    switch (nb_maps_feed(&line, character)) {
+    case NB_MAPS_MAPPING:
+    case NB_MAPS_WIDE_MAPPING:
+      fill_mapping(&line, mapping);
+      return nb_outcome_of(NEARBUF_OK);
+    case NB_MAPS_BAD_LINE:
+      nb_maps_begin(&line);
+      break;
+    case NB_MAPS_MORE:
+    default:
+      break;
+    }
+  }
+  return map->system_error == 0 ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                : outcome_of_error(map->system_error);
+}
+
+nb_outcome nb_linux_find_mapping(const nearbuf_process *process,
+                                 bool (*is_it)(const nb_remote_mapping *mapping,
+                                               const void *context),
+                                 const void *context, nb_remote_mapping *mapping) {
+  nb_remote_map map;
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  bool is_found = false;
+  while (outcome.status == NEARBUF_OK && !is_found) {
+    outcome = nb_remote_map_next(&map, mapping);
+    is_found = outcome.status == NEARBUF_OK && is_it(mapping, context);
+  }
+  nb_remote_map_close(&map);
+  return outcome;
+}
+
+nb_range nb_remote_limits(uint32_t address_bits) {
+  nb_range limits = nb_os_limits();
+  if (address_bits == 32) {
+    limits.max = (uintptr_t)0xffffdfff; /* a 64-bit kernel keeps the last two pages */
+  }
+  return limits;
+}
+
+/* ---- Making memory ----------------------------------------------------------------------------- */
+
+/* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
+ * one: the thread stops again right behind them. */
+static bool find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
+                       const unsigned char *bytes, size_t size, uint64_t *address) {
+  unsigned char text[4096];
+  for (uint64_t at = mapping->is.min; at < mapping->is.max && at - mapping->is.min < (1u << 20);
+       at += sizeof text) {
+    size_t done;
+    (void)nb_remote_read(process, at, text, sizeof text, &done);
+    const unsigned char *found = done < size ? NULL : memmem(text, done, bytes, size);
+    while (found != NULL && (size_t)(found - text) % (size == 4 ? 4 : 1) != 0) {
+      size_t skipped = (size_t)(found - text) + 1;
+      found = memmem(text + skipped, done - skipped, bytes, size);
+    }
+    if (found != NULL) {
+      *address = at + (uint64_t)(found - text);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* An instruction that enters the kernel: the system puts one into every process ([vdso]), and where
+ * that was switched off the C library has some. */
+static nb_outcome find_entry(const nearbuf_process *process, nb_trace_target *target) {
+  const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
+  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
+  bool is_found = false;
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  for (int any = 0; any < 2 && !is_found && outcome.status == NEARBUF_OK; any++) {
+    nb_remote_map map;
+    nb_remote_mapping mapping;
+    outcome = nb_remote_map_open(process, &map);
+    while (outcome.status == NEARBUF_OK && !is_found) {
+      outcome = nb_remote_map_next(&map, &mapping);
+      bool is_vdso = strcmp(mapping.is.name, "[vdso]") == 0;
+      is_found = outcome.status == NEARBUF_OK && mapping.is.is_executable &&
+                 mapping.is.is_readable && (is_vdso || any != 0) &&
+                 find_bytes(process, &mapping, bytes, size, &target->entry);
+    }
+    nb_remote_map_close(&map);
+    outcome = outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_OK) : outcome;
+  }
+  if (outcome.status == NEARBUF_OK && !is_found) {
+    return nb_outcome_of(NEARBUF_UNSUPPORTED);
+  }
+  return outcome;
+}
+
+nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
+  nb_trace_target target = {.id = process->id,
+                            .directory = handle_of(process, DIRECTORY),
+                            .is_64_bit = process->address_bits == 64};
+  nb_outcome outcome = find_entry(process, &target);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = nb_trace_run(&target, script, context);
+  nb_outcome alive = nb_remote_check(process);
+  return outcome.status != NEARBUF_OK && alive.status != NEARBUF_OK ? alive : outcome;
+}
+
+typedef struct memory_call {
+  uint64_t address;
+  uint64_t size;
+} memory_call;
+
+static nb_outcome outcome_of_mmap(int64_t result) {
+  switch (result) {
+  case -EEXIST:
+    return nb_outcome_system(NEARBUF_NO_ROOM, EEXIST);
+  case -ENOMEM:
+  case -EAGAIN:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)-result);
+  default:
+    return outcome_of_error(result < 0 && result > -4096 ? (int)-result : 0);
+  }
+}
+
+static nb_outcome allocate_script(nb_trace *trace, void *context) {
+  const memory_call *what = context;
+  /* PROT_READ | PROT_WRITE | PROT_EXEC; MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE: the same
+   * on all processors that are supported here. */
+  const uint64_t map[6] = {what->address, what->size, 7, 0x100022, UINT64_MAX, 0};
+  int64_t result;
+  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &result)) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  nb_outcome outcome = outcome_of_mmap(result);
+  if (outcome.status == NEARBUF_OK && (uint64_t)result != what->address) {
+    /* A kernel before 4.17 takes the address for a hint. */
+    const uint64_t unmap[6] = {(uint64_t)result, what->size};
+    (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result);
+    outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  memory_call what = {address, size};
+  return nb_linux_run(process, allocate_script, &what);
+}
+
+static nb_outcome free_script(nb_trace *trace, void *context) {
+  const memory_call *what = context;
+  const uint64_t unmap[6] = {what->address, what->size};
+  int64_t result;
+  if (!nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result)) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  return outcome_of_error((int)-result);
+}
+
+nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  memory_call what = {address, size};
+  return nb_linux_run(process, free_script, &what);
+}

@@ -1,0 +1,692 @@
+/* Linux: the pages that the locators of another process live in; see remote.h and posix_pages.c, whose
+ * rules hold here, too: a file is believed only if the memory map of the process says of the address
+ * in its header the same device and inode as ours says of a fresh mapping of the file.
+ *
+ * Files are reached through /proc/<id>/root, which leads into the mount namespace and the root of the
+ * process. Where the system refuses that, and the map with it (a process that is not dumpable), its
+ * file in our own directory is believed if it belongs to the user of the process and is in use. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "linux_remote.h"
+#include "os.h"
+#include "posix.h"
+#include "posix_files.h"
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+/* struct open_how; linux/openat2.h is missing from older headers. */
+typedef struct open_how_2 {
+  uint64_t flags;
+  uint64_t mode;
+  uint64_t resolve;
+} open_how_2;
+
+enum { RESOLVE_INSIDE = 0x10 | 0x02 }; /* RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS */
+
+/* ---- Whose files ------------------------------------------------------------------------------- */
+
+/* What names and files of the process look like. */
+typedef struct identity {
+  int64_t own_id;
+  uint64_t user; /* whose its new files are, as we see them */
+  uint64_t group;
+  bool is_elsewhere; /* in an inner namespace of process ids */
+  bool has_namespace;
+  uint64_t namespace;
+} identity;
+
+static nb_outcome identify(const nearbuf_process *process, identity *who) {
+  char status[NB_LINUX_STATUS_SIZE];
+  int error = nb_linux_read_text(process, "status", status, sizeof status);
+  if (error != 0) {
+    return nb_linux_outcome(process, error);
+  }
+  uint32_t depth;
+  who->own_id = nb_linux_own_id(status, &depth);
+  who->is_elsewhere = depth > 1;
+  who->user = nb_linux_number(nb_linux_field(status, "Uid"), 3, 10); /* of the file system */
+  who->group = nb_linux_number(nb_linux_field(status, "Gid"), 3, 10);
+  struct stat namespace;
+  who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
+  who->namespace = who->has_namespace ? namespace.st_ino : 0;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* The names of its first locator, the usual one first. */
+static int names_of(const identity *who, nb_name names[2]) {
+  names[0] = nb_name_of_process(who->own_id);
+  names[1] = nb_name_in_namespace_number(who->own_id, who->namespace);
+  return who->has_namespace ? 2 : 1;
+}
+
+/* The shared directory as the process sees it. */
+static nb_outcome open_directory(const nearbuf_process *process, bool make, int *directory) {
+  *directory = -1;
+  int root = nb_linux_open(process, "root", O_PATH | O_DIRECTORY);
+  if (root < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  /* Links on the way mean what they mean to the process. */
+  open_how_2 how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_INSIDE};
+  int temporary = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how);
+  if (temporary < 0 && errno == ENOSYS) {
+    temporary = openat(root, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  int error = errno;
+  close(root);
+  return temporary < 0 ? nb_linux_outcome(process, error)
+                       : nb_directory_open_below(temporary, make, directory);
+}
+
+/* ---- One file ---------------------------------------------------------------------------------- */
+
+/* Opens a file that could be a locator of that user. */
+static int open_trusted(int directory, const char *name, uint64_t user) {
+  int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC; /* it might be a link, or a pipe */
+  int file = openat(directory, name, O_RDWR | flags);
+  if (file < 0 && (errno == EACCES || errno == EROFS)) {
+    file = openat(directory, name, O_RDONLY | flags);
+  }
+  struct stat status;
+  if (file >= 0 &&
+      (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != user ||
+       (status.st_mode & S_IWOTH) != 0 || status.st_size < NB_LOCATOR_SIZE)) {
+    close(file);
+    file = -1;
+    errno = EPERM;
+  }
+  return file;
+}
+
+static bool holds_address(const nb_remote_mapping *mapping, const void *context) {
+  uint64_t address = *(const uint64_t *)context;
+  return mapping->is.min <= address && address <= mapping->is.max;
+}
+
+/* What the process has mapped at an address. */
+static nb_outcome find_at(const nearbuf_process *process, uint64_t address,
+                          nb_remote_mapping *mapping) {
+  return nb_linux_find_mapping(process, holds_address, &address, mapping);
+}
+
+/* Maps the page of a file that the process has mapped at `theirs`, and sees whether it is. */
+static nb_outcome map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
+                           nb_remote_view *view) {
+  size_t page = nb_os_page_size();
+  uint64_t start = address & ~(uint64_t)(page - 1);
+  uint64_t offset = theirs->is.file_offset + (start - theirs->is.min);
+  struct stat status;
+  if (fstat(file, &status) != 0 || (uint64_t)status.st_size < offset + page) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* a store there would be a SIGBUS */
+  }
+  void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
+  if (mapped == MAP_FAILED) {
+    return nb_outcome_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
+  }
+  nb_remote_mapping ours;
+  nb_outcome outcome = find_at(NULL, (uintptr_t)mapped, &ours);
+  bool is_same = outcome.status == NEARBUF_OK && ours.device == theirs->device &&
+                 ours.inode == theirs->inode && ours.inode != 0;
+  if (!is_same) {
+    (void)munmap(mapped, page);
+    return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_DENIED) : outcome;
+  }
+  *view =
+      (nb_remote_view){(uintptr_t)mapped + (uintptr_t)(address - start), (uintptr_t)mapped, page};
+  return outcome;
+}
+
+void nb_remote_view_close(nb_remote_view *view) {
+  if (view->base != 0) {
+    (void)munmap((void *)view->page, view->size);
+    *view = (nb_remote_view){0, 0, 0};
+  }
+}
+
+static uint64_t address_in(const unsigned char *image, uint32_t bits) {
+  return nb_shared_address_relaxed((uintptr_t)image, bits == 64 ? 8 : 4);
+}
+
+static bool is_locator_mapping(const nb_remote_mapping *mapping) {
+  return mapping->is.is_shared && mapping->is.is_readable && mapping->is.is_writable;
+}
+
+/* ---- The first locator ------------------------------------------------------------------------- */
+
+/* Whether an open file is the first locator of the process, by the address in its header. */
+static nb_outcome examine(const nearbuf_process *process, int file, uint64_t *address) {
+  _Alignas(8) unsigned char header[8] = {0};
+  if (pread(file, header, sizeof header, 0) != (ssize_t)sizeof header) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  *address = address_in(header, process->address_bits);
+  nb_remote_mapping theirs;
+  nb_outcome outcome = find_at(process, *address, &theirs);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (!is_locator_mapping(&theirs) || theirs.is.min != *address || theirs.is.file_offset != 0) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  /* Only to be compared, so it need not be writable; see posix_pages.c. */
+  void *mapped = mmap(NULL, nb_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
+  if (mapped == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+  }
+  nb_remote_mapping ours;
+  outcome = find_at(NULL, (uintptr_t)mapped, &ours);
+  (void)munmap(mapped, nb_os_page_size());
+  bool is_same =
+      outcome.status == NEARBUF_OK && ours.device == theirs.device && ours.inode == theirs.inode;
+  return is_same || outcome.status != NEARBUF_OK ? outcome : nb_outcome_of(NEARBUF_NOT_FOUND);
+}
+
+/* Under which of its names the first locator is; the usual one where it is under none. */
+static nb_name first_name(const nearbuf_process *process, int directory, const identity *who) {
+  nb_name names[2];
+  int count = names_of(who, names);
+  for (int i = 0; i < count; i++) {
+    uint64_t address;
+    int file = open_trusted(directory, names[i].text, who->user);
+    bool is_it = file >= 0 && examine(process, file, &address).status == NEARBUF_OK;
+    if (file >= 0) {
+      close(file);
+    }
+    if (is_it) {
+      return names[i];
+    }
+  }
+  return names[0];
+}
+
+static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
+                               uint64_t *address, nearbuf_dialect *if_empty) {
+  int directory;
+  nb_outcome outcome = open_directory(process, false, &directory);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  nb_name names[2];
+  int count = names_of(who, names);
+  outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (int i = 0; i < count && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    int file = open_trusted(directory, names[i].text, who->user);
+    if (file >= 0) {
+      struct stat status;
+      bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
+      *if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
+      outcome = examine(process, file, address);
+      close(file);
+    }
+  }
+  close(directory);
+  return outcome;
+}
+
+typedef struct map_search {
+  const nearbuf_process *process;
+  int64_t own_id;
+} map_search;
+
+static bool is_first_locator(const nb_remote_mapping *mapping, const void *context) {
+  const map_search *search = context;
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  return is_locator_mapping(mapping) && mapping->is.file_offset == 0 &&
+         nb_name_is_of_process(mapping->is.name, search->own_id) &&
+         nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done).status ==
+             NEARBUF_OK &&
+         address_in(header, search->process->address_bits) == mapping->is.min;
+}
+
+/* Opens the file of a process that does not let itself be looked at, in our own directory. That it
+ * is in use is told by its lock. */
+static int open_of_hidden(const identity *who, const char *name) {
+  int directory;
+  if (who->is_elsewhere || nb_directory_open(false, &directory).status != NEARBUF_OK) {
+    return -1;
+  }
+  int file = open_trusted(directory, name, who->user);
+  if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
+    close(file);
+    file = -1;
+  }
+  close(directory);
+  return file;
+}
+
+static nb_outcome find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
+  nb_name name = nb_name_of_process(who->own_id);
+  int file = open_of_hidden(who, name.text);
+  if (file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+  }
+  /* The system does not tell how wide its addresses are; then it is as wide as ours. */
+  _Alignas(8) unsigned char header[8] = {0};
+  ssize_t count = pread(file, header, sizeof header, 0);
+  close(file);
+  *address = address_in(header, sizeof(uintptr_t) * 8);
+  *if_empty = NEARBUF_DIALECT_DOTNET;
+  return nb_outcome_of(count == (ssize_t)sizeof header ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                           nearbuf_dialect *if_empty) {
+  identity who;
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = find_by_name(process, &who, address, if_empty);
+  if (outcome.status == NEARBUF_OK) {
+    return outcome;
+  }
+  if (outcome.status == NEARBUF_DENIED && process->address_bits == 0) {
+    return find_hidden(&who, address, if_empty);
+  }
+  map_search search = {process, who.own_id};
+  nb_remote_mapping mapping;
+  outcome = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
+  *address = outcome.status == NEARBUF_OK ? mapping.is.min : 0;
+  *if_empty = NEARBUF_DIALECT_UNKNOWN;
+  return outcome;
+}
+
+/* ---- Images and views -------------------------------------------------------------------------- */
+
+/* Opens the file of a locator of a hidden process. */
+static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
+  identity who;
+  uint64_t first = 0;
+  nearbuf_dialect ignored;
+  if (identify(process, &who).status != NEARBUF_OK ||
+      find_hidden(&who, &first, &ignored).status != NEARBUF_OK) {
+    return -1;
+  }
+  nb_name name = nb_name_of_process(who.own_id);
+  name = first == address ? name : nb_name_of_later(&name, (uintptr_t)address);
+  return open_of_hidden(&who, name.text);
+}
+
+nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
+                           unsigned char image[NB_LOCATOR_SIZE]) {
+  size_t done;
+  nb_outcome outcome = nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
+  if (outcome.status != NEARBUF_DENIED || process->address_bits != 0) {
+    return outcome;
+  }
+  int file = open_hidden_at(process, address);
+  if (file >= 0) {
+    ssize_t count = pread(file, image, NB_LOCATOR_SIZE, 0);
+    outcome = nb_outcome_of(count == NB_LOCATOR_SIZE ? NEARBUF_OK : NEARBUF_NO_ROOM);
+    close(file);
+  }
+  return outcome;
+}
+
+/* Maps the locator of a hidden process, by the address in its header. */
+static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
+                              nb_remote_view *view) {
+  int file = open_hidden_at(process, address);
+  if (file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+  }
+  size_t page = nb_os_page_size();
+  void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  int error = errno;
+  close(file);
+  if (mapped == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  }
+  *view = (nb_remote_view){(uintptr_t)mapped, (uintptr_t)mapped, page};
+  if (address_in(mapped, sizeof(uintptr_t) * 8) != address) {
+    nb_remote_view_close(view);
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* By the name that the map tells, in the shared directory. */
+static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                               uint64_t address, nb_remote_view *view) {
+  const char *name = strstr(theirs->is.name, NB_NAME_PREFIX);
+  identity who;
+  int directory;
+  nb_outcome outcome = name == NULL ? nb_outcome_of(NEARBUF_DENIED) : identify(process, &who);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = open_directory(process, false, &directory);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  int file = open_trusted(directory, name, who.user);
+  outcome =
+      file < 0 ? nb_outcome_system(NEARBUF_DENIED, errno) : map_same(file, theirs, address, view);
+  if (file >= 0) {
+    close(file);
+  }
+  close(directory);
+  return outcome;
+}
+
+/* Where the name is gone: through a door that only the privileged may use. */
+static nb_outcome view_by_map(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                              uint64_t address, nb_remote_view *view) {
+  char path[64] = "map_files/";
+  char *at = path + strlen(path);
+  const uint64_t ends[2] = {theirs->is.min, theirs->is.max + 1};
+  for (int i = 0; i < 2; i++) {
+    int shift = 60;
+    while (shift > 0 && ends[i] >> shift == 0) {
+      shift -= 4;
+    }
+    for (; shift >= 0; shift -= 4) {
+      *at++ = "0123456789abcdef"[ends[i] >> shift & 15];
+    }
+    *at++ = i == 0 ? '-' : '\0';
+  }
+  int file = nb_linux_open(process, path, O_RDWR);
+  if (file < 0) {
+    int error = errno;
+    nb_outcome alive = nb_remote_check(process);
+    return alive.status == NEARBUF_OK ? nb_outcome_system(NEARBUF_DENIED, error) : alive;
+  }
+  nb_outcome outcome = map_same(file, theirs, address, view);
+  close(file);
+  return outcome;
+}
+
+nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                               nb_remote_view *view) {
+  *view = (nb_remote_view){0, 0, 0};
+  if (process->address_bits == 0) {
+    return view_hidden(process, address, view);
+  }
+  nb_remote_mapping theirs;
+  nb_outcome outcome = find_at(process, address, &theirs);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (!is_locator_mapping(&theirs)) {
+    return nb_outcome_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
+  }
+  outcome = view_by_name(process, &theirs, address, view);
+  return outcome.status == NEARBUF_OK ? outcome : view_by_map(process, &theirs, address, view);
+}
+
+/* ---- Making a page in it ----------------------------------------------------------------------- */
+
+/* What the script needs; `path` is a copy in the process. */
+typedef struct page_call {
+  uint64_t path;
+  uint64_t size;
+  uint64_t address; /* out */
+} page_call;
+
+static nb_outcome outcome_of_call(int64_t result) {
+  return result < 0 && result > -4096
+             ? nb_outcome_system(result == -ENOMEM || result == -EMFILE || result == -ENFILE
+                                     ? NEARBUF_OUT_OF_MEMORY
+                                     : NEARBUF_DENIED,
+                                 (int32_t)-result)
+             : nb_outcome_of(NEARBUF_OK);
+}
+
+/* The birth of a locator, as posix_files.c does it in its own process: open, map, lock, close; the
+ * lock lives on in the mapping. It is kept out of children. */
+static nb_outcome page_script(nb_trace *trace, void *context) {
+  page_call *page = context;
+  const nb_outcome gone = nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  const uint64_t here = (uint64_t)AT_FDCWD;
+  const uint64_t opening[6] = {here, page->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC};
+  int64_t file;
+  int64_t base;
+  int64_t ignored;
+  if (!nb_trace_syscall(trace, NB_TRACE_OPENAT, opening, &file)) {
+    return gone;
+  }
+  if (file < 0) {
+    return outcome_of_call(file);
+  }
+  const uint64_t mapping[6] = {0,          page->size,     PROT_READ | PROT_WRITE,
+                               MAP_SHARED, (uint64_t)file, 0};
+  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, mapping, &base)) {
+    return gone;
+  }
+  nb_outcome outcome = outcome_of_call(base);
+  if (outcome.status == NEARBUF_OK) {
+    page->address = (uint64_t)base;
+    const uint64_t advice[6] = {page->address, page->size, MADV_DONTFORK};
+    const uint64_t locking[6] = {(uint64_t)file, LOCK_SH | LOCK_NB};
+    (void)nb_trace_syscall(trace, NB_TRACE_MADVISE, advice, &ignored);
+    (void)nb_trace_syscall(trace, NB_TRACE_FLOCK, locking, &ignored);
+  }
+  const uint64_t closing[6] = {(uint64_t)file};
+  return nb_trace_syscall(trace, NB_TRACE_CLOSE, closing, &ignored) ? outcome : gone;
+}
+
+/* Makes a complete file that nobody sees yet, for the user of the process. */
+static nb_outcome make_file(int directory, const identity *who, const nb_layout *layout,
+                            const nb_item *item, nb_new_file *made, int *file) {
+  nb_seed seed = {layout, item, 1};
+  *file = -1;
+  if (!nb_file_is_allowed()) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
+  }
+  made->temporary = nb_name_temporary(who->own_id);
+  *file = openat(directory, made->temporary.text,
+                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (*file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, errno);
+  }
+  nb_posix_avoid_copy_on_write(*file);
+  int error = nb_file_fill(*file, &seed);
+  struct stat status;
+  bool is_theirs = fstat(*file, &status) == 0 && status.st_uid == who->user;
+  if (error == 0 && !is_theirs && fchown(*file, (uid_t)who->user, (gid_t)who->group) != 0) {
+    error = errno;
+  }
+  if (error != 0) {
+    (void)unlinkat(directory, made->temporary.text, 0);
+    close(*file);
+    *file = -1;
+    return nb_outcome_system(error == EPERM ? NEARBUF_DENIED : NEARBUF_SYSTEM_ERROR, error);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Lets the process map the file. Its path is put into the new buffer for that long. */
+static nb_outcome map_there(const nearbuf_process *process, const nb_item *item,
+                            const nb_new_file *made, page_call *page) {
+  char path[sizeof made->temporary.text + 64] = "/tmp/.reloaded/memory.buffers/";
+  strcat(path, made->temporary.text); /* NOLINT: it fits, both lengths are above */
+  size_t length = strlen(path) + 1;
+  size_t done;
+  nb_outcome outcome = nb_remote_write(process, item->base, path, length, &done);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  *page = (page_call){.path = item->base, .size = nb_os_page_size()};
+  outcome = nb_linux_run(process, page_script, page);
+  memset(path, 0, sizeof path);
+  (void)nb_remote_write(process, item->base, path, length, &done);
+  return outcome;
+}
+
+/* Gives the file the first of the process's names that is not somebody else's. */
+static nb_outcome publish_first(const nearbuf_process *process, int directory, const identity *who,
+                                const nb_new_file *made) {
+  nb_name names[2];
+  int count = names_of(who, names);
+  int error = EEXIST;
+  for (int i = 0; i < count && error == EEXIST; i++) {
+    error = nb_file_publish(directory, made, names[i].text);
+    int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user) : -1;
+    if (file < 0) {
+      continue;
+    }
+    uint64_t address;
+    bool is_theirs = examine(process, file, &address).status == NEARBUF_OK;
+    if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
+      error = nb_file_replace(directory, made, names[i].text); /* it was a dead process's */
+    }
+    close(file);
+    if (is_theirs) {
+      return nb_outcome_of(NEARBUF_BUSY);
+    }
+  }
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+}
+
+static nb_outcome publish(const nearbuf_process *process, int directory, const identity *who,
+                          const nb_new_file *made, bool is_first, uint64_t address) {
+  if (is_first) {
+    return publish_first(process, directory, who, made);
+  }
+  nb_name name = first_name(process, directory, who);
+  name = nb_name_of_later(&name, (uintptr_t)address);
+  int error = nb_file_replace(directory, made, name.text);
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+}
+
+nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                               const nb_item *item, bool is_first, uint64_t *address) {
+  identity who;
+  int directory;
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = open_directory(process, true, &directory);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  nb_new_file made;
+  int file;
+  page_call page = {0};
+  outcome = make_file(directory, &who, layout, item, &made, &file);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = map_there(process, item, &made, &page);
+    if (outcome.status == NEARBUF_OK) {
+      /* Nobody sees it yet, so its own address may come last. */
+      _Alignas(8) unsigned char header[8];
+      nb_shared_address_store_release((uintptr_t)header, layout->width, page.address);
+      bool is_written = pwrite(file, header, layout->width, 0) == layout->width;
+      outcome = is_written ? publish(process, directory, &who, &made, is_first, page.address)
+                           : nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+    }
+    if (outcome.status != NEARBUF_OK) {
+      (void)unlinkat(directory, made.temporary.text, 0);
+      if (page.address != 0) {
+        (void)nb_remote_free(process, page.address, page.size);
+      }
+    }
+    close(file);
+  }
+  close(directory);
+  *address = outcome.status == NEARBUF_OK ? page.address : 0;
+  return outcome;
+}
+
+void nb_remote_page_discard(const nearbuf_process *process, uint64_t address) {
+  identity who;
+  int directory;
+  if (identify(process, &who).status == NEARBUF_OK &&
+      open_directory(process, false, &directory).status == NEARBUF_OK) {
+    nb_name name = first_name(process, directory, &who);
+    name = nb_name_of_later(&name, (uintptr_t)address);
+    (void)unlinkat(directory, name.text, 0);
+    close(directory);
+  }
+  (void)nb_remote_free(process, address, nb_os_page_size());
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+typedef struct file_visit {
+  int directory;
+  nearbuf_file_visitor visit;
+  void *context;
+  bool is_cancelled;
+} file_visit;
+
+static nearbuf_file_state state_of(int directory, const char *name, int64_t process) {
+  if (kill((pid_t)process, 0) == 0 || errno != ESRCH) {
+    return NEARBUF_FILE_LIVE;
+  }
+  int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  bool is_dead = file >= 0 && nb_file_is_dead(directory, name, file);
+  if (file >= 0) {
+    close(file);
+  }
+  return is_dead ? NEARBUF_FILE_STALE : NEARBUF_FILE_UNKNOWN;
+}
+
+static bool visit_file(const char *name, void *context) {
+  file_visit *all = context;
+  struct stat status;
+  nearbuf_file file = {.process = nb_name_process(name)};
+  size_t length = strlen(name);
+  if (file.process < 0 || length >= sizeof file.name ||
+      fstatat(all->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    return true;
+  }
+  memcpy(file.name, name, length + 1);
+  const char *later = strstr(name, ", 0x");
+  file.address = later == NULL ? 0 : nb_linux_number(later + 4, 0, 16);
+  file.user = status.st_uid;
+  file.size_bytes = (uint64_t)status.st_size;
+  file.state = state_of(all->directory, name, file.process);
+  all->is_cancelled = all->visit(&file, all->context) < 0;
+  return !all->is_cancelled;
+}
+
+nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+  file_visit all = {.visit = visit, .context = context};
+  nb_outcome outcome = nb_directory_open(false, &all.directory);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_OK) : outcome;
+  }
+  int error = nb_linux_visit(all.directory, visit_file, &all);
+  close(all.directory);
+  if (all.is_cancelled) {
+    return nb_outcome_of(NEARBUF_CANCELLED);
+  }
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+}
+
+nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
+  int64_t process = nb_name_process(file->name);
+  if (process < 0 || strchr(file->name, '/') != NULL) {
+    return nb_outcome_of(NEARBUF_INVALID_ARGUMENT);
+  }
+  int directory;
+  nb_outcome outcome = nb_directory_open(false, &directory);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  int opened = openat(directory, file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (opened < 0) {
+    outcome = nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
+  } else {
+    bool is_absent = kill((pid_t)process, 0) != 0 && errno == ESRCH;
+    /* The lock of a dead file is held from here until it is gone. */
+    if (!is_absent || !nb_file_is_dead(directory, file->name, opened)) {
+      outcome = nb_outcome_of(NEARBUF_BUSY);
+    } else if (unlinkat(directory, file->name, 0) != 0) {
+      outcome = nb_outcome_system(NEARBUF_DENIED, errno);
+    }
+    close(opened);
+  }
+  close(directory);
+  return outcome;
+}
