@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs client.c linked against the reference and against our library, and compares the answers:
+#
+#   tests/interop/compare.sh CLIENT_OF_REFERENCE OUR_CLIENT
+#
+# Every answer has to be the same, but for those in differences.txt, which have to be as it says.
+set -euo pipefail
+if [ ! -x "$1" ]; then
+  echo 'skipped: the Rust reference was not built: see the test interop_reference.is_built'
+  exit 77
+fi
+folder=$(dirname "$0")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# The reference believes the file of a dead process that had its id, and crashes.
+run() { # PROGRAM, which gets the shell's id
+  bash -c 'rm -f "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID $$"
+    exec "$1"' bash "$1"
+}
+run "$1" >"$work/reference"
+run "$2" >"$work/ours"
+
+# Name, the reference's answer, ours: of all that differ.
+awk -F ' = ' 'FNR == NR { reference[$1] = $2; order[++count] = $1; next }
+  { ours[$1] = $2; if (!($1 in reference)) { order[++count] = $1 } }
+  END { for (i = 1; i <= count; i++) { name = order[i]
+    if (reference[name] != ours[name]) { print name "\t" reference[name] "\t" ours[name] } } }' \
+  "$work/reference" "$work/ours" >"$work/found"
+sed '/^#/d' "$folder/differences.txt" | cut -f 1-3 >"$work/expected"
+
+diff -u --label expected "$work/expected" --label found "$work/found"
+echo "$(wc -l <"$work/ours") answers, $(wc -l <"$work/found") of them different, as listed"
