@@ -99,6 +99,11 @@ static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dial
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
+  /* The thread that made the page released it with its address; how we came to know of it, a file
+   * or the memory map, orders nothing. */
+  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
   bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
   *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
   if ((*dialect == NEARBUF_DIALECT_UNKNOWN && !is_empty) ||

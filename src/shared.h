@@ -82,6 +82,13 @@ static inline uint64_t nb_shared_address_relaxed(uintptr_t address, uint32_t wid
   return width == 8 ? low | (uint64_t)nb_shared_load_relaxed(address + 4) << 32 : low;
 }
 
+/* The same, and whoever reads what nb_shared_address_store_release stored sees all that was stored
+ * before it. */
+static inline uint64_t nb_shared_address_acquire(uintptr_t address, uint32_t width) {
+  uint64_t low = nb_shared_load_acquire(address);
+  return width == 8 ? low | (uint64_t)nb_shared_load_acquire(address + 4) << 32 : low;
+}
+
 /* Everything that was stored before is seen by whoever sees a part of the address. */
 static inline void nb_shared_address_store_release(uintptr_t address, uint32_t width,
                                                    uint64_t value) {

@@ -184,7 +184,7 @@ static nb_outcome find_in_map(nb_page *page) {
     }
     uintptr_t base = mapping.range.min;
     if (nb_name_is_of_process(mapping.name_end, getpid()) && is_locator_mapping(&mapping, base) &&
-        nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base) {
+        nb_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
       *page = (nb_page){.base = base, .if_empty = NEARBUF_DIALECT_UNKNOWN};
       page->is_private = strncmp(mapping.name_end, "/memfd:", 7) == 0;
       is_found = true;
