@@ -1,4 +1,5 @@
 /* Looking: walk, find, totals; also in a signal handler that interrupts any other call. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -149,6 +150,7 @@ static void interrupt_soon(void) {
 
 static void look(int signal) {
   (void)signal;
+  int error = errno; /* as every handler must, whatever it calls */
   nearbuf_info info;
   nearbuf_totals totals;
   nearbuf_walk walk = {0, 0};
@@ -161,6 +163,7 @@ static void look(int signal) {
   }
   atomic_fetch_add(&looks, 1);
   interrupt_soon();
+  errno = error;
 }
 
 static void interrupt_again_and_again(void (*handler)(int)) {
@@ -198,6 +201,7 @@ TEST(looking_works_in_a_handler_that_interrupts_get) {
 /* It may find the lock of this module held by what it interrupts: BUSY. */
 static void get_too(int signal) {
   (void)signal;
+  int error = errno;
   nearbuf_request request = request_near_code(32);
   nearbuf_memory placed;
   nearbuf_status status = nearbuf_place(&request, "interrupted, and placed all the", &placed);
@@ -205,6 +209,7 @@ static void get_too(int signal) {
   CHECK(status != NEARBUF_OK || memcmp(placed.run_at, "interrupted, and", 16) == 0);
   atomic_fetch_add(&gets, status == NEARBUF_OK);
   interrupt_soon();
+  errno = error;
 }
 
 TEST(place_works_in_a_handler_that_interrupts_place) {
