@@ -102,6 +102,13 @@ static nb_outcome find(anchor_words **words) {
   return outcome;
 }
 
+/* What it means that a place cannot be mapped: that it is taken or that the system never gives it,
+ * or that nothing can be mapped now. */
+static nb_outcome outcome_of_claim(int error) {
+  bool is_of_place = error == EEXIST || error == ENOMEM || error == EINVAL;
+  return nb_outcome_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
+}
+
 /* Maps the anchor, if the place is free: the map call decides between two threads. NO_ROOM: it is
  * not free, or the system never gives it. */
 static nb_outcome claim(uintptr_t place, anchor_words **words) {
@@ -109,7 +116,7 @@ static nb_outcome claim(uintptr_t place, anchor_words **words) {
   void *got = mmap((void *)place, 2 * size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags(), -1, 0);
   if (got == MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_NO_ROOM, errno);
+    return outcome_of_claim(errno);
   }
   if ((uintptr_t)got != place) {
     (void)munmap(got, 2 * size);
