@@ -1,11 +1,32 @@
 /* A /tmp of one's own; see own_tmp.h. */
 #include "own_tmp.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
+
+static bool write_text(const char *path, const char *text) {
+  int file = open(path, O_WRONLY | O_CLOEXEC);
+  bool is_written = file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text);
+  if (file >= 0) {
+    close(file);
+  }
+  return is_written;
+}
+
+/* Who is not root may mount in a user namespace, where the system allows those. */
+static bool unshare_as_user(void) {
+  char map[64];
+  (void)snprintf(map, sizeof map, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+  return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", map);
+}
 
 bool use_own_tmp(void) {
   /* Private first: else the mount would appear in the namespace this one was copied from. */
-  return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+  return (unshare(CLONE_NEWNS) == 0 || unshare_as_user()) &&
+         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
          mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=64m") == 0;
 }

@@ -1,0 +1,318 @@
+/* Tries a scene with one thing after the other going wrong; see scene.h. */
+#include "scene.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "format.h"
+#include "os/posix_files.h"
+#include "own_tmp.h"
+#include "range.h"
+#include "test.h"
+
+enum { LONGEST_TRY_SECONDS = 30, MOST_ITEMS = 1024, MOST_BAD_TRIES = 20 };
+
+library_copy other_copy;
+int32_t last_system_error;
+size_t private_bytes;
+
+const char *own_path(const char *suffix) {
+  static char path[256];
+  nb_name name = nb_name_of_process(getpid());
+  int length = snprintf(path, sizeof path, "%s/%s%s", LOCATOR_DIRECTORY, name.text, suffix);
+  CHECK(length > 0 && length < (int)sizeof path);
+  return path;
+}
+
+static struct {
+  unsigned char *start;
+  size_t size;
+} watched;
+
+enum { PATTERN = 0x5C };
+
+void watch_memory(void *start, size_t size) {
+  watched.start = start;
+  watched.size = size;
+  memset(start, PATTERN, size);
+}
+
+static void check_watched(void) {
+  for (size_t i = 0; i < watched.size; i++) {
+    CHECK_EQUAL(PATTERN, watched.start[i]);
+  }
+}
+
+/* ---- What this process has --------------------------------------------------------------------- */
+
+typedef struct possessions {
+  size_t runnable_bytes; /* private, without a file, writable and executable: regions */
+  size_t shared_bytes;   /* writable, shared: locators */
+  int descriptors;
+} possessions;
+
+static int count_descriptors(void) {
+  int count = 0;
+  DIR *directory = opendir("/proc/self/fd");
+  CHECK(directory != NULL);
+  while (readdir(directory) != NULL) {
+    count++;
+  }
+  closedir(directory);
+  return count;
+}
+
+static possessions look_at_possessions(void) {
+  possessions have = {0, 0, count_descriptors()};
+  FILE *maps = fopen("/proc/self/maps", "r");
+  CHECK(maps != NULL);
+  char line[512];
+  while (fgets(line, sizeof line, maps) != NULL) {
+    uintptr_t start;
+    uintptr_t end;
+    char permissions[5];
+    unsigned long inode;
+    CHECK_EQUAL(4, sscanf(line, "%zx-%zx %4s %*x %*x:%*x %lu", &start, &end, permissions, &inode));
+    have.runnable_bytes += strcmp(permissions, "rwxp") == 0 && inode == 0 ? end - start : 0;
+    have.shared_bytes +=
+        strncmp(permissions, "rw", 2) == 0 && permissions[3] == 's' ? end - start : 0;
+  }
+  fclose(maps);
+  return have;
+}
+
+/* ---- What must hold ---------------------------------------------------------------------------- */
+
+static void check_locators(const nearbuf_totals *totals) {
+  uintptr_t at = totals->first_locator;
+  for (uint32_t i = 0; i < totals->locators; i++) {
+    nearbuf_dialect dialect = nb_format_recognise(at, sizeof(uintptr_t), NEARBUF_DIALECT_WRITTEN);
+    const nb_layout *layout = nb_native_layout(dialect);
+    CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(at, layout, at, NULL));
+    at = nb_shared_link_acquire(at + layout->next);
+  }
+  CHECK_EQUAL(0, at);
+}
+
+static void check_no_overlap(void) {
+  static nearbuf_info seen[MOST_ITEMS];
+  uint32_t count = 0;
+  nearbuf_walk walk = {0};
+  while (nearbuf_next(&walk, &seen[count]) == NEARBUF_OK) {
+    nb_range buffer = {seen[count].address, seen[count].address + (seen[count].size_bytes - 1)};
+    for (uint32_t i = 0; i < count; i++) {
+      nb_range other = {seen[i].address, seen[i].address + (seen[i].size_bytes - 1)};
+      CHECK(!nb_range_overlaps(buffer, other));
+    }
+    CHECK(++count < MOST_ITEMS);
+  }
+}
+
+/* Both copies of the library see one locator, sound and complete, and nothing is mapped that it does
+ * not list. */
+static void check_memory(const possessions *before, system_call met) {
+  nearbuf_totals totals;
+  nearbuf_totals others;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  CHECK_OK(other_copy.get_totals(&others));
+  CHECK_EQUAL(totals.first_locator, others.first_locator);
+  CHECK_EQUAL(totals.buffers, others.buffers);
+  check_locators(&totals);
+  check_no_overlap();
+  possessions now = look_at_possessions();
+  CHECK_EQUAL(before->descriptors, now.descriptors);
+  if (met != CALL_MUNMAP) { /* what cannot be unmapped stays */
+    CHECK_EQUAL(before->runnable_bytes + totals.size_bytes + private_bytes, now.runnable_bytes);
+    CHECK_EQUAL(before->shared_bytes + (size_t)totals.locators * NB_LOCATOR_SIZE, now.shared_bytes);
+  }
+}
+
+/* No name is left that means nothing: no unfinished file or directory. */
+static void check_names(system_call met) {
+  if (met == CALL_UNLINKAT) {
+    return;
+  }
+  DIR *directory = opendir("/tmp/.reloaded");
+  const struct dirent *entry;
+  while (directory != NULL && (entry = readdir(directory)) != NULL) {
+    CHECK(strncmp(entry->d_name, ".memory.buffers.", 16) != 0);
+  }
+  if (directory != NULL) {
+    closedir(directory);
+  }
+  directory = opendir(LOCATOR_DIRECTORY);
+  while (directory != NULL && (entry = readdir(directory)) != NULL) {
+    size_t prefix = sizeof NB_NAME_PREFIX - 1;
+    bool is_unfinished =
+        nb_name_process(entry->d_name) == getpid() && strchr(entry->d_name + prefix, '.') != NULL;
+    if (is_unfinished) {
+      test_fail(__FILE__, __LINE__, "left behind: %s", entry->d_name);
+    }
+  }
+  if (directory != NULL) {
+    closedir(directory);
+  }
+}
+
+static bool is_documented(nearbuf_status status, const scene *what, const system_plan *plan) {
+  switch (status) {
+  case NEARBUF_OUT_OF_MEMORY:
+  case NEARBUF_DENIED:
+  case NEARBUF_SYSTEM_ERROR:
+    return true;
+  case NEARBUF_BUSY: /* of a lasting obstacle or of another actor */
+    return plan->is_lasting || plan->actor != NULL;
+  default:
+    return status == what->expected;
+  }
+}
+
+/* ---- One try ----------------------------------------------------------------------------------- */
+
+/* What a try tells its parent. */
+typedef struct report {
+  system_call met;
+  bool has_failed;
+} report;
+
+static report *told;
+
+static void check_system_error(nearbuf_status status, const system_plan *plan) {
+  /* The library's own pages are had or not; nobody asks why. */
+  bool is_of_own_pages = status == NEARBUF_OUT_OF_MEMORY && last_system_error == 0;
+  bool is_of_system =
+      status == NEARBUF_OUT_OF_MEMORY || status == NEARBUF_DENIED || status == NEARBUF_SYSTEM_ERROR;
+  if (is_of_system && !is_of_own_pages && plan->actor == NULL &&
+      last_system_error != NO_SYSTEM_ERROR) {
+    CHECK_EQUAL(system_error(told->met, plan->error), last_system_error);
+  }
+}
+
+static void try_once(const scene *what, const system_plan *plan) {
+  alarm(LONGEST_TRY_SECONDS);
+  possessions before = look_at_possessions();
+  system_be(what->kernel);
+  if (what->prepare != NULL) {
+    what->prepare();
+  }
+  last_system_error = NO_SYSTEM_ERROR;
+  system_arm(plan, &told->met); /* told at once: the try may not live to its end */
+  nearbuf_status status = what->call();
+  system_disarm();
+  told->has_failed = status != what->expected;
+  if (!is_documented(status, what, plan)) {
+    test_fail(__FILE__, __LINE__, "undocumented: %s", nearbuf_status_name(status));
+  }
+  check_system_error(status, plan);
+  check_names(told->met);
+
+  const system_plan nothing = {0};
+  system_call met_again;
+  system_arm(&nothing, &met_again);
+  nearbuf_status again = what->call();
+  system_disarm();
+  CHECK_STATUS(what->expected, again);
+  check_watched();
+  check_memory(&before, told->met);
+  check_names(told->met);
+}
+
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *at) {
+  (void)status;
+  (void)kind;
+  (void)at;
+  (void)remove(path);
+  return 0;
+}
+
+static void clear_tmp(void) {
+  (void)nftw("/tmp/.reloaded", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+  (void)nftw("/tmp/elsewhere", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Answers whether the try ended well. */
+static bool run_try(const scene *what, const system_plan *plan) {
+  clear_tmp();
+  *told = (report){CALL_NONE, false};
+  fflush(NULL);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    try_once(what, plan);
+    fflush(NULL);
+    _exit(0);
+  }
+  int status;
+  CHECK_EQUAL(child, waitpid(child, &status, 0));
+  if (status == 0) {
+    return true;
+  }
+  const char *cause =
+      plan->actor != NULL ? "the actor" : strerror(system_error(told->met, plan->error));
+  fprintf(stderr, "  at call %d, %s (%s%s): status 0x%x\n", plan->at, system_call_name(told->met),
+          cause, plan->is_lasting ? ", lasting" : "", (unsigned)status);
+  return false;
+}
+
+static void set_up(void) {
+  void *copy = dlopen(OTHER_COPY, RTLD_NOW | RTLD_LOCAL);
+  CHECK(copy != NULL);
+  *(void **)&other_copy.get = dlsym(copy, "nearbuf_get");
+  *(void **)&other_copy.release = dlsym(copy, "nearbuf_release");
+  *(void **)&other_copy.get_totals = dlsym(copy, "nearbuf_get_totals");
+  CHECK(other_copy.get != NULL && other_copy.release != NULL && other_copy.get_totals != NULL);
+  if (!use_own_tmp()) {
+    test_skip("no file system can be mounted here: %s", strerror(errno));
+  }
+  told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(told != MAP_FAILED);
+}
+
+/* Tries every call of the scene until a try does not come to the call that is meant. */
+static void try_every_call(const scene *what, bool is_lasting, void (*actor)(void)) {
+  set_up();
+  int tries = 0;
+  int failures = 0;
+  int bad = 0; /* all are told, up to a number */
+  system_plan plan = {.at = 1, .is_lasting = is_lasting, .actor = actor};
+  for (;;) {
+    bool is_good = run_try(what, &plan);
+    bad += !is_good;
+    if (told->met == CALL_NONE || bad == MOST_BAD_TRIES) {
+      break;
+    }
+    tries++;
+    failures += told->has_failed;
+    plan.error++;
+    /* Nobody is interrupted for ever. */
+    plan.error += is_lasting && plan.error < system_errors(told->met) &&
+                  system_error(told->met, plan.error) == EINTR;
+    if (actor != NULL || plan.error == system_errors(told->met)) {
+      plan.error = 0;
+      plan.at++;
+    }
+  }
+  CHECK_EQUAL(0, bad);
+  CHECK(!told->has_failed); /* in the last try nothing went wrong */
+  CHECK(tries > 0);
+  printf("%d tries at %d calls, %d of them ended in an error\n", tries, plan.at - 1, failures);
+}
+
+void fail_every_call(const scene *what) {
+  try_every_call(what, false, NULL);
+}
+
+void fail_every_call_lastingly(const scene *what) {
+  try_every_call(what, true, NULL);
+}
+
+void act_before_every_call(const scene *what, void (*actor)(void)) {
+  try_every_call(what, false, actor);
+}

@@ -1,0 +1,83 @@
+/* The system calls of the library, at which things go wrong on purpose.
+ *
+ * The program is linked with --wrap for every function of the C library that the system layer calls.
+ * Between arm and disarm the calls are counted, in the order in which they come; one of them fails,
+ * or another actor does something just before it. What the test itself calls meanwhile goes to
+ * the system untouched. */
+#ifndef NEARBUF_FAULT_SYSTEM_H
+#define NEARBUF_FAULT_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum system_call {
+  CALL_NONE,
+  CALL_CLOSE,
+  CALL_FCHMOD,
+  CALL_FCHMODAT,
+  CALL_FLOCK,
+  CALL_FSTAT,
+  CALL_FSTATAT,
+  CALL_FSTATFS,
+  CALL_GETDENTS,
+  CALL_GETRLIMIT,
+  CALL_IOCTL,
+  CALL_KILL,
+  CALL_LINKAT,
+  CALL_LSEEK,
+  CALL_MADVISE,
+  CALL_MEMBARRIER,
+  CALL_MEMFD,
+  CALL_MKDIRAT,
+  CALL_MMAP,
+  CALL_MUNMAP,
+  CALL_OPEN,
+  CALL_OPENAT,
+  CALL_PREAD,
+  CALL_READ,
+  CALL_RENAMEAT,
+  CALL_RENAMEAT2,
+  CALL_SBRK,
+  CALL_STAT,
+  CALL_STATX,
+  CALL_UNLINKAT,
+  CALL_WRITE,
+  CALL_KINDS
+} system_call;
+
+const char *system_call_name(system_call call);
+
+/* The errors that are plausible for a call: the number of them, and one by its index. */
+int system_errors(system_call call);
+int system_error(system_call call, int index);
+
+typedef struct system_plan {
+  int at;              /* the call that is meant, counted from 1; 0: none */
+  int error;           /* index of the error it fails with */
+  bool is_lasting;     /* later calls of the same function fail, too */
+  void (*actor)(void); /* acts before the call, which then is made, instead of failing it */
+} system_plan;
+
+/* What a kernel can be like. */
+enum {
+  OLD_KERNEL = 1,         /* no map query, no renameat2, no memory files, no membarrier */
+  IGNORES_NO_REPLACE = 2, /* a demanded address is a hint, as before Linux 4.17 */
+  IGNORES_ADVICE = 4,     /* says yes to every advice and follows none, as some emulators */
+  TRANSFERS_LITTLE = 8,   /* reads and writes a few bytes at a time */
+  CANNOT_RENAME_NEW = 16, /* a file system without RENAME_NOREPLACE */
+  CANNOT_MAKE_MEMORY_FILES = 32
+};
+
+/* Makes the kernel be like this from now on. */
+void system_be(unsigned kernel);
+
+/* `*met` becomes the call that the plan means, when it comes; CALL_NONE before. */
+void system_arm(const system_plan *plan, system_call *met);
+void system_disarm(void);
+
+/* For actors: the address and the size that the call before which they act demands, 0 if none. */
+uintptr_t system_wanted_address(void);
+size_t system_wanted_size(void);
+
+#endif
