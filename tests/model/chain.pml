@@ -1,0 +1,145 @@
+/* Registration and growth: threads of several modules list new items in the first locator with a
+ * free slot, and link a locator of their own to the end of the chain where there is none; a holder
+ * of a header's lock may die at any instruction. src/locator.c: register_in, grow, lock_header.
+ *
+ * A locator has CAPACITY slots, an item is the number of the thread that listed it. lock_header may
+ * give up at any time while somebody else holds the lock: that is the bound.
+ *
+ *   WITHOUT_HEADER_LOCK    items are listed without the lock
+ *   WITHOUT_RECOUNT        the count that was seen before the lock is believed under it
+ *   WITHOUT_COMPARE        the link is stored, not set by compare-and-swap from 0 */
+
+#ifndef THREADS
+#define THREADS 3
+#endif
+#define CAPACITY 1
+#define LOCATORS (THREADS + 1)
+#define NO_ITEM 255
+#define NONE 255
+
+byte count[LOCATORS];
+byte item[LOCATORS];           /* CAPACITY is 1: a full locator is what matters */
+bool is_locked[LOCATORS];
+byte next[LOCATORS] = NONE;
+bool is_listed[THREADS];       /* the call answered OK */
+bool is_dead[THREADS];
+byte at_of[THREADS];           /* where it was listed */
+byte deaths;
+
+/* A thread may be killed wherever this stands; others go on. One death is enough to be a lesson. */
+inline may_die() {
+  if
+  :: deaths == 0 -> deaths++; is_dead[self] = true; goto end
+  :: true
+  fi
+}
+
+/* lock_header: false is answered only while the lock is held. */
+inline lock_header(number) {
+#ifndef WITHOUT_HEADER_LOCK
+  do
+  :: atomic { !is_locked[number] -> is_locked[number] = true; has_lock = true; break }
+  :: is_locked[number] -> has_lock = false; break /* held past the bound */
+  od
+#else
+  has_lock = true
+#endif
+}
+
+inline unlock_header(number) {
+  is_locked[number] = false
+}
+
+proctype caller(byte self) {
+  byte number = 0;
+  byte first;
+  bool has_lock, is_linked, is_given_up[LOCATORS];
+  byte own = self + 1; /* the locator that this thread would add */
+
+  do
+  :: true ->
+     /* register_in */
+     first = count[number];
+     if
+     :: first < CAPACITY && !is_given_up[number] ->
+        lock_header(number);
+        if
+        :: has_lock ->
+           may_die();
+#ifndef WITHOUT_RECOUNT
+           first = count[number];
+#endif
+           if
+           :: first < CAPACITY ->
+              item[number] = self;          /* nb_item_write */
+              may_die();
+              count[number] = first + 1;    /* nb_format_store_count: visible */
+              at_of[self] = number;
+              may_die();
+              unlock_header(number);
+              is_listed[self] = true;
+              goto end
+           :: else -> unlock_header(number)
+           fi
+        :: else -> is_given_up[number] = true
+        fi
+     :: else
+     fi;
+     /* nb_chain_extend */
+     if
+     :: next[number] != NONE -> number = next[number]
+     :: else ->
+        /* grow: the page is complete before it is linked */
+        item[own] = self; count[own] = 1; next[own] = NONE;
+        lock_header(number);
+        may_die();
+#ifndef WITHOUT_COMPARE
+        atomic {
+          is_linked = (next[number] == NONE);
+          if :: is_linked -> next[number] = own :: else fi
+        }
+#else
+        is_linked = (next[number] == NONE);
+        if :: is_linked -> next[number] = own :: else fi;
+#endif
+        may_die();
+        if :: has_lock -> unlock_header(number) :: else fi;
+        if
+        :: is_linked -> at_of[self] = own; is_listed[self] = true; goto end
+        :: else -> item[own] = NO_ITEM; count[own] = 0 /* nb_page_discard */
+        fi
+     fi
+  od;
+end: skip
+}
+
+init {
+  byte i, at, steps;
+  atomic {
+    i = 0;
+    do :: i < LOCATORS -> item[i] = NO_ITEM; i++ :: else -> break od;
+    i = 0;
+    do :: i < THREADS -> run caller(i); i++ :: else -> break od
+  }
+  (_nr_pr == 1); /* nobody waits for ever, though a holder may have died */
+  /* Nothing is lost: whoever was told that its item is listed finds it by walking the chain. */
+  d_step {
+    i = 0;
+    do
+    :: i < THREADS ->
+       if
+       :: is_listed[i] ->
+          at = 0; steps = 0;
+          do
+          :: at != at_of[i] && steps < LOCATORS && next[at] != NONE -> at = next[at]; steps++
+          :: else -> break
+          od;
+          assert(at == at_of[i]);
+          assert(count[at] == 1 && item[at] == i)
+       :: else -> assert(is_dead[i])
+       fi;
+       i++
+    :: else -> break
+    od
+  }
+}

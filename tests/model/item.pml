@@ -1,0 +1,97 @@
+/* Taking and releasing an item, with a fork in between: threads take the first item that fits, append
+ * and release; the room that was seen before the lock is checked again under it. A fork copies what
+ * the process knows; a child's generation is 0 until it begins a session of its own, and no handle of
+ * the parent touches the parent's item. src/locator.h: nb_item_claim; src/buffers.c: check_handle,
+ * nearbuf_release; src/session.c: nb_session_begin.
+ *
+ *   WITHOUT_CHECK_UNDER_LOCK   an item is given as it was seen before it was locked
+ *   WITHOUT_GENERATION         a handle is believed whatever process it comes from */
+
+#define THREADS 3
+#define ROOM 3          /* of the one item; each append uses up 2 or 1 */
+#define PARENT 0
+#define CHILD 1
+
+bool taken;             /* the shared lock word, of the parent's locator */
+byte position;
+byte holders;           /* threads that believe to hold the item */
+bool has_forked;
+byte generation[2];     /* of the session: the parent's and, once forked, the child's; 0: wiped */
+byte last_generation = 1;
+byte releases_by_child;
+
+inline claim(size) {
+  seen = position;
+  is_claimed = false;
+  if
+  :: seen + size <= ROOM ->
+     atomic { if :: !taken -> taken = true; is_locked = true :: else -> is_locked = false fi }
+     if
+     :: is_locked ->
+#ifndef WITHOUT_CHECK_UNDER_LOCK
+        seen = position;
+#endif
+        if
+        :: seen + size <= ROOM -> is_claimed = true
+        :: else -> taken = false
+        fi
+     :: else
+     fi
+  :: else
+  fi
+}
+
+proctype thread(byte size) {
+  byte seen;
+  bool is_locked, is_claimed;
+  byte handle = 0;      /* the generation that is in it; 0: not held */
+
+  claim(size);
+  if
+  :: is_claimed ->
+     handle = generation[PARENT];
+     holders++;
+     assert(holders == 1);            /* never given twice */
+     assert(position + size <= ROOM); /* never less than was asked for */
+     if
+     :: !has_forked -> has_forked = true; run child(handle) /* fork, with the handle in the child */
+     :: true
+     fi;
+     position = position + size;
+     holders--;
+     assert(handle == generation[PARENT]); /* check_handle in the parent */
+     taken = false
+  :: else
+  fi
+}
+
+/* What the child does with the handle it inherited, before and after its own first call. The shared
+ * page is not mapped in it; what it would store to is counted. */
+proctype child(byte handle) {
+  generation[CHILD] = 0;              /* wiped by the kernel, or by nb_forked */
+  if
+  :: true ->                          /* nb_session_begin */
+     last_generation++;
+     generation[CHILD] = last_generation
+  :: true
+  fi;
+#ifndef WITHOUT_GENERATION
+  if
+  :: handle == generation[CHILD] -> releases_by_child++
+  :: else -> skip                     /* STALE */
+  fi
+#else
+  releases_by_child++
+#endif
+}
+
+init {
+  atomic {
+    generation[PARENT] = 1;
+    run thread(1); run thread(2); run thread(2)
+  }
+  (_nr_pr == 1);
+  assert(!taken && holders == 0);     /* nothing stays held */
+  assert(position <= ROOM);
+  assert(releases_by_child == 0)
+}
