@@ -1,0 +1,278 @@
+/* Does one piece of work with one peer, verifies what it got, and prints one line of JSON. run.py
+ * calls it over and over, for the memory that is handed out is permanent.
+ *
+ *   PEER place  LAYOUT MAPPINGS [populate]   64 bytes, 10,000 times
+ *   PEER room   LAYOUT MAPPINGS              4096 bytes, 10,000 times, untouched
+ *   PEER region LAYOUT MAPPINGS              map and unmap a page
+ *   PEER first                               the first request of the process
+ *   PEER warm                                get and release, again and again
+ *   PEER append                              16 bytes to a held buffer
+ *   PEER threads COUNT                       get and release in so many threads
+ *   PEER held COUNT                          one more buffer while so many are held
+ *   PEER touch                               first touches of pages, one by one and 16 at once
+ *
+ * LAYOUT: none, scattered or wall. The status is 3 where the peer cannot do the work. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "layout.h"
+#include "peer.h"
+#include "verify.h"
+
+enum { REQUESTS = 10000, ROUNDS = 101, MOST_THREADS = 64, PAGE = 4096 };
+
+/* Slow peers stop after this many nanoseconds, and are judged by what they did until then. */
+#define PATIENCE 2e9
+
+int main(int argc, char **argv);
+const uintptr_t bench_own_code = (uintptr_t)main;
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+  double left = *(const double *)a;
+  double right = *(const double *)b;
+  return left < right ? -1 : left > right;
+}
+
+static double median(double *values, size_t count) {
+  qsort(values, count, sizeof *values, by_value);
+  return values[count / 2];
+}
+
+static void missing(const char *why) {
+  fprintf(stderr, "%s: %s\n", bench_peer.name, why);
+  exit(3);
+}
+
+static void lay_out(char **argv) {
+  size_t mappings = strtoul(argv[3], NULL, 10);
+  if (strcmp(argv[2], "scattered") == 0) {
+    bench_scatter(bench_own_code, mappings);
+  } else if (strcmp(argv[2], "wall") == 0) {
+    bench_build_wall(bench_own_code, mappings);
+  }
+}
+
+/* ---- Placing ----------------------------------------------------------------------------------- */
+
+static void *place(const unsigned char *stub) {
+  if (bench_peer.place != NULL) {
+    return bench_peer.place(bench_own_code, stub, BENCH_STUB_SIZE);
+  }
+  void *memory = bench_peer.allocate(bench_own_code, BENCH_STUB_SIZE);
+  if (memory != NULL) {
+    memcpy(memory, stub, BENCH_STUB_SIZE);
+  }
+  return memory;
+}
+
+/* The first request is told apart: it finds or makes what the others use. */
+static void do_requests(bool is_place, size_t size) {
+  static void *addresses[REQUESTS];
+  static unsigned char stubs[REQUESTS][BENCH_STUB_SIZE];
+  bench_results results = {addresses, 0, size};
+  for (size_t i = 0; i < REQUESTS; i++) {
+    bench_stub(stubs[i], i);
+  }
+  bench_footprint before = bench_look();
+  double start = now();
+  double after_first = start;
+  double end = start;
+  while (results.count < REQUESTS && end - start < PATIENCE) {
+    size_t i = results.count++;
+    addresses[i] = is_place ? place(stubs[i]) : bench_peer.allocate(bench_own_code, size);
+    if (addresses[i] == NULL) {
+      missing("nothing fits");
+    }
+    if (i % 256 == 0) {
+      end = now();
+      after_first = i == 0 ? end : after_first;
+    }
+  }
+  end = now();
+  bench_footprint after = bench_look();
+  bench_verify(&results, is_place);
+  printf("{\"ns\": %.2f, \"first_ns\": %.0f, \"requests\": %zu, \"kib\": %zu, \"mappings\": %zu}\n",
+         (end - after_first) / (double)(results.count - 1), after_first - start, results.count,
+         (after.bytes - before.bytes) / 1024, after.mappings - before.mappings);
+}
+
+static void do_regions(void) {
+  static double times[ROUNDS];
+  size_t rounds = 0;
+  double start = now();
+  while (rounds < ROUNDS && now() - start < PATIENCE) {
+    double before = now();
+    void *memory = bench_peer.map(bench_own_code, PAGE);
+    if (memory == NULL) {
+      missing("nothing fits");
+    }
+    double mapped = now();
+    bench_verify(&(bench_results){&memory, 1, PAGE}, 0);
+    double verified = now();
+    bench_peer.unmap(memory, PAGE);
+    times[rounds++] = now() - verified + (mapped - before);
+  }
+  printf("{\"ns\": %.0f, \"rounds\": %zu}\n", median(times, rounds), rounds);
+}
+
+static void do_first(void) {
+  double start = now();
+  void *memory = bench_peer.allocate(bench_own_code, PAGE);
+  double end = now();
+  if (memory == NULL) {
+    missing("nothing fits");
+  }
+  bench_verify(&(bench_results){&memory, 1, PAGE}, 0);
+  printf("{\"ns\": %.0f}\n", end - start);
+}
+
+/* ---- Again and again --------------------------------------------------------------------------- */
+
+static double repeat(bool (*work)(size_t), size_t count) {
+  static double times[ROUNDS];
+  for (size_t i = 0; i < ROUNDS; i++) {
+    double start = now();
+    if (!work(count)) {
+      bench_fail("a request was refused");
+    }
+    times[i] = (now() - start) / (double)count;
+  }
+  return median(times, ROUNDS);
+}
+
+static void do_again_and_again(bool (*work)(size_t), size_t count) {
+  printf("{\"ns\": %.3f}\n", repeat(work, count));
+}
+
+enum { OPERATIONS_OF_THREAD = 1000000 };
+
+static pthread_barrier_t all_ready;
+
+static void *run_thread(void *unused) {
+  (void)unused;
+  (void)bench_peer.get_and_release(OPERATIONS_OF_THREAD / 10); /* finds its home */
+  pthread_barrier_wait(&all_ready);
+  bool is_done = bench_peer.get_and_release(OPERATIONS_OF_THREAD);
+  pthread_barrier_wait(&all_ready);
+  if (!is_done) {
+    bench_fail("a request was refused");
+  }
+  return NULL;
+}
+
+static void do_threads(size_t count) {
+  pthread_t threads[MOST_THREADS];
+  pthread_barrier_init(&all_ready, NULL, (unsigned)count + 1);
+  for (size_t i = 0; i < count; i++) {
+    pthread_create(&threads[i], NULL, run_thread, NULL);
+  }
+  pthread_barrier_wait(&all_ready);
+  double start = now();
+  pthread_barrier_wait(&all_ready);
+  double end = now();
+  for (size_t i = 0; i < count; i++) {
+    pthread_join(threads[i], NULL);
+  }
+  double operations = (double)count * OPERATIONS_OF_THREAD;
+  printf("{\"ns\": %.3f, \"million_per_second\": %.2f}\n", (end - start) / operations,
+         operations / (end - start) * 1e3);
+}
+
+/* What one more costs, and what get and release cost then. */
+static void do_held(size_t count) {
+  enum { MORE = 100 };
+  bench_results results = {calloc(count + MORE, sizeof(void *)), 0, PAGE};
+  double deadline = now() + 10 * PATIENCE;
+  double start = 0;
+  for (; results.count < count + MORE; results.count++) {
+    start = results.count == count ? now() : start;
+    results.addresses[results.count] = bench_peer.hold();
+    if (results.addresses[results.count] == NULL || now() > deadline) {
+      missing("nothing fits, or it takes too long");
+    }
+  }
+  double each = (now() - start) / MORE;
+  bench_verify(&results, 0);
+  free(results.addresses);
+  printf("{\"ns\": %.0f, \"warm_ns\": %.2f}\n", each, repeat(bench_peer.get_and_release, 2000));
+}
+
+/* ---- Pages ------------------------------------------------------------------------------------- */
+
+static void do_touch(void) {
+  enum { PAGES = 1600, AT_ONCE = 16 };
+  size_t size = (size_t)PAGES * PAGE;
+  int protection = PROT_READ | PROT_WRITE;
+  char *one_by_one = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *at_once = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  double start = now();
+  for (size_t i = 0; i < PAGES; i++) {
+    ((volatile char *)one_by_one)[i * PAGE] = 1;
+  }
+  double middle = now();
+  for (size_t i = 0; i < PAGES; i += AT_ONCE) {
+    if (madvise(at_once + i * PAGE, (size_t)AT_ONCE * PAGE, 23 /* MADV_POPULATE_WRITE */) != 0) {
+      missing("the kernel cannot populate pages");
+    }
+  }
+  double end = now();
+  printf("{\"ns\": %.0f, \"at_once_ns\": %.0f}\n", (middle - start) / PAGES,
+         (end - middle) / PAGES);
+}
+
+/* ------------------------------------------------------------------------------------------------- */
+
+static int usage(void) {
+  fprintf(stderr, "see the head of bench/main.c\n");
+  return 2;
+}
+
+int main(int argc, char **argv) {
+  const char *work = argc > 1 ? argv[1] : "";
+  const char *why = bench_peer.start == NULL ? NULL : bench_peer.start();
+  if (why != NULL) {
+    missing(why);
+  }
+  if (argc >= 4) {
+    lay_out(argv);
+  }
+  if (argc == 5 && strcmp(argv[4], "populate") == 0 && mlockall(MCL_FUTURE) != 0) {
+    missing("pages may not be locked");
+  }
+  size_t number = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+  if (strcmp(work, "place") == 0) {
+    do_requests(true, BENCH_STUB_SIZE);
+  } else if (strcmp(work, "room") == 0) {
+    do_requests(false, PAGE);
+  } else if (strcmp(work, "first") == 0) {
+    do_first();
+  } else if (strcmp(work, "touch") == 0) {
+    do_touch();
+  } else if (strcmp(work, "region") == 0) {
+    bench_peer.map != NULL ? do_regions() : missing("it maps no regions");
+  } else if (strcmp(work, "append") == 0) {
+    bench_peer.append_16 != NULL ? do_again_and_again(bench_peer.append_16, 2000)
+                                 : missing("it does not append");
+  } else if (strcmp(work, "held") == 0) {
+    bench_peer.hold != NULL ? do_held(number) : missing("it holds no buffers");
+  } else if (bench_peer.get_and_release == NULL) {
+    missing("it has no get and release");
+  } else if (strcmp(work, "warm") == 0) {
+    do_again_and_again(bench_peer.get_and_release, 20000);
+  } else if (strcmp(work, "threads") == 0 && number > 0 && number <= MOST_THREADS) {
+    do_threads(number);
+  } else {
+    return usage();
+  }
+  return 0;
+}

@@ -1,0 +1,55 @@
+/* What the benchmarks want of a library. Each peer is one executable: a file that defines
+ * `bench_peer`, and main.c, which does the measuring and verifies what it got.
+ *
+ * What a peer cannot do it leaves out (null); the workload is then reported as missing. */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct bench_peer_type {
+  const char *name;
+  bool is_near;       /* its memory lies within reach of the target; verified */
+  bool is_executable; /* its memory can be run where it lies; verified */
+
+  /* Makes it ready, without a first allocation. A sentence on why it cannot be measured, or null. */
+  const char *(*start)(void);
+
+  /* Room near the target, readable and writable, untouched; for good. Null: there is none. */
+  void *(*allocate)(uintptr_t target, size_t size);
+
+  /* Puts bytes near the target; null stands for allocate and memcpy. */
+  void *(*place)(uintptr_t target, const void *bytes, size_t size);
+
+  /* Whole pages near the target, and their end. */
+  void *(*map)(uintptr_t target, size_t size);
+  void (*unmap)(void *memory, size_t size);
+
+  /* Get a buffer of 4096 bytes and release it; append 16 bytes to a held one: `count` times, the
+   * loop in the peer, so that no indirect call is measured. Any number of threads at once. */
+  bool (*get_and_release)(size_t count);
+  bool (*append_16)(size_t count);
+
+  /* Gets one more buffer of 4096 bytes and keeps it held. Where its room is; null: there is none. */
+  void *(*hold)(void);
+} bench_peer_type;
+
+extern const bench_peer_type bench_peer;
+
+/* The code that everything is to be near to. */
+extern const uintptr_t bench_own_code;
+
+/* As far as a 5-byte jump reaches, less what a region may be long. */
+enum { BENCH_REACH = 0x7fff0000 };
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

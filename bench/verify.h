@@ -1,0 +1,24 @@
+/* Every run verifies what it got. A failure ends the program with status 1: a figure of something
+ * that is wrong is no figure. */
+#ifndef BENCH_VERIFY_H
+#define BENCH_VERIFY_H
+
+#include <stddef.h>
+
+typedef struct bench_results {
+  void **addresses;
+  size_t count;
+  size_t size; /* of each */
+} bench_results;
+
+/* The bytes that number `index` is to hold: they return when they are run. */
+enum { BENCH_STUB_SIZE = 64 };
+void bench_stub(unsigned char stub[BENCH_STUB_SIZE], size_t index);
+
+/* Wholly within reach, where the peer promises it; no overlap; writable to the last byte; stubs that
+ * run, where the peer promises it. `are_placed`: the stubs are there already. */
+void bench_verify(const bench_results *results, int are_placed);
+
+__attribute__((noreturn)) void bench_fail(const char *what);
+
+#endif
