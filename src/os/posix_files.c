@@ -314,10 +314,14 @@ bool nb_file_is_named(int directory, const char *name, int file) {
 
 /* ---- Clean-up ---------------------------------------------------------------------------------- */
 
-enum { MOST_REMOVED = 8 };
+/* A start removes so many files at most, and gives up after so many that have to stay. One start in
+ * so many goes on, so that hundreds of those do not hide what lies behind them for ever. */
+enum { MOST_REMOVED = 8, MOST_IN_VAIN = 16, ONE_GOES_ON_OF = 16 };
 
 typedef struct clean_up {
   int directory;
+  bool goes_on;
+  uint32_t in_vain;
   uint32_t removed;
 } clean_up;
 
@@ -338,32 +342,42 @@ bool nb_file_is_dead(int directory, const char *name, int file) {
   return nb_posix_place_is_ours_alone(file) || status.st_mtime < nb_posix_boot_time();
 }
 
-/* Whether a file of this name may belong to nobody: its process is absent, or it is a later locator
- * of our own id, whose former owner has gone: we had no locator yet when we came to clean. */
-static bool is_name_of_absent(const char *name) {
-  int64_t process = nb_name_process(name);
-  if (process == getpid()) {
-    return strstr(name, LATER_SUFFIX) != NULL;
+/* Whether the process with this id is absent here. What is named after our own id and is a later
+ * locator was its former owner's: we had no locator yet when we came to clean. */
+static bool is_absent(int64_t process, const char *name) {
+  if (kill((pid_t)process, 0) == 0) {
+    return process == getpid() && strstr(name, LATER_SUFFIX) != NULL;
   }
-  return process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH;
+  return errno == ESRCH;
 }
 
-static bool remove_if_dead(const char *name, void *context) {
-  clean_up *cleaning = context;
-  int file = is_name_of_absent(name)
-                 ? openat(cleaning->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-                 : -1;
-  if (file >= 0) {
-    if (nb_file_is_dead(cleaning->directory, name, file) &&
-        unlinkat(cleaning->directory, name, 0) == 0) {
-      cleaning->removed++;
-    }
-    close(file);
+static bool remove_if_dead(int directory, const char *name) {
+  int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0) {
+    return false;
   }
-  return cleaning->removed < MOST_REMOVED;
+  bool is_removed = nb_file_is_dead(directory, name, file) && unlinkat(directory, name, 0) == 0;
+  close(file);
+  return is_removed;
+}
+
+static bool clean(const char *name, void *context) {
+  clean_up *cleaning = context;
+  int64_t process = nb_name_process(name);
+  if (process < 0) {
+    return true;
+  }
+  if (is_absent(process, name) && remove_if_dead(cleaning->directory, name)) {
+    cleaning->removed++;
+  } else {
+    cleaning->in_vain++;
+  }
+  return cleaning->removed < MOST_REMOVED &&
+         (cleaning->in_vain < MOST_IN_VAIN || cleaning->goes_on);
 }
 
 void nb_directory_clean(int directory) {
-  clean_up cleaning = {directory, 0};
-  nb_posix_visit_some(directory, remove_if_dead, &cleaning);
+  clean_up cleaning = {.directory = directory};
+  cleaning.goes_on = nb_os_nanoseconds() % ONE_GOES_ON_OF == 0;
+  nb_posix_visit_some(directory, clean, &cleaning);
 }
