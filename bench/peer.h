@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,16 +32,26 @@ typedef struct bench_peer_type {
   void *(*map)(uintptr_t target, size_t size);
   void (*unmap)(void *memory, size_t size);
 
-  /* Get a buffer of 4096 bytes and release it; append 16 bytes to a held one: `count` times, the
-   * loop in the peer, so that no indirect call is measured. Any number of threads at once. */
+  /* Gets a buffer of 4096 bytes and releases it, `count` times: the loop is in the peer, so that no
+   * indirect call is measured. Any number of threads at once. */
   bool (*get_and_release)(size_t count);
-  bool (*append_16)(size_t count);
+
+  /* Appends 16 bytes to a held buffer, `count` times, over pages that were touched before. The
+   * nanoseconds all of it took, by bench_now; below 0: refused. */
+  double (*append_16)(size_t count);
 
   /* Gets one more buffer of 4096 bytes and keeps it held. Where its room is; null: there is none. */
   void *(*hold)(void);
 } bench_peer_type;
 
 extern const bench_peer_type bench_peer;
+
+/* A clock. */
+static inline double bench_now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
 
 /* The code that everything is to be near to. */
 extern const uintptr_t bench_own_code;

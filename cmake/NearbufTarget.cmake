@@ -3,7 +3,8 @@
 function(nearbuf_target target)
   if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
     target_compile_options(${target} PRIVATE
-      -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+      -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+      "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>"
       -Wundef -Wvla -Wcast-qual -Wpointer-arith -Wwrite-strings -Wformat=2
       $<$<BOOL:${NEARBUF_WERROR}>:-Werror>)
   endif()

@@ -51,13 +51,18 @@ static bool get_and_release(size_t count) {
   return true;
 }
 
-static bool append_16(size_t count) {
+static double append_16(size_t count) {
   const unsigned char bytes[16] = {0xc3};
-  unsigned char *room = allocate(bench_own_code, 16 * count);
-  for (size_t i = 0; room != NULL && i < count; i++) {
-    memcpy(room + 16 * i, bytes, sizeof bytes);
+  unsigned char *room = allocate(bench_own_code, sizeof bytes * count);
+  if (room == NULL) {
+    return -1;
   }
-  return room != NULL;
+  memset(room, 0, sizeof bytes * count);
+  double start = bench_now();
+  for (size_t i = 0; i < count; i++) {
+    memcpy(room + sizeof bytes * i, bytes, sizeof bytes);
+  }
+  return bench_now() - start;
 }
 
 const bench_peer_type bench_peer = {

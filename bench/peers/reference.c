@@ -2,6 +2,7 @@
  * cargo and names the library in BENCH_REFERENCE. */
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../peer.h"
 
@@ -148,17 +149,21 @@ static bool get_and_release(size_t count) {
   return true;
 }
 
-static bool append_16(size_t count) {
+static double append_16(size_t count) {
   const unsigned char bytes[16] = {0xc3};
-  search_settings settings = reference.settings(BENCH_REACH, bench_own_code, 16 * count);
+  search_settings settings = reference.settings(BENCH_REACH, bench_own_code, sizeof bytes * count);
   get_result got = reference.get(&settings);
-  for (size_t i = 0; got.is_ok && i < count; i++) {
+  if (!got.is_ok) {
+    return -1;
+  }
+  memset(room_of(got.ok), 0, sizeof bytes * count);
+  double start = bench_now();
+  for (size_t i = 0; i < count; i++) {
     (void)reference.append(got.ok, bytes, sizeof bytes);
   }
-  if (got.is_ok) {
-    reference.release(got.ok);
-  }
-  return got.is_ok;
+  double end = bench_now();
+  reference.release(got.ok);
+  return end - start;
 }
 
 static void *hold(void) {

@@ -1,0 +1,11 @@
+/* What modules.c calls in each module. */
+#ifndef BENCH_MODULE_H
+#define BENCH_MODULE_H
+
+#include <stddef.h>
+
+/* Puts bytes within reach of a target, where they stay. Null: nothing fits. */
+typedef void *(*module_place_type)(const void *target, const void *bytes, size_t size);
+void *module_place(const void *target, const void *bytes, size_t size);
+
+#endif

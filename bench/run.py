@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Runs the benchmarks and writes what they say: JSON, a table, and plots.
+
+    run.py PROGRAMS [--quick] [--docs DIRECTORY]
+
+PROGRAMS is the folder of the built peers; results go to its subfolder results/, and with --docs to
+that directory, too. Every figure is the median of several processes, and the peers take turns within
+a round, so that what disturbs the machine disturbs all of them; compare figures of one run only.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import plot
+
+HERE = pathlib.Path(__file__).resolve().parent
+PEERS = ["nearbuf", "reference", "bump", "mmap", "asmjit", "libffi"]
+MAPPINGS = [10, 100, 1000, 10000, 60000]
+HELD = [10, 50, 200, 1000, 5000, 20000]
+THREADS = [1, 2, 4, 8]
+MODULES = 8
+DEAD_FILES = 10000
+
+
+class Missing(Exception):
+    """A peer cannot do the work; the text says why."""
+
+
+class Suite:
+    def __init__(self, programs, rounds):
+        self.programs = programs
+        self.rounds = rounds
+        self.environment = dict(os.environ)
+        self.skipped = {}
+        self.figures = {}
+
+    def start_peers(self):
+        library, why = build_reference(self.programs / "reference-crate")
+        if library is not None:
+            self.environment["BENCH_REFERENCE"] = str(library)
+        for peer in PEERS:
+            if not (self.programs / peer).exists():
+                self.skipped[peer] = "its development package is not installed"
+        if why is not None:
+            self.skipped["reference"] = why
+
+    def peers(self):
+        return [peer for peer in PEERS if peer not in self.skipped]
+
+    def run(self, peer, work, before=()):
+        """One process: what it printed."""
+        command = [*before, str(self.programs / peer), *map(str, work)]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        if done.returncode == 3:
+            raise Missing(done.stderr.strip())
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def measure(self, key, peers, work, rounds=None, before=()):
+        """Lets the peers take turns and keeps medians and spreads of all that they print."""
+        print(f"  {key}", file=sys.stderr, flush=True)
+        samples = {peer: [] for peer in peers if peer not in self.skipped}
+        missing = {}
+        for _ in range(rounds or self.rounds):
+            for peer in samples:
+                if peer not in missing:
+                    try:
+                        samples[peer].append(self.run(peer, work, before))
+                    except Missing as reason:
+                        missing[peer] = str(reason)
+        of_key = self.figures.setdefault(key, {})
+        for peer, results in samples.items():
+            if peer in missing:
+                of_key[peer] = {"missing": missing[peer]}
+            else:
+                of_key[peer] = {name: summary([r[name] for r in results]) for name in results[0]}
+
+    def median(self, key, peer, name="ns"):
+        return self.figures.get(key, {}).get(peer, {}).get(name, {}).get("median")
+
+
+def summary(values):
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return {
+        "median": statistics.median(ordered),
+        "low": ordered[quarter],
+        "high": ordered[-1 - quarter],
+        "runs": len(ordered),
+    }
+
+
+def build_reference(folder):
+    """The library of the Rust reference, or why there is none."""
+    if shutil.which("cargo") is None:
+        return None, "cargo is not installed"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("Cargo.toml", "lib.rs"):
+        shutil.copy(HERE / "rust" / name, folder / name)
+    done = subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=folder,
+                          capture_output=True, text=True)
+    library = folder / "target/release/libbench_reference.so"
+    if done.returncode != 0 or not library.exists():
+        return None, "cargo could not build it: " + (done.stderr.strip().splitlines() or ["?"])[-1]
+    return library, None
+
+
+def own_tmp(dead_files):
+    """A command prefix that gives a program a /tmp of its own with files of dead processes in it."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return None
+    make = ("mount -t tmpfs none /tmp && mkdir -p -m 1777 /tmp/.reloaded/memory.buffers && "
+            "cd /tmp/.reloaded/memory.buffers && i=0 && "
+            f"while [ $i -lt {dead_files} ]; do "
+            ": > \"Reloaded.Memory.Buffers.MemoryBuffer, PID $((2000000000 + i))\"; "
+            "i=$((i + 1)); done && exec \"$0\" \"$@\"")
+    return ["unshare", "-m", "sh", "-c", make]
+
+
+def measure_table(suite):
+    """The work of the table in docs/performance.md."""
+    shared = ["nearbuf", "reference", "bump"]
+    suite.measure("get and release", shared, ["warm"])
+    suite.measure("append 16 bytes", shared, ["append"])
+    for layout, mappings in (("none", 0), ("scattered", 10000), ("wall", 10000)):
+        suite.measure(f"place 64 bytes, {layout}", PEERS, ["place", layout, mappings])
+        suite.measure(f"room for 4096 bytes, {layout}", PEERS, ["room", layout, mappings])
+    suite.measure("place 64 bytes, populated", ["nearbuf", "bump"],
+                  ["place", "none", 0, "populate"])
+    suite.measure("first touch of a page", ["bump"], ["touch"])
+    for dead_files in (0, DEAD_FILES):
+        before = own_tmp(dead_files)
+        if before is not None:
+            suite.measure(f"first call, {dead_files} dead files", ["nearbuf", "reference"],
+                          ["first"], before=before)
+
+
+def measure_growth(suite):
+    for mappings in MAPPINGS:
+        work = [["region", "scattered", mappings], ["place", "scattered", mappings]]
+        suite.measure(f"region, {mappings} mappings", ["nearbuf", "reference", "mmap"], work[0],
+                      rounds=3)
+        suite.measure(f"place, {mappings} mappings", ["nearbuf", "bump"], work[1])
+    for held in HELD:
+        suite.measure(f"one more, {held} held", ["nearbuf", "reference"], ["held", held], rounds=3)
+    for threads in THREADS:
+        suite.measure(f"get and release, {threads} threads", ["nearbuf", "reference", "bump"],
+                      ["threads", threads])
+
+
+def measure_modules(suite):
+    """Many modules, each with a static copy of its own."""
+    copies = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(MODULES):
+            copies.append(shutil.copy(suite.programs / "module.so", f"{folder}/module{i}.so"))
+        suite.measure(f"{MODULES} modules", ["modules"], copies)
+
+
+def describe_machine():
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE,
+                            capture_output=True, text=True).stdout.strip()
+    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
+                  if line.startswith("model name")), platform.machine())
+    return {"kernel": platform.release(), "processor": model, "processors": os.cpu_count(),
+            "commit": commit or "unknown", "load": os.getloadavg()[0]}
+
+
+def write_plots(suite, folder):
+    def series(keys, names, name="ns"):
+        found = {}
+        for peer in names:
+            points = [(x, suite.median(key, peer, name)) for x, key in keys]
+            found[peer] = [(x, y) for x, y in points if y is not None]
+        return {peer: points for peer, points in found.items() if points}
+
+    mappings = [(n, f"region, {n} mappings") for n in MAPPINGS]
+    plot.write(folder / "regions.svg", "A new region near the code: map and unmap", "mappings",
+               "ns", series(mappings, ["nearbuf", "reference", "mmap"]))
+    places = [(n, f"place, {n} mappings") for n in MAPPINGS]
+    plot.write(folder / "places.svg", "Placing 64 bytes near the code", "mappings", "ns",
+               series(places, ["nearbuf", "bump"]))
+    held = [(n, f"one more, {n} held") for n in HELD]
+    plot.write(folder / "held.svg", "One more buffer", "buffers held", "ns",
+               series(held, ["nearbuf", "reference"]))
+    warm = series(held, ["nearbuf", "reference"], "warm_ns")
+    plot.write(folder / "locators.svg", "Get and release behind many held buffers",
+               "buffers held (203 fill a locator)", "ns", warm)
+    threads = [(n, f"get and release, {n} threads") for n in THREADS]
+    plot.write(folder / "threads.svg", "Get and release in several threads", "threads",
+               "million per second", series(threads, ["nearbuf", "reference", "bump"],
+                                            "million_per_second"))
+
+
+def write_table(suite, machine, path):
+    def text(value):
+        if value is None:
+            return "–"
+        return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+    names = suite.peers()
+    lines = [f"Medians in ns. {machine['processor']}, {machine['processors']} processors, kernel "
+             f"{machine['kernel']}, commit {machine['commit']}.", "",
+             "| work | " + " | ".join(names) + " | reference / nearbuf |",
+             "| --- |" + " ---: |" * (len(names) + 1)]
+    for key, of_key in suite.figures.items():
+        if "ns" not in of_key.get("nearbuf", of_key.get("bump", {})):
+            continue
+        values = [suite.median(key, peer) for peer in names]
+        ours, theirs = suite.median(key, "nearbuf"), suite.median(key, "reference")
+        ratio = f"{theirs / ours:,.1f}" if ours and theirs else "–"
+        lines.append(f"| {key} | " + " | ".join(map(text, values)) + f" | {ratio} |")
+    lines += ["", "Not measured: " + ("; ".join(f"{peer}: {why}" for peer, why in
+                                               suite.skipped.items()) or "nothing") + "."]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(path.read_text(encoding="utf-8"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", type=pathlib.Path)
+    parser.add_argument("--quick", action="store_true", help="three rounds instead of nine")
+    parser.add_argument("--docs", type=pathlib.Path, help="also write the results there")
+    options = parser.parse_args()
+
+    suite = Suite(options.programs.resolve(), 3 if options.quick else 9)
+    machine = describe_machine()
+    suite.start_peers()
+    measure_table(suite)
+    measure_growth(suite)
+    measure_modules(suite)
+
+    for folder in filter(None, (suite.programs / "results", options.docs)):
+        folder.mkdir(parents=True, exist_ok=True)
+        results = {"machine": machine, "skipped": suite.skipped, "figures": suite.figures}
+        (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_plots(suite, folder)
+        write_table(suite, machine, folder / "table.md")
+
+
+if __name__ == "__main__":
+    main()
