@@ -205,8 +205,16 @@ TEST(where_a_filter_forbids_creating_files_the_locator_is_private) {
   CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, still_works());
 }
 
+static void differ_from_parent(void *context) {
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, still_works());
+  CHECK(first_locator() != *(const uintptr_t *)context);
+}
+
 TEST(where_a_filter_forbids_advice_children_are_told_by_their_ids) {
   own_tmp();
   forbid(SYS_madvise, ~0u, EPERM);
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, still_works());
+  uintptr_t own = first_locator();
+  in_child(differ_from_parent, &own);
   CHECK_EQUAL(NEARBUF_SHARING_SHARED, still_works());
 }
