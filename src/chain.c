@@ -87,30 +87,56 @@ void nb_known_unlock(const nb_known *known) {
 
 /* ---- Belief ------------------------------------------------------------------------------------ */
 
+/* Recognises a locator and checks its bytes. */
+static bool is_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  /* The thread that made the page released it with its address; how we came to know of it, a file
+   * or the memory map, orders nothing. */
+  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
+    return false;
+  }
+  bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
+  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
+  return (*dialect != NEARBUF_DIALECT_UNKNOWN || is_empty) &&
+         nb_format_check(base, nb_native_layout(*dialect), base, NULL) == NB_FAULT_NONE;
+}
+
+static bool is_locked(uintptr_t base) {
+  return nb_shared_load_acquire(base + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked) == 1;
+}
+
+/* A reference counts an item before it fills it in, so what looks wrong is looked at again: a few
+ * times, and as long as the lock is held within the bound. */
+static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
+    if ((tries >= 3 && !is_locked(base)) || nb_os_nanoseconds() > end) {
+      return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    }
+    nb_os_pause();
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
 /* Recognises and checks a locator that this module did not make. */
 static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
   if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
     return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
   nb_outcome outcome = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = wait_until_valid(base, if_empty, dialect);
+  } else if (outcome.status == NEARBUF_NOT_FOUND) {
+    outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
-  }
-  /* The thread that made the page released it with its address; how we came to know of it, a file
-   * or the memory map, orders nothing. */
-  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
-  }
-  bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
-  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
-  if ((*dialect == NEARBUF_DIALECT_UNKNOWN && !is_empty) ||
-      nb_format_check(base, nb_native_layout(*dialect), base, NULL) != NB_FAULT_NONE) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
-  }
-  return nb_outcome_of(NEARBUF_OK);
+  return outcome;
+}
+
+/* Whether somebody is filling in the item that looked like that. */
+static bool is_being_listed(const nb_known *known, uint32_t index, const nb_item *seen) {
+  bool is_changing = is_locked(known->base);
+  nb_item now = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+  return is_changing || now.base != seen->base || now.size != seen->size ||
+         now.position != seen->position;
 }
 
 bool nb_known_is_sound(nb_known *known, uint32_t index) {
@@ -124,11 +150,11 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
       !nb_item_covers_locator(&item, known->base)) {
     outcome = nb_mapped_check_writable((uintptr_t)item.base, item.size);
   }
-  if (outcome.status == NEARBUF_NOT_FOUND) {
+  if (outcome.status == NEARBUF_NOT_FOUND && !is_being_listed(known, index, &item)) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
   }
   if (outcome.status != NEARBUF_OK) {
-    return false; /* damaged, or the map cannot be read just now */
+    return false; /* damaged, or being listed, or the map cannot be read just now */
   }
   if (index == checked) {
     atomic_store_explicit(&known->checked, index + 1, memory_order_relaxed);
