@@ -59,8 +59,17 @@ bool arguments_read(tool_arguments *arguments);
 /* The words behind an option, which are as many as its entry names, or null where it is not given. */
 char **arguments_option(const tool_arguments *arguments, const char *name);
 
+exit_code alloc_run(const tool_arguments *arguments);
+exit_code clean_run(const tool_arguments *arguments);
 exit_code demo_run(const tool_arguments *arguments);
+exit_code dump_run(const tool_arguments *arguments);
+exit_code free_run(const tool_arguments *arguments);
+exit_code list_run(const tool_arguments *arguments);
+exit_code map_run(const tool_arguments *arguments);
+exit_code put_run(const tool_arguments *arguments);
 exit_code self_test_run(const tool_arguments *arguments);
+exit_code show_run(const tool_arguments *arguments);
+exit_code watch_run(const tool_arguments *arguments);
 
 /* The manual page, made from the table. */
 void manual_print(void);

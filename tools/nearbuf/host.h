@@ -1,4 +1,4 @@
-/* What the demo asks of the system beyond C. A port of the inspector fulfils it in one file. */
+/* What the inspector asks of the system beyond C and the library. A port fulfils it in one file. */
 #ifndef NEARBUF_TOOL_HOST_H
 #define NEARBUF_TOOL_HOST_H
 
@@ -26,5 +26,19 @@ void host_unload(void *module);
 
 /* The address of what a module exports under a name; 0 where there is none. */
 uintptr_t host_symbol(void *module, const char *name);
+
+/* The text that the system has for one of its error codes. */
+const char *host_error_text(int32_t code);
+
+/* The name of a user; false: the number has none. */
+bool host_user_name(uint64_t user, char *name, size_t name_size);
+
+/* What helps somebody whom the system does not let look into a process: a sentence. */
+const char *host_denied_hint(void);
+
+/* Whether the standard output is a terminal that wants colours. */
+bool host_has_colours(void);
+
+void host_sleep(uint32_t milliseconds);
 
 #endif

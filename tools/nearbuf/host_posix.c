@@ -2,9 +2,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <nearbuf/nearbuf.h>
@@ -85,4 +88,40 @@ void host_unload(void *module) {
 
 uintptr_t host_symbol(void *module, const char *name) {
   return (uintptr_t)dlsym(module, name);
+}
+
+const char *host_error_text(int32_t code) {
+  return strerror(code);
+}
+
+bool host_user_name(uint64_t user, char *name, size_t name_size) {
+  const struct passwd *entry = getpwuid((uid_t)user);
+  if (entry == NULL) {
+    return false;
+  }
+  (void)snprintf(name, name_size, "%s", entry->pw_name);
+  return true;
+}
+
+const char *host_denied_hint(void) {
+  if (geteuid() == 0) {
+    return "Root may not where the right to trace (Linux: CAP_SYS_PTRACE) was taken from it, as "
+           "in\n"
+           "  containers.";
+  }
+  return "Root may; and its own user where the system lets a process be traced (Linux:\n"
+         "  /proc/sys/kernel/yama/ptrace_scope is 0, and the program did not opt out).";
+}
+
+bool host_has_colours(void) {
+  const char *terminal = getenv("TERM");
+  /* https://no-color.org */
+  const char *refusal = getenv("NO_COLOR");
+  return isatty(STDOUT_FILENO) != 0 && (refusal == NULL || refusal[0] == '\0') &&
+         terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+void host_sleep(uint32_t milliseconds) {
+  struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+  (void)nanosleep(&time, NULL);
 }

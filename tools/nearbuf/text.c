@@ -1,6 +1,7 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 phrase text_size(uint64_t size_bytes) {
@@ -28,6 +29,13 @@ phrase text_size(uint64_t size_bytes) {
   return result;
 }
 
+phrase text_count(uint64_t count, const char *noun) {
+  phrase result;
+  (void)snprintf(result.characters, sizeof result.characters, "%" PRIu64 " %s%s", count, noun,
+                 count == 1 ? "" : "s");
+  return result;
+}
+
 phrase text_distance(uint64_t from, uint64_t to) {
   phrase result = {"right at"};
   if (from != to) {
@@ -36,4 +44,34 @@ phrase text_distance(uint64_t from, uint64_t to) {
                    from < to ? "above" : "below");
   }
   return result;
+}
+
+/* How many bytes the UTF-8 character at `text` has; 0: it is none, or a control character. */
+static int character_size(const unsigned char *text) {
+  if (text[0] < 0x80) {
+    return text[0] >= 0x20 && text[0] != 0x7F;
+  }
+  int size = text[0] >= 0xF0 ? 4 : text[0] >= 0xE0 ? 3 : 2;
+  uint32_t value = text[0] & (0x7FU >> size);
+  for (int i = 1; i < size; i++) {
+    if ((text[i] & 0xC0) != 0x80) {
+      return 0;
+    }
+    value = value << 6 | (text[i] & 0x3FU);
+  }
+  static const uint32_t least[] = {0, 0, 0xA0, 0x800, 0x10000};
+  bool is_character = text[0] >= 0xC2 && value >= least[size] && value < 0x110000 &&
+                      (value < 0xD800 || value > 0xDFFF) && (value & 0xFFFE) != 0xFFFE;
+  return is_character ? size : 0;
+}
+
+void text_clean(char *text) {
+  while (*text != '\0') {
+    int size = character_size((const unsigned char *)text);
+    if (size == 0) {
+      *text = '?';
+      size = 1;
+    }
+    text += size;
+  }
 }

@@ -11,7 +11,14 @@ typedef struct phrase {
 /* "14 bytes", "64 KiB", "1.5 MiB": whole, or with one digit behind the point, rounded down. */
 phrase text_size(uint64_t size_bytes);
 
+/* "1 buffer", "2 buffers". */
+phrase text_count(uint64_t count, const char *noun);
+
 /* From one address to another: "1.5 MiB above", "14 bytes below", "right at". */
 phrase text_distance(uint64_t from, uint64_t to);
+
+/* Text that came from another process may hold anything: replaces what is no printable UTF-8 by
+ * question marks, so that a terminal, JSON and XML can show it. */
+void text_clean(char *text);
 
 #endif

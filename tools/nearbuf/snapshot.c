@@ -1,0 +1,209 @@
+#include "snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+/* An array of `count` elements with room for one more; null: there is no memory, and the array stays
+ * as it was. */
+static void *with_room(void *array, size_t count, size_t element_size) {
+  /* It grows when it is full, which it is at every power of two. */
+  if ((count & (count - 1)) != 0) {
+    return array;
+  }
+  return realloc(array, (count == 0 ? 1 : count * 2) * element_size);
+}
+
+static int add_mapping(const nearbuf_process_mapping *mapping, void *context) {
+  process_snapshot *snapshot = context;
+  nearbuf_process_mapping *mappings =
+      with_room(snapshot->mappings, snapshot->mapping_count, sizeof *mapping);
+  if (mappings == NULL) {
+    return -1;
+  }
+  snapshot->mappings = mappings;
+  mappings[snapshot->mapping_count] = *mapping;
+  text_clean(mappings[snapshot->mapping_count++].name);
+  return 0;
+}
+
+static nearbuf_status add_locator(process_snapshot *snapshot, nearbuf_process_walk *walk,
+                                  const nearbuf_process_locator *locator) {
+  nearbuf_process_locator *locators =
+      with_room(snapshot->locators, snapshot->locator_count, sizeof *locator);
+  if (locators == NULL) {
+    return NEARBUF_OUT_OF_MEMORY;
+  }
+  snapshot->locators = locators;
+  locators[snapshot->locator_count] = *locator;
+  text_clean(locators[snapshot->locator_count++].name);
+  nearbuf_process_item item;
+  while (nearbuf_process_next_item(walk, &item) == NEARBUF_OK) {
+    listed_buffer *buffers = with_room(snapshot->buffers, snapshot->buffer_count, sizeof *buffers);
+    if (buffers == NULL) {
+      return NEARBUF_OUT_OF_MEMORY;
+    }
+    snapshot->buffers = buffers;
+    buffers[snapshot->buffer_count++] = (listed_buffer){item, locator->number};
+  }
+  return NEARBUF_OK;
+}
+
+nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *snapshot) {
+  *snapshot = (process_snapshot){0};
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  nearbuf_status status = NEARBUF_OK;
+  while (status == NEARBUF_OK) {
+    status = nearbuf_process_next_locator(&target->process, &walk, &locator);
+    if (status == NEARBUF_OK) {
+      status = add_locator(snapshot, &walk, &locator);
+    }
+  }
+  if (status == NEARBUF_NOT_FOUND) {
+    /* No more of them; or the process is gone. */
+    status = nearbuf_process_check(&target->process);
+  }
+  return status;
+}
+
+nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot) {
+  nearbuf_status status = snapshot_take_locators(target, snapshot);
+  if (status == NEARBUF_OK) {
+    status = nearbuf_process_visit_map(&target->process, add_mapping, snapshot);
+    if (status == NEARBUF_CANCELLED) {
+      status = NEARBUF_OUT_OF_MEMORY;
+    }
+  }
+  return status;
+}
+
+void snapshot_free(process_snapshot *snapshot) {
+  free(snapshot->mappings);
+  free(snapshot->locators);
+  free(snapshot->buffers);
+  *snapshot = (process_snapshot){0};
+}
+
+snapshot_sums snapshot_sum(const process_snapshot *snapshot) {
+  snapshot_sums sums = {0};
+  for (size_t i = 0; i < snapshot->locator_count && sums.fault == NULL; i++) {
+    sums.fault = snapshot->locators[i].fault;
+  }
+  for (size_t i = 0; i < snapshot->buffer_count; i++) {
+    const nearbuf_process_item *item = &snapshot->buffers[i].item;
+    if (item->fault != NULL) {
+      sums.fault = sums.fault == NULL ? item->fault : sums.fault;
+      continue;
+    }
+    sums.taken += item->is_taken;
+    sums.size_bytes += item->size_bytes;
+    sums.used_bytes += item->used_bytes;
+  }
+  return sums;
+}
+
+const nearbuf_process_mapping *snapshot_mapping(const process_snapshot *snapshot,
+                                                uint64_t address) {
+  size_t low = 0;
+  size_t high = snapshot->mapping_count;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (snapshot->mappings[middle].max < address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == snapshot->mapping_count || snapshot->mappings[low].min > address) {
+    return NULL;
+  }
+  return &snapshot->mappings[low];
+}
+
+process_protection protection_of(const nearbuf_process_mapping *mapping) {
+  process_protection protection = {"---p"};
+  if (mapping->is_readable != 0) {
+    protection.letters[0] = 'r';
+  }
+  if (mapping->is_writable != 0) {
+    protection.letters[1] = 'w';
+  }
+  if (mapping->is_executable != 0) {
+    protection.letters[2] = 'x';
+  }
+  if (mapping->is_shared != 0) {
+    protection.letters[3] = 's';
+  }
+  return protection;
+}
+
+bool mapping_is_of_file(const nearbuf_process_mapping *mapping) {
+  return mapping->name[0] != '\0' && mapping->name[0] != '[' && mapping->is_shared == 0;
+}
+
+const char *mapping_file_name(const nearbuf_process_mapping *mapping) {
+  const char *slash = strrchr(mapping->name, '/');
+  return slash == NULL ? mapping->name : slash + 1;
+}
+
+bool snapshot_next_module(const process_snapshot *snapshot, size_t *at, process_module *module) {
+  while (*at < snapshot->mapping_count) {
+    const nearbuf_process_mapping *first = &snapshot->mappings[(*at)++];
+    if (!mapping_is_of_file(first)) {
+      continue;
+    }
+    *module = (process_module){mapping_file_name(first), first->min, first->max};
+    bool is_module = first->is_executable != 0;
+    /* The pieces of one file follow each other, with the memory that it starts with zeros. */
+    for (; *at < snapshot->mapping_count; (*at)++) {
+      const nearbuf_process_mapping *next = &snapshot->mappings[*at];
+      if (mapping_is_of_file(next) && strcmp(next->name, first->name) == 0) {
+        module->max = next->max;
+        is_module |= next->is_executable != 0;
+      } else if (next->name[0] != '\0' || next->min != module->max + 1) {
+        break;
+      }
+    }
+    if (is_module) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static uint64_t distance_to(const process_module *module, uint64_t address) {
+  if (address < module->min) {
+    return module->min - address;
+  }
+  return address > module->max ? address - module->max : 0;
+}
+
+bool snapshot_nearest_module(const process_snapshot *snapshot, uint64_t address,
+                             process_module *module) {
+  size_t at = 0;
+  bool is_found = false;
+  process_module candidate = {0};
+  *module = candidate;
+  while (snapshot_next_module(snapshot, &at, &candidate)) {
+    if (!is_found || distance_to(&candidate, address) < distance_to(module, address)) {
+      *module = candidate;
+      is_found = true;
+    }
+  }
+  return is_found;
+}
+
+const char *dialect_name(nearbuf_dialect dialect) {
+  switch (dialect) {
+  case NEARBUF_DIALECT_WRITTEN:
+    return "written";
+  case NEARBUF_DIALECT_DOTNET:
+    return "dotnet";
+  case NEARBUF_DIALECT_RUST:
+    return "rust";
+  default:
+    return "unknown";
+  }
+}

@@ -1,0 +1,72 @@
+/* A process as it was when it was looked at: its mappings, its locators and their buffers. */
+#ifndef NEARBUF_TOOL_SNAPSHOT_H
+#define NEARBUF_TOOL_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "target.h"
+
+/* One buffer and the locator that lists it. */
+typedef struct listed_buffer {
+  nearbuf_process_item item;
+  uint32_t locator; /* number in the chain */
+} listed_buffer;
+
+typedef struct process_snapshot {
+  nearbuf_process_mapping *mappings; /* in ascending order */
+  size_t mapping_count;
+  nearbuf_process_locator *locators; /* in the order of the chain */
+  size_t locator_count;
+  listed_buffer *buffers; /* in the order of registration */
+  size_t buffer_count;
+} process_snapshot;
+
+/* Sums over all buffers. */
+typedef struct snapshot_sums {
+  uint64_t taken;
+  uint64_t size_bytes;
+  uint64_t used_bytes;
+  const char *fault; /* the first thing that is wrong, or null */
+} snapshot_sums;
+
+/* Looks at the locators, or at these and the map. A process without a locator has none of it, which
+ * is no failure. */
+nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *snapshot);
+nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot);
+void snapshot_free(process_snapshot *snapshot);
+
+snapshot_sums snapshot_sum(const process_snapshot *snapshot);
+
+/* The mapping that holds an address, or null. */
+const nearbuf_process_mapping *snapshot_mapping(const process_snapshot *snapshot, uint64_t address);
+
+/* What may be done with a mapping: "rwxs" or, where it is private, "rwxp". */
+typedef struct process_protection {
+  char letters[5];
+} process_protection;
+process_protection protection_of(const nearbuf_process_mapping *mapping);
+
+/* All that a file has mapped, from its first byte to its last. Modules have code in it. */
+typedef struct process_module {
+  const char *name; /* of the file, without its folders */
+  uint64_t min;
+  uint64_t max;
+} process_module;
+
+/* The next module from mapping number `*at` on, which is moved behind it. False: there are no more. */
+bool snapshot_next_module(const process_snapshot *snapshot, size_t *at, process_module *module);
+
+/* The module that is nearest to an address; false: there is none. */
+bool snapshot_nearest_module(const process_snapshot *snapshot, uint64_t address,
+                             process_module *module);
+
+/* Whether a mapping is of a file that may be a module: has a name, and not one of the system's. */
+bool mapping_is_of_file(const nearbuf_process_mapping *mapping);
+
+/* The file's name without its folders. */
+const char *mapping_file_name(const nearbuf_process_mapping *mapping);
+
+const char *dialect_name(nearbuf_dialect dialect);
+
+#endif

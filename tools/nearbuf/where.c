@@ -1,0 +1,94 @@
+#include "where.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "elf_symbols.h"
+
+/* Reads MODULE or MODULE+OFFSET. */
+static bool read_in_module(const process_snapshot *snapshot, const char *text, uint64_t *address) {
+  size_t at = 0;
+  process_module module;
+  while (snapshot_next_module(snapshot, &at, &module)) {
+    size_t length = strlen(module.name);
+    if (strncmp(text, module.name, length) != 0) {
+      continue;
+    }
+    uint64_t offset = 0;
+    if (text[length] == '\0' || (text[length] == '+' && number_read(text + length + 1, &offset))) {
+      *address = module.min + offset;
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool read_symbol(tool_target *target, const process_snapshot *snapshot, const char *text,
+                        uint64_t *address) {
+  size_t at = 0;
+  process_module module;
+  while (snapshot_next_module(snapshot, &at, &module)) {
+    if (elf_symbol_find(target, &module, text, address)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+exit_code where_read(tool_target *target, const process_snapshot *snapshot, const char *text,
+                     uint64_t *address) {
+  if (number_read(text, address) || read_in_module(snapshot, text, address) ||
+      read_symbol(target, snapshot, text, address)) {
+    return EXIT_DONE;
+  }
+  return complain(EXIT_NOT_FOUND,
+                  "process %" PRId64 " has no module of this name, and none that exports it: %s",
+                  target->process.id, text);
+}
+
+nearbuf_range where_reach(const tool_target *target, uint64_t address) {
+  nearbuf_range all = {0, target->info.address_bits == 32 ? UINT32_MAX : UINTPTR_MAX};
+  nearbuf_range point = {(uintptr_t)address, (uintptr_t)address};
+  nearbuf_range reach;
+  bool is_of_our_width = target->info.address_bits == 8 * sizeof(uintptr_t);
+  if (!is_of_our_width ||
+      nearbuf_range_within_reach(&point, 1, NEARBUF_REACH_JUMP, &reach) != NEARBUF_OK) {
+    return all;
+  }
+  return reach;
+}
+
+static exit_code read_near(tool_target *target, const char *text,
+                           nearbuf_process_request *request) {
+  process_snapshot snapshot;
+  nearbuf_status status = snapshot_take(target, &snapshot);
+  exit_code code = status == NEARBUF_OK
+                       ? where_read(target, &snapshot, text, &request->target)
+                       : target_complain(target, "its memory map cannot be read", status);
+  snapshot_free(&snapshot);
+  nearbuf_range reach = where_reach(target, request->target);
+  request->min = reach.min;
+  request->max = reach.max;
+  return code;
+}
+
+exit_code where_request(const tool_arguments *arguments, tool_target *target,
+                        nearbuf_process_request *request) {
+  const char *name = arguments->command->name;
+  char **near = arguments_option(arguments, "--near");
+  char **range = arguments_option(arguments, "--range");
+  char **align = arguments_option(arguments, "--align");
+  if ((near == NULL) == (range == NULL)) {
+    return complain(EXIT_USAGE, "%s: say where, with either --near or --range", name);
+  }
+  if (align != NULL && !number_read(align[0], &request->alignment_bytes)) {
+    return complain(EXIT_USAGE, "%s: not a number: %s", name, align[0]);
+  }
+  if (near != NULL) {
+    return read_near(target, near[0], request);
+  }
+  if (!number_read(range[0], &request->min) || !number_read(range[1], &request->max)) {
+    return complain(EXIT_USAGE, "%s: not addresses: %s %s", name, range[0], range[1]);
+  }
+  return EXIT_DONE;
+}
