@@ -9,7 +9,7 @@ set -eu
 
 build_packages='cmake gcc libc6-dev make'
 ci_packages="$build_packages g++ clang libclang-rt-14-dev clang-format clang-tidy cppcheck binutils
-  pkg-config libzydis-dev shellcheck spin strace util-linux"
+  pkg-config libzydis-dev python3 shellcheck spin strace util-linux"
 
 can_apt() {
   [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ]

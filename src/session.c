@@ -36,14 +36,15 @@ nb_outcome nb_session_begin(nb_session **session) {
   if (nb_session_generation(pages) != 0) {
     return nb_outcome_of(NEARBUF_OK);
   }
-  nb_session_lock(pages);
+  if (!nb_session_lock(pages)) {
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
   if (nb_session_generation(pages) == 0) {
     uint32_t generation = atomic_fetch_add(&last_generation, 1) + 1;
     if (generation == 0) {
       generation = atomic_fetch_add(&last_generation, 1) + 1;
     }
-    uint32_t none = 0;
-    atomic_compare_exchange_strong(&pages->generation, &none, generation);
+    atomic_store_explicit(&pages->generation, generation, memory_order_release);
   }
   nb_session_unlock(pages);
   return nb_outcome_of(NEARBUF_OK);
@@ -55,11 +56,18 @@ bool nb_session_try_lock(nb_session *session) {
                                                  memory_order_acquire, memory_order_relaxed);
 }
 
-void nb_session_lock(nb_session *session) {
+bool nb_session_lock(nb_session *session) {
+  if (nb_session_try_lock(session)) {
+    return true;
+  }
   uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
-  while (!nb_session_try_lock(session) && nb_os_nanoseconds() < end) {
+  while (!nb_session_try_lock(session)) {
+    if (nb_os_nanoseconds() > end) {
+      return false;
+    }
     nb_os_pause();
   }
+  return true;
 }
 
 void nb_session_unlock(nb_session *session) {

@@ -1,11 +1,26 @@
 # shellcheck shell=sh
 # What the tests of the inspector share; sourced by them. $NEARBUF is the program.
 #
+# With wants_own_place=yes before, the test gets process ids, a /proc and a /tmp of its own; all that it
+# starts ends with it.
+#
 #   run ARGUMENT...      runs it; then $status, and the files $work/out and $work/err
 #   expect_status N      what it answered
 #   expect_output FILE   its exact output ("-": from the standard input)
 #   fail, skip MESSAGE   end the test
 set -eu
+
+if [ "${wants_own_place-no}" = yes ] && [ -z "${NEARBUF_OWN_PLACE-}" ]; then
+  if ! unshare -m -p -f --mount-proc true 2>/dev/null; then
+    echo 'this place does not allow namespaces'
+    exit 77
+  fi
+  export NEARBUF_OWN_PLACE=yes
+  # shellcheck disable=SC2016
+  exec unshare -m -p -f --mount-proc \
+    sh -c 'mount -t tmpfs none /tmp && exec sh "$@"' sh "$0" "$@"
+fi
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -37,4 +52,21 @@ $(cat "$work/diff")"
 
 expect_error() {
   [ "$(cat "$work/err")" = "$1" ] || fail "$ran: its error output is not: $1"
+}
+
+# Starts the process to look at, and sets $holder to its id.
+start_holder() {
+  mkfifo "$work/until" "$work/says"
+  "${HOLDER:?}" <"$work/until" >"$work/says" &
+  holder=$!
+  exec 9>"$work/until"
+  read -r answer <"$work/says"
+  [ "$answer" = ready ] || fail 'the holder does not start'
+}
+
+# Replaces by words what differs from run to run in $work/out.
+normalise() {
+  sed -E "s/\\b$holder\\b/HOLDER/g; s/0x[0-9a-f]{5,16} */ADDRESS /g
+    s/[0-9.]+ [KMGT]iB (above|below)/DISTANCE/" "$work/out" | sed -E 's/ +$//' >"$work/words"
+  mv "$work/words" "$work/out"
 }

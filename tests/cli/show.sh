@@ -1,0 +1,45 @@
+#!/bin/sh
+# show tells every field of locators and buffers; what cannot be shown has its exit status.
+# shellcheck disable=SC2034 # cli.sh reads it
+wants_own_place=yes
+# shellcheck source=tests/cli/cli.sh
+. "${0%/*}/cli.sh"
+
+start_holder
+run show "$holder"
+expect_status 0
+normalise
+expect_output - <<'END'
+process HOLDER, cli_holder, 64 bits
+
+locator 0 at ADDRESS : 2 of 203 items, dialect written, shared
+  file      /tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID HOLDER
+  item  address                   size        used  taken  prot  near
+     0  ADDRESS 65536          24  free   rwxp  DISTANCE libc.so.6
+     1  ADDRESS 65536         100  taken  rwxp  DISTANCE cli_holder
+
+2 buffers of 128 KiB, of which 124 bytes are used; 1 taken; all is valid
+END
+
+run show 999999
+expect_status 4
+expect_error 'nearbuf: there is no process 999999'
+run show $$
+expect_status 4
+expect_error "nearbuf: process $$ has no buffers"
+run show nonsense
+expect_status 2
+expect_error 'nearbuf: show: not a process id: nonsense'
+run show
+expect_status 2
+expect_error 'nearbuf: usage: nearbuf show PROCESS [--json]'
+
+setpriv --reuid 65534 --clear-groups true 2>/dev/null || skip 'this place does not allow other users'
+status=0
+setpriv --reuid 65534 --clear-groups "$NEARBUF" show "$holder" >"$work/out" 2>"$work/err" ||
+  status=$?
+ran='nearbuf show as another user'
+expect_status 3
+grep -q "^nearbuf: process $holder: its buffers cannot be read: the system forbids it\$" \
+  "$work/err" || fail 'it does not say what was refused'
+grep -q '^  Root may; ' "$work/err" || fail 'it does not say what would help'
