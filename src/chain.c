@@ -87,30 +87,56 @@ void nb_known_unlock(const nb_known *known) {
 
 /* ---- Belief ------------------------------------------------------------------------------------ */
 
+/* Recognises a locator and checks its bytes. */
+static bool is_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  /* The thread that made the page released it with its address; how we came to know of it, a file
+   * or the memory map, orders nothing. */
+  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
+    return false;
+  }
+  bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
+  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
+  return (*dialect != NEARBUF_DIALECT_UNKNOWN || is_empty) &&
+         nb_format_check(base, nb_native_layout(*dialect), base, NULL) == NB_FAULT_NONE;
+}
+
+static bool is_locked(uintptr_t base) {
+  return nb_shared_load_acquire(base + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked) == 1;
+}
+
+/* A reference counts an item before it fills it in, so what looks wrong is looked at again: a few
+ * times, and as long as the lock is held within the bound. */
+static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
+    if ((tries >= 3 && !is_locked(base)) || nb_os_nanoseconds() > end) {
+      return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    }
+    nb_os_pause();
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
 /* Recognises and checks a locator that this module did not make. */
 static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
   if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
     return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
   nb_outcome outcome = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = wait_until_valid(base, if_empty, dialect);
+  } else if (outcome.status == NEARBUF_NOT_FOUND) {
+    outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
-  }
-  /* The thread that made the page released it with its address; how we came to know of it, a file
-   * or the memory map, orders nothing. */
-  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
-  }
-  bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
-  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
-  if ((*dialect == NEARBUF_DIALECT_UNKNOWN && !is_empty) ||
-      nb_format_check(base, nb_native_layout(*dialect), base, NULL) != NB_FAULT_NONE) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
-  }
-  return nb_outcome_of(NEARBUF_OK);
+  return outcome;
+}
+
+/* Whether somebody is filling in the item that looked like that. */
+static bool is_being_listed(const nb_known *known, uint32_t index, const nb_item *seen) {
+  bool is_changing = is_locked(known->base);
+  nb_item now = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+  return is_changing || now.base != seen->base || now.size != seen->size ||
+         now.position != seen->position;
 }
 
 bool nb_known_is_sound(nb_known *known, uint32_t index) {
@@ -124,11 +150,11 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
       !nb_item_covers_locator(&item, known->base)) {
     outcome = nb_mapped_check_writable((uintptr_t)item.base, item.size);
   }
-  if (outcome.status == NEARBUF_NOT_FOUND) {
+  if (outcome.status == NEARBUF_NOT_FOUND && !is_being_listed(known, index, &item)) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
   }
   if (outcome.status != NEARBUF_OK) {
-    return false; /* damaged, or the map cannot be read just now */
+    return false; /* damaged, or being listed, or the map cannot be read just now */
   }
   if (index == checked) {
     atomic_store_explicit(&known->checked, index + 1, memory_order_relaxed);
@@ -136,8 +162,8 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
   return true;
 }
 
-static bool is_known(const nb_session *session, uintptr_t base) {
-  uint32_t length = nb_chain_length(session);
+/* Whether it is one of the first `length` locators. */
+static bool is_known(uint32_t length, uintptr_t base) {
   for (uint32_t i = 0; i < length; i++) {
     if (nb_chain_entry(i)->base == base) {
       return true;
@@ -160,10 +186,11 @@ static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
   return false;
 }
 
-static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty, bool is_made) {
-  uint32_t number = nb_chain_length(session);
+/* Adds the locator of that number. Two may do it at once: they store the same. */
+static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint8_t if_empty,
+                      bool is_made) {
   nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
-  if (is_known(session, base)) {
+  if (is_known(number, base)) {
     return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
   }
   nb_outcome outcome = make_room_for(number);
@@ -179,16 +206,20 @@ static nb_outcome add(nb_session *session, uintptr_t base, uint8_t if_empty, boo
   added->is_kept_from_children =
       !has_buffers_in_page(base, nb_native_layout(dialect)) && nb_page_keep_from_children(base);
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
+  atomic_store_explicit(&added->linked_since, 0, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
   uint32_t checked = is_made ? nb_format_count(base, nb_native_layout(dialect)) : 0;
   atomic_store_explicit(&added->checked, checked, memory_order_relaxed);
-  atomic_store_explicit(&session->locators, number + 1, memory_order_release);
-  atomic_store_explicit(&known_before_fork, number + 1, memory_order_release);
+  uint32_t length = number;
+  if (atomic_compare_exchange_strong_explicit(&session->locators, &length, number + 1,
+                                              memory_order_release, memory_order_relaxed)) {
+    atomic_store_explicit(&known_before_fork, number + 1, memory_order_release);
+  }
   return outcome;
 }
 
 nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
-  nb_outcome outcome = add(session, base, dialect, is_made);
+  nb_outcome outcome = add(session, 0, base, dialect, is_made);
   uintptr_t inherited = atomic_load_explicit(&inherited_first, memory_order_relaxed);
   if (outcome.status == NEARBUF_OK && inherited != 0) {
     nb_page_link_placeholder(inherited, base);
@@ -196,13 +227,12 @@ nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, 
   return outcome;
 }
 
-static nb_known *last_known(const nb_session *session) {
-  return nb_chain_entry(nb_chain_length(session) - 1);
+static uintptr_t link_of(const nb_known *known) {
+  return nb_shared_link_acquire(known->base + nb_known_layout(known)->next);
 }
 
 static uintptr_t link_of_last(const nb_session *session) {
-  const nb_known *last = last_known(session);
-  return nb_shared_link_acquire(last->base + nb_known_layout(last)->next);
+  return link_of(nb_chain_entry(nb_chain_length(session) - 1));
 }
 
 /* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
@@ -212,27 +242,43 @@ static uint8_t dialect_of_empty_behind(const nb_known *known) {
   return may_be_either ? NEARBUF_DIALECT_UNKNOWN : known->dialect;
 }
 
+/* Whether the link behind a held lock was there longer than the bound ago: then what it leads to is
+ * complete, whatever became of the holder. For those who do not wait. */
+static bool is_linked_for_long(nb_known *known) {
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() / 1000000) | 1;
+  uint32_t since = 0;
+  return !atomic_compare_exchange_strong_explicit(&known->linked_since, &since, now,
+                                                  memory_order_relaxed, memory_order_relaxed) &&
+         now - since > NB_WAIT_BOUND_NS / 1000000;
+}
+
 /* Adds the locator behind the last one. The references link theirs first and fill it in then, under
  * the lock of the one before: whoever gets that lock sees it complete. */
 static nb_outcome add_next(nb_session *session, bool may_wait) {
-  nb_known *last = last_known(session);
+  uint32_t number = nb_chain_length(session);
+  nb_known *last = nb_chain_entry(number - 1);
+  uintptr_t next = link_of(last);
+  if (next == 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
   if (may_wait ? nb_known_lock(last) : try_lock(last)) {
     nb_known_unlock(last);
-  } else if (!atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
+  } else if (!atomic_load_explicit(&last->is_given_up, memory_order_relaxed) &&
+             !is_linked_for_long(last)) {
     return nb_outcome_of(NEARBUF_BUSY);
   }
-  return add(session, link_of_last(session), dialect_of_empty_behind(last), false);
+  return add(session, number, next, dialect_of_empty_behind(last), false);
 }
 
 nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   while (outcome.status == NEARBUF_OK && link_of_last(session) != 0) {
-    if (!(may_wait ? nb_session_lock(session) : nb_session_try_lock(session))) {
+    if (may_wait) {
+      nb_session_lock(session);
+    } else if (!nb_session_try_lock(session)) {
       return nb_outcome_of(NEARBUF_BUSY);
     }
-    if (link_of_last(session) != 0) {
-      outcome = add_next(session, may_wait);
-    }
+    outcome = add_next(session, may_wait);
     nb_session_unlock(session);
   }
   return outcome;

@@ -22,6 +22,8 @@ typedef struct nb_known {
   uint8_t dialect; /* UNKNOWN: it was found without items, and may be anybody's; unused */
   bool is_kept_from_children;
   _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
+  _Atomic uint32_t
+      linked_since;         /* ms: since then, at least, a link has been seen behind a held lock */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
   _Atomic uint32_t checked; /* so many items are known to be sound */
 } nb_known;

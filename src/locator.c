@@ -315,6 +315,9 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
 static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
                        uintptr_t *added) {
   nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
+  if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
+  }
   const nb_layout *layout = layout_to_add(listing);
   batch items = cut(session, listing, 0, layout->capacity);
   nb_seed seed = {layout, items.items, items.count};

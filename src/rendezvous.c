@@ -40,7 +40,9 @@ nb_outcome nb_rendezvous_find(nb_session *session, bool may_wait) {
   if (nb_rendezvous_is_settled(session)) {
     return nb_outcome_of(NEARBUF_OK);
   }
-  if (!(may_wait ? nb_session_lock(session) : nb_session_try_lock(session))) {
+  if (may_wait) {
+    nb_session_lock(session);
+  } else if (!nb_session_try_lock(session)) {
     return nb_outcome_of(NEARBUF_BUSY);
   }
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
@@ -62,9 +64,7 @@ nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
   if (nb_rendezvous_is_settled(session)) {
     return nb_outcome_of(NEARBUF_OK);
   }
-  if (!nb_session_lock(session)) {
-    return nb_outcome_of(NEARBUF_BUSY);
-  }
+  nb_session_lock(session);
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   if (!nb_rendezvous_is_settled(session)) {
     nearbuf_dialect dialect = dialect_to_make(preferred);

@@ -36,15 +36,14 @@ nb_outcome nb_session_begin(nb_session **session) {
   if (nb_session_generation(pages) != 0) {
     return nb_outcome_of(NEARBUF_OK);
   }
-  if (!nb_session_lock(pages)) {
-    return nb_outcome_of(NEARBUF_BUSY);
-  }
+  nb_session_lock(pages);
   if (nb_session_generation(pages) == 0) {
     uint32_t generation = atomic_fetch_add(&last_generation, 1) + 1;
     if (generation == 0) {
       generation = atomic_fetch_add(&last_generation, 1) + 1;
     }
-    atomic_store_explicit(&pages->generation, generation, memory_order_release);
+    uint32_t none = 0;
+    atomic_compare_exchange_strong(&pages->generation, &none, generation);
   }
   nb_session_unlock(pages);
   return nb_outcome_of(NEARBUF_OK);
@@ -56,18 +55,11 @@ bool nb_session_try_lock(nb_session *session) {
                                                  memory_order_acquire, memory_order_relaxed);
 }
 
-bool nb_session_lock(nb_session *session) {
-  if (nb_session_try_lock(session)) {
-    return true;
-  }
+void nb_session_lock(nb_session *session) {
   uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
-  while (!nb_session_try_lock(session)) {
-    if (nb_os_nanoseconds() > end) {
-      return false;
-    }
+  while (!nb_session_try_lock(session) && nb_os_nanoseconds() < end) {
     nb_os_pause();
   }
-  return true;
 }
 
 void nb_session_unlock(nb_session *session) {

@@ -56,12 +56,15 @@ static inline nb_session *nb_session_current(void) {
   return atomic_load_explicit(&nb_session_pages, memory_order_acquire);
 }
 
-/* The session, made if there is none in this process: OUT_OF_MEMORY, BUSY. */
+/* The session, made if there is none in this process: OUT_OF_MEMORY. */
 nb_outcome nb_session_begin(nb_session **session);
 
-/* The lock of this module: waits no longer than the bound; false: somebody holds it on. `try` does
+/* The lock of this module. It spares threads of doing the same work twice, and no more: who has
+ * waited for the bound goes on without it, for the holder was killed, is stopped, or is what this
+ * signal handler interrupted. So whatever is done under it must bear being done by two at once: the
+ * same values are stored to the same places, and counts are raised by compare-and-swap. `try` does
  * not wait at all. Holders do not call out and are not cancelled. */
-bool nb_session_lock(nb_session *session);
+void nb_session_lock(nb_session *session);
 bool nb_session_try_lock(nb_session *session);
 void nb_session_unlock(nb_session *session);
 

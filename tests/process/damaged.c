@@ -1,0 +1,243 @@
+/* Locators that others damaged, or whose version is unknown: recognised, and nothing is written. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "format.h"
+#include "shared.h"
+#include "support.h"
+
+enum { PAGE = 4096, BUFFER = 65536 };
+
+static unsigned char *buffer_memory;
+
+/* A page that somebody else published for this process, and has mapped: only its bytes can be wrong. */
+static unsigned char *publish(void) {
+  own_tmp();
+  make_locator_directory();
+  buffer_memory = mmap(NULL, 2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int file = open(locator_path(getpid()).text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  CHECK_EQUAL(0, ftruncate(file, PAGE));
+  unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  close(file);
+  nb_item items[] = {{.base = (uintptr_t)buffer_memory, .size = BUFFER},
+                     {.base = (uintptr_t)buffer_memory + BUFFER, .size = BUFFER}};
+  nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
+                  items, 2);
+  return page;
+}
+
+static const nb_layout *layout(void) {
+  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+}
+
+static uintptr_t item_field(const unsigned char *page, uint32_t index, uint32_t field) {
+  return nb_item_at((uintptr_t)page, layout(), index) + field;
+}
+
+static void expect_untouched(const unsigned char *page) {
+  static unsigned char before[PAGE];
+  memcpy(before, page, PAGE);
+  nearbuf_request request = request_of(64);
+  nearbuf_buffer buffer;
+  nearbuf_info info;
+  nearbuf_walk walk = {0};
+  nearbuf_totals totals;
+  for (int i = 0; i < 3; i++) {
+    CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get(&request, &buffer));
+    CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_next(&walk, &info));
+    CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_find(page, &info));
+    CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get_totals(&totals));
+  }
+  CHECK(memcmp(before, page, PAGE) == 0);
+  CHECK_EQUAL(1, count_locator_files());
+  nearbuf_memory own;
+  CHECK_OK(nearbuf_allocate(&request, &own)); /* what needs no locator works */
+}
+
+TEST(an_undamaged_page_of_somebody_else_is_used) {
+  unsigned char *page = publish();
+  (void)place("x", 1);
+  CHECK_EQUAL((uintptr_t)page, first_locator());
+  CHECK_EQUAL('x', buffer_memory[0]);
+}
+
+TEST(an_unknown_version_in_the_upper_bits_is_incompatible) {
+  unsigned char *page = publish();
+  page[layout()->flags] = 1 << 5;
+  expect_untouched(page);
+}
+
+TEST(an_unknown_version_in_the_lower_bits_is_incompatible) {
+  unsigned char *page = publish();
+  page[layout()->flags] = 1;
+  expect_untouched(page);
+}
+
+TEST(a_count_of_more_items_than_fit_is_incompatible) {
+  unsigned char *page = publish();
+  page[layout()->count] = (unsigned char)(layout()->capacity + 1);
+  expect_untouched(page);
+}
+
+TEST(a_count_of_items_that_are_not_there_is_incompatible) {
+  unsigned char *page = publish();
+  page[layout()->count] = 3;
+  expect_untouched(page);
+}
+
+TEST(a_lock_that_is_neither_free_nor_held_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_store_relaxed((uintptr_t)page + layout()->locked, 2);
+  expect_untouched(page);
+}
+
+TEST(a_chain_of_one_locator_that_bites_its_tail_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
+                                  (uintptr_t)page);
+  expect_untouched(page);
+}
+
+TEST(a_link_that_is_not_aligned_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t), 0x12345);
+  expect_untouched(page);
+}
+
+TEST(an_item_without_an_address_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t), 0);
+  expect_untouched(page);
+}
+
+TEST(an_item_without_a_size_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_store_relaxed(item_field(page, 1, layout()->size), 0);
+  expect_untouched(page);
+}
+
+TEST(an_item_that_has_used_more_than_its_size_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_store_relaxed(item_field(page, 1, layout()->position), BUFFER + 1);
+  expect_untouched(page);
+}
+
+TEST(an_item_whose_lock_is_neither_free_nor_held_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_store_relaxed(item_field(page, 1, layout()->taken), 7);
+  expect_untouched(page);
+}
+
+TEST(items_that_overlap_are_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t),
+                                  (uintptr_t)buffer_memory + 100);
+  expect_untouched(page);
+}
+
+TEST(an_item_that_wraps_around_is_incompatible) {
+  unsigned char *page = publish();
+  nb_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t), UINTPTR_MAX - 100);
+  expect_untouched(page);
+}
+
+/* What only the memory map can tell is found when the item is to be used. */
+static void expect_damaged_item(unsigned char *page) {
+  unsigned char before[PAGE];
+  memcpy(before, page, PAGE);
+  nearbuf_request request = request_of(64);
+  nearbuf_buffer buffer;
+  for (int i = 0; i < 3; i++) {
+    CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get(&request, &buffer));
+  }
+  CHECK(memcmp(before, page, PAGE) == 0);
+}
+
+TEST(an_item_whose_memory_is_not_mapped_is_never_used) {
+  unsigned char *page = publish();
+  CHECK_EQUAL(0, munmap(buffer_memory + PAGE, PAGE));
+  expect_damaged_item(page);
+}
+
+TEST(an_item_whose_memory_cannot_be_written_is_never_used) {
+  unsigned char *page = publish();
+  CHECK_EQUAL(0, mprotect(buffer_memory + BUFFER - PAGE, PAGE, PROT_READ));
+  expect_damaged_item(page);
+}
+
+/* ---- Chains ------------------------------------------------------------------------------------ */
+
+/* The first locator is full and sound; what it links to is not. */
+static unsigned char *publish_full(void) {
+  unsigned char *page = publish();
+  uint32_t capacity = layout()->capacity;
+  unsigned char *memory = mmap(NULL, (size_t)capacity * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (uint32_t i = 0; i < capacity; i++) {
+    nb_item item = {
+        .base = (uintptr_t)memory + (uintptr_t)i * PAGE, .size = PAGE, .position = PAGE};
+    nb_item_write(nb_item_at((uintptr_t)page, layout(), i), layout(), &item);
+  }
+  nb_format_store_count((uintptr_t)page, layout(), capacity);
+  return page;
+}
+
+static void expect_broken_chain(unsigned char *page, uintptr_t next) {
+  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof next, next);
+  unsigned char before[PAGE];
+  memcpy(before, page, PAGE);
+  nearbuf_request request = request_of(64);
+  nearbuf_buffer buffer;
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get(&request, &buffer));
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get(&request, &buffer));
+  CHECK(memcmp(before, page, PAGE) == 0);
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals)); /* what is known stays visible */
+  CHECK_EQUAL(layout()->capacity, totals.buffers);
+}
+
+TEST(a_link_to_nothing_is_incompatible) {
+  unsigned char *page = publish_full();
+  expect_broken_chain(page, 0x123456789000);
+}
+
+TEST(a_link_to_read_only_memory_is_incompatible) {
+  unsigned char *page = publish_full();
+  unsigned char *other =
+      mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  nb_format_build((uintptr_t)other, layout(), (uintptr_t)other, NULL, 0);
+  CHECK_EQUAL(0, mprotect(other, PAGE, PROT_READ));
+  expect_broken_chain(page, (uintptr_t)other);
+}
+
+TEST(a_link_to_something_else_than_a_locator_is_incompatible) {
+  unsigned char *page = publish_full();
+  unsigned char *other =
+      mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memset(other, 0x5a, PAGE);
+  expect_broken_chain(page, (uintptr_t)other);
+  for (int i = 0; i < PAGE; i++) {
+    CHECK_EQUAL(0x5a, other[i]);
+  }
+}
+
+TEST(a_chain_of_two_locators_that_bites_its_tail_is_incompatible) {
+  unsigned char *page = publish_full();
+  unsigned char *other =
+      mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memcpy(other, page, PAGE);
+  nb_shared_address_store_release((uintptr_t)other, sizeof(uintptr_t), (uintptr_t)other);
+  nb_shared_address_store_release((uintptr_t)other + layout()->next, sizeof(uintptr_t),
+                                  (uintptr_t)page);
+  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
+                                  (uintptr_t)other);
+  nearbuf_request request = request_of(64);
+  nearbuf_buffer buffer;
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get(&request, &buffer));
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  CHECK_EQUAL(2, totals.locators);
+}

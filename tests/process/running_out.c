@@ -1,0 +1,220 @@
+/* Limits: the right status, nothing left behind, and the same call works once there is room. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#endif
+
+static rlim_t set_limit(int which, rlim_t value) {
+  struct rlimit limit;
+  CHECK_EQUAL(0, getrlimit((__rlimit_resource_t)which, &limit));
+  rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = value;
+  CHECK_EQUAL(0, setrlimit((__rlimit_resource_t)which, &limit));
+  return before;
+}
+
+/* A call that must fail with this status, and leave nothing mapped or open. */
+static int expect_failure(nearbuf_status expected, const nearbuf_request *request) {
+  int mappings = count_mappings();
+  nearbuf_buffer buffer;
+  CHECK_STATUS(expected, nearbuf_get(request, &buffer));
+  CHECK_EQUAL(0, buffer.item);
+  int error = buffer.system_error;
+  nearbuf_memory memory;
+  CHECK_STATUS(expected, nearbuf_allocate(request, &memory));
+  CHECK(memory.run_at == NULL);
+  /* The session itself may have been made. */
+  CHECK(count_mappings() <= mappings + 2);
+  return error;
+}
+
+static void expect_success_now(void) {
+  CHECK_EQUAL(42, call_answer(place_answer(42)));
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------------- */
+
+static int use_up_descriptors(int keep) {
+  int made = 0;
+  int descriptors[64];
+  while ((descriptors[made] = dup(0)) >= 0) {
+    made++;
+  }
+  for (int i = 0; i < keep; i++) {
+    close(descriptors[--made]);
+  }
+  return made;
+}
+
+TEST(the_first_call_without_descriptors_fails_and_works_later) {
+  own_tmp();
+  for (int keep = 0; keep < 3; keep++) {
+    rlim_t before = set_limit(RLIMIT_NOFILE, 32);
+    (void)use_up_descriptors(keep);
+    nearbuf_request request = request_of(64);
+    nearbuf_buffer buffer;
+    nearbuf_status status = nearbuf_get(&request, &buffer);
+    CHECK(status == NEARBUF_OUT_OF_MEMORY || (status == NEARBUF_OK && keep == 2));
+    CHECK(status == NEARBUF_OK || buffer.system_error == EMFILE);
+    close_range(3, ~0u, 0);
+    (void)set_limit(RLIMIT_NOFILE, before);
+  }
+  expect_success_now();
+  CHECK_EQUAL(1, count_locator_files());
+}
+
+TEST(a_later_copy_without_descriptors_makes_no_second_locator) {
+  own_tmp();
+  expect_success_now();
+  copy other = load_copy(1);
+  rlim_t before = set_limit(RLIMIT_NOFILE, 32);
+  for (int keep = 0; keep < 4; keep++) {
+    (void)use_up_descriptors(keep);
+    nearbuf_request request = request_of(64);
+    nearbuf_buffer buffer;
+    nearbuf_status status = other.get(&request, &buffer);
+    CHECK(status == NEARBUF_OK || status == NEARBUF_OUT_OF_MEMORY);
+    close_range(3, ~0u, 0);
+  }
+  (void)set_limit(RLIMIT_NOFILE, before);
+  CHECK_EQUAL(first_locator(), first_locator_of(&other));
+  CHECK_EQUAL(1, count_locator_files());
+}
+
+TEST(held_buffers_work_without_descriptors) {
+  own_tmp();
+  nearbuf_request request = request_of(64);
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  (void)set_limit(RLIMIT_NOFILE, 3);
+  CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));
+  CHECK_OK(nearbuf_release(&buffer));
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  CHECK_OK(nearbuf_release(&buffer));
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+TEST(without_address_space_a_call_fails_and_works_later) {
+  own_tmp();
+  nearbuf_request request = request_of(64 << 20);
+  rlim_t before = set_limit(RLIMIT_AS, 16 << 20);
+  CHECK_EQUAL(ENOMEM, expect_failure(NEARBUF_OUT_OF_MEMORY, &request));
+  CHECK_EQUAL(0, count_locator_files());
+  (void)set_limit(RLIMIT_AS, before);
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+}
+
+static int use_up_mappings(void) {
+  int made = 0;
+  while (mmap(NULL, 4096, made % 2 == 0 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+              0) != MAP_FAILED) {
+    made++;
+  }
+  CHECK_EQUAL(ENOMEM, errno);
+  return made;
+}
+
+TEST(without_mappings_a_call_fails_and_works_later) {
+  own_tmp();
+  expect_success_now();
+  nearbuf_totals before;
+  CHECK_OK(nearbuf_get_totals(&before));
+  void *spare = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(use_up_mappings() > 1000);
+  nearbuf_request request = request_of(1 << 20);
+  nearbuf_buffer buffer;
+  nearbuf_status status = nearbuf_get(&request, &buffer);
+  CHECK(status == NEARBUF_OUT_OF_MEMORY || status == NEARBUF_OK); /* OK: beside our own region */
+  nearbuf_request far = request;
+  far.range.min = (uintptr_t)1 << 40;
+  far.range.max = ((uintptr_t)1 << 40) + (16 << 20);
+  CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, nearbuf_get(&far, &buffer));
+  nearbuf_totals after;
+  CHECK_OK(nearbuf_get_totals(&after));
+  CHECK_EQUAL(before.buffers + (status == NEARBUF_OK), after.buffers);
+  CHECK_EQUAL(0, munmap(spare, 1 << 20));
+  CHECK_OK(nearbuf_get(&far, &buffer));
+}
+
+/* ---- Forbidden memory -------------------------------------------------------------------------- */
+
+TEST(where_executable_memory_is_forbidden_the_answer_is_denied_and_no_locator_is_made) {
+  own_tmp();
+  if (prctl(PR_SET_MDWE, 1ul, 0ul, 0ul, 0ul) != 0) {
+    test_skip("the kernel has no PR_SET_MDWE");
+  }
+  nearbuf_request request = request_of(64);
+  CHECK_EQUAL(EACCES, expect_failure(NEARBUF_DENIED, &request));
+  CHECK_EQUAL(0, count_locator_files());
+  CHECK_EQUAL(0, first_locator());
+}
+
+/* A filter that lets a system call fail when its third argument has these bits. */
+static void forbid(int call, uint32_t bits, uint32_t error) {
+  struct sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof steps / sizeof steps[0], steps};
+  CHECK_EQUAL(0, prctl(PR_SET_NO_NEW_PRIVS, 1ul, 0ul, 0ul, 0ul));
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    test_skip("cannot set a filter: %s", strerror(errno));
+  }
+}
+
+TEST(where_a_filter_forbids_executable_memory_the_answer_is_denied) {
+  own_tmp();
+  forbid(SYS_mmap, PROT_EXEC, EPERM);
+  nearbuf_request request = request_of(64);
+  CHECK_EQUAL(EPERM, expect_failure(NEARBUF_DENIED, &request));
+  CHECK_EQUAL(0, count_locator_files());
+}
+
+static int still_works(void) {
+  nearbuf_request request = request_of(8);
+  nearbuf_memory placed;
+  CHECK_OK(nearbuf_place(&request, "12345678", &placed));
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  return (int)totals.sharing;
+}
+
+TEST(where_a_filter_forbids_creating_files_the_locator_is_private) {
+  own_tmp();
+  forbid(SYS_openat, O_CREAT, EACCES);
+  CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, still_works());
+}
+
+static void differ_from_parent(void *context) {
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, still_works());
+  CHECK(first_locator() != *(const uintptr_t *)context);
+}
+
+TEST(where_a_filter_forbids_advice_children_are_told_by_their_ids) {
+  own_tmp();
+  forbid(SYS_madvise, ~0u, EPERM);
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, still_works());
+  uintptr_t own = first_locator();
+  in_child(differ_from_parent, &own);
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, still_works());
+}
