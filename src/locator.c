@@ -13,15 +13,22 @@ static uint32_t size_class(uint32_t size) {
   return 31 - (uint32_t)__builtin_clz(size);
 }
 
+/* Lowers the mark below which a release looks at the cursors, else one pass over held items would
+ * slow every release for ever. A cursor that moves on meanwhile may end above the mark: what lies
+ * before it is then found by the next full walk. */
 void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room) {
   uint32_t classes = room == 0 ? 0 : size_class(room) + 1;
-  for (uint32_t c = 0; c < classes; c++) {
+  uint32_t highest = 0;
+  for (uint32_t c = 0; c < NB_SIZE_CLASSES; c++) {
     uint32_t cursor = atomic_load_explicit(&session->cursors[c], memory_order_relaxed);
-    while (order < cursor &&
+    while (c < classes && order < cursor &&
            !atomic_compare_exchange_weak_explicit(&session->cursors[c], &cursor, order,
                                                   memory_order_relaxed, memory_order_relaxed)) {
     }
+    cursor = c < classes && order < cursor ? order : cursor;
+    highest = cursor > highest ? cursor : highest;
   }
+  atomic_store_explicit(&session->highest_cursor, highest, memory_order_relaxed);
 }
 
 /* The order of an item, by its address. */
@@ -56,7 +63,7 @@ static void set_cursor(nb_session *session, uint32_t class, uint32_t order) {
 bool nb_locator_is_full_walk_due(nb_session *session) {
   uint32_t registered = atomic_load_explicit(&session->since_full_walk, memory_order_relaxed);
   uint32_t passed = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
-  if (passed == 0 || registered < passed / 8) {
+  if (registered == 0 || registered < passed / 8) {
     return false;
   }
   atomic_store_explicit(&session->since_full_walk, 0, memory_order_relaxed);
