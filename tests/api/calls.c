@@ -52,6 +52,7 @@ static void check_ends_well(void (*function)(void)) {
 }
 
 static nearbuf_request request;
+static const unsigned char bytes[64];
 
 static void make_request(void) {
   CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)make_request, 64, &request));
@@ -86,11 +87,11 @@ static void get_the_second_time(void) {
 static void place_the_second_time(void) {
   make_request();
   nearbuf_memory placed;
-  CHECK_OK(nearbuf_place(&request, &request, &placed));
+  CHECK_OK(nearbuf_place(&request, bytes, &placed));
   forbid_system_calls();
   int failures = 0;
   for (int i = 0; i < 100; i++) {
-    failures += nearbuf_place(&request, &request, &placed) != NEARBUF_OK;
+    failures += nearbuf_place(&request, bytes, &placed) != NEARBUF_OK;
   }
   _exit(failures);
 }

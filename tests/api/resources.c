@@ -81,7 +81,8 @@ TEST(without_descriptors_memory_is_out_and_the_error_stands_beside_it) {
   nearbuf_memory memory;
   rlim_t previous = limit_to(RLIMIT_NOFILE, 0);
   nearbuf_status got = nearbuf_get(&request, &buffer);
-  nearbuf_status placed = nearbuf_place(&request, &request, &memory);
+  const unsigned char bytes[64] = {0};
+  nearbuf_status placed = nearbuf_place(&request, bytes, &memory);
   int32_t placed_error = memory.system_error;
   nearbuf_status allocated = nearbuf_allocate(&request, &memory);
   limit_to(RLIMIT_NOFILE, previous);

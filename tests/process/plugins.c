@@ -94,15 +94,16 @@ TEST(what_the_plugin_released_is_found_by_the_program_after_it_walked_past) {
   nearbuf_request request = request_near_code(64);
   nearbuf_buffer theirs;
   nearbuf_memory ours;
+  const unsigned char bytes[64] = {0};
   CHECK_OK(other->get(&request, &theirs));
   uintptr_t address = theirs.address;
-  CHECK_OK(nearbuf_place(&request, &request, &ours));
+  CHECK_OK(nearbuf_place(&request, bytes, &ours));
   CHECK_OK(other->release(&theirs));
   /* The program goes on in its own buffer while that has room; then the plug-in's is used before
    * a new one is made. */
   nearbuf_request there = request;
   there.range = (nearbuf_range){address, address + 63};
-  CHECK_OK(nearbuf_place(&there, &request, &ours));
+  CHECK_OK(nearbuf_place(&there, bytes, &ours));
   CHECK_EQUAL(address, (uintptr_t)ours.run_at);
 }
 

@@ -15,6 +15,18 @@
 
 enum { TEST_EXIT_FAILED = 1, TEST_EXIT_SKIPPED = 77 };
 
+/* 1 where the program is built with the thread sanitizer. */
+#if defined(__SANITIZE_THREAD__)
+#define TEST_HAS_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_HAS_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef TEST_HAS_THREAD_SANITIZER
+#define TEST_HAS_THREAD_SANITIZER 0
+#endif
+
 typedef void (*test_function)(void);
 void test_register(const char *name, test_function function);
 
