@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,22 +39,29 @@ static void *start(void *argument) {
   return NULL;
 }
 
-/* Files that name this process: the locator's, and nothing that was tried and given up. */
-static int count_own_files(void) {
+/* Files that name this process beside the one of its first locator: what was tried and given up. An
+ * earlier process of the same id may have left some. */
+static int count_other_files(bool *has_first) {
+  *has_first = false;
   DIR *directory = opendir("/tmp/.reloaded/memory.buffers");
-  CHECK(directory != NULL);
+  if (directory == NULL) {
+    return 0;
+  }
   char own[128];
   int length = snprintf(own, sizeof own, "Reloaded.Memory.Buffers.MemoryBuffer, PID %d", getpid());
   int count = 0;
   for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
     char behind = strncmp(entry->d_name, own, (size_t)length) == 0 ? entry->d_name[length] : 'x';
-    count += behind == '\0' || behind == '.' || behind == ',';
+    *has_first = *has_first || behind == '\0';
+    count += behind == '.' || behind == ',';
   }
   closedir(directory);
   return count;
 }
 
 TEST(two_copies_make_the_first_call_at_once) {
+  bool has_first;
+  int left_before = count_other_files(&has_first);
   const plugin *other = load_plugin();
   starter starters[2] = {{.get = nearbuf_get}, {.get = other->get}};
   pthread_t threads[2];
@@ -74,5 +82,6 @@ TEST(two_copies_make_the_first_call_at_once) {
   CHECK_EQUAL(2, ours.taken);
   CHECK_EQUAL(2, theirs.taken);
   CHECK(starters[0].buffer.item != starters[1].buffer.item);
-  CHECK_EQUAL(1, count_own_files());
+  CHECK(count_other_files(&has_first) <= left_before);
+  CHECK(has_first);
 }
