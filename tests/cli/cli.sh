@@ -66,7 +66,7 @@ start_holder() {
 
 # Replaces by words what differs from run to run in $work/out.
 normalise() {
-  sed -E "s/\\b$holder\\b/HOLDER/g; s/0x[0-9a-f]{5,16} */ADDRESS /g
+  sed -E "s/(process|PID) $holder\\b/\\1 HOLDER/g; s/0x[0-9a-f]{5,16} */ADDRESS /g
     s/[0-9.]+ [KMGT]iB (above|below)/DISTANCE/" "$work/out" | sed -E 's/ +$//' >"$work/words"
   mv "$work/words" "$work/out"
 }

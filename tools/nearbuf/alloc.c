@@ -18,8 +18,11 @@ exit_code alloc_run(const tool_arguments *arguments) {
   uint64_t address;
   uint64_t size_bytes;
   if (code == EXIT_DONE) {
-    nearbuf_status status =
-        nearbuf_process_allocate(&target.process, &request, &address, &size_bytes);
+    nearbuf_status status;
+    unsigned tries = 0;
+    do {
+      status = nearbuf_process_allocate(&target.process, &request, &address, &size_bytes);
+    } while (target_try_again(status, &tries));
     code = status == NEARBUF_OK ? EXIT_DONE
                                 : target_complain(&target, "no memory could be taken", status);
   }

@@ -15,7 +15,11 @@ exit_code free_run(const tool_arguments *arguments) {
   }
   exit_code code = target_open(arguments, &target);
   if (code == EXIT_DONE) {
-    nearbuf_status status = nearbuf_process_free(&target.process, address, size_bytes);
+    nearbuf_status status;
+    unsigned tries = 0;
+    do {
+      status = nearbuf_process_free(&target.process, address, size_bytes);
+    } while (target_try_again(status, &tries));
     if (status == NEARBUF_NO_ROOM) {
       code = complain(EXIT_NOT_FOUND, "process %" PRId64 " has no memory there that alloc took",
                       target.info.id);

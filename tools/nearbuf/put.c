@@ -67,7 +67,11 @@ static void print_place(const tool_arguments *arguments, const tool_target *targ
 static exit_code put(const tool_arguments *arguments, tool_target *target,
                      const nearbuf_process_request *request, const file_content *content) {
   nearbuf_process_buffer buffer;
-  nearbuf_status status = nearbuf_process_get(&target->process, request, &buffer);
+  nearbuf_status status;
+  unsigned tries = 0;
+  do {
+    status = nearbuf_process_get(&target->process, request, &buffer);
+  } while (target_try_again(status, &tries));
   if (status != NEARBUF_OK) {
     return target_complain(target, "no buffer could be got", status);
   }

@@ -21,6 +21,16 @@ bool number_read(const char *text, uint64_t *number) {
   return starts_well && *end == '\0' && errno == 0;
 }
 
+bool target_try_again(nearbuf_status status, unsigned *tries) {
+  enum { TRIES = 20, PAUSE_MS = 50 };
+  if (status != NEARBUF_BUSY || *tries == TRIES) {
+    return false;
+  }
+  *tries += 1;
+  host_sleep(PAUSE_MS);
+  return true;
+}
+
 static exit_code code_of(nearbuf_status status) {
   switch (status) {
   case NEARBUF_OK:

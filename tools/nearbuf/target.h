@@ -24,6 +24,10 @@ exit_code target_open(const tool_arguments *arguments, tool_target *target);
 nearbuf_status target_describe(tool_target *target);
 void target_close(tool_target *target);
 
+/* Whether to try again what was answered with a status: BUSY, some times, after a pause. A process
+ * may be in a moment in which it cannot be stopped. `tries` starts at 0. */
+bool target_try_again(nearbuf_status status, unsigned *tries);
+
 /* Says that something could not be done with the process, why, and what would help: "process 12:
  * <doing>: <reason>". Answers the exit code that goes with the status. */
 exit_code target_complain(const tool_target *target, const char *doing, nearbuf_status status);
