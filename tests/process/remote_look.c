@@ -1,0 +1,731 @@
+/* Other processes: open, find, walk, get, append, read, write. The target is a program that uses no
+ * part of the library. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "format.h"
+#include "remote_support.h"
+#include "test.h"
+
+TEST(a_process_that_is_not_there_is_not_found) {
+  nearbuf_process process;
+  pid_t child = fork();
+  if (child == 0) {
+    _exit(0);
+  }
+  CHECK_EQUAL(child, waitpid(child, NULL, 0));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_open(child, &process));
+  CHECK_EQUAL(0, process.id);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_open((int64_t)1 << 40, &process));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_open(0, &process));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_open(1, NULL));
+}
+
+TEST(calls_without_a_process_are_refused) {
+  nearbuf_process process = {0};
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  nearbuf_process_buffer buffer = {0};
+  nearbuf_process_request request = anywhere(1);
+  uint64_t address;
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_check(&process));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_get(&process, &request, &buffer));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT,
+               nearbuf_process_allocate(&process, &request, &address, NULL));
+  CHECK_OK(nearbuf_process_close(&process));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_close(NULL));
+}
+
+TEST(a_process_is_described) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_info info;
+  CHECK_OK(nearbuf_process_describe(&process, &info));
+  CHECK_EQUAL(idle.id, info.id);
+  CHECK_EQUAL(idle.id, info.own_id);
+  CHECK_EQUAL(geteuid(), info.user);
+  CHECK_EQUAL(sizeof(void *) * 8, info.address_bits);
+  CHECK_EQUAL(0, info.is_filtered);
+  CHECK_EQUAL(0, info.traced_by);
+  CHECK(strncmp("nearbuf_remote_target", info.name, 15) == 0); /* the kernel cuts it there */
+  CHECK_OK(nearbuf_process_close(&process));
+  (void)target_end(&idle);
+}
+
+static int find_id(int64_t id, void *context) {
+  int64_t *wanted = context;
+  if (id == *wanted) {
+    *wanted = 0;
+    return -1;
+  }
+  return 0;
+}
+
+TEST(all_processes_are_told_until_the_visitor_has_enough) {
+  int64_t wanted = getpid();
+  CHECK_STATUS(NEARBUF_CANCELLED, nearbuf_process_visit_all(find_id, &wanted));
+  CHECK_EQUAL(0, wanted);
+  wanted = -1;
+  CHECK_OK(nearbuf_process_visit_all(find_id, &wanted));
+}
+
+TEST(a_process_without_a_locator_has_none_to_tell) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_get(&process, &request, &buffer));
+  CHECK_EQUAL(0, buffer.item);
+  (void)target_end(&idle);
+}
+
+static uint64_t first_locator(nearbuf_process *process, nearbuf_process_walk *walk,
+                              nearbuf_process_locator *locator) {
+  *walk = (nearbuf_process_walk){0};
+  CHECK_OK(nearbuf_process_next_locator(process, walk, locator));
+  return locator->address;
+}
+
+TEST(bytes_that_are_put_into_it_are_there_and_told) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  char seen[6] = {0};
+  uint64_t address = put(&process, "hello", 5);
+  CHECK_OK(nearbuf_process_read(&process, address, seen, 5, NULL));
+  CHECK(strcmp(seen, "hello") == 0);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(NEARBUF_DIALECT_WRITTEN, locator.dialect);
+  CHECK_EQUAL(1, locator.count);
+  CHECK_EQUAL(1, locator.is_shared);
+  CHECK(locator.fault == NULL);
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(address, item.address);
+  CHECK_EQUAL(5, item.used_bytes);
+  CHECK_EQUAL(0, item.is_taken);
+  CHECK(item.fault == NULL);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_item(&walk, &item));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  (void)target_end(&idle);
+}
+
+TEST(a_held_buffer_is_not_given_out_again_and_the_rest_of_a_released_one_is) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(100);
+  nearbuf_process_buffer held;
+  nearbuf_process_buffer other;
+  uint64_t address;
+  CHECK_OK(nearbuf_process_get(&process, &request, &held));
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &other));
+  CHECK_OK(nearbuf_process_append(&process, &held, "0123456789", 10, &address));
+  CHECK_STATUS(NEARBUF_BEYOND_ROOM,
+               nearbuf_process_append(&process, &held, "", (size_t)held.room + 1, NULL));
+  CHECK_STATUS(NEARBUF_INVALID_SIZE, nearbuf_process_append(&process, &held, "", 0, NULL));
+  CHECK_OK(nearbuf_process_release(&process, &held));
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_process_release(&process, &held));
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_process_append(&process, &held, "x", 1, NULL));
+  CHECK_OK(nearbuf_process_get(&process, &request, &other));
+  CHECK_EQUAL(address & ~(uint64_t)4095, other.address);
+  uint64_t next;
+  CHECK_OK(nearbuf_process_append(&process, &other, "x", 1, &next));
+  CHECK_EQUAL(address + 16, next); /* aligned as the request says */
+  CHECK_OK(nearbuf_process_release(&process, &other));
+  (void)target_end(&idle);
+}
+
+TEST(bytes_are_put_within_reach_of_a_target) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  uint64_t near = put(&process, "somewhere", 9);
+  nearbuf_process_request request = anywhere(64);
+  request.target = UINT64_C(0x500000000000);
+  request.min = request.target - NEARBUF_2_GIB;
+  request.max = request.target + NEARBUF_2_GIB - 1;
+  if (sizeof(void *) == 4) {
+    test_skip("a 32-bit process has no addresses out of reach");
+  }
+  nearbuf_process_buffer buffer;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK(buffer.address >= request.min && buffer.address + buffer.size - 1 <= request.max);
+  CHECK(buffer.address != near);
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  (void)target_end(&idle);
+}
+
+TEST(requests_that_cannot_work_are_refused) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_buffer buffer;
+  nearbuf_process_request request = anywhere(0);
+  CHECK_STATUS(NEARBUF_INVALID_SIZE, nearbuf_process_get(&process, &request, &buffer));
+  request = anywhere((uint64_t)1 << 32);
+  CHECK_STATUS(NEARBUF_INVALID_SIZE, nearbuf_process_get(&process, &request, &buffer));
+  request = anywhere(1);
+  request.alignment_bytes = 3;
+  CHECK_STATUS(NEARBUF_INVALID_ALIGNMENT, nearbuf_process_get(&process, &request, &buffer));
+  request = anywhere(1);
+  request.max = request.min - 1;
+  CHECK_STATUS(NEARBUF_INVALID_RANGE, nearbuf_process_get(&process, &request, &buffer));
+  request = anywhere(10);
+  request.max = request.min + 5;
+  CHECK_STATUS(NEARBUF_RANGE_TOO_SMALL, nearbuf_process_get(&process, &request, &buffer));
+  request = anywhere(1);
+  request.flags = 1u << 20;
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_get(&process, &request, &buffer));
+  (void)target_end(&idle);
+}
+
+/* ---- Reading and writing ------------------------------------------------------------------------ */
+
+static int find_code(const nearbuf_process_mapping *mapping, void *context) {
+  uint64_t *address = context;
+  if (mapping->is_executable != 0 && mapping->is_writable == 0 &&
+      strstr(mapping->name, "nearbuf_remote_target") != NULL) {
+    *address = mapping->min;
+    return -1;
+  }
+  return 0;
+}
+
+TEST(pages_that_may_only_be_read_can_be_written) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  uint64_t code = 0;
+  CHECK_STATUS(NEARBUF_CANCELLED, nearbuf_process_visit_map(&process, find_code, &code));
+  unsigned char bytes[4];
+  unsigned char again[4];
+  size_t done;
+  CHECK_OK(nearbuf_process_read(&process, code, bytes, sizeof bytes, &done));
+  CHECK_EQUAL(sizeof bytes, done);
+  bytes[0] ^= 0xff;
+  CHECK_OK(nearbuf_process_write(&process, code, bytes, sizeof bytes, &done));
+  CHECK_OK(nearbuf_process_read(&process, code, again, sizeof again, NULL));
+  CHECK(memcmp(bytes, again, sizeof bytes) == 0);
+  target_kill(&idle);
+}
+
+TEST(what_is_not_mapped_is_told_and_so_is_how_far_a_copy_came) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(4096);
+  uint64_t address;
+  uint64_t size;
+  static unsigned char bytes[8192];
+  size_t done = 1;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_read(&process, 4096, bytes, 10, &done));
+  CHECK_EQUAL(0, done);
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
+  CHECK_EQUAL(4096, size);
+  CHECK_STATUS(NEARBUF_NO_ROOM,
+               nearbuf_process_read(&process, address, bytes, sizeof bytes, &done));
+  CHECK_EQUAL(4096, done);
+  CHECK_STATUS(NEARBUF_NO_ROOM,
+               nearbuf_process_write(&process, address, bytes, sizeof bytes, &done));
+  CHECK_EQUAL(4096, done);
+  (void)target_end(&idle);
+}
+
+/* ---- Locators that are not as they should be ---------------------------------------------------- */
+
+TEST(a_locator_whose_file_is_gone_is_found_in_the_map) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  uint64_t address = put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t first = first_locator(&process, &walk, &locator);
+  CHECK(unlink(locator.name) == 0);
+  CHECK_EQUAL(first, first_locator(&process, &walk, &locator));
+  CHECK(strstr(locator.name, "(deleted)") != NULL);
+  if (geteuid() == 0) {
+    CHECK_EQUAL(address + 16, put(&process, "again", 5)); /* through map_files */
+  }
+  (void)target_end(&idle);
+}
+
+TEST(without_rights_a_locator_whose_file_is_gone_can_be_read_but_not_held) {
+  become_nobody();
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t first = first_locator(&process, &walk, &locator);
+  CHECK(unlink(locator.name) == 0);
+  CHECK_EQUAL(first, first_locator(&process, &walk, &locator));
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
+  (void)target_end(&idle);
+}
+
+TEST(another_users_process_is_denied_but_was_found) {
+  if (geteuid() != 0) {
+    test_skip("needs two users");
+  }
+  target idle = target_start_idle();
+  pid_t nobody = fork();
+  if (nobody == 0) {
+    become_nobody();
+    nearbuf_process process = target_open(&idle);
+    nearbuf_process_walk walk = {0};
+    nearbuf_process_locator locator;
+    nearbuf_process_request request = anywhere(10);
+    uint64_t address;
+    char byte;
+    CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_next_locator(&process, &walk, &locator));
+    CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_read(&process, 4096, &byte, 1, NULL));
+    CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_allocate(&process, &request, &address, NULL));
+    _exit(0);
+  }
+  int status;
+  CHECK_EQUAL(nobody, waitpid(nobody, &status, 0));
+  CHECK_EQUAL(0, status);
+  (void)target_end(&idle);
+}
+
+TEST(a_process_that_hides_its_memory_can_still_be_read_and_locked_by_name) {
+  become_nobody();
+  target idle = target_start_idle();
+  nearbuf_process before = target_open(&idle);
+  uint64_t put_at = put(&before, "hello", 5);
+  CHECK(kill(idle.id, SIGUSR2) == 0); /* not dumpable from here on */
+  nearbuf_process process;
+  for (int i = 0; i < 1000; i++) {
+    process = target_open(&idle);
+    if (process.address_bits == 0) {
+      break;
+    }
+    CHECK_OK(nearbuf_process_close(&process));
+    usleep(1000);
+  }
+  CHECK_EQUAL(0, process.address_bits);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(put_at, item.address);
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_append(&process, &buffer, "x", 1, NULL));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  target_kill(&idle);
+}
+
+static void check_fault(nearbuf_process *process, const char *fault, uint32_t count) {
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  (void)first_locator(process, &walk, &locator);
+  CHECK(locator.fault != NULL && strcmp(locator.fault, fault) == 0);
+  uint32_t told = 0;
+  while (nearbuf_process_next_item(&walk, &item) == NEARBUF_OK) {
+    told++;
+  }
+  CHECK_EQUAL(count, told);
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_process_get(process, &request, &buffer));
+}
+
+static void overwrite(nearbuf_process *process, uint64_t address, const void *bytes, size_t size) {
+  CHECK_OK(nearbuf_process_write(process, address, bytes, size, NULL));
+}
+
+TEST(damaged_locators_are_reported_and_not_followed) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t at = first_locator(&process, &walk, &locator);
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const uint8_t many = 255;
+  const uint8_t one = 1;
+  const uint8_t version = 0xe0;
+  const uint8_t none = 0;
+  const uint32_t huge = UINT32_MAX;
+  const uint32_t five = 5;
+  const uintptr_t nowhere = 0x10000;
+  overwrite(&process, at + layout->flags, &version, 1);
+  check_fault(&process, "an unknown version", 0);
+  overwrite(&process, at + layout->flags, &none, 1);
+  if (layout->capacity < many) {
+    overwrite(&process, at + layout->count, &many, 1);
+    check_fault(&process, "it counts more items than fit", 0);
+    overwrite(&process, at + layout->count, &one, 1);
+  }
+  uint64_t position = at + layout->header_size + layout->position;
+  overwrite(&process, position, &huge, sizeof huge);
+  check_fault(&process, "an item has used more than its size", 1);
+  overwrite(&process, position, &five, sizeof five);
+  /* A link to itself, and one to where nothing is. */
+  uintptr_t self = (uintptr_t)at;
+  overwrite(&process, at + layout->next, &self, sizeof self);
+  check_fault(&process, "its link to the next locator is wrong", 0);
+  overwrite(&process, at + layout->next, &nowhere, sizeof nowhere);
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_EQUAL(nowhere, locator.address);
+  CHECK(locator.fault != NULL && strcmp(locator.fault, "its memory cannot be read") == 0);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  (void)target_end(&idle);
+}
+
+/* Lets locators follow the first one of the process: on its heap, as the references make them. */
+static uint64_t chain_heap_locators(nearbuf_process *process, int count, uint64_t buffer) {
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  uint64_t link = first_locator(process, &walk, &locator) + layout->next;
+  uint64_t last = 0;
+  for (int i = 0; i < count; i++) {
+    static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+    nearbuf_process_request request = anywhere(NB_LOCATOR_SIZE);
+    CHECK_OK(nearbuf_process_allocate(process, &request, &last, NULL));
+    nb_item item = {.base = buffer + (uint64_t)i * 4096, .size = 4096};
+    nb_format_build((uintptr_t)image, layout, last, &item, 1);
+    overwrite(process, last, image, sizeof image);
+    uintptr_t next = (uintptr_t)last;
+    overwrite(process, link, &next, sizeof next);
+    link = last + layout->next;
+  }
+  return link;
+}
+
+TEST(locators_on_the_heap_are_read_and_their_buffers_denied) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_request request = anywhere(8192);
+  uint64_t memory;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &memory, NULL));
+  (void)chain_heap_locators(&process, 1, memory);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_EQUAL(0, locator.is_shared);
+  CHECK(locator.fault == NULL);
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(memory, item.address);
+  request = anywhere(100);
+  request.min = memory;
+  request.max = memory + 4095;
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  nearbuf_process_buffer buffer;
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
+  (void)target_end(&idle);
+}
+
+TEST(a_chain_that_comes_back_to_itself_ends) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_request request = anywhere(65536);
+  uint64_t memory;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &memory, NULL));
+  uint64_t link = chain_heap_locators(&process, 5, memory);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  uintptr_t second = (uintptr_t)locator.address;
+  overwrite(&process, link, &second, sizeof second);
+  (void)first_locator(&process, &walk, &locator);
+  int told = 1;
+  bool is_reported = false;
+  while (nearbuf_process_next_locator(&process, &walk, &locator) == NEARBUF_OK) {
+    CHECK(++told < 100);
+    is_reported = is_reported || locator.fault != NULL;
+  }
+  CHECK(is_reported);
+  (void)target_end(&idle);
+}
+
+TEST(a_full_locator_is_followed_by_another_that_is_found_by_its_address) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  uint64_t first = first_locator(&process, &walk, &locator);
+  /* Full of buffers that have no room. */
+  nearbuf_process_request request = anywhere((uint64_t)layout->capacity * 4096);
+  uint64_t memory;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &memory, NULL));
+  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+  nb_item items[255];
+  for (uint32_t i = 0; i < layout->capacity; i++) {
+    items[i] = (nb_item){.base = memory + i * 4096, .size = 4096, .position = 4096};
+  }
+  nb_format_build((uintptr_t)image, layout, first, items, layout->capacity);
+  overwrite(&process, first, image, sizeof image);
+  uint64_t address = put(&process, "later", 5);
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK(locator.fault == NULL);
+  CHECK_EQUAL(1, locator.is_shared);
+  char suffix[32];
+  (void)snprintf(suffix, sizeof suffix, ", 0x%llx", (unsigned long long)locator.address);
+  CHECK(strstr(locator.name, suffix) != NULL);
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(address, item.address);
+  CHECK_EQUAL(address + 16, put(&process, "more", 4));
+  (void)target_end(&idle);
+}
+
+/* ---- Processes that change ---------------------------------------------------------------------- */
+
+TEST(a_process_that_dies_is_noticed_and_its_buffers_can_be_released) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  nearbuf_process_info info;
+  uint64_t address;
+  char byte;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  target_kill(&idle);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_check(&process));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_describe(&process, &info));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_read(&process, 4096, &byte, 1, NULL));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_append(&process, &buffer, "x", 1, &address));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_allocate(&process, &request, &address, NULL));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  CHECK_OK(nearbuf_process_close(&process));
+}
+
+TEST(an_id_that_is_used_again_is_noticed) {
+  if (geteuid() != 0 || unshare(CLONE_NEWPID) != 0) {
+    test_skip("needs a namespace of process ids: %s", strerror(errno));
+  }
+  pid_t inside = fork();
+  if (inside == 0) {
+    target idle = target_start_idle();
+    pid_t id = idle.id;
+    CHECK(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+          mount("proc", "/proc", "proc", 0, NULL) == 0);
+    nearbuf_process process = target_open(&idle);
+    target_kill(&idle);
+    FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
+    CHECK(last != NULL && fprintf(last, "%d", (int)id - 1) > 0 && fclose(last) == 0);
+    idle = target_start_idle();
+    CHECK_EQUAL(id, idle.id);
+    char byte;
+    nearbuf_process again = target_open(&idle);
+    CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_check(&process));
+    CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_read(&process, 4096, &byte, 1, NULL));
+    CHECK_OK(nearbuf_process_check(&again));
+    (void)target_end(&idle);
+    _exit(0);
+  }
+  int status;
+  CHECK_EQUAL(inside, waitpid(inside, &status, 0));
+  CHECK_EQUAL(0, status);
+}
+
+TEST(nothing_is_written_into_a_program_that_replaced_the_one_with_the_buffer) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  uint64_t address;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK(kill(idle.id, SIGHUP) == 0);
+  char line[64];
+  target_line(&idle, line, sizeof line); /* "ready" again */
+  CHECK_OK(nearbuf_process_check(&process));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_append(&process, &buffer, "x", 1, &address));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  /* Its stale file is replaced. */
+  CHECK(put(&process, "hello", 5) != 0);
+  (void)target_end(&idle);
+}
+
+/* ---- Other places ------------------------------------------------------------------------------- */
+
+TEST(a_process_in_namespaces_of_its_own_is_understood) {
+  if (geteuid() != 0) {
+    test_skip("needs the right to make namespaces");
+  }
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  pid_t middle = fork();
+  if (middle == 0) {
+    CHECK(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0);
+    CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(mount("none", "/tmp", "tmpfs", 0, NULL) == 0);
+    target inside = target_start_idle();
+    CHECK(write(ends[1], &inside.id, sizeof inside.id) == (ssize_t)sizeof inside.id);
+    CHECK_EQUAL(inside.id, waitpid(inside.id, NULL, 0));
+    _exit(0);
+  }
+  pid_t inside;
+  CHECK(read(ends[0], &inside, sizeof inside) == (ssize_t)sizeof inside);
+  nearbuf_process process;
+  nearbuf_process_info info;
+  CHECK_OK(nearbuf_process_open(inside, &process));
+  CHECK_OK(nearbuf_process_describe(&process, &info));
+  CHECK_EQUAL(inside, info.id);
+  CHECK_EQUAL(1, info.own_id);
+  uint64_t address = put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK(strstr(locator.name, ", PID 1") != NULL);
+  CHECK(locator.name[strlen(locator.name) - 1] == '1');
+  CHECK_EQUAL(address + 16, put(&process, "again", 5));
+  CHECK(kill(inside, SIGTERM) == 0);
+  int status;
+  CHECK_EQUAL(middle, waitpid(middle, &status, 0));
+  CHECK_EQUAL(0, status);
+}
+
+TEST(a_process_that_changed_its_root_is_understood) {
+  if (geteuid() != 0) {
+    test_skip("needs the right to change the root");
+  }
+  char root[] = "/tmp/nearbuf.root.XXXXXX";
+  char path[64];
+  CHECK(mkdtemp(root) != NULL);
+  (void)snprintf(path, sizeof path, "%s/tmp", root);
+  CHECK(mkdir(path, 0777) == 0);
+  target inside = target_start(REMOTE_TARGET, "idle", root);
+  nearbuf_process process = target_open(&inside);
+  uint64_t address = put(&process, "hello", 5);
+  CHECK_EQUAL(address + 16, put(&process, "again", 5));
+  char name[256];
+  struct stat status;
+  (void)snprintf(name, sizeof name,
+                 "%s/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d", path,
+                 (int)inside.id);
+  CHECK(stat(name, &status) == 0);
+  CHECK_EQUAL(0600, status.st_mode & 07777);
+  (void)target_end(&inside);
+  CHECK(unlink(name) == 0);
+  (void)snprintf(name, sizeof name, "%s/.reloaded/memory.buffers", path);
+  CHECK(rmdir(name) == 0);
+  (void)snprintf(name, sizeof name, "%s/.reloaded", path);
+  CHECK(rmdir(name) == 0 && rmdir(path) == 0 && rmdir(root) == 0);
+}
+
+TEST(the_file_of_another_users_process_belongs_to_that_user) {
+  if (geteuid() != 0) {
+    test_skip("needs two users");
+  }
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  pid_t middle = fork();
+  if (middle == 0) {
+    become_nobody();
+    target inside = target_start_idle();
+    CHECK(write(ends[1], &inside.id, sizeof inside.id) == (ssize_t)sizeof inside.id);
+    CHECK_EQUAL(inside.id, waitpid(inside.id, NULL, 0));
+    _exit(0);
+  }
+  pid_t inside;
+  CHECK(read(ends[0], &inside, sizeof inside) == (ssize_t)sizeof inside);
+  nearbuf_process process;
+  CHECK_OK(nearbuf_process_open(inside, &process));
+  (void)put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  struct stat status;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK(stat(locator.name, &status) == 0);
+  CHECK_EQUAL(65534, status.st_uid);
+  CHECK_EQUAL(65534, status.st_gid);
+  CHECK(kill(inside, SIGTERM) == 0);
+  CHECK_EQUAL(middle, waitpid(middle, NULL, 0));
+}
+
+TEST(a_32_bit_process_is_understood_and_given_memory) {
+#ifndef REMOTE_TARGET_32
+  test_skip("no compiler for 32-bit programs was found");
+#else
+  target small = target_start(REMOTE_TARGET_32, "idle", NULL);
+  nearbuf_process process = target_open(&small);
+  CHECK_EQUAL(32, process.address_bits);
+  uint64_t address = put(&process, "hello", 5);
+  CHECK(address < NEARBUF_4_GIB);
+  char seen[6] = {0};
+  CHECK_OK(nearbuf_process_read(&process, address, seen, 5, NULL));
+  CHECK(strcmp(seen, "hello") == 0);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(255, locator.capacity);
+  CHECK(locator.fault == NULL);
+  CHECK_EQUAL(1, locator.count);
+  CHECK_EQUAL(address + 16, put(&process, "again", 5));
+  nearbuf_process_request request = anywhere(10000);
+  uint64_t size;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
+  CHECK_OK(nearbuf_process_free(&process, address, size));
+  CHECK_EQUAL(0, target_end(&small));
+#endif
+}
+
+/* ---- Files -------------------------------------------------------------------------------------- */
+
+typedef struct file_search {
+  int64_t process;
+  nearbuf_file found;
+} file_search;
+
+static int find_file(const nearbuf_file *file, void *context) {
+  file_search *search = context;
+  if (file->process == search->process && file->address == 0) {
+    search->found = *file;
+    return -1;
+  }
+  return 0;
+}
+
+TEST(files_of_the_dead_are_marked_and_can_be_removed_and_others_cannot) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  file_search search = {.process = idle.id};
+  CHECK_STATUS(NEARBUF_CANCELLED, nearbuf_process_visit_files(find_file, &search));
+  CHECK_EQUAL(NEARBUF_FILE_LIVE, search.found.state);
+  CHECK_EQUAL(4096, search.found.size_bytes);
+  CHECK_EQUAL(geteuid(), search.found.user);
+  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_remove_file(&search.found, NULL));
+  target_kill(&idle);
+  CHECK_STATUS(NEARBUF_CANCELLED, nearbuf_process_visit_files(find_file, &search));
+  CHECK_EQUAL(NEARBUF_FILE_STALE, search.found.state);
+  CHECK_OK(nearbuf_process_remove_file(&search.found, NULL));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_remove_file(&search.found, NULL));
+  CHECK_OK(nearbuf_process_visit_files(find_file, &search));
+}
