@@ -15,8 +15,12 @@
 
 /* ---- Calls ------------------------------------------------------------------------------------- */
 
-/* The end of every call with a process. */
+/* The end of every call with a process. Its death explains every failure of the system's. */
 static nearbuf_status answer(nearbuf_process *process, nb_outcome outcome, int cancellation) {
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_CANCELLED && process->id != 0) {
+    nb_outcome alive = nb_remote_check(process);
+    outcome = alive.status == NEARBUF_NOT_FOUND ? alive : outcome;
+  }
   nb_os_restore_cancellation(cancellation);
   process->system_error = outcome.system_error;
   return outcome.status;

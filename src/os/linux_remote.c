@@ -64,14 +64,29 @@ nb_outcome nb_linux_outcome(const nearbuf_process *process, int error) {
 
 /* ---- Open and close ---------------------------------------------------------------------------- */
 
+/* Whether the only thread that is left is on its way out: its memory goes before the process does. */
+static bool is_ending(const nearbuf_process *process) {
+  enum { EXITING = 4 }; /* PF_EXITING */
+  char text[512];
+  int error = nb_linux_read_text(process, "stat", text, sizeof text);
+  if (error == ESRCH || error == ENOENT) {
+    return true; /* the entries of a directory of a reaped process are gone */
+  }
+  const char *behind_name = strrchr(text, ')');
+  unsigned flags = 0;
+  int threads = 0;
+  int found = behind_name == NULL
+                  ? 0
+                  : sscanf(behind_name + 1,
+                           " %*c %*d %*d %*d %*d %*d %u %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %d",
+                           &flags, &threads);
+  return found == 2 && (flags & EXITING) != 0 && threads <= 1;
+}
+
 nb_outcome nb_remote_check(const nearbuf_process *process) {
   struct pollfd ended = {.fd = handle_of(process, PIDFD), .events = POLLIN};
-  if (ended.fd >= 0 && poll(&ended, 1, 0) == 1) {
-    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
-  }
-  /* Without a pidfd (before 5.3): the entries of a directory of a reaped process are gone. */
-  bool is_there = faccessat(handle_of(process, DIRECTORY), "stat", F_OK, 0) == 0;
-  return is_there ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  bool is_gone = (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
+  return is_gone ? nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH) : nb_outcome_of(NEARBUF_OK);
 }
 
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {

@@ -59,6 +59,9 @@ static nb_outcome identify(const nearbuf_process *process, identity *who) {
   struct stat namespace;
   who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
   who->namespace = who->has_namespace ? namespace.st_ino : 0;
+  if (!who->has_namespace && !who->is_elsewhere) {
+    who->has_namespace = nb_posix_namespace(&who->namespace); /* it hides it, but it is ours */
+  }
   return nb_outcome_of(NEARBUF_OK);
 }
 
@@ -265,19 +268,36 @@ static int open_of_hidden(const identity *who, const char *name) {
   return file;
 }
 
+/* Opens the first locator of a hidden process, under one of its names. */
+static int open_first_of_hidden(const identity *who, nb_name *name) {
+  nb_name names[2];
+  int count = names_of(who, names);
+  int file = -1;
+  for (int i = 0; i < count && file < 0; i++) {
+    *name = names[i];
+    file = open_of_hidden(who, names[i].text);
+  }
+  return file;
+}
+
+/* The address in the header of an open file. The system does not tell how wide the addresses of a
+ * hidden process are; then they are as wide as ours. */
+static uint64_t header_address(int file) {
+  _Alignas(8) unsigned char header[8] = {0};
+  ssize_t count = pread(file, header, sizeof header, 0);
+  return count == (ssize_t)sizeof header ? address_in(header, sizeof(uintptr_t) * 8) : 0;
+}
+
 static nb_outcome find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
-  nb_name name = nb_name_of_process(who->own_id);
-  int file = open_of_hidden(who, name.text);
+  nb_name name;
+  int file = open_first_of_hidden(who, &name);
   if (file < 0) {
     return nb_outcome_system(NEARBUF_DENIED, EPERM);
   }
-  /* The system does not tell how wide its addresses are; then it is as wide as ours. */
-  _Alignas(8) unsigned char header[8] = {0};
-  ssize_t count = pread(file, header, sizeof header, 0);
-  close(file);
-  *address = address_in(header, sizeof(uintptr_t) * 8);
+  *address = header_address(file);
   *if_empty = NEARBUF_DIALECT_DOTNET;
-  return nb_outcome_of(count == (ssize_t)sizeof header ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  close(file);
+  return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
 nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
@@ -307,14 +327,13 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
 /* Opens the file of a locator of a hidden process. */
 static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
   identity who;
-  uint64_t first = 0;
-  nearbuf_dialect ignored;
-  if (identify(process, &who).status != NEARBUF_OK ||
-      find_hidden(&who, &first, &ignored).status != NEARBUF_OK) {
-    return -1;
+  nb_name name;
+  int file = identify(process, &who).status == NEARBUF_OK ? open_first_of_hidden(&who, &name) : -1;
+  if (file < 0 || header_address(file) == address) {
+    return file;
   }
-  nb_name name = nb_name_of_process(who.own_id);
-  name = first == address ? name : nb_name_of_later(&name, (uintptr_t)address);
+  close(file);
+  name = nb_name_of_later(&name, (uintptr_t)address);
   return open_of_hidden(&who, name.text);
 }
 

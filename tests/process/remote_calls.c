@@ -31,6 +31,20 @@ static void disturb_for(nearbuf_process *process, uint64_t ms) {
   } while (now_ms() < end);
 }
 
+/* The same with one that may be done earlier. */
+static void disturb_worker(nearbuf_process *process, uint64_t ms) {
+  uint64_t end = now_ms() + ms;
+  int count = 0;
+  nearbuf_status status;
+  do {
+    status = disturb(process);
+    CHECK(status == NEARBUF_OK || status == NEARBUF_NOT_FOUND);
+    count += status == NEARBUF_OK;
+    usleep(2000);
+  } while (status == NEARBUF_OK && now_ms() < end);
+  CHECK(count > 10);
+}
+
 typedef struct ending {
   long result;
   int error;
@@ -248,7 +262,7 @@ TEST(no_signal_is_lost_or_doubled) {
 static void check_computes(const char *mode, const char *program) {
   target worker = target_start(program, mode, NULL);
   nearbuf_process process = target_open(&worker);
-  disturb_for(&process, 600);
+  disturb_worker(&process, 600);
   ending end = end_of(&worker);
   CHECK_EQUAL(0, end.result);
 }
@@ -262,7 +276,7 @@ TEST(a_thread_that_signals_interrupt_all_the_time_computes_what_it_would_have) {
   nearbuf_process process = target_open(&worker);
   char line[16];
   target_line(&worker, line, sizeof line); /* "half": the timer runs */
-  disturb_for(&process, 400);
+  disturb_worker(&process, 400);
   ending end = end_of(&worker);
   CHECK_EQUAL(0, end.result);
 }
@@ -414,8 +428,7 @@ TEST(a_process_that_is_killed_meanwhile_hangs_nobody) {
     do {
       status = disturb(&process);
     } while (status == NEARBUF_OK);
-    /* The memory may be gone before the process is. */
-    CHECK(status == NEARBUF_NOT_FOUND || status == NEARBUF_NO_ROOM || status == NEARBUF_BUSY);
+    CHECK_EQUAL(NEARBUF_NOT_FOUND, status);
     CHECK_EQUAL(killer, waitpid(killer, NULL, 0));
     CHECK_EQUAL(idle.id, waitpid(idle.id, NULL, 0));
     CHECK_STATUS(NEARBUF_NOT_FOUND, disturb(&process));
@@ -492,7 +505,7 @@ TEST(several_threads_of_the_host_do_not_harm_the_process) {
 
 TEST(a_shell_and_an_interpreter_go_on_unharmed) {
   const char *const programs[] = {"/bin/sh", "/usr/bin/python3"};
-  const char *const scripts[] = {"echo ready; i=0; while [ $i -lt 200 ]; do i=$((i + 1)); "
+  const char *const scripts[] = {"echo ready; i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); "
                                  "/bin/true || exit 1; done; echo done",
                                  "import time, hashlib, sys\n"
                                  "print('ready', flush=True)\n"
@@ -525,7 +538,7 @@ TEST(a_shell_and_an_interpreter_go_on_unharmed) {
       nearbuf_status status = disturb(&process);
       CHECK(status == NEARBUF_OK ||
             status == NEARBUF_BUSY); /* a shell waits for its vforked child */
-      usleep(5000);
+      usleep(2000);
     }
     target_line(&what, line, sizeof line);
     CHECK(strcmp(line, "done\n") == 0);
