@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "own_tmp.h"
 #include "test.h"
 
 static void load(void *library, const char *name, void *function, size_t size) {
@@ -43,7 +44,9 @@ void reference_remove_dead_namesake(void) {
 }
 
 c_interface reference_load(void) {
-  reference_remove_dead_namesake();
+  if (!use_own_tmp()) {
+    reference_remove_dead_namesake();
+  }
   if (access(REFERENCE_LIBRARY, R_OK) != 0) {
     test_skip("the Rust reference was not built: see the test interop_reference.is_built");
   }

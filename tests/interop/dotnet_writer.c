@@ -1,0 +1,176 @@
+/* The steps of the .NET reference; see dotnet_writer.h. */
+#include "dotnet_writer.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PAGE = 4096 };
+
+static void *map(int file) {
+  int kind = file >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, kind, file, 0);
+  return page == MAP_FAILED ? NULL : page;
+}
+
+static void initialise(dotnet_header *header) {
+  header->this_address = (uintptr_t)header;
+  header->next = NULL;
+  header->is_locked = 0;
+  header->flags = 0;
+  header->count = 0;
+}
+
+dotnet_header *dotnet_find(int *file) {
+  char name[128];
+  (void)mkdir("/tmp/.reloaded", 0777);
+  (void)mkdir("/tmp/.reloaded/memory.buffers", 0777);
+  snprintf(name, sizeof name,
+           "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d",
+           (int)getpid());
+  bool has_existed = access(name, F_OK) == 0;
+  *file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (*file < 0 || flock(*file, LOCK_SH | LOCK_NB) != 0 || ftruncate(*file, PAGE) != 0) {
+    return NULL;
+  }
+  dotnet_header *mapped = map(*file);
+  if (mapped == NULL) {
+    return NULL;
+  }
+  if (!has_existed) {
+    initialise(mapped);
+    return mapped;
+  }
+  dotnet_header *first = (dotnet_header *)mapped->this_address;
+  (void)munmap(mapped, PAGE);
+  close(*file);
+  return first;
+}
+
+/* Interlocked operations are ordered like everything, plain ones like nothing; volatile keeps the
+ * compiler from joining them. */
+static bool try_lock(int32_t *word) {
+  int32_t free_word = 0;
+  return __atomic_compare_exchange_n(word, &free_word, 1, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST);
+}
+
+static void lock(int32_t *word) {
+  while (!try_lock(word)) {
+    usleep(1);
+  }
+}
+
+static void unlock(int32_t *word) {
+  (void)__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t count_of(const dotnet_header *header) {
+  return *(const volatile uint8_t *)&header->count;
+}
+
+static bool is_full(const dotnet_header *header) {
+  return count_of(header) >= (PAGE - sizeof(dotnet_header)) / sizeof(dotnet_item);
+}
+
+static bool can_use(const dotnet_item *item, uint32_t size, uintptr_t min, uintptr_t max) {
+  const volatile dotnet_item *seen = item;
+  uintptr_t start = seen->base + seen->position;
+  return seen->base != 0 && start >= min && start + size <= max;
+}
+
+static dotnet_item *get_available(dotnet_header *header, uint32_t size, uintptr_t min,
+                                  uintptr_t max) {
+  uint32_t count = count_of(header);
+  for (uint32_t i = 0; i < count; i++) {
+    dotnet_item *item = &dotnet_items(header)[i];
+    if (can_use(item, size, min, max) && try_lock(&item->is_taken)) {
+      return item;
+    }
+  }
+  return NULL;
+}
+
+/* The lowest free pages in the range. */
+static uintptr_t allocate(uint32_t size, uintptr_t min, uintptr_t max) {
+  uintptr_t whole = ((uintptr_t)size + PAGE - 1) / PAGE * PAGE;
+  for (uintptr_t at = (min + PAGE - 1) / PAGE * PAGE; at + whole <= max; at += PAGE) {
+    void *got = mmap((void *)at, whole, PROT_READ | PROT_WRITE | PROT_EXEC,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == (void *)at) {
+      return at;
+    }
+    if (got != MAP_FAILED) {
+      (void)munmap(got, whole);
+    }
+  }
+  return 0;
+}
+
+/* Null with `*is_full_now` where there is no slot, null without it where there is no memory. */
+static dotnet_item *add(dotnet_header *header, uint32_t size, uintptr_t min, uintptr_t max,
+                        bool *is_full_now) {
+  *is_full_now = is_full(header);
+  if (*is_full_now) {
+    return NULL;
+  }
+  lock(&header->is_locked);
+  dotnet_item *item = NULL;
+  *is_full_now = is_full(header);
+  if (!*is_full_now) {
+    uintptr_t base = allocate(size, min, max);
+    if (base != 0) {
+      dotnet_item made = {.base = base, .is_taken = 1};
+      made.size = (size + PAGE - 1) / PAGE * PAGE;
+      item = &dotnet_items(header)[header->count];
+      memcpy(item, &made, sizeof made);
+      *(volatile uint8_t *)&header->count = (uint8_t)(header->count + 1);
+    }
+  }
+  unlock(&header->is_locked);
+  return item;
+}
+
+static dotnet_header *next_of(dotnet_header *header) {
+  dotnet_header *volatile *link =
+      (dotnet_header *volatile *)((uintptr_t)header + sizeof(uintptr_t));
+  if (*link == NULL) {
+    lock(&header->is_locked);
+    if (*link == NULL) {
+      *link = map(-1); /* seen by everybody, and not yet filled in */
+      usleep(1);
+      initialise(*link);
+    }
+    unlock(&header->is_locked);
+  }
+  return *link;
+}
+
+dotnet_item *dotnet_get(dotnet_header *first, uint32_t size, uintptr_t min, uintptr_t max) {
+  for (dotnet_header *header = first; header != NULL; header = next_of(header)) {
+    dotnet_item *item = get_available(header, size, min, max);
+    bool is_full_now = false;
+    if (item == NULL) {
+      item = add(header, size, min, max, &is_full_now);
+    }
+    if (item != NULL || !is_full_now) {
+      return item;
+    }
+  }
+  return NULL;
+}
+
+uintptr_t dotnet_append(dotnet_item *item, const void *bytes, uint32_t size) {
+  uintptr_t address = item->base + item->position;
+  memcpy((void *)address, bytes, size);
+  item->position += size;
+  return address;
+}
+
+void dotnet_release(dotnet_item *item) {
+  unlock(&item->is_taken);
+}
