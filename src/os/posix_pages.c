@@ -107,6 +107,26 @@ static seen_file seen_error(nb_outcome outcome) {
   return (seen_file){FILE_ERROR, outcome, -1};
 }
 
+/* A file that is as young as this may belong to a call of a reference that is still under way. */
+static bool is_young(const struct stat *status) {
+  return status->st_ctime + 1 >= time(NULL);
+}
+
+/* How long a reference may take from storing the address to having listed its first buffer. It stores
+ * the address first and clears the count last, and later counts the item before it is written, as the
+ * compiler likes: only an item and a free lock prove that nothing is under way. */
+#define FIRST_ITEM_BOUND_NS UINT64_C(50000000)
+
+static void wait_for_first_item(uintptr_t base) {
+  const nb_layout *header = nb_native_layout(NEARBUF_DIALECT_UNKNOWN);
+  uint64_t end = nb_os_nanoseconds() + FIRST_ITEM_BOUND_NS;
+  while (
+      (nb_format_count(base, header) == 0 || nb_shared_load_acquire(base + header->locked) != 0) &&
+      nb_os_nanoseconds() < end) {
+    nb_os_pause();
+  }
+}
+
 static seen_file examine_open(int file, nb_page *page) {
   seen_file seen = {FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   struct stat status;
@@ -131,6 +151,9 @@ static seen_file examine_open(int file, nb_page *page) {
   }
   if (outcome.status != NEARBUF_OK) {
     return seen_error(outcome);
+  }
+  if (is_young(&status)) {
+    wait_for_first_item(base);
   }
   page->base = base;
   page->if_empty = (status.st_mode & S_IXUSR) != 0 ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
@@ -185,7 +208,10 @@ static nb_outcome find_in_map(nb_page *page) {
     uintptr_t base = mapping.range.min;
     if (nb_name_is_of_process(mapping.name_end, getpid()) && is_locator_mapping(&mapping, base) &&
         nb_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
-      *page = (nb_page){.base = base, .if_empty = NEARBUF_DIALECT_UNKNOWN};
+      /* Ours is never empty; the .NET reference maps its file executable, the Rust one does not. */
+      wait_for_first_item(base);
+      *page = (nb_page){.base = base};
+      page->if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
       page->is_private = strncmp(mapping.name_end, "/memfd:", 7) == 0;
       is_found = true;
     }
@@ -381,25 +407,17 @@ typedef enum publication {
  * Rust one reads the whole directory: 12 ms where 10,000 files lie. */
 #define BIRTH_BOUND_NS UINT64_C(200000000)
 
-static bool has_no_address(int file, struct stat *status) {
-  uintptr_t base;
-  return fstat(file, status) == 0 &&
-         (pread(file, &base, sizeof base, 0) != (ssize_t)sizeof base || base == 0);
-}
-
 /* The references make their file visible before it is complete, so one that is as young as that may
- * be on its way in another thread. Waits for it; answers whether it became complete. */
+ * be on its way in another thread. Waits for it; answers whether it became this process's. */
 static bool is_born_meanwhile(int file) {
   struct stat status;
-  if (!has_no_address(file, &status) || status.st_ctime + 1 < time(NULL)) {
-    return false;
-  }
   uint64_t end = nb_os_nanoseconds() + BIRTH_BOUND_NS;
-  while (nb_os_nanoseconds() < end) {
-    nb_os_pause();
-    if (!has_no_address(file, &status)) {
-      return true;
+  while (fstat(file, &status) == 0 && is_young(&status) && nb_os_nanoseconds() < end) {
+    uintptr_t base = 0;
+    if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
+      return check_mapped_at(file, nb_little_address(base)).status == NEARBUF_OK;
     }
+    nb_os_pause();
   }
   return false;
 }
@@ -497,7 +515,6 @@ static bool is_taken_over(uintptr_t base) {
   for (int i = 0; i < TAKEOVER_PAUSES; i++) {
     nb_os_pause();
     if (nb_shared_address_relaxed(base, sizeof(uintptr_t)) != base) {
-      nb_os_pause(); /* it clears the lock and the count in the next moment */
       return true;
     }
   }
