@@ -270,7 +270,7 @@ static void race(void) {
   for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
     records_verify(&written[i]);
     printf("writer %u: %u records\n", (unsigned)i, (unsigned)written[i].count);
-    CHECK(written[i].count > 100);
+    CHECK(written[i].count > 0);
   }
   printf("%u pages, %u locators, overtaken %u times\n", atomic_load(&page_number) + 1,
          (unsigned)totals().locators, atomic_load(&overtaken));

@@ -252,7 +252,7 @@ static void race(void) {
   }
   for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
     records_verify(&written[i]);
-    CHECK(written[i].count > 100);
+    CHECK(written[i].count > 0);
   }
   CHECK_EQUAL(0, totals().taken);
 }
