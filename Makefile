@@ -9,6 +9,7 @@ help:
 	@echo 'make install   build and install into PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format    format the sources'
 	@echo 'make lint      check format and sources with clang-format, clang-tidy and cppcheck'
+	@echo 'make matrix    build and test for every system (Debian; TARGET=name for one of make matrix-list)'
 	@echo 'make clean     remove build/'
 
 demo:
@@ -35,7 +36,14 @@ lint:
 	@scripts/format.sh --check
 	@scripts/lint.sh
 
+# TARGET=name runs one; its name must be one of matrix-list.
+matrix:
+	@scripts/matrix.sh $(TARGET)
+
+matrix-list:
+	@scripts/matrix.sh --list
+
 clean:
 	rm -rf build
 
-.PHONY: help demo test bench install format lint clean
+.PHONY: matrix matrix-list help demo test bench install format lint clean

@@ -3,13 +3,25 @@
 #
 #   scripts/setup.sh build   a compiler, make or ninja, and CMake
 #   scripts/setup.sh ci      also all that .ci/run uses (Debian only)
+#   scripts/setup.sh cross   the cross-compilers and emulators of scripts/matrix.sh (Debian only)
+#   scripts/setup.sh wine    Wine for 64 and 32 bits, in a chroot of a later Debian, and starts it
+#   scripts/setup.sh zig     Zig, the cross-compiler for macOS and FreeBSD; prints where it is
 #
 # On Debian as root what is missing is installed; elsewhere it is named, and the status is 1.
 set -eu
+cd "$(dirname "$0")/.."
 
 build_packages='cmake gcc libc6-dev make'
 ci_packages="$build_packages g++ clang libclang-rt-14-dev clang-format clang-tidy cppcheck binutils
   pkg-config libzydis-dev python3 shellcheck spin strace util-linux"
+
+cross_packages="$build_packages clang ninja-build debootstrap musl-tools linux-libc-dev
+  gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 qemu-user libc6-i386
+  gcc-i686-linux-gnu libc6-dev-i386-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
+  gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"
+zig_version=0.17.1
+cache=/var/cache/nearbuf
 
 can_apt() {
   [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ]
@@ -53,6 +65,60 @@ missing_tools() {
   has make || has ninja || echo 'make or ninja'
 }
 
+# Installs packages, on Debian and as root; elsewhere names them.
+want_packages() {
+  if ! has dpkg-query; then
+    echo "setup: these are names of Debian's packages: $*" >&2
+    exit 1
+  fi
+  missing=$(missing_packages "$@")
+  [ -n "$missing" ] || return 0
+  if ! can_apt; then
+    echo "Not root. Packages to be installed: $(echo "$missing" | tr '\n' ' ')" >&2
+    exit 1
+  fi
+  # shellcheck disable=SC2086
+  install $missing
+}
+
+# 32-bit Wine does not install beside the host's packages, and Debian 13 has the better one. The tree is
+# mounted at its own path, so that programs have the same name inside.
+set_up_wine() {
+  want_packages debootstrap
+  root=${NEARBUF_WINE_ROOT:-$cache/wine}
+  if ! [ -f "$root/ready" ]; then
+    echo "setup: Wine, into $root"
+    # shellcheck disable=SC2016 # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
+    mkdir -p "$root"
+    debootstrap --variant=minbase trixie "$root" "${mirror:-http://deb.debian.org/debian}" >/dev/null
+    chroot "$root" dpkg --add-architecture i386
+    chroot "$root" apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive chroot "$root" \
+      apt-get -qq -y install --no-install-recommends wine64 wine32:i386 wine >/dev/null 2>&1
+    chroot "$root" apt-get clean
+    touch "$root/ready"
+  fi
+  for folder in /proc /dev "$PWD"; do
+    mkdir -p "$root$folder"
+    mountpoint -q "$root$folder" || mount --bind "$folder" "$root$folder"
+  done
+  # The server stays: who starts a program while it runs does not wait for it to end.
+  for start in 'wineboot -i' 'wineserver -p' 'wine cmd /c exit'; do
+    # shellcheck disable=SC2086
+    chroot "$root" env HOME=/root WINEDEBUG=-all $start >/dev/null 2>&1 </dev/null || true
+  done
+}
+
+set_up_zig() {
+  if ! python3 -m ziglang version >/dev/null 2>&1 &&
+    ! PYTHONPATH=$cache/zig python3 -m ziglang version >/dev/null 2>&1; then
+    want_packages python3-pip >&2
+    python3 -m pip install --quiet --target "$cache/zig" "ziglang==$zig_version" >&2
+  fi
+  PYTHONPATH=$cache/zig python3 -c 'import ziglang, os; print(os.path.dirname(ziglang.__file__) + "/zig")'
+}
+
 case ${1-} in
   build)
     missing=$(missing_tools)
@@ -68,23 +134,21 @@ case ${1-} in
     fi
     ;;
   ci)
-    if ! has dpkg-query; then
-      echo "scripts/setup.sh ci knows Debian's packages only; it would want: $ci_packages" >&2
-      exit 1
-    fi
     # shellcheck disable=SC2086
-    missing=$(missing_packages $ci_packages)
-    if [ -n "$missing" ]; then
-      if ! can_apt; then
-        echo "Not root. Packages to be installed: $(echo "$missing" | tr '\n' ' ')" >&2
-        exit 1
-      fi
-      # shellcheck disable=SC2086
-      install $missing
-    fi
+    want_packages $ci_packages
+    ;;
+  cross)
+    # shellcheck disable=SC2086
+    want_packages $cross_packages
+    ;;
+  wine)
+    set_up_wine
+    ;;
+  zig)
+    set_up_zig
     ;;
   *)
-    echo "usage: scripts/setup.sh build|ci" >&2
+    echo "usage: scripts/setup.sh build|ci|cross|wine|zig" >&2
     exit 2
     ;;
 esac

@@ -10,6 +10,7 @@ root=${NEARBUF_WINE_ROOT:-/var/cache/nearbuf/wine}
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
+# shellcheck disable=SC2016 # the inner shell expands it
 chroot "$root" env HOME=/root WINEDEBUG=-all WINEDLLOVERRIDES=winedbg.exe=d \
   NEARBUF_DIRECTORY="$PWD" WINEPATH="Z:$(dirname "$(realpath "$1")")/.." sh -c 'cd "$NEARBUF_DIRECTORY" && exec wine "$@"' wine "$@" \
   >"$output" 2>&1 </dev/null

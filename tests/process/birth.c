@@ -157,7 +157,7 @@ TEST(a_file_is_visible_only_when_it_is_complete) {
       CHECK_EQUAL(IN_MOVED_TO, event->mask); /* never created or written under that name */
       is_published = true;
     }
-    at += (ssize_t)sizeof *event + event->len;
+    at += (ssize_t)(sizeof *event + event->len);
   }
   CHECK(is_published);
   close(watch);

@@ -1,0 +1,30 @@
+# Zig as a C cross-compiler (PyPI: ziglang 0.15 or later) for macOS, FreeBSD and Windows on ARM. It has
+# the systems' headers and the names of their libraries: what links here names nothing that is not there.
+#
+#   -D ZIG=.../ziglang/zig -D ZIG_TARGET=aarch64-macos.11.0
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ZIG ZIG_TARGET)
+string(REGEX MATCH "^[^-]+" CMAKE_SYSTEM_PROCESSOR "${ZIG_TARGET}")
+set(CMAKE_C_COMPILER "${ZIG}" cc -target ${ZIG_TARGET})
+set(CMAKE_C_FLAGS_INIT -fno-sanitize=undefined) # without -O Zig adds it, and archives would need its runtime
+set(wrappers "${CMAKE_BINARY_DIR}/zig-bin")
+macro(wrapper name text)
+  file(WRITE "${wrappers}/${name}" "#!/bin/sh\n${text}\n")
+  file(CHMOD "${wrappers}/${name}" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+endmacro()
+wrapper(ar "exec '${ZIG}' ar \"$@\"") # GNU ar cannot read objects for Windows on ARM
+wrapper(ranlib "exec '${ZIG}' ranlib \"$@\"")
+set(CMAKE_AR "${wrappers}/ar" CACHE FILEPATH "")
+set(CMAKE_RANLIB "${wrappers}/ranlib" CACHE FILEPATH "")
+if(ZIG_TARGET MATCHES macos)
+  set(CMAKE_SYSTEM_NAME Darwin)
+  set(CMAKE_SYSTEM_VERSION 24)
+  wrapper(sw_vers "echo 15.0") # CMake asks it, and without an answer there is no @rpath
+  wrapper(install_name_tool "exit 0")
+  set(CMAKE_INSTALL_NAME_TOOL "${wrappers}/install_name_tool")
+  set(ENV{PATH} "${wrappers}:$ENV{PATH}")
+elseif(ZIG_TARGET MATCHES freebsd)
+  set(CMAKE_SYSTEM_NAME FreeBSD)
+  set(CMAKE_SHARED_LINKER_FLAGS_INIT -Wl,-z,defs) # else undefined names of a library are no errors
+else()
+  set(CMAKE_SYSTEM_NAME Windows)
+endif()
