@@ -29,6 +29,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__aarch64__)
+#include <asm/ptrace.h> /* struct user_pt_regs */
+#endif
+
 #include "linux_remote.h"
 #include "os.h"
 

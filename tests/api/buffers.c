@@ -176,7 +176,7 @@ TEST(every_small_size_and_alignment_gets_its_own_bytes) {
 /* ---- Data beside code --------------------------------------------------------------------------- */
 
 TEST(data_starts_on_a_line_of_its_own_and_nothing_follows_in_its_last_line) {
-  for (size_t size = 1; size <= 3 * NB_CACHE_LINE; size += 7) {
+  for (size_t size = 1; size <= 3 * NB_CACHE_LINE; size += NB_CACHE_LINE / 8 - 1) {
     uintptr_t code = place_bytes(1, 1, 0);
     uintptr_t data = place_bytes(size, 1, NEARBUF_DATA);
     uintptr_t next = place_bytes(1, 1, 0);

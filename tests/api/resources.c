@@ -68,10 +68,10 @@ TEST(no_descriptor_stays_open_after_failures) {
 
 static rlim_t limit_to(int resource, rlim_t value) {
   struct rlimit limit;
-  CHECK_EQUAL(0, getrlimit((__rlimit_resource_t)resource, &limit));
+  CHECK_EQUAL(0, getrlimit(resource, &limit));
   rlim_t previous = limit.rlim_cur;
   limit.rlim_cur = value;
-  CHECK_EQUAL(0, setrlimit((__rlimit_resource_t)resource, &limit));
+  CHECK_EQUAL(0, setrlimit(resource, &limit));
   return previous;
 }
 
