@@ -176,7 +176,7 @@ TEST(every_small_size_and_alignment_gets_its_own_bytes) {
 /* ---- Data beside code --------------------------------------------------------------------------- */
 
 TEST(data_starts_on_a_line_of_its_own_and_nothing_follows_in_its_last_line) {
-  for (size_t size = 1; size <= 3 * NB_CACHE_LINE; size += NB_CACHE_LINE / 8 - 1) {
+  for (size_t size = 1; size <= (size_t)3 * NB_CACHE_LINE; size += NB_CACHE_LINE / 8 - 1) {
     uintptr_t code = place_bytes(1, 1, 0);
     uintptr_t data = place_bytes(size, 1, NEARBUF_DATA);
     uintptr_t next = place_bytes(1, 1, 0);
@@ -255,7 +255,7 @@ TEST(reserved_room_is_where_the_next_append_would_go_and_is_written_in_place) {
 }
 
 TEST(reserved_room_can_be_aligned_anew) {
-  nearbuf_buffer buffer = get_buffer(4096 * 3, 1);
+  nearbuf_buffer buffer = get_buffer((size_t)3 * 4096, 1);
   CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));
   for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
     nearbuf_memory room;

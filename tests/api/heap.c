@@ -5,9 +5,11 @@
 
 #include "test.h"
 
+/* glibc's own. NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static _Atomic int calls;
 
@@ -16,14 +18,14 @@ void *malloc(size_t size) {
   return __libc_malloc(size);
 }
 
-void *calloc(size_t count, size_t size) {
+void *calloc(size_t nmemb, size_t size) {
   atomic_fetch_add(&calls, 1);
-  return __libc_calloc(count, size);
+  return __libc_calloc(nmemb, size);
 }
 
-void *realloc(void *memory, size_t size) {
+void *realloc(void *ptr, size_t size) {
   atomic_fetch_add(&calls, 1);
-  return __libc_realloc(memory, size);
+  return __libc_realloc(ptr, size);
 }
 
 static ptrdiff_t write_all(const nearbuf_memory *room, void *context) {

@@ -51,9 +51,11 @@ static int count_other_files(bool *has_first) {
   int length = snprintf(own, sizeof own, "Reloaded.Memory.Buffers.MemoryBuffer, PID %d", getpid());
   int count = 0;
   for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-    char behind = strncmp(entry->d_name, own, (size_t)length) == 0 ? entry->d_name[length] : 'x';
-    *has_first = *has_first || behind == '\0';
-    count += behind == '.' || behind == ',';
+    const char *behind = &entry->d_name[length];
+    if (strncmp(entry->d_name, own, (size_t)length) == 0) {
+      *has_first = *has_first || *behind == '\0';
+      count += *behind == '.' || *behind == ',';
+    }
   }
   closedir(directory);
   return count;

@@ -95,7 +95,7 @@ TEST(a_map_full_of_touching_mappings_has_no_room) {
   for (uintptr_t i = 0; i < 256; i++) {
     occupy(&all, 0x10000 + i * 4096, 0x10000 + i * 4096 + 4095);
   }
-  nb_need need = need_of(0x10000, 0x10000 + 256 * 4096 - 1, 4096, 0x50000);
+  nb_need need = need_of(0x10000, 0x10000 + (uintptr_t)256 * 4096 - 1, 4096, 0x50000);
   check_no_room(&all, &need);
 }
 
@@ -242,14 +242,14 @@ static map small_and_roomy_gap(uintptr_t distance) {
 
 static nb_need greedy_need(void) {
   nb_need need = need_of(0x10000, UINTPTR_MAX / 2, 4096, 1024 * mib);
-  need.want = 16 * 4096;
+  need.want = (uintptr_t)16 * 4096;
   return need;
 }
 
 TEST(a_roomy_gap_within_128_mib_beats_a_small_one) {
   map all = small_and_roomy_gap(128 * mib);
   nb_need need = greedy_need();
-  check_found(&all, &need, 1024 * mib + 128 * mib, 16 * 4096);
+  check_found(&all, &need, 1024 * mib + 128 * mib, (uintptr_t)16 * 4096);
 }
 
 TEST(a_small_gap_beats_a_roomy_one_that_is_more_than_128_mib_farther) {
@@ -282,7 +282,7 @@ TEST(the_search_for_more_room_asks_a_bounded_number_of_questions) {
   for (uintptr_t i = 0; i < MOST_OCCUPIED; i++) {
     occupy(&all, 0x10000 + i * 0x2000, 0x10000 + i * 0x2000 + 0xfff);
   }
-  nb_need need = need_of(0x10000, UINTPTR_MAX, 4096, 0x10000 + MOST_OCCUPIED * 0x1000);
+  nb_need need = need_of(0x10000, UINTPTR_MAX, 4096, 0x10000 + (uintptr_t)MOST_OCCUPIED * 0x1000);
   need.want = 0x4000;
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
     nb_place place;
@@ -310,7 +310,8 @@ TEST(a_source_that_fails_fails_the_search) {
 /* ---- Any map, against trying everything --------------------------------------------------------- */
 
 /* 128 MiB are 32 granules here, so that both sides of that rule occur in a small space. */
-enum { GRANULE = 4 << 20, GRANULES = 160 };
+enum { GRANULES = 160 };
+#define GRANULE ((uintptr_t)4 << 20)
 
 static uint64_t random_state;
 
@@ -325,10 +326,11 @@ static uintptr_t random_below(uintptr_t limit) {
 static map random_map(uintptr_t base) {
   map all = new_map();
   const uintptr_t page = GRANULE / 4;
+  const uintptr_t pages = (uintptr_t)GRANULES * 4;
   uintptr_t at = random_below(8);
-  while (at < GRANULES * 4) {
+  while (at < pages) {
     uintptr_t size = 1 + random_below(random_below(4) == 0 ? 100 : 24);
-    uintptr_t end = at + size > GRANULES * 4 ? GRANULES * 4 : at + size;
+    uintptr_t end = at + size > pages ? pages : at + size;
     occupy(&all, base + at * page, base + (end * page - 1));
     at = end + (random_below(5) == 0 ? 0 : random_below(random_below(6) == 0 ? 100 : 16));
   }
@@ -409,13 +411,12 @@ static nb_need random_need(uintptr_t base) {
   need.range.min = base + first * GRANULE + random_below(2) * random_below(GRANULE);
   need.range.max = base + last * GRANULE + (GRANULE - 1) - random_below(2) * random_below(GRANULE);
   if (need.range.max < need.range.min || random_below(3) == 0) {
-    need.range = (nb_range){base, base + ((uintptr_t)GRANULES * GRANULE - 1)};
+    need.range = (nb_range){base, base + (GRANULES * GRANULE - 1)};
   }
-  need.alignment = (uintptr_t)GRANULE << random_below(3);
+  need.alignment = GRANULE << random_below(3);
   need.least = (1 + random_below(4)) * GRANULE;
   need.want = need.least + random_below(5) * GRANULE;
-  need.target =
-      random_below(4) == 0 ? 0 : base + 1 + random_below((uintptr_t)GRANULES * GRANULE - 1);
+  need.target = random_below(4) == 0 ? 0 : base + 1 + random_below(GRANULES * GRANULE - 1);
   return need;
 }
 
@@ -455,9 +456,9 @@ static void check_random_maps(uintptr_t base) {
 }
 
 TEST(both_searches_find_the_best_place_in_any_map) {
-  check_random_maps((uintptr_t)GRANULE * 64);
+  check_random_maps(GRANULE * 64);
 }
 
 TEST(both_searches_find_the_best_place_below_the_end_of_the_address_space) {
-  check_random_maps(UINTPTR_MAX - ((uintptr_t)GRANULES * GRANULE - 1));
+  check_random_maps(UINTPTR_MAX - (GRANULES * GRANULE - 1));
 }
