@@ -89,8 +89,8 @@ static bool place_stub(demo_state *demo) {
     return false;
   }
   return claim(lies_in(&demo->stub, demo->near.range),
-               "A stub of %zu bytes lies at 0x%" PRIxPTR ", %s it.", demo->stub.size_bytes,
-               (uintptr_t)demo->stub.run_at,
+               "A stub of %" PRIu64 " bytes lies at 0x%" PRIxPTR ", %s it.",
+               (uint64_t)demo->stub.size_bytes, (uintptr_t)demo->stub.run_at,
                text_distance(demo->target, (uintptr_t)demo->stub.run_at).characters);
 }
 
@@ -204,8 +204,8 @@ static bool share_with(const demo_state *demo, demo_plugin_function *plugin_plac
                totals.first_locator, answer.buffer.address) &&
          claim(memcmp(answer.placed.run_at, bytes, sizeof bytes) == 0 && address >= stub_end &&
                    address - stub_end < 16,
-               "It placed %zu bytes in the room that was left, %s the stub's end.", sizeof bytes,
-               text_distance(stub_end, address).characters);
+               "It placed %" PRIu64 " bytes in the room that was left, %s the stub's end.",
+               (uint64_t)sizeof bytes, text_distance(stub_end, address).characters);
 }
 
 static bool show_plugin(const demo_state *demo) {
@@ -239,10 +239,10 @@ static bool show_low_data(void) {
     return false;
   }
   *(volatile uint64_t *)(void *)placed.write_to += 1;
-  return claim(lies_in(&placed, request.range) &&
-                   *(volatile uint64_t *)(void *)placed.run_at == value + 1,
-               "%zu bytes of data lie at 0x%" PRIxPTR ", where 32-bit addresses reach them.",
-               placed.size_bytes, (uintptr_t)placed.run_at);
+  return claim(
+      lies_in(&placed, request.range) && *(volatile uint64_t *)(void *)placed.run_at == value + 1,
+      "%" PRIu64 " bytes of data lie at 0x%" PRIxPTR ", where 32-bit addresses reach them.",
+      (uint64_t)placed.size_bytes, (uintptr_t)placed.run_at);
 }
 
 static bool show_private_memory(const demo_state *demo) {

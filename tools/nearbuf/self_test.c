@@ -233,7 +233,7 @@ static const check checks[] = {
 };
 
 exit_code self_test_run(const tool_arguments *arguments) {
-  size_t failed = 0;
+  int failed = 0;
   (void)arguments;
   for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
     char note[160] = "";
@@ -243,8 +243,8 @@ exit_code self_test_run(const tool_arguments *arguments) {
     failed += !holds;
   }
   if (failed != 0) {
-    return complain(EXIT_FAILED, "%zu of %zu checks failed", failed,
-                    sizeof checks / sizeof *checks);
+    return complain(EXIT_FAILED, "%d of %d checks failed", failed,
+                    (int)(sizeof checks / sizeof *checks));
   }
   return EXIT_DONE;
 }
