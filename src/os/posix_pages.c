@@ -152,6 +152,8 @@ static seen_file examine_open(int file, nb_page *page) {
   if (outcome.status != NEARBUF_OK) {
     return seen_error(outcome);
   }
+  /* What the maker stored before the address is seen from here on: the file ordered nothing. */
+  (void)nb_shared_address_acquire(base, sizeof(uintptr_t));
   if (is_young(&status)) {
     wait_for_first_item(base);
   }
