@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The shared libraries need the C library and nothing else.
 set -euo pipefail
-scripts/build.sh release nearbuf nearbuf_reloaded
-for library in build/release/libnearbuf.so build/release/libnearbuf_reloaded.so; do
+scripts/build.sh release nearbuf nearbuf_reloaded nearbuf_process
+for library in build/release/libnearbuf{,_reloaded,_process}.so; do
   needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
   echo "$library needs: ${needed//$'\n'/ }"
   others=$(grep -v -e '^libc\.so\.6$' -e '^ld-linux' <<<"$needed" || true)

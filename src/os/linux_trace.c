@@ -200,7 +200,7 @@ static void restart_call(registers *set, const nb_trace_target *target,
 
 #else /* __aarch64__ */
 
-typedef struct user_pt_regs registers;
+typedef struct user_regs_struct registers;
 
 const unsigned char nb_trace_entry_64[] = {0x01, 0x00, 0x00, 0xd4}; /* svc #0 */
 const unsigned char nb_trace_entry_32[] = {0x00, 0x00, 0x00, 0xef}; /* svc 0, in A32 */

@@ -22,3 +22,12 @@ for compiler in gcc clang; do
   $compiler -std=c17 "${flags[@]}" -x c - <<<"$use"
   $compiler -std=c++17 "${flags[@]}" -x c++ - <<<"$use"
 done
+
+use='#include <nearbuf/process.h>
+extern const nearbuf_process_request request;
+const nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;'
+for compiler in gcc clang; do
+  echo "$compiler: NEARBUF_PROCESS_REQUEST_INIT as C17 and C++17"
+  $compiler -std=c17 "${flags[@]}" -x c - <<<"$use"
+  $compiler -std=c++17 "${flags[@]}" -x c++ - <<<"$use"
+done
