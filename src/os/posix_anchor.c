@@ -103,9 +103,16 @@ static nb_outcome find(anchor_words **words) {
 }
 
 /* What it means that a place cannot be mapped: that it is taken or that the system never gives it,
- * or that nothing can be mapped now. */
-static nb_outcome outcome_of_claim(int error) {
-  bool is_of_place = error == EEXIST || error == ENOMEM || error == EINVAL;
+ * or that nothing can be mapped now. For the last two there may be one code. */
+static nb_outcome outcome_of_claim(int error, size_t size) {
+  bool is_of_place = error == EEXIST || error == EINVAL;
+  if (error == ENOMEM) {
+    void *elsewhere = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    is_of_place = elsewhere != MAP_FAILED;
+    if (is_of_place) {
+      (void)munmap(elsewhere, size);
+    }
+  }
   return nb_outcome_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
 }
 
@@ -116,7 +123,7 @@ static nb_outcome claim(uintptr_t place, anchor_words **words) {
   void *got = mmap((void *)place, 2 * size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags(), -1, 0);
   if (got == MAP_FAILED) {
-    return outcome_of_claim(errno);
+    return outcome_of_claim(errno, 2 * size);
   }
   if ((uintptr_t)got != place) {
     (void)munmap(got, 2 * size);
@@ -132,16 +139,11 @@ static nb_outcome claim(uintptr_t place, anchor_words **words) {
 /* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
 static nb_outcome make_one(anchor_words **words) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  bool is_used_up = true;
   for (int i = 0; i < PLACES && outcome.status == NEARBUF_NOT_FOUND; i++) {
     outcome = claim(place_of(i), words);
-    is_used_up = is_used_up && outcome.system_error == ENOMEM;
     if (outcome.status == NEARBUF_NO_ROOM) {
       outcome = find(words);
     }
-  }
-  if (outcome.status == NEARBUF_NOT_FOUND && is_used_up) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, ENOMEM);
   }
   return outcome;
 }
