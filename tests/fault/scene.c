@@ -294,7 +294,7 @@ static void try_every_call(const scene *what, bool is_lasting, void (*actor)(voi
     /* Nobody is interrupted for ever. */
     plan.error += is_lasting && plan.error < system_errors(told->met) &&
                   system_error(told->met, plan.error) == EINTR;
-    if (actor != NULL || plan.error == system_errors(told->met)) {
+    if (actor != NULL || plan.error >= system_errors(told->met)) {
       plan.error = 0;
       plan.at++;
     }

@@ -17,7 +17,7 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-enum { MOST_ERRORS = 6, FEW_BYTES = 100 };
+enum { MOST_ERRORS = 6, FEW_BYTES = 1000 };
 
 static const struct {
   const char *name;
@@ -69,7 +69,8 @@ int system_errors(system_call call) {
 }
 
 int system_error(system_call call, int index) {
-  return kinds[call].errors[index];
+  int count = system_errors(call);
+  return count == 0 ? 0 : kinds[call].errors[index % count];
 }
 
 static struct {
@@ -131,7 +132,7 @@ static bool fails(system_call call) {
   if (state.plan.actor != NULL || (!is_meant && !is_later)) {
     return false;
   }
-  errno = kinds[call].errors[state.plan.error];
+  errno = system_error(call, state.plan.error);
   return true;
 }
 

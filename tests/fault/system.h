@@ -48,7 +48,8 @@ typedef enum system_call {
 
 const char *system_call_name(system_call call);
 
-/* The errors that are plausible for a call: the number of them, and one by its index. */
+/* The errors that are plausible for a call: the number of them, and one by its index, which goes
+ * round: not every try has the same call in the same place. */
 int system_errors(system_call call);
 int system_error(system_call call, int index);
 
