@@ -74,7 +74,7 @@ static void check_built(fuzz_input input, uint32_t width, nearbuf_dialect dialec
   uint64_t base = 0x10000;
   for (uint32_t i = 0; i < count; i++) {
     items[i] = (nb_item){.base = base, .taken = fuzz_byte(&input) & 1};
-    items[i].size = 4096u * (1u + fuzz_byte(&input));
+    items[i].size = 4096U * (1U + fuzz_byte(&input));
     items[i].position = items[i].size / 255 * fuzz_byte(&input);
     base += items[i].size + 4096 * (uint64_t)(fuzz_byte(&input) & 3);
   }

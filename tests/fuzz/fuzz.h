@@ -14,13 +14,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A finding: says what and ends the process, in a way that libFuzzer keeps the input. */
-#define require(condition)                                                                         \
-  do {                                                                                             \
-    if (!(condition)) {                                                                            \
-      fprintf(stderr, "%s:%d: finding: %s\n", __FILE__, __LINE__, #condition);                     \
-      abort();                                                                                     \
-    }                                                                                              \
-  } while (0)
+__attribute__((noreturn)) static inline void fuzz_finding(const char *file, int line,
+                                                          const char *what) {
+  (void)fprintf(stderr, "%s:%d: finding: %s\n", file, line, what);
+  abort();
+}
+
+#define require(condition) ((condition) ? (void)0 : fuzz_finding(__FILE__, __LINE__, #condition))
 
 /* Reads an input as numbers; zeros follow its end. */
 typedef struct fuzz_input {
