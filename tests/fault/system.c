@@ -136,7 +136,7 @@ static bool fails(system_call call) {
   return true;
 }
 
-/* The linker gives these names. */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives these names */
 #define WRAP(result, name, ...)                                                                    \
   result __real_##name(__VA_ARGS__);                                                               \
   result __wrap_##name(__VA_ARGS__);                                                               \
@@ -319,3 +319,4 @@ long __wrap_syscall(long number, ...) {
   }
   return __real_syscall(number, given[0], given[1], given[2], given[3], given[4]);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */

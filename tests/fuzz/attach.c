@@ -30,6 +30,7 @@ static struct {
   uint64_t nanoseconds; /* nobody waits for the bound of a lock: each question moves the clock on */
 } system_calls;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives these names */
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __real_munmap(void *address, size_t size);
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
@@ -72,6 +73,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
 int __wrap_nanosleep(const struct timespec *pause, struct timespec *left) {
   return system_calls.is_in_library ? 0 : __real_nanosleep(pause, left);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static bool is_made_by_library(uintptr_t address, size_t size) {
   for (int i = 0; i < system_calls.count; i++) {

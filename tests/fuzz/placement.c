@@ -77,6 +77,7 @@ static bool is_free(const invented_map *map, const nb_place *place) {
 
 /* The least distance at which any gap has room for `size` bytes; UINTPTR_MAX with `*is_any` false
  * where none has. By brute force over the gaps and the starts that can be nearest. */
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap, every start, no cleverness */
 static uintptr_t least_distance(const invented_map *map, const nb_need *need, uintptr_t size,
                                 bool *is_any) {
   uintptr_t origin = need->target != 0 ? need->target : need->range.min;
