@@ -53,8 +53,9 @@ static int count_other_files(bool *has_first) {
   for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
     const char *behind = &entry->d_name[length];
     if (strncmp(entry->d_name, own, (size_t)length) == 0) {
-      *has_first = *has_first || *behind == '\0';
-      count += *behind == '.' || *behind == ',';
+      /* The second name is used while the first, of a dead process, is being cleaned up. */
+      *has_first = *has_first || *behind == '\0' || strncmp(behind, ", NS ", 5) == 0;
+      count += *behind == '.';
     }
   }
   closedir(directory);
