@@ -122,6 +122,6 @@ bool host_has_colours(void) {
 }
 
 void host_sleep(uint32_t milliseconds) {
-  struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+  struct timespec time = {(time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000};
   (void)nanosleep(&time, NULL);
 }
