@@ -25,7 +25,7 @@ bench:
 
 install:
 	@scripts/build.sh release nearbuf nearbuf_static nearbuf_reloaded \
-	  nearbuf_reloaded_static nearbuf_tool
+	  nearbuf_reloaded_static nearbuf_process nearbuf_process_static nearbuf_tool
 	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
 
 format:

@@ -106,7 +106,7 @@ void free_get_buffer_result(GetBufferResult item) {
   }
 }
 
-void free_string(char *s) {
+void free_string(char *s) { /* NOLINT(readability-non-const-parameter): the reference's type */
   (void)s;
 }
 

@@ -134,7 +134,8 @@ static void items(void) {
 static void many(void) {
   static LocatorItem *held[MANY];
   BufferSearchSettings wanted = fresh(PAGE);
-  unsigned distinct = 0, ok = 0;
+  unsigned distinct = 0;
+  unsigned ok = 0;
   for (int i = 0; i < MANY; i++) {
     GetBufferResult result = buffers_get_buffer(&wanted);
     ok += result.is_ok;
@@ -165,10 +166,10 @@ static void failures(void) {
 
   /* A hole of one page in what is taken. */
   BufferSearchSettings hole = fresh(PAGE);
-  (void)mmap((void *)hole.min_address, 3 * PAGE, PROT_NONE,
+  (void)mmap((void *)hole.min_address, (size_t)3 * PAGE, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   (void)munmap((void *)(hole.min_address + PAGE), PAGE);
-  hole.max_address = hole.min_address + 2 * PAGE;
+  hole.max_address = hole.min_address + (uintptr_t)2 * PAGE;
   result = buffers_get_buffer(&hole);
   answer("a gap of exactly the size: ok", result.is_ok);
   free_get_buffer_result(result);

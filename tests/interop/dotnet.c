@@ -299,7 +299,8 @@ TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
   uintptr_t ours = place("nearbuf");
   dotnet_header *first = attach();
-  unsigned char before[PAGE], after[PAGE];
+  unsigned char before[PAGE];
+  unsigned char after[PAGE];
   memcpy(before, first, PAGE);
   dotnet_item *item = dotnet_get(first, 100, WINDOW, WINDOW + WINDOW_SIZE);
   CHECK(item != NULL && item->base != ours);

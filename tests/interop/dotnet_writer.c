@@ -53,7 +53,7 @@ dotnet_header *dotnet_find(int *file) {
 
 /* Interlocked operations are ordered like everything, plain ones like nothing; volatile keeps the
  * compiler from joining them. */
-static bool try_lock(int32_t *word) {
+static bool try_lock(int32_t *word) { /* NOLINT(readability-non-const-parameter): written */
   int32_t free_word = 0;
   return __atomic_compare_exchange_n(word, &free_word, 1, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_SEQ_CST);
@@ -65,7 +65,7 @@ static void lock(int32_t *word) {
   }
 }
 
-static void unlock(int32_t *word) {
+static void unlock(int32_t *word) { /* NOLINT(readability-non-const-parameter): written */
   (void)__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -141,9 +141,12 @@ static dotnet_header *next_of(dotnet_header *header) {
   if (*link == NULL) {
     lock(&header->is_locked);
     if (*link == NULL) {
-      *link = map(-1); /* seen by everybody, and not yet filled in */
+      dotnet_header *made = map(-1);
+      *link = made; /* seen by everybody, and not yet filled in */
       usleep(1);
-      initialise(*link);
+      if (made != NULL) {
+        initialise(made);
+      }
     }
     unlock(&header->is_locked);
   }
