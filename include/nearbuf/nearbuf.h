@@ -343,7 +343,11 @@ NEARBUF_API nearbuf_status nearbuf_overwrite_with(void *address, size_t size_byt
  * instruction cache (nothing on x86). Signal handlers: yes. */
 NEARBUF_API void nearbuf_sync_code(const void *address, size_t size_bytes);
 
-/* ---- Looking ---------------------------------------------------------------------------------- */
+/* ---- Looking ----------------------------------------------------------------------------------
+ *
+ * Where the chain of locators must first be found, looking can also fail with OUT_OF_MEMORY,
+ * SYSTEM_ERROR (the memory map cannot be read) and BUSY (another thread is finding it): a retry
+ * helps. */
 
 /* How the bytes of a locator are laid out (docs/format.md). */
 typedef enum nearbuf_dialect {
