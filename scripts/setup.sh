@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 build_packages='cmake gcc libc6-dev make'
 ci_packages="$build_packages g++ clang libclang-rt-14-dev clang-format clang-tidy cppcheck binutils
-  pkg-config libzydis-dev python3 shellcheck spin strace util-linux"
+  pkg-config libzydis-dev python3 shellcheck spin strace util-linux valgrind"
 
 cross_packages="$build_packages clang ninja-build debootstrap musl-tools linux-libc-dev
   gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 qemu-user libc6-i386
