@@ -41,6 +41,7 @@ class Suite:
         self.environment = dict(os.environ)
         self.skipped = {}
         self.figures = {}
+        self.own_tmp = own_tmp(0) or []
 
     def start_peers(self):
         library, why = build_reference(self.programs / "reference-crate")
@@ -55,17 +56,20 @@ class Suite:
     def peers(self):
         return [peer for peer in PEERS if peer not in self.skipped]
 
-    def run(self, peer, work, before=()):
-        """One process: what it printed."""
-        command = [*before, str(self.programs / peer), *map(str, work)]
+    def run(self, peer, work, before=None):
+        """One process: what it printed. It gets a /tmp of its own where that is possible: the
+        reference crashes over what a dead process with the same id left there."""
+        command = [*(self.own_tmp if before is None else before), str(self.programs / peer), *map(str, work)]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         if done.returncode == 3:
             raise Missing(done.stderr.strip())
+        if done.returncode < 0 and peer != "nearbuf":
+            raise Missing(f"it ended with signal {-done.returncode}")
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
         return json.loads(done.stdout)
 
-    def measure(self, key, peers, work, rounds=None, before=()):
+    def measure(self, key, peers, work, rounds=None, before=None):
         """Lets the peers take turns and keeps medians and spreads of all that they print."""
         print(f"  {key}", file=sys.stderr, flush=True)
         samples = {peer: [] for peer in peers if peer not in self.skipped}
@@ -160,7 +164,7 @@ def measure_growth(suite):
 def measure_modules(suite):
     """Many modules, each with a static copy of its own."""
     copies = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=suite.programs) as folder:
         for i in range(MODULES):
             copies.append(shutil.copy(suite.programs / "module.so", f"{folder}/module{i}.so"))
         suite.measure(f"{MODULES} modules", ["modules"], copies)
