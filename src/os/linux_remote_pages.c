@@ -474,6 +474,9 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
   if (!nb_trace_syscall(trace, NB_TRACE_OPENAT, opening, &file)) {
     return gone;
   }
+  if (file == -ENOENT) {
+    return nb_outcome_of(NEARBUF_BUSY); /* it was cleaned away before it was locked */
+  }
   if (file < 0) {
     return outcome_of_call(file);
   }
@@ -508,8 +511,11 @@ static nb_outcome make_file(int directory, const identity *who, const nb_layout 
   if (*file < 0) {
     return nb_outcome_system(NEARBUF_DENIED, errno);
   }
+  /* Ours until the process has its own: whoever cleans up in a namespace where this process is absent
+   * would take a file without a lock for a dead one's. */
+  int error = flock(*file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
   nb_posix_avoid_copy_on_write(*file);
-  int error = nb_file_fill(*file, &seed);
+  error = error == 0 ? nb_file_fill(*file, &seed) : error;
   struct stat status;
   bool is_theirs = fstat(*file, &status) == 0 && status.st_uid == who->user;
   if (error == 0 && !is_theirs && fchown(*file, (uid_t)who->user, (gid_t)who->group) != 0) {
@@ -519,7 +525,10 @@ static nb_outcome make_file(int directory, const identity *who, const nb_layout 
     (void)unlinkat(directory, made->temporary.text, 0);
     close(*file);
     *file = -1;
-    return nb_outcome_system(error == EPERM ? NEARBUF_DENIED : NEARBUF_SYSTEM_ERROR, error);
+    return nb_outcome_system(error == EPERM         ? NEARBUF_DENIED
+                             : error == EWOULDBLOCK ? NEARBUF_BUSY
+                                                    : NEARBUF_SYSTEM_ERROR,
+                             error);
   }
   return nb_outcome_of(NEARBUF_OK);
 }

@@ -597,6 +597,25 @@ static bool add_thread(const char *name, void *context) {
   return all->count < MOST_THREADS;
 }
 
+/* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time: some time
+ * is given to it. */
+static nb_outcome find_threads(threads *all) {
+  uint64_t end = nb_os_nanoseconds() + STOP_BOUND_NS;
+  do {
+    int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tasks < 0) {
+      return nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
+    }
+    (void)nb_linux_visit(tasks, add_thread, all);
+    close(tasks);
+    if (all->count > 0) {
+      break;
+    }
+    nb_os_pause();
+  } while (nb_os_nanoseconds() < end);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
 static void read_blocked_call(int directory, pid_t thread, blocked_call *call) {
   char path[32];
   char text[256];
@@ -624,13 +643,11 @@ nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, v
   }
 #endif
   threads all = {.directory = target->directory};
-  int tasks = openat(target->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (tasks < 0) {
-    return nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
+  nb_outcome outcome = find_threads(&all);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
   }
-  (void)nb_linux_visit(tasks, add_thread, &all);
-  close(tasks);
-  nb_outcome outcome = nb_outcome_of(NEARBUF_BUSY);
+  outcome = nb_outcome_of(NEARBUF_BUSY);
   for (uint32_t i = 0; i < all.count; i++) {
     helper work = {.script = script, .context = context};
     char status[NB_LINUX_STATUS_SIZE];
