@@ -162,6 +162,33 @@ static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
   mapping->name_end[0] = '\0';
 }
 
+/* Whether a granule could be reserved there. */
+static bool can_reserve(uintptr_t address) {
+  uintptr_t granule = nb_os_granularity();
+  void *got =
+      VirtualAlloc((void *)nb_align_down(address, granule), granule, MEM_RESERVE, PAGE_NOACCESS);
+  return got != NULL && VirtualFree(got, 0, MEM_RELEASE);
+}
+
+/* In 32 bits Wine calls all memory reserved that it has not set aside at its start, such as everything
+ * above 2 GiB, and grants it all the same. So what looks like that is tried, at both ends and in the
+ * middle; where it was a real reservation that fails and changes nothing. */
+static bool is_free(const MEMORY_BASIC_INFORMATION *region) {
+  if (region->State == MEM_FREE) {
+    return true;
+  }
+  uintptr_t granule = nb_os_granularity();
+  uintptr_t start;
+  if (sizeof(uintptr_t) == 8 || region->State != MEM_RESERVE || region->Type != MEM_PRIVATE ||
+      region->AllocationProtect != PAGE_NOACCESS || region->AllocationBase != region->BaseAddress ||
+      region->RegionSize < 2 * granule ||
+      !nb_align_up((uintptr_t)region->BaseAddress, granule, &start)) {
+    return false;
+  }
+  uintptr_t last = (uintptr_t)region->BaseAddress + (region->RegionSize - granule);
+  return can_reserve(start) || can_reserve(start + region->RegionSize / 2) || can_reserve(last);
+}
+
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   uintptr_t at = from;
   for (;;) {
@@ -170,7 +197,7 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
       map->system_error = (int32_t)GetLastError();
       return map->system_error == ERROR_INVALID_PARAMETER ? NB_MAP_END : NB_MAP_FAILED;
     }
-    if (region.State != MEM_FREE) {
+    if (!is_free(&region)) {
       fill(mapping, &region);
       return NB_MAP_FOUND;
     }

@@ -1,0 +1,211 @@
+/* What only Windows has: sections and who squats on their names, DLLs, 2 and 4 GiB. */
+#include <stdbool.h>
+#include <string.h>
+
+#include <windows.h>
+
+#include "machine_code.h"
+#include "os/os.h"
+#include "test.h"
+
+static void place(size_t size, nearbuf_range range, nearbuf_memory *placed) {
+  static const unsigned char bytes[4096];
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = size;
+  request.range = range;
+  CHECK_OK(nearbuf_place(&request, bytes, placed));
+  CHECK((uintptr_t)placed->run_at >= range.min);
+  CHECK((uintptr_t)placed->run_at + (size - 1) <= range.max);
+}
+
+static const nearbuf_range anywhere = {0, UINTPTR_MAX};
+
+static nearbuf_totals totals(void) {
+  nearbuf_totals all;
+  CHECK_OK(nearbuf_get_totals(&all));
+  return all;
+}
+
+static void name_of_locator(char name[96]) {
+  (void)snprintf(name, 96, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %lu", GetCurrentProcessId());
+}
+
+/* ---- The locator ------------------------------------------------------------------------------- */
+
+TEST(the_whole_granule_of_the_locator_is_used_before_there_is_another_region) {
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  CHECK_EQUAL(4, totals().buffers);
+  CHECK_EQUAL(65536 - 4096, totals().size_bytes);
+  for (int i = 0; i < 14; i++) {
+    place(4096 - 16, anywhere, &placed);
+    CHECK_EQUAL(totals().first_locator >> 16, (uintptr_t)placed.run_at >> 16);
+  }
+  CHECK_EQUAL(4, totals().buffers);
+}
+
+TEST(the_locator_has_the_name_that_every_user_of_the_format_knows) {
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  char name[96];
+  name_of_locator(name);
+  HANDLE section = OpenFileMappingA(FILE_MAP_READ, FALSE, name);
+  CHECK(section != NULL);
+  const uintptr_t *view = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 0);
+  CHECK(view != NULL);
+  CHECK_EQUAL(totals().first_locator, *view);
+}
+
+static void works_and_is_shared_by(const char *other_copy) {
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  HMODULE plugin = LoadLibraryA(other_copy);
+  CHECK(plugin != NULL);
+  const nearbuf_totals *seen =
+      (const void *)(uintptr_t)GetProcAddress(plugin, "totals_when_loaded");
+  CHECK(seen != NULL);
+  CHECK_EQUAL(totals().first_locator, seen->first_locator);
+}
+
+TEST(a_squatted_name_with_zeros_is_gone_around_by_all_copies) {
+  char name[96];
+  name_of_locator(name);
+  CHECK(CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0, 65536, name));
+  works_and_is_shared_by("plugin_one.dll");
+}
+
+TEST(a_smaller_section_that_names_memory_of_ours_is_gone_around_and_left_alone) {
+  char name[96];
+  name_of_locator(name);
+  HANDLE section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 4096, name);
+  CHECK(section != NULL);
+  unsigned char *squatter = MapViewOfFile(section, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, 0);
+  CHECK(squatter != NULL);
+  uintptr_t of_ours = (uintptr_t)nb_os_own_pages(65536);
+  memcpy(squatter, &of_ours, sizeof of_ours);
+  works_and_is_shared_by("plugin_one.dll");
+  CHECK(totals().first_locator != of_ours);
+  for (size_t i = sizeof of_ours; i < 4096; i++) {
+    CHECK_EQUAL(0, squatter[i]);
+  }
+  CHECK_EQUAL(0, *(unsigned char *)of_ours);
+}
+
+TEST(another_kind_of_object_of_that_name_is_gone_around) {
+  char name[96];
+  name_of_locator(name);
+  CHECK(CreateMutexA(NULL, FALSE, name) != NULL);
+  works_and_is_shared_by("plugin_one.dll");
+}
+
+/* ---- DLLs -------------------------------------------------------------------------------------- */
+
+TEST(two_dlls_with_their_own_copies_share_one_locator_from_dllmain_on) {
+  HMODULE one = LoadLibraryA("plugin_one.dll");
+  HMODULE two = LoadLibraryA("plugin_two.dll");
+  CHECK(one != NULL && two != NULL);
+  const nearbuf_memory *first = (const void *)(uintptr_t)GetProcAddress(one, "placed_when_loaded");
+  const nearbuf_memory *second = (const void *)(uintptr_t)GetProcAddress(two, "placed_when_loaded");
+  CHECK(first != NULL && second != NULL);
+  CHECK(first->run_at != second->run_at);
+  nearbuf_info info;
+  CHECK_OK(nearbuf_find(first->run_at, &info));
+  CHECK_OK(nearbuf_find(second->run_at, &info));
+  CHECK_EQUAL(1, totals().locators);
+}
+
+TEST(buffers_outlive_the_dll_that_made_them_and_it_may_come_back) {
+  HMODULE one = LoadLibraryA("plugin_one.dll");
+  CHECK(one != NULL);
+  nearbuf_memory placed =
+      *(const nearbuf_memory *)(uintptr_t)GetProcAddress(one, "placed_when_loaded");
+  CHECK(FreeLibrary(one));
+  CHECK_EQUAL(0, memcmp(placed.run_at, "mine", 4));
+  CHECK(LoadLibraryA("plugin_one.dll") != NULL);
+  CHECK_EQUAL(1, totals().locators);
+  nearbuf_info info;
+  CHECK_OK(nearbuf_find(placed.run_at, &info));
+}
+
+/* ---- Addresses --------------------------------------------------------------------------------- */
+
+TEST(code_runs_in_every_part_of_the_address_space) {
+  nb_range limits = nb_os_limits();
+  nearbuf_range parts[] = {{0, limits.max / 2}, {limits.max / 2 + 1, limits.max}};
+  for (int i = 0; i < 2; i++) {
+    nearbuf_request request = NEARBUF_REQUEST_INIT;
+    request.size_bytes = sizeof code_of_answer;
+    request.range = parts[i];
+    nearbuf_memory placed;
+    CHECK_OK(nearbuf_place(&request, code_of_answer, &placed));
+    CHECK((uintptr_t)placed.run_at >= parts[i].min && (uintptr_t)placed.run_at <= parts[i].max);
+    CHECK_EQUAL(ANSWER, run_code_at(placed.run_at));
+  }
+}
+
+/* Whether the program's file says that it can use addresses above 2 GiB. */
+static bool is_large_address_aware(void) {
+  const unsigned char *image = (const void *)GetModuleHandleA(NULL);
+  const IMAGE_DOS_HEADER *dos = (const void *)image;
+  const IMAGE_NT_HEADERS *headers = (const void *)(image + dos->e_lfanew);
+  return (headers->FileHeader.Characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE) != 0;
+}
+
+TEST(memory_above_2_gib_is_given_to_those_and_only_those_who_can_use_it) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = 64;
+  request.range.min = 0x80000000;
+  nearbuf_memory memory;
+  bool can = sizeof(void *) == 8 || is_large_address_aware();
+  CHECK_STATUS(can ? NEARBUF_OK : NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
+  CHECK(!can || (uintptr_t)memory.run_at >= 0x80000000);
+}
+
+TEST(ten_thousand_regions_lie_where_they_shall_and_are_listed) {
+  enum { REGIONS = 10000 };
+  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nb_os_limits().max};
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = 1;
+  request.range = range;
+  for (int i = 0; i < REGIONS; i++) {
+    nearbuf_buffer buffer; /* held: each is another one */
+    CHECK_OK(nearbuf_get(&request, &buffer));
+    CHECK(nearbuf_buffer_address(&buffer) >= range.min);
+    CHECK(nearbuf_buffer_address(&buffer) <= range.max);
+    CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));
+  }
+  CHECK(totals().buffers >= REGIONS);
+}
+
+TEST(the_last_granule_of_a_nearly_full_range_is_found) {
+  const size_t granule = 65536;
+  const size_t granules = 64;
+  nearbuf_memory placed;
+  place(1, anywhere, &placed); /* what the library needs itself is not to lie in the hole */
+  unsigned char *range = VirtualAlloc(NULL, granules * granule, MEM_RESERVE, PAGE_NOACCESS);
+  CHECK(range != NULL);
+  CHECK(VirtualFree(range, 0, MEM_RELEASE));
+  for (size_t i = 0; i < granules; i++) {
+    if (i != 41) {
+      CHECK(VirtualAlloc(range + i * granule, 4096, MEM_RESERVE, PAGE_NOACCESS) != NULL);
+    }
+  }
+  place(4096, (nearbuf_range){(uintptr_t)range, (uintptr_t)range + granules * granule - 1},
+        &placed);
+  CHECK_EQUAL((uintptr_t)range + 41 * granule, (uintptr_t)placed.run_at & ~(uintptr_t)0xffff);
+}
+
+TEST(neighbours_whose_protection_changes_disturb_nobody) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = 65536;
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  DWORD previous;
+  CHECK(VirtualProtect(memory.write_to + 4096, 4096, PAGE_READONLY, &previous));
+  nearbuf_memory placed;
+  place(16, anywhere, &placed);
+  CHECK_STATUS(NEARBUF_NOT_FOUND,
+               nearbuf_overwrite(memory.run_at + 4096, "1234", 4, NULL)); /* not writable now */
+  CHECK_OK(nearbuf_overwrite(memory.run_at, "1234", 4, NULL));
+  CHECK_OK(nearbuf_free(&memory));
+}
