@@ -51,8 +51,8 @@ bool nb_posix_wipe_in_children(void *pages, size_t size);
 /* The flags that make mmap fail rather than replace what is there, where the system has such. */
 int nb_posix_no_replace_flags(void);
 
-/* Calls `visit` for the names in a directory, a bounded number of them, until it answers false. No
- * heap is used. */
+/* Calls `visit` for names in a directory, a bounded number of them from a place that differs from
+ * time to time, until it answers false. No heap is used. */
 typedef bool (*nb_posix_visitor)(const char *name, void *context);
 void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context);
 

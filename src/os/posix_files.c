@@ -314,13 +314,12 @@ bool nb_file_is_named(int directory, const char *name, int file) {
 
 /* ---- Clean-up ---------------------------------------------------------------------------------- */
 
-/* A start removes so many files at most, and gives up after so many that have to stay. One start in
- * so many goes on, so that hundreds of those do not hide what lies behind them for ever. */
-enum { MOST_REMOVED = 8, MOST_IN_VAIN = 16, ONE_GOES_ON_OF = 16 };
+/* A start removes so many files at most, and gives up after so many that have to stay. Each starts
+ * at another place of the directory, so that those do not hide what lies behind them for ever. */
+enum { MOST_REMOVED = 8, MOST_IN_VAIN = 16 };
 
 typedef struct clean_up {
   int directory;
-  bool goes_on;
   uint32_t in_vain;
   uint32_t removed;
 } clean_up;
@@ -372,12 +371,10 @@ static bool clean(const char *name, void *context) {
   } else {
     cleaning->in_vain++;
   }
-  return cleaning->removed < MOST_REMOVED &&
-         (cleaning->in_vain < MOST_IN_VAIN || cleaning->goes_on);
+  return cleaning->removed < MOST_REMOVED && cleaning->in_vain < MOST_IN_VAIN;
 }
 
 void nb_directory_clean(int directory) {
   clean_up cleaning = {.directory = directory};
-  cleaning.goes_on = nb_os_nanoseconds() % ONE_GOES_ON_OF == 0;
   nb_posix_visit_some(directory, clean, &cleaning);
 }
