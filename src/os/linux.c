@@ -254,7 +254,7 @@ static const directory_record *record_at(const directory_read *names, long at) {
 
 static bool read_names(int directory, directory_read *names) {
   names->filled = syscall(SYS_getdents64, directory, names->records, sizeof names->records);
-  return names->filled > 0;
+  return names->filled >= (long)sizeof(directory_record);
 }
 
 /* A place to start from that differs from time to time: what has to stay, however much it is, must

@@ -74,15 +74,29 @@ static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
          mapping->readable && mapping->writable;
 }
 
-static bool is_anchor(nb_map *map, uintptr_t place) {
-  uintptr_t second = place + nb_os_page_size();
+/* OK where the anchor is there, NOT_FOUND where it is not. A map that cannot be read must not look like
+ * a free place: there would be two. */
+static nb_outcome check_own_memory(nb_map *map, uintptr_t address) {
   nb_mapping mapping;
-  if (nb_os_map_next(map, place, &mapping) != NB_MAP_FOUND || !is_own_memory(&mapping, place) ||
-      nb_os_map_next(map, second, &mapping) != NB_MAP_FOUND || !is_own_memory(&mapping, second)) {
-    return false;
+  nb_map_answer answer = nb_os_map_next(map, address, &mapping);
+  if (answer == NB_MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, map->system_error);
   }
-  uint32_t mark = read_mark(place);
-  return mark == MARK_WIPED || mark == MARK_NOT_WIPED;
+  bool is_own = answer == NB_MAP_FOUND && is_own_memory(&mapping, address);
+  return nb_outcome_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
+  nb_outcome outcome = check_own_memory(map, place);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = check_own_memory(map, place + nb_os_page_size());
+  }
+  if (outcome.status == NEARBUF_OK) {
+    uint32_t mark = read_mark(place);
+    bool is_marked = mark == MARK_WIPED || mark == MARK_NOT_WIPED;
+    outcome = nb_outcome_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  }
+  return outcome;
 }
 
 static nb_outcome find(anchor_words **words) {
@@ -90,11 +104,10 @@ static nb_outcome find(anchor_words **words) {
   nb_outcome outcome = nb_os_map_open(&map, false);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-    map.system_error = 0;
     for (int i = 0; i < PLACES && outcome.status == NEARBUF_NOT_FOUND; i++) {
-      if (is_anchor(&map, place_of(i))) {
+      outcome = check_anchor(&map, place_of(i));
+      if (outcome.status == NEARBUF_OK) {
         *words = words_at(place_of(i));
-        outcome = nb_outcome_of(NEARBUF_OK);
       }
     }
   }

@@ -298,8 +298,8 @@ static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
   }
 }
 
-/* Takes a page back that nobody believes in: its names, of a first or a later locator, and itself. */
-static void take_back(uintptr_t base) {
+/* Removes the names of a page that nobody believes in, of a first or a later locator. */
+static void unlink_names(uintptr_t base) {
   int directory;
   if (nb_directory_open(false, &directory).status == NEARBUF_OK) {
     nb_name names[2];
@@ -311,7 +311,6 @@ static void take_back(uintptr_t base) {
     }
     close(directory);
   }
-  (void)munmap((void *)base, nb_os_page_size());
 }
 
 /* Makes the page the first locator of this process, unless another copy of the library was first:
@@ -332,7 +331,11 @@ static nb_outcome settle_on(nb_page *page) {
     return outcome; /* another copy found what this one had just published */
   }
   if (page->is_made) {
-    take_back(page->base);
+    unlink_names(page->base);
+    /* After a lost race it stays mapped: another copy may just be looking at it. */
+    if (outcome.status != NEARBUF_OK) {
+      (void)munmap((void *)page->base, nb_os_page_size());
+    }
   }
   *page = first;
   return outcome;
@@ -424,12 +427,22 @@ static bool is_born_meanwhile(int file) {
   return false;
 }
 
+/* What became of a file that got its name, or did not: ENOENT means that somebody removed it, and that
+ * another one may fare better; with any other error it would not. */
+static publication publication_of(int error, nb_outcome *outcome) {
+  if (error == 0 || error == ENOENT) {
+    return error == 0 ? PUBLISHED : PUBLISH_AGAIN;
+  }
+  *outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  return PUBLISH_FAILED;
+}
+
 /* Gives the file the name of a dead one, only while holding that one's lock: two starters that
  * replaced it without ended with two locators. */
-static publication publish_over(int directory, const nb_new_file *file, const char *name,
-                                int dead) {
+static publication publish_over(int directory, const nb_new_file *file, const char *name, int dead,
+                                nb_outcome *outcome) {
   if (nb_file_lock_dead(directory, name, dead)) {
-    return nb_file_replace(directory, file, name) == 0 ? PUBLISHED : PUBLISH_AGAIN;
+    return publication_of(nb_file_replace(directory, file, name), outcome);
   }
   bool is_owned = nb_file_has_owner(dead) && nb_file_is_named(directory, name, dead);
   return is_owned ? PUBLISH_REFUSED : PUBLISH_AGAIN;
@@ -438,11 +451,8 @@ static publication publish_over(int directory, const nb_new_file *file, const ch
 static publication publish(int directory, const nb_new_file *file, const char *name, nb_page *page,
                            nb_outcome *outcome) {
   int error = nb_file_publish(directory, file, name);
-  if (error == 0) {
-    return PUBLISHED;
-  }
   if (error != EEXIST) {
-    return PUBLISH_AGAIN;
+    return publication_of(error, outcome);
   }
   seen_file seen = examine(directory, name, page);
   publication result = PUBLISH_AGAIN;
@@ -451,7 +461,7 @@ static publication publish(int directory, const nb_new_file *file, const char *n
     return PUBLISH_ATTACHED;
   case FILE_STALE:
     if (!is_born_meanwhile(seen.file)) {
-      result = publish_over(directory, file, name, seen.file);
+      result = publish_over(directory, file, name, seen.file, outcome);
     }
     close(seen.file);
     return result;
@@ -585,7 +595,8 @@ nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *pag
 }
 
 void nb_page_discard(const nb_page *page) {
-  take_back(page->base);
+  unlink_names(page->base);
+  (void)munmap((void *)page->base, nb_os_page_size());
 }
 
 /* ---- Fork -------------------------------------------------------------------------------------- */
