@@ -91,7 +91,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   }
   int cancellation = nb_os_defer_cancellation();
   nb_remote_map map;
-  nb_remote_mapping mapping;
+  nb_remote_mapping mapping = {0};
   nb_outcome outcome = nb_remote_map_open(process, &map);
   bool is_any = false;
   while (outcome.status == NEARBUF_OK) {
@@ -169,7 +169,7 @@ static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
 /* Whether the memory of a buffer is there, readable and writable from its first to its last byte. */
 static nb_outcome check_memory(const nearbuf_process *process, uint64_t base, uint64_t size) {
   nb_remote_map map;
-  nb_remote_mapping mapping;
+  nb_remote_mapping mapping = {0};
   uint64_t from = base;
   uint64_t last = base + (size - 1);
   nb_outcome outcome = nb_remote_map_open(process, &map);
@@ -194,7 +194,7 @@ static nb_outcome check_memory(const nearbuf_process *process, uint64_t base, ui
 static void find_name(const nearbuf_process *process, uint64_t address,
                       nearbuf_process_locator *locator) {
   nb_remote_map map;
-  nb_remote_mapping mapping;
+  nb_remote_mapping mapping = {0};
   nb_outcome outcome = nb_remote_map_open(process, &map);
   while (outcome.status == NEARBUF_OK) {
     outcome = nb_remote_map_next(&map, &mapping);
@@ -422,7 +422,7 @@ static nb_outcome rewind_map(obstacles *all) {
 /* The first mapping that ends at `from` or above; asked in ascending order. */
 static bool next_mapping(obstacles *all, uintptr_t from, nb_range *occupied) {
   while (!all->is_ended && (!all->is_last_valid || all->last.max < from)) {
-    nb_remote_mapping mapping;
+    nb_remote_mapping mapping = {0};
     all->outcome = nb_remote_map_next(&all->map, &mapping);
     all->is_ended = all->outcome.status != NEARBUF_OK || mapping.is.min > UINTPTR_MAX;
     if (!all->is_ended) {
@@ -456,7 +456,7 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
 /* Notes where the heap and the stack will grow. */
 static nb_outcome note_reserved(obstacles *all) {
   nb_outcome outcome = rewind_map(all);
-  nb_remote_mapping mapping;
+  nb_remote_mapping mapping = {0};
   while (outcome.status == NEARBUF_OK) {
     outcome = nb_remote_map_next(&all->map, &mapping);
     if (outcome.status != NEARBUF_OK || mapping.is.max > UINTPTR_MAX || all->extra_count == 2) {
@@ -583,7 +583,7 @@ static nb_outcome check_unlisted(nearbuf_process *process, uint64_t address, uin
 /* Whether it is private memory as this library maps it, from the first byte to the last. */
 static nb_outcome check_private(const nearbuf_process *process, uint64_t address, uint64_t size) {
   nb_remote_map map;
-  nb_remote_mapping mapping;
+  nb_remote_mapping mapping = {0};
   uint64_t from = address;
   uint64_t last = address + (size - 1);
   nb_outcome outcome = nb_remote_map_open(process, &map);

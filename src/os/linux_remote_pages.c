@@ -136,7 +136,7 @@ static nb_outcome map_same(int file, const nb_remote_mapping *theirs, uint64_t a
   if (mapped == MAP_FAILED) {
     return nb_outcome_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
   }
-  nb_remote_mapping ours;
+  nb_remote_mapping ours = {0};
   nb_outcome outcome = find_at(NULL, (uintptr_t)mapped, &ours);
   bool is_same = outcome.status == NEARBUF_OK && ours.device == theirs->device &&
                  ours.inode == theirs->inode && ours.inode != 0;
@@ -173,7 +173,7 @@ static nb_outcome examine(const nearbuf_process *process, int file, uint64_t *ad
     return nb_outcome_of(NEARBUF_NOT_FOUND);
   }
   *address = address_in(header, process->address_bits);
-  nb_remote_mapping theirs;
+  nb_remote_mapping theirs = {0};
   nb_outcome outcome = find_at(process, *address, &theirs);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -186,7 +186,7 @@ static nb_outcome examine(const nearbuf_process *process, int file, uint64_t *ad
   if (mapped == MAP_FAILED) {
     return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
-  nb_remote_mapping ours;
+  nb_remote_mapping ours = {0};
   outcome = find_at(NULL, (uintptr_t)mapped, &ours);
   (void)munmap(mapped, nb_os_page_size());
   bool is_same =
@@ -214,7 +214,7 @@ static nb_name first_name(const nearbuf_process *process, int directory, const i
 
 static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
                                uint64_t *address, nearbuf_dialect *if_empty) {
-  int directory;
+  int directory = -1;
   nb_outcome outcome = open_directory(process, false, &directory);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -255,7 +255,7 @@ static bool is_first_locator(const nb_remote_mapping *mapping, const void *conte
 /* Opens the file of a process that does not let itself be looked at, in our own directory. That it
  * is in use is told by its lock. */
 static int open_of_hidden(const identity *who, const char *name) {
-  int directory;
+  int directory = -1;
   if (who->is_elsewhere || nb_directory_open(false, &directory).status != NEARBUF_OK) {
     return -1;
   }
@@ -302,7 +302,7 @@ static nb_outcome find_hidden(const identity *who, uint64_t *address, nearbuf_di
 
 nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
                            nearbuf_dialect *if_empty) {
-  identity who;
+  identity who = {0};
   nb_outcome outcome = identify(process, &who);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -326,7 +326,7 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
 
 /* Opens the file of a locator of a hidden process. */
 static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
-  identity who;
+  identity who = {0};
   nb_name name;
   int file = identify(process, &who).status == NEARBUF_OK ? open_first_of_hidden(&who, &name) : -1;
   if (file < 0 || header_address(file) == address) {
@@ -379,8 +379,8 @@ static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
 static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
                                uint64_t address, nb_remote_view *view) {
   const char *name = strstr(theirs->is.name, NB_NAME_PREFIX);
-  identity who;
-  int directory;
+  identity who = {0};
+  int directory = -1;
   nb_outcome outcome = name == NULL ? nb_outcome_of(NEARBUF_DENIED) : identify(process, &who);
   if (outcome.status == NEARBUF_OK) {
     outcome = open_directory(process, false, &directory);
@@ -431,7 +431,7 @@ nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
   if (process->address_bits == 0) {
     return view_hidden(process, address, view);
   }
-  nb_remote_mapping theirs;
+  nb_remote_mapping theirs = {0};
   nb_outcome outcome = find_at(process, address, &theirs);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -589,8 +589,8 @@ static nb_outcome publish(const nearbuf_process *process, int directory, const i
 
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
                                const nb_item *item, bool is_first, uint64_t *address) {
-  identity who;
-  int directory;
+  identity who = {0};
+  int directory = -1;
   nb_outcome outcome = identify(process, &who);
   if (outcome.status == NEARBUF_OK) {
     outcome = open_directory(process, true, &directory);
@@ -598,7 +598,7 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
-  nb_new_file made;
+  nb_new_file made = {0};
   int file;
   page_call page = {0};
   outcome = make_file(directory, &who, layout, item, &made, &file);
@@ -626,8 +626,8 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
 }
 
 void nb_remote_page_discard(const nearbuf_process *process, uint64_t address) {
-  identity who;
-  int directory;
+  identity who = {0};
+  int directory = -1;
   if (identify(process, &who).status == NEARBUF_OK &&
       open_directory(process, false, &directory).status == NEARBUF_OK) {
     nb_name name = first_name(process, directory, &who);
@@ -697,7 +697,7 @@ nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
   if (process < 0 || strchr(file->name, '/') != NULL) {
     return nb_outcome_of(NEARBUF_INVALID_ARGUMENT);
   }
-  int directory;
+  int directory = -1;
   nb_outcome outcome = nb_directory_open(false, &directory);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
