@@ -168,7 +168,7 @@ static nb_outcome take_anything(const search *what) {
 nb_outcome nb_claim_find_or_make(const nb_fit *fit, uintptr_t target, nearbuf_dialect preferred,
                                  nb_claim *claim, uint32_t *generation) {
   search what = {.fit = fit, .target = target, .preferred = preferred, .claim = claim};
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_session_begin(&what.session);
   if (outcome.status == NEARBUF_OK) {
     outcome = take_or_make(&what);
@@ -183,6 +183,6 @@ nb_outcome nb_claim_find_or_make(const nb_fit *fit, uintptr_t target, nearbuf_di
     nb_hint_set(nb_hints_mine(&what.session->hints), claim->reference, claim->order);
     *generation = nb_session_generation(what.session);
   }
-  nb_os_restore_cancellation(cancellation);
+  nb_os_leave(guard);
   return outcome;
 }

@@ -8,7 +8,7 @@
 /* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
  * known, whole or in part; NOT_FOUND where the process has none. */
 static nearbuf_status begin(nb_session **session) {
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_session_begin(session);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_rendezvous_find(*session, false);
@@ -16,7 +16,7 @@ static nearbuf_status begin(nb_session **session) {
   if (outcome.status == NEARBUF_OK) {
     (void)nb_chain_extend(*session, false);
   }
-  nb_os_restore_cancellation(cancellation);
+  nb_os_leave(guard);
   return outcome.status;
 }
 

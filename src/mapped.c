@@ -5,7 +5,7 @@
 
 nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
   nb_map map;
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_os_map_open(&map, false);
   uintptr_t last = start + (size - 1);
   uintptr_t from = start;
@@ -24,6 +24,6 @@ nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
     }
   }
   nb_os_map_close(&map);
-  nb_os_restore_cancellation(cancellation);
+  nb_os_leave(guard);
   return outcome;
 }

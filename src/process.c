@@ -16,12 +16,12 @@
 /* ---- Calls ------------------------------------------------------------------------------------- */
 
 /* The end of every call with a process. Its death explains every failure of the system's. */
-static nearbuf_status answer(nearbuf_process *process, nb_outcome outcome, int cancellation) {
+static nearbuf_status answer(nearbuf_process *process, nb_outcome outcome, nb_os_guard guard) {
   if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_CANCELLED && process->id != 0) {
     nb_outcome alive = nb_remote_check(process);
     outcome = alive.status == NEARBUF_NOT_FOUND ? alive : outcome;
   }
-  nb_os_restore_cancellation(cancellation);
+  nb_os_leave(guard);
   process->system_error = outcome.system_error;
   return outcome.status;
 }
@@ -38,12 +38,12 @@ nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
   if (id < 1) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_remote_open(id, process);
   if (outcome.status != NEARBUF_OK) {
     *process = (nearbuf_process){0};
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 nearbuf_status nearbuf_process_close(nearbuf_process *process) {
@@ -51,9 +51,9 @@ nearbuf_status nearbuf_process_close(nearbuf_process *process) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   if (is_open(process)) {
-    int cancellation = nb_os_defer_cancellation();
+    nb_os_guard guard = nb_os_enter();
     nb_remote_close(process);
-    nb_os_restore_cancellation(cancellation);
+    nb_os_leave(guard);
   }
   *process = (nearbuf_process){0};
   return NEARBUF_OK;
@@ -63,8 +63,8 @@ nearbuf_status nearbuf_process_check(nearbuf_process *process) {
   if (!is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  int cancellation = nb_os_defer_cancellation();
-  return answer(process, nb_remote_check(process), cancellation);
+  nb_os_guard guard = nb_os_enter();
+  return answer(process, nb_remote_check(process), guard);
 }
 
 nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_process_info *info) {
@@ -72,12 +72,12 @@ nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_proces
     return NEARBUF_INVALID_ARGUMENT;
   }
   *info = (nearbuf_process_info){0};
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_remote_describe(process, info);
   if (outcome.status != NEARBUF_OK) {
     *info = (nearbuf_process_info){0};
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *context) {
@@ -89,7 +89,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   if (visit == NULL || !is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
   nb_outcome outcome = nb_remote_map_open(process, &map);
@@ -105,7 +105,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   if (outcome.status == NEARBUF_NOT_FOUND && is_any) {
     outcome = nb_remote_check(process); /* the end of the map, or of the process */
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
@@ -117,12 +117,12 @@ nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, 
   if (bytes == NULL || !is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_remote_read(process, address, bytes, size_bytes, &done);
   if (done_bytes != NULL) {
     *done_bytes = done;
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address, const void *bytes,
@@ -134,12 +134,12 @@ nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address,
   if (bytes == NULL || !is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_remote_write(process, address, bytes, size_bytes, &done);
   if (done_bytes != NULL) {
     *done_bytes = done;
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 /* ---- Walking ----------------------------------------------------------------------------------- */
@@ -307,12 +307,12 @@ nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_pr
     return NEARBUF_INVALID_ARGUMENT;
   }
   *locator = (nearbuf_process_locator){0};
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = next_locator(process, walk, locator);
   if (outcome.status != NEARBUF_OK) {
     *locator = (nearbuf_process_locator){0};
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 static nb_item walk_item(const nearbuf_process_walk *walk, uint32_t index) {
@@ -550,14 +550,14 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
     process->system_error = 0;
     return status;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_place place;
   nb_outcome outcome = allocate(process, &wanted, 0, &place);
   *address = place.start;
   if (size_bytes != NULL) {
     *size_bytes = place.size;
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 /* Whether a locator lists a byte of [address, address + size). */
@@ -617,7 +617,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   if (width_of(process) > sizeof(uintptr_t)) {
     return NEARBUF_UNSUPPORTED;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = check_private(process, address, size_bytes);
   if (outcome.status == NEARBUF_OK) {
     outcome = check_unlisted(process, address, size_bytes);
@@ -625,7 +625,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_remote_free(process, address, size_bytes);
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 /* ---- Getting ----------------------------------------------------------------------------------- */
@@ -988,9 +988,9 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
     process->system_error = 0;
     return status;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   finding what = {.process = process, .wanted = &wanted, .buffer = buffer};
-  return answer(process, get(&what), cancellation);
+  return answer(process, get(&what), guard);
 }
 
 /* The position is everybody's, but only the holder changes it. */
@@ -1026,7 +1026,7 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
   if (buffer->handles[2] == 0) {
     return NEARBUF_DENIED; /* the process hides its memory */
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   uint64_t place = buffer->address + buffer->start;
   nb_outcome outcome = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
   if (outcome.status == NEARBUF_OK) {
@@ -1035,7 +1035,7 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
       *address = place;
     }
   }
-  return answer(process, outcome, cancellation);
+  return answer(process, outcome, guard);
 }
 
 nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
@@ -1045,7 +1045,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   /* Nothing may be put into the last cache line of data that will be written often. */
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
     uint64_t line = NB_CACHE_LINE;
@@ -1057,7 +1057,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   nb_remote_view_close(&view);
   nb_remote_memory_close(buffer->handles[2]);
   *buffer = (nearbuf_process_buffer){0};
-  return answer(process, nb_outcome_of(NEARBUF_OK), cancellation);
+  return answer(process, nb_outcome_of(NEARBUF_OK), guard);
 }
 
 /* ---- Files ------------------------------------------------------------------------------------- */

@@ -85,13 +85,13 @@ nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
   if (dialect != NEARBUF_DIALECT_WRITTEN && dialect != NEARBUF_DIALECT_RUST) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  int cancellation = nb_os_defer_cancellation();
+  nb_os_guard guard = nb_os_enter();
   nb_session *session;
   nb_outcome outcome = nb_session_begin(&session);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_rendezvous_find(session, true);
   }
-  nb_os_restore_cancellation(cancellation);
+  nb_os_leave(guard);
   if (outcome.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&chosen_dialect, (uint32_t)dialect, memory_order_relaxed);
     return NEARBUF_OK;

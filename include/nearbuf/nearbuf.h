@@ -17,6 +17,7 @@
  *   threads     any number of threads of any number of modules may call at the same time.
  *   signals     functions marked "signal handlers: yes" may be called in one, even in one that
  *               interrupted the same function; they then answer NEARBUF_BUSY at worst.
+ *               errno (GetLastError on Windows) is after a call what it was before.
  *   heap        the library never calls malloc, keeps no descriptor open, and starts no thread.
  *
  * Since version 1.0 unless a function says otherwise. */

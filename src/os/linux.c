@@ -111,10 +111,12 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
 
 void nb_os_sync_processors(void) {
 #ifdef SYS_membarrier
+  int error = errno;
   if (syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0) != 0 && errno == EPERM &&
       syscall(SYS_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0) == 0) {
     (void)syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0);
   }
+  errno = error;
 #endif
 }
 

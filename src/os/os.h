@@ -115,8 +115,15 @@ enum { NB_CACHE_LINE = 64 };
 
 /* ---- Threads ----------------------------------------------------------------------------------- */
 
-/* Keeps the calling thread from being cancelled inside the library; the answer goes back in. */
-int nb_os_defer_cancellation(void);
-void nb_os_restore_cancellation(int previous);
+/* What a call that makes system calls owes to the thread it runs in: it is not cancelled half-way,
+ * and its last error code (errno, GetLastError) is what it was, for the call may come from a signal
+ * handler. Such calls may nest; each gives back what it got. */
+typedef struct nb_os_guard {
+  int cancellation;
+  int64_t last_error;
+} nb_os_guard;
+
+nb_os_guard nb_os_enter(void);
+void nb_os_leave(nb_os_guard guard);
 
 #endif

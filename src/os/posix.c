@@ -122,18 +122,17 @@ void nb_os_sync_code(uintptr_t address, size_t size) {
   __builtin___clear_cache((char *)address, (char *)(address + size));
 }
 
-int nb_os_defer_cancellation(void) {
-  int previous = 0;
+nb_os_guard nb_os_enter(void) {
+  nb_os_guard guard = {0, errno};
 #ifndef __ANDROID__ /* has no cancellation */
-  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &previous);
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard.cancellation);
 #endif
-  return previous;
+  return guard;
 }
 
-void nb_os_restore_cancellation(int previous) {
+void nb_os_leave(nb_os_guard guard) {
 #ifndef __ANDROID__
-  (void)pthread_setcancelstate(previous, NULL);
-#else
-  (void)previous;
+  (void)pthread_setcancelstate(guard.cancellation, NULL);
 #endif
+  errno = (int)guard.last_error;
 }

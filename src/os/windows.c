@@ -219,10 +219,11 @@ void nb_os_sync_processors(void) {
   FlushProcessWriteBuffers(); /* an interrupt on every processor that runs this process */
 }
 
-int nb_os_defer_cancellation(void) {
-  return 0; /* threads are not cancelled here */
+nb_os_guard nb_os_enter(void) {
+  nb_os_guard guard = {0, (int64_t)GetLastError()}; /* threads are not cancelled here */
+  return guard;
 }
 
-void nb_os_restore_cancellation(int previous) {
-  (void)previous;
+void nb_os_leave(nb_os_guard guard) {
+  SetLastError((DWORD)guard.last_error);
 }

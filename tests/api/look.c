@@ -139,6 +139,9 @@ static _Atomic int looks;
 static _Atomic int gets;
 static void *volatile known_address;
 
+/* An errno that no call sets: it must still be there after calls of the library. */
+enum { LAST_ERROR = 4711 };
+
 /* Sets off the next signal: once, so that a slow handler leaves the program some time. The delays
  * differ, so that every instruction is met. */
 static void interrupt_soon(void) {
@@ -151,6 +154,7 @@ static void interrupt_soon(void) {
 static void look(int signal) {
   (void)signal;
   int error = errno; /* as every handler must, whatever it calls */
+  errno = LAST_ERROR;
   nearbuf_info info;
   nearbuf_totals totals;
   nearbuf_walk walk = {0, 0};
@@ -161,6 +165,7 @@ static void look(int signal) {
   if (known_address != NULL) {
     CHECK_OK(nearbuf_find(known_address, &info));
   }
+  CHECK_EQUAL(LAST_ERROR, errno);
   atomic_fetch_add(&looks, 1);
   interrupt_soon();
   errno = error;
@@ -202,11 +207,13 @@ TEST(looking_works_in_a_handler_that_interrupts_get) {
 static void get_too(int signal) {
   (void)signal;
   int error = errno;
+  errno = LAST_ERROR;
   nearbuf_request request = request_near_code(32);
   nearbuf_memory placed;
   nearbuf_status status = nearbuf_place(&request, "interrupted, and placed all the", &placed);
   CHECK(status == NEARBUF_OK || status == NEARBUF_BUSY);
   CHECK(status != NEARBUF_OK || memcmp(placed.run_at, "interrupted, and", 16) == 0);
+  CHECK_EQUAL(LAST_ERROR, errno);
   atomic_fetch_add(&gets, status == NEARBUF_OK);
   interrupt_soon();
   errno = error;

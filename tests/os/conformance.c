@@ -289,12 +289,17 @@ TEST(threads_that_live_together_have_different_numbers) {
   CHECK(both.numbers[0] != both.numbers[1]);
 }
 
-TEST(deferred_cancellation_can_be_restored) {
-  int outer = nb_os_defer_cancellation();
-  int inner = nb_os_defer_cancellation();
-  nb_os_restore_cancellation(inner);
-  nb_os_restore_cancellation(outer);
-  CHECK_EQUAL(outer, nb_os_defer_cancellation());
+TEST(what_a_call_owes_to_its_thread_is_given_back) {
+  nb_os_guard outer = nb_os_enter();
+  nb_os_guard inner = nb_os_enter();
+  uintptr_t taken = (uintptr_t)&outer & ~(uintptr_t)0xffff;
+  CHECK(nb_os_map(taken, nb_os_granularity()).status != NEARBUF_OK); /* sets the last error */
+  nb_os_leave(inner);
+  nb_os_leave(outer);
+  nb_os_guard again = nb_os_enter();
+  nb_os_leave(again);
+  CHECK_EQUAL(outer.cancellation, again.cancellation);
+  CHECK_EQUAL(outer.last_error, again.last_error);
 }
 
 /* ---- Pages of locators --------------------------------------------------------------------------- */
