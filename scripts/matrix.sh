@@ -51,7 +51,8 @@ musl() { # NAME [argument of CMake...]
 
 linked() { # NAME ZIG_TARGET
   variant "$1" "zig cc" -D "CMAKE_TOOLCHAIN_FILE=$toolchains/zig.cmake" \
-    -D "ZIG=$(scripts/setup.sh zig)" -D "ZIG_TARGET=$2" -D NEARBUF_BUILD_TOOLS=OFF
+    -D "ZIG=$(scripts/setup.sh zig)" -D "ZIG_TARGET=$2" -D NEARBUF_BUILD_TOOLS=OFF \
+    -D NEARBUF_BUILD_TESTS=OFF -D NEARBUF_BUILD_EXAMPLES=OFF
 }
 
 run_variants() {
