@@ -42,7 +42,10 @@ static nb_outcome make_room_for(uint32_t number) {
   if (blocks[block] == NULL) {
     blocks[block] = nb_os_own_pages(BLOCK_SIZE);
   }
-  return nb_outcome_of(blocks[block] == NULL ? NEARBUF_OUT_OF_MEMORY : NEARBUF_OK);
+  if (blocks[block] == NULL) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+  }
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 uint32_t nb_chain_length(const nb_session *session) {

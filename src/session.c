@@ -31,7 +31,7 @@ nb_outcome nb_session_begin(nb_session **session) {
   }
   *session = pages;
   if (pages == NULL) {
-    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
   }
   if (nb_session_generation(pages) != 0) {
     return nb_outcome_of(NEARBUF_OK);

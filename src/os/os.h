@@ -55,6 +55,9 @@ nb_outcome nb_os_unmap(uintptr_t address, size_t size);
  * there is none. It is kept for good, but for what lost a race: nb_os_unmap. */
 void *nb_os_own_pages(size_t size);
 
+/* The system's code of what the calling thread failed in last: why there were no own pages. */
+int32_t nb_os_last_error(void);
+
 /* The same, but zero again in a child after fork, however it was forked, where the system can do
  * that; elsewhere nb_forked (fork.h) zeroes it. */
 void *nb_os_own_pages_wiped_by_fork(size_t size);

@@ -108,6 +108,10 @@ void *nb_os_own_pages(size_t size) {
   return pages == MAP_FAILED ? NULL : pages;
 }
 
+int32_t nb_os_last_error(void) {
+  return errno;
+}
+
 void *nb_os_own_pages_wiped_by_fork(size_t size) {
   void *pages = nb_os_own_pages(size);
   if (pages != NULL) {

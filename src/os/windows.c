@@ -124,6 +124,10 @@ void *nb_os_own_pages(size_t size) {
   return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
 
+int32_t nb_os_last_error(void) {
+  return (int32_t)GetLastError();
+}
+
 void *nb_os_own_pages_wiped_by_fork(size_t size) {
   return nb_os_own_pages(size); /* nobody forks here */
 }

@@ -66,7 +66,8 @@ TEST(no_descriptor_stays_open_after_failures) {
   CHECK_EQUAL(before, open_descriptors());
 }
 
-static rlim_t limit_to(int resource, rlim_t value) {
+/* The type of a resource is an enumeration in some C libraries and an int in others. */
+static rlim_t limit_to(__typeof__(RLIMIT_NOFILE) resource, rlim_t value) {
   struct rlimit limit;
   CHECK_EQUAL(0, getrlimit(resource, &limit));
   rlim_t previous = limit.rlim_cur;

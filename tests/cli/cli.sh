@@ -16,9 +16,7 @@ if [ "${wants_own_place-no}" = yes ] && [ -z "${NEARBUF_OWN_PLACE-}" ]; then
     exit 77
   fi
   export NEARBUF_OWN_PLACE=yes
-  # shellcheck disable=SC2016
-  exec unshare -m -p -f --mount-proc \
-    sh -c 'mount -t tmpfs none /tmp && exec sh "$@"' sh "$0" "$@"
+  exec unshare -m -p -f --mount-proc "${0%/*}/own_tmp.sh" sh "$0" "$@"
 fi
 
 work=$(mktemp -d)

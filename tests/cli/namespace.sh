@@ -7,8 +7,7 @@ wants_own_place=yes
 . "${0%/*}/cli.sh"
 
 mkfifo "$work/until" "$work/says"
-# shellcheck disable=SC2016
-unshare -m -p -f sh -c 'mount -t tmpfs none /tmp && exec "$HOLDER"' \
+unshare -m -p -f "${0%/*}/own_tmp.sh" "$HOLDER" \
   <"$work/until" >"$work/says" &
 outer=$!
 exec 9>"$work/until"

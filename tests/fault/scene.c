@@ -185,12 +185,9 @@ typedef struct report {
 static report *told;
 
 static void check_system_error(nearbuf_status status, const system_plan *plan) {
-  /* The library's own pages are had or not; nobody asks why. */
-  bool is_of_own_pages = status == NEARBUF_OUT_OF_MEMORY && last_system_error == 0;
   bool is_of_system =
       status == NEARBUF_OUT_OF_MEMORY || status == NEARBUF_DENIED || status == NEARBUF_SYSTEM_ERROR;
-  if (is_of_system && !is_of_own_pages && plan->actor == NULL &&
-      last_system_error != NO_SYSTEM_ERROR) {
+  if (is_of_system && plan->actor == NULL && last_system_error != NO_SYSTEM_ERROR) {
     CHECK_EQUAL(system_error(told->met, plan->error), last_system_error);
   }
 }

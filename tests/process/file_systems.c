@@ -39,10 +39,12 @@ static void mount_overlay(void) {
   CHECK_EQUAL(0, mkdir("/tmp/lower", 0755));
   CHECK_EQUAL(0, mkdir("/tmp/upper", 01777));
   CHECK_EQUAL(0, mkdir("/tmp/work", 0755));
+  kept_folder kept = open_own_folder();
   if (mount("none", "/tmp", "overlay", 0,
             "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work") != 0) {
     test_skip("cannot mount an overlay: %s", strerror(errno));
   }
+  CHECK(put_own_folder_back(&kept));
 }
 
 /* ---- What must hold on each -------------------------------------------------------------------- */

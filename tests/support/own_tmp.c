@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool write_text(const char *path, const char *text) {
@@ -24,9 +25,37 @@ static bool unshare_as_user(void) {
   return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", map);
 }
 
+kept_folder open_own_folder(void) {
+  kept_folder kept = {"", -1};
+  ssize_t length = readlink("/proc/self/exe", kept.path, sizeof kept.path - 1);
+  if (length > 0 && strncmp(kept.path, "/tmp/", 5) == 0) {
+    kept.path[length] = '\0';
+    char *end = strchr(kept.path + 5, '/');
+    if (end != NULL) {
+      *end = '\0';
+      kept.folder = open(kept.path, O_PATH | O_CLOEXEC);
+    }
+  }
+  return kept;
+}
+
+bool put_own_folder_back(const kept_folder *kept) {
+  if (kept->folder < 0) {
+    return true;
+  }
+  char opened[64];
+  (void)snprintf(opened, sizeof opened, "/proc/self/fd/%d", kept->folder);
+  bool is_back =
+      mkdir(kept->path, 0755) == 0 && mount(opened, kept->path, NULL, MS_BIND | MS_REC, NULL) == 0;
+  close(kept->folder);
+  return is_back;
+}
+
 bool use_own_tmp(void) {
+  kept_folder kept = open_own_folder();
   /* Private first: else the mount would appear in the namespace this one was copied from. */
   return (unshare(CLONE_NEWNS) == 0 || unshare_as_user()) &&
          mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-         mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=64m") == 0;
+         mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=64m") == 0 &&
+         put_own_folder_back(&kept);
 }
