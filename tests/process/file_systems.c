@@ -26,11 +26,13 @@ static void mount_image(const char *make, const char *type, const char *size) {
   snprintf(command, sizeof command,
            "truncate -s %s %s && %s %s >/dev/null 2>&1 && mount -t %s -o loop %s /tmp 2>/dev/null",
            size, image, make, image, type, image);
+  kept_folder kept = open_own_folder();
   int result = system(command);
   unlink(image);
   if (result != 0) {
     test_skip("cannot make and mount a %s file system here", type);
   }
+  CHECK(put_own_folder_back(&kept));
   CHECK_EQUAL(0, chmod("/tmp", 01777));
 }
 
