@@ -23,6 +23,9 @@
 
 #ifndef STATX_BTIME /* musl before 1.2.4 has no statx */
 #include <linux/stat.h>
+static int statx(int directory, const char *name, int flags, unsigned mask, struct statx *status) {
+  return (int)syscall(SYS_statx, directory, name, flags, mask, status);
+}
 #endif
 
 /* The headers of older systems lack what newer kernels know. */
@@ -219,7 +222,7 @@ bool nb_posix_predates_process(int file) {
   struct statx status;
   int64_t start = process_start();
   int64_t slack = 2 * (1000000000 / sysconf(_SC_CLK_TCK));
-  return start != 0 && syscall(SYS_statx, file, "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 &&
+  return start != 0 && statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 &&
          (status.stx_mask & STATX_BTIME) != 0 &&
          nanoseconds_of(status.stx_btime.tv_sec, status.stx_btime.tv_nsec) < start - slack;
 }
