@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "own_tmp.h"
 #include "support.h"
 
 /* ---- Places ------------------------------------------------------------------------------------ */
