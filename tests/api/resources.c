@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "space.h"
 #include "test.h"
@@ -66,13 +68,13 @@ TEST(no_descriptor_stays_open_after_failures) {
   CHECK_EQUAL(before, open_descriptors());
 }
 
-/* The type of a resource is an enumeration in some C libraries and an int in others. */
-static rlim_t limit_to(__typeof__(RLIMIT_NOFILE) resource, rlim_t value) {
-  struct rlimit limit;
-  CHECK_EQUAL(0, getrlimit(resource, &limit));
-  rlim_t previous = limit.rlim_cur;
-  limit.rlim_cur = value;
-  CHECK_EQUAL(0, setrlimit(resource, &limit));
+/* By number: the C libraries do not agree on the type of a resource. */
+static uint64_t limit_to(int resource, uint64_t value) {
+  uint64_t limit[2]; /* the soft and the hard one */
+  CHECK_EQUAL(0, syscall(SYS_prlimit64, 0, resource, NULL, limit));
+  uint64_t previous = limit[0];
+  limit[0] = value;
+  CHECK_EQUAL(0, syscall(SYS_prlimit64, 0, resource, limit, NULL));
   return previous;
 }
 
@@ -80,7 +82,7 @@ TEST(without_descriptors_memory_is_out_and_the_error_stands_beside_it) {
   nearbuf_request request = request_near_code(64);
   nearbuf_buffer buffer;
   nearbuf_memory memory;
-  rlim_t previous = limit_to(RLIMIT_NOFILE, 0);
+  uint64_t previous = limit_to(RLIMIT_NOFILE, 0);
   nearbuf_status got = nearbuf_get(&request, &buffer);
   const unsigned char bytes[64] = {0};
   nearbuf_status placed = nearbuf_place(&request, bytes, &memory);
@@ -104,7 +106,7 @@ TEST(without_address_space_memory_is_out_and_a_retry_helps) {
   nearbuf_buffer buffer;
   nearbuf_memory memory;
   space_settle();
-  rlim_t previous = limit_to(RLIMIT_AS, (rlim_t)64 << 20);
+  uint64_t previous = limit_to(RLIMIT_AS, (uint64_t)64 << 20);
   nearbuf_status got = nearbuf_get(&request, &buffer);
   nearbuf_status allocated = nearbuf_allocate(&request, &memory);
   limit_to(RLIMIT_AS, previous);

@@ -52,10 +52,12 @@ bool put_own_folder_back(const kept_folder *kept) {
 }
 
 bool use_own_tmp(void) {
-  kept_folder kept = open_own_folder();
   /* Private first: else the mount would appear in the namespace this one was copied from. */
-  return (unshare(CLONE_NEWNS) == 0 || unshare_as_user()) &&
-         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-         mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=64m") == 0 &&
+  if ((unshare(CLONE_NEWNS) != 0 && !unshare_as_user()) ||
+      mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    return false;
+  }
+  kept_folder kept = open_own_folder(); /* in this namespace: those of another cannot be bound */
+  return mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=64m") == 0 &&
          put_own_folder_back(&kept);
 }
