@@ -5,9 +5,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "limits.h"
 #include "space.h"
 #include "test.h"
 
@@ -68,27 +67,17 @@ TEST(no_descriptor_stays_open_after_failures) {
   CHECK_EQUAL(before, open_descriptors());
 }
 
-/* By number: the C libraries do not agree on the type of a resource. */
-static uint64_t limit_to(int resource, uint64_t value) {
-  uint64_t limit[2]; /* the soft and the hard one */
-  CHECK_EQUAL(0, syscall(SYS_prlimit64, 0, resource, NULL, limit));
-  uint64_t previous = limit[0];
-  limit[0] = value;
-  CHECK_EQUAL(0, syscall(SYS_prlimit64, 0, resource, limit, NULL));
-  return previous;
-}
-
 TEST(without_descriptors_memory_is_out_and_the_error_stands_beside_it) {
   nearbuf_request request = request_near_code(64);
   nearbuf_buffer buffer;
   nearbuf_memory memory;
-  uint64_t previous = limit_to(RLIMIT_NOFILE, 0);
+  uint64_t previous = set_limit(RLIMIT_NOFILE, 0);
   nearbuf_status got = nearbuf_get(&request, &buffer);
   const unsigned char bytes[64] = {0};
   nearbuf_status placed = nearbuf_place(&request, bytes, &memory);
   int32_t placed_error = memory.system_error;
   nearbuf_status allocated = nearbuf_allocate(&request, &memory);
-  limit_to(RLIMIT_NOFILE, previous);
+  set_limit(RLIMIT_NOFILE, previous);
   CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, got);
   CHECK_EQUAL(EMFILE, buffer.system_error);
   CHECK_EQUAL(0, buffer.item);
@@ -106,10 +95,10 @@ TEST(without_address_space_memory_is_out_and_a_retry_helps) {
   nearbuf_buffer buffer;
   nearbuf_memory memory;
   space_settle();
-  uint64_t previous = limit_to(RLIMIT_AS, (uint64_t)64 << 20);
+  uint64_t previous = set_limit(RLIMIT_AS, (uint64_t)64 << 20);
   nearbuf_status got = nearbuf_get(&request, &buffer);
   nearbuf_status allocated = nearbuf_allocate(&request, &memory);
-  limit_to(RLIMIT_AS, previous);
+  set_limit(RLIMIT_AS, previous);
   CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, got);
   CHECK_EQUAL(ENOMEM, buffer.system_error);
   CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, allocated);

@@ -12,20 +12,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "limits.h"
 #include "support.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
 #endif
-
-static rlim_t set_limit(int which, rlim_t value) {
-  struct rlimit limit;
-  CHECK_EQUAL(0, getrlimit(which, &limit));
-  rlim_t before = limit.rlim_cur;
-  limit.rlim_cur = value;
-  CHECK_EQUAL(0, setrlimit(which, &limit));
-  return before;
-}
 
 /* A call that must fail with this status, and leave nothing mapped or open. */
 static int expect_failure(nearbuf_status expected, const nearbuf_request *request) {
@@ -63,7 +55,7 @@ static int use_up_descriptors(int keep) {
 TEST(the_first_call_without_descriptors_fails_and_works_later) {
   own_tmp();
   for (int keep = 0; keep < 3; keep++) {
-    rlim_t before = set_limit(RLIMIT_NOFILE, 32);
+    uint64_t before = set_limit(RLIMIT_NOFILE, 32);
     (void)use_up_descriptors(keep);
     nearbuf_request request = request_of(64);
     nearbuf_buffer buffer;
@@ -81,7 +73,7 @@ TEST(a_later_copy_without_descriptors_makes_no_second_locator) {
   own_tmp();
   expect_success_now();
   copy other = load_copy(1);
-  rlim_t before = set_limit(RLIMIT_NOFILE, 32);
+  uint64_t before = set_limit(RLIMIT_NOFILE, 32);
   for (int keep = 0; keep < 4; keep++) {
     (void)use_up_descriptors(keep);
     nearbuf_request request = request_of(64);
@@ -112,7 +104,7 @@ TEST(held_buffers_work_without_descriptors) {
 TEST(without_address_space_a_call_fails_and_works_later) {
   own_tmp();
   nearbuf_request request = request_of(64 << 20);
-  rlim_t before = set_limit(RLIMIT_AS, 16 << 20);
+  uint64_t before = set_limit(RLIMIT_AS, 16 << 20);
   CHECK_EQUAL(ENOMEM, expect_failure(NEARBUF_OUT_OF_MEMORY, &request));
   CHECK_EQUAL(0, count_locator_files());
   (void)set_limit(RLIMIT_AS, before);
