@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "limits.h"
+#include "soft_limits.h"
 #include "space.h"
 #include "test.h"
 

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "limits.h"
+#include "soft_limits.h"
 #include "support.h"
 
 #ifndef PR_SET_MDWE

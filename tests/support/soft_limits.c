@@ -1,5 +1,5 @@
-/* The soft limits of this process; see limits.h. */
-#include "limits.h"
+/* The soft limits of this process; see soft_limits.h. */
+#include "soft_limits.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* The soft limits of this process. */
-#ifndef NEARBUF_TEST_LIMITS_H
-#define NEARBUF_TEST_LIMITS_H
+#ifndef NEARBUF_TEST_SOFT_LIMITS_H
+#define NEARBUF_TEST_SOFT_LIMITS_H
 
 #include <stdint.h>
 
