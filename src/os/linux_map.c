@@ -175,8 +175,11 @@ static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 }
 
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  return map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping)
-                                : read_on(map, from, mapping);
+  nb_map_answer answer =
+      map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping) : NB_MAP_FAILED;
+  /* A failure is no answer: the first query of all may have failed for a moment only, which told
+   * nothing of the kernel. The text tells it all the same. */
+  return answer == NB_MAP_FAILED ? read_on(map, from, mapping) : answer;
 }
 
 nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
