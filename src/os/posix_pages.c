@@ -332,8 +332,11 @@ static nb_outcome settle_on(nb_page *page) {
   }
   if (page->is_made) {
     unlink_names(page->base);
-    /* After a lost race it stays mapped: another copy may just be looking at it. */
-    if (outcome.status != NEARBUF_OK) {
+    /* After a lost race it stays mapped, for another copy may just be looking at it; without its
+     * address, for from now on nobody must believe it. */
+    if (outcome.status == NEARBUF_OK) {
+      nb_shared_address_store_release(page->base, sizeof(uintptr_t), 0);
+    } else {
       (void)munmap((void *)page->base, nb_os_page_size());
     }
   }

@@ -652,11 +652,11 @@ TEST(first_get_on_an_old_kernel_survives_another_copy_that_starts) {
 }
 
 TEST(get_over_a_stale_file_survives_another_copy_that_starts) {
-  act_before_every_call(&get_over_a_stale_file_scene, other_copy_starts);
+  race_before_every_call(&get_over_a_stale_file_scene, other_copy_starts);
 }
 
 TEST(get_without_a_directory_survives_another_copy_that_starts) {
-  act_before_every_call(&get_without_a_directory_scene, other_copy_starts);
+  race_before_every_call(&get_without_a_directory_scene, other_copy_starts);
 }
 
 TEST(get_that_grows_the_chain_survives_another_copy_that_gets) {

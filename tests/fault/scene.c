@@ -55,6 +55,7 @@ static void check_watched(void) {
 typedef struct possessions {
   size_t runnable_bytes; /* private, without a file, writable and executable: regions */
   size_t shared_bytes;   /* writable, shared: locators */
+  size_t lost_bytes;     /* of these, pages that became no locator: their address is cleared */
   int descriptors;
 } possessions;
 
@@ -69,8 +70,13 @@ static int count_descriptors(void) {
   return count;
 }
 
+static bool is_lost_locator(const char *line, uintptr_t start) {
+  return strstr(line, NB_NAME_PREFIX) != NULL &&
+         nb_shared_address_acquire(start, sizeof start) == 0;
+}
+
 static possessions look_at_possessions(void) {
-  possessions have = {0, 0, count_descriptors()};
+  possessions have = {0, 0, 0, count_descriptors()};
   FILE *maps = fopen("/proc/self/maps", "r");
   CHECK(maps != NULL);
   char line[512];
@@ -81,8 +87,10 @@ static possessions look_at_possessions(void) {
     unsigned long inode;
     CHECK_EQUAL(4, sscanf(line, "%zx-%zx %4s %*x %*x:%*x %lu", &start, &end, permissions, &inode));
     have.runnable_bytes += strcmp(permissions, "rwxp") == 0 && inode == 0 ? end - start : 0;
-    have.shared_bytes +=
-        strncmp(permissions, "rw", 2) == 0 && permissions[3] == 's' ? end - start : 0;
+    if (strncmp(permissions, "rw", 2) == 0 && permissions[3] == 's') {
+      have.shared_bytes += end - start;
+      have.lost_bytes += is_lost_locator(line, start) ? end - start : 0;
+    }
   }
   fclose(maps);
   return have;
@@ -115,9 +123,18 @@ static void check_no_overlap(void) {
   }
 }
 
+/* What a try tells its parent. */
+typedef struct report {
+  system_call met;
+  bool has_failed;
+  bool has_lost; /* it made a locator, and another copy's became the first */
+} report;
+
+static report *told;
+
 /* Both copies of the library see one locator, sound and complete, and nothing is mapped that it does
- * not list. */
-static void check_memory(const possessions *before, system_call met) {
+ * not list, but for the one page of a copy that loses a race. */
+static void check_memory(const possessions *before, const system_plan *plan) {
   nearbuf_totals totals;
   nearbuf_totals others;
   CHECK_OK(nearbuf_get_totals(&totals));
@@ -128,9 +145,12 @@ static void check_memory(const possessions *before, system_call met) {
   check_no_overlap();
   possessions now = look_at_possessions();
   CHECK_EQUAL(before->descriptors, now.descriptors);
-  if (met != CALL_MUNMAP) { /* what cannot be unmapped stays */
+  told->has_lost = now.lost_bytes != 0;
+  CHECK(!told->has_lost || (plan->is_race && now.lost_bytes == NB_LOCATOR_SIZE));
+  if (told->met != CALL_MUNMAP) { /* what cannot be unmapped stays */
     CHECK_EQUAL(before->runnable_bytes + totals.size_bytes + private_bytes, now.runnable_bytes);
-    CHECK_EQUAL(before->shared_bytes + (size_t)totals.locators * NB_LOCATOR_SIZE, now.shared_bytes);
+    CHECK_EQUAL(before->shared_bytes + (size_t)totals.locators * NB_LOCATOR_SIZE,
+                now.shared_bytes - now.lost_bytes);
   }
 }
 
@@ -176,14 +196,6 @@ static bool is_documented(nearbuf_status status, const scene *what, const system
 
 /* ---- One try ----------------------------------------------------------------------------------- */
 
-/* What a try tells its parent. */
-typedef struct report {
-  system_call met;
-  bool has_failed;
-} report;
-
-static report *told;
-
 static void check_system_error(nearbuf_status status, const system_plan *plan) {
   bool is_of_system =
       status == NEARBUF_OUT_OF_MEMORY || status == NEARBUF_DENIED || status == NEARBUF_SYSTEM_ERROR;
@@ -217,7 +229,7 @@ static void try_once(const scene *what, const system_plan *plan) {
   system_disarm();
   CHECK_STATUS(what->expected, again);
   check_watched();
-  check_memory(&before, told->met);
+  check_memory(&before, plan);
   check_names(told->met);
 }
 
@@ -237,7 +249,7 @@ static void clear_tmp(void) {
 /* Answers whether the try ended well. */
 static bool run_try(const scene *what, const system_plan *plan) {
   clear_tmp();
-  *told = (report){CALL_NONE, false};
+  *told = (report){CALL_NONE, false, false};
   fflush(NULL);
   pid_t child = fork();
   CHECK(child >= 0);
@@ -273,13 +285,13 @@ static void set_up(void) {
 }
 
 /* Tries every call of the scene until a try does not come to the call that is meant. */
-static void try_every_call(const scene *what, bool is_lasting, void (*actor)(void)) {
+static void try_every_call(const scene *what, system_plan plan) {
   set_up();
   int tries = 0;
   int failures = 0;
+  int losses = 0;
   int bad = 0; /* all are told, up to a number */
-  system_plan plan = {.at = 1, .is_lasting = is_lasting, .actor = actor};
-  for (;;) {
+  for (plan.at = 1;;) {
     bool is_good = run_try(what, &plan);
     bad += !is_good;
     if (told->met == CALL_NONE || bad == MOST_BAD_TRIES) {
@@ -287,11 +299,12 @@ static void try_every_call(const scene *what, bool is_lasting, void (*actor)(voi
     }
     tries++;
     failures += told->has_failed;
+    losses += told->has_lost;
     plan.error++;
     /* Nobody is interrupted for ever. */
-    plan.error += is_lasting && plan.error < system_errors(told->met) &&
+    plan.error += plan.is_lasting && plan.error < system_errors(told->met) &&
                   system_error(told->met, plan.error) == EINTR;
-    if (actor != NULL || plan.error >= system_errors(told->met)) {
+    if (plan.actor != NULL || plan.error >= system_errors(told->met)) {
       plan.error = 0;
       plan.at++;
     }
@@ -299,17 +312,22 @@ static void try_every_call(const scene *what, bool is_lasting, void (*actor)(voi
   CHECK_EQUAL(0, bad);
   CHECK(!told->has_failed); /* in the last try nothing went wrong */
   CHECK(tries > 0);
+  CHECK_EQUAL(plan.is_race, losses > 0);
   printf("%d tries at %d calls, %d of them ended in an error\n", tries, plan.at - 1, failures);
 }
 
 void fail_every_call(const scene *what) {
-  try_every_call(what, false, NULL);
+  try_every_call(what, (system_plan){.is_lasting = false});
 }
 
 void fail_every_call_lastingly(const scene *what) {
-  try_every_call(what, true, NULL);
+  try_every_call(what, (system_plan){.is_lasting = true});
 }
 
 void act_before_every_call(const scene *what, void (*actor)(void)) {
-  try_every_call(what, false, actor);
+  try_every_call(what, (system_plan){.actor = actor});
+}
+
+void race_before_every_call(const scene *what, void (*actor)(void)) {
+  try_every_call(what, (system_plan){.actor = actor, .is_race = true});
 }

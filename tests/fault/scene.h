@@ -24,6 +24,10 @@ void fail_every_call_lastingly(const scene *what);
 /* Lets the actor act before every system call of the scene's call. */
 void act_before_every_call(const scene *what, void (*actor)(void));
 
+/* The same with an actor whose locator becomes the first while this copy makes another one: at some of
+ * the calls it does. That one page stays mapped, without its address (docs/design.md). */
+void race_before_every_call(const scene *what, void (*actor)(void));
+
 /* ---- For scenes ---- */
 
 /* A second copy of the library in the same process, which is never disturbed. */

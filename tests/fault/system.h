@@ -58,6 +58,7 @@ typedef struct system_plan {
   int error;           /* index of the error it fails with */
   bool is_lasting;     /* later calls of the same function fail, too */
   void (*actor)(void); /* acts before the call, which then is made, instead of failing it */
+  bool is_race;        /* at some of the calls the actor is faster in making a locator */
 } system_plan;
 
 /* What a kernel can be like. */
