@@ -301,9 +301,6 @@ static void try_every_call(const scene *what, system_plan plan) {
     failures += told->has_failed;
     losses += told->has_lost;
     plan.error++;
-    /* Nobody is interrupted for ever. */
-    plan.error += plan.is_lasting && plan.error < system_errors(told->met) &&
-                  system_error(told->met, plan.error) == EINTR;
     if (plan.actor != NULL || plan.error >= system_errors(told->met)) {
       plan.error = 0;
       plan.at++;

@@ -128,11 +128,13 @@ static bool fails(system_call call) {
       state.is_armed = true;
     }
   }
-  bool is_later = state.plan.is_lasting && *state.met == call && !is_meant;
+  int error = system_error(call, state.plan.error);
+  /* Nobody is interrupted for ever. */
+  bool is_later = state.plan.is_lasting && *state.met == call && !is_meant && error != EINTR;
   if (state.plan.actor != NULL || (!is_meant && !is_later)) {
     return false;
   }
-  errno = system_error(call, state.plan.error);
+  errno = error;
   return true;
 }
 
