@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "format.h"
+#include "own_tmp.h"
 #include "remote_support.h"
 #include "test.h"
 
@@ -596,7 +597,9 @@ TEST(a_process_in_namespaces_of_its_own_is_understood) {
   if (middle == 0) {
     CHECK(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0);
     CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    kept_folder kept = open_own_folder();
     CHECK(mount("none", "/tmp", "tmpfs", 0, NULL) == 0);
+    CHECK(put_own_folder_back(&kept));
     target inside = target_start_idle();
     CHECK(write(ends[1], &inside.id, sizeof inside.id) == (ssize_t)sizeof inside.id);
     CHECK_EQUAL(inside.id, waitpid(inside.id, NULL, 0));
