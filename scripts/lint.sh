@@ -10,12 +10,16 @@ run_clang_tidy() {
     xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p "${database%/*}"
 }
 
+# What is shipped, for this system. In tests cppcheck 2.10 takes results of calls that fill a structure
+# for uninitialised, and the syntax error it sees in a nested conditional is none either.
 run_cppcheck() {
-  cppcheck --project="$database" --enable=warning,performance,portability --inline-suppr \
-    --suppress=missingIncludeSystem --error-exitcode=1 --quiet -j "$(nproc)"
+  cppcheck -I include -I src -D__linux__ -D__x86_64__ -D__GNUC__ -D_GNU_SOURCE --std=c11 \
+    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+    --suppress=internalAstError --error-exitcode=1 --quiet -j "$(nproc)" \
+    src/*.c src/os/linux*.c src/os/posix*.c src/os/maps_text.c tools/nearbuf/*.c
 }
 
-# Both read how each file is compiled; clang's preset, because clang-tidy is a clang.
+# clang-tidy reads how each file is compiled; clang's preset, because it is a clang.
 scripts/build.sh ci-clang
 database=build/ci-clang/compile_commands.json
 

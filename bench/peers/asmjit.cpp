@@ -3,7 +3,7 @@
 
 #include "../peer.h"
 
-static void *allocate(uintptr_t, size_t size) {
+static void *allocate(uintptr_t /*target*/, size_t size) {
   static asmjit::JitAllocator allocator;
   void *run_at = nullptr;
   void *write_to = nullptr;

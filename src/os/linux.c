@@ -165,7 +165,7 @@ bool nb_posix_place_is_ours_alone(int file) {
 
 int nb_posix_memory_file(const char *name) {
 #ifdef SYS_memfd_create
-  return (int)syscall(SYS_memfd_create, name, 1u /* MFD_CLOEXEC */);
+  return (int)syscall(SYS_memfd_create, name, 1U /* MFD_CLOEXEC */);
 #else
   (void)name;
   errno = ENOSYS;
