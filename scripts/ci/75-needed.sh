@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The shared libraries need the C library and nothing else.
 set -euo pipefail
-scripts/build.sh release nearbuf nearbuf_reloaded nearbuf_process
+scripts/build.sh release
 for library in build/release/libnearbuf{,_reloaded,_process}.so; do
   needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
   echo "$library needs: ${needed//$'\n'/ }"
