@@ -583,14 +583,20 @@ static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS
   }
   status[count > 0 ? count : 0] = '\0';
   const char *state = nb_linux_field(status, "State");
-  return state != NULL && state[0] == '\t' ? state[1] : (char)0;
+  if (state == NULL || state[0] != '\t') {
+    return '\0';
+  }
+  return state[1];
 }
 
 static bool add_thread(const char *name, void *context) {
   threads *all = context;
   char status[NB_LINUX_STATUS_SIZE];
   pid_t id = (pid_t)nb_linux_number(name, 0, 10);
-  char state = id == 0 ? (char)0 : read_status(all->directory, id, status);
+  char state = '\0';
+  if (id != 0) {
+    state = read_status(all->directory, id, status);
+  }
   /* Z and X: it ended. D: it waits where nothing wakes it, for instance for a vforked child. */
   if (state != '\0' && strchr("ZXD", state) == NULL) {
     all->ids[all->count++] = id;
