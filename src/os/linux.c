@@ -262,21 +262,36 @@ static bool read_names(int directory, directory_read *names) {
   return names->filled >= (long)sizeof(directory_record);
 }
 
-/* A place to start from that differs from time to time: what has to stay, however much it is, must
- * not hide the rest for ever. Positions are counted or are hashes, so a multiple of one is somewhere
- * in the directory, or beyond its end. Fills in the names there. */
+/* A position in the directory, or beyond its end, that differs from time to time. Behind what was
+ * read first, positions are counts or hashes, of which a multiple is such a one; tmpfs lists the
+ * newest first on newer kernels (seen on 6.18) and counts down to what is left. */
+static int64_t some_position(const directory_read *first) {
+  int64_t before = 0;
+  int64_t behind = 0;
+  for (long at = 0; at < first->filled; at += record_at(first, at)->length) {
+    before = behind;
+    behind = record_at(first, at)->offset;
+  }
+  uint64_t chance = nb_os_nanoseconds();
+  if (behind <= 0) {
+    return 0;
+  }
+  if (behind < before) {
+    return (int64_t)(chance % (uint64_t)behind);
+  }
+  int64_t most = INT64_MAX / behind;
+  most = most < MOST_READS_SKIPPED ? most : MOST_READS_SKIPPED;
+  return behind * (int64_t)(chance % (uint64_t)most);
+}
+
+/* Fills in the names at a place that differs from time to time: what has to stay, however much it
+ * is, must not hide the rest for ever. */
 static bool read_somewhere(int directory, directory_read *names) {
   if (!read_names(directory, names)) {
     return false;
   }
-  int64_t behind = 0;
-  for (long at = 0; at < names->filled; at += record_at(names, at)->length) {
-    behind = record_at(names, at)->offset;
-  }
-  int64_t most = behind > 0 ? INT64_MAX / behind : 1;
-  most = most < MOST_READS_SKIPPED ? most : MOST_READS_SKIPPED;
-  int64_t skipped = (int64_t)(nb_os_nanoseconds() % (uint64_t)most);
-  if (lseek(directory, (off_t)(behind * skipped), SEEK_SET) >= 0 && read_names(directory, names)) {
+  if (lseek(directory, (off_t)some_position(names), SEEK_SET) >= 0 &&
+      read_names(directory, names)) {
     return true;
   }
   return lseek(directory, 0, SEEK_SET) == 0 && read_names(directory, names);

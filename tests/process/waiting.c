@@ -176,6 +176,39 @@ static void *call_until_cancelled(void *context) {
   return NULL;
 }
 
+static int answered; /* by the calls of a thread that is cancelled already */
+
+static void *call_although_cancelled(void *context) {
+  (void)context;
+  CHECK_EQUAL(0, pthread_cancel(pthread_self()));
+  nearbuf_request request = request_of(70000);
+  nearbuf_buffer buffer;
+  nearbuf_memory memory;
+  nearbuf_totals totals;
+  answered += nearbuf_get(&request, &buffer) == NEARBUF_OK; /* the first: files, maps, a birth */
+  answered += nearbuf_release(&buffer) == NEARBUF_OK;
+  answered += nearbuf_allocate(&request, &memory) == NEARBUF_OK;
+  answered += nearbuf_free(&memory) == NEARBUF_OK;
+  answered += nearbuf_get_totals(&totals) == NEARBUF_OK;
+  request = request_of(140000);
+  answered += nearbuf_get(&request, &buffer) == NEARBUF_OK; /* a registration */
+  answered += nearbuf_release(&buffer) == NEARBUF_OK;
+  pthread_testcancel();
+  answered = -1;
+  return NULL;
+}
+
+/* Files are opened, read and closed in these calls, and each of that is a cancellation point. */
+TEST(a_call_is_no_cancellation_point) {
+  own_tmp();
+  pthread_t thread;
+  CHECK_EQUAL(0, pthread_create(&thread, NULL, call_although_cancelled, NULL));
+  void *result;
+  CHECK_EQUAL(0, pthread_join(thread, &result));
+  CHECK(result == PTHREAD_CANCELED);
+  CHECK_EQUAL(7, answered);
+}
+
 enum { CANCELS = 300 };
 
 static void cancel_many(int type) {
