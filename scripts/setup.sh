@@ -4,7 +4,7 @@
 #   scripts/setup.sh build   a compiler, make or ninja, and CMake
 #   scripts/setup.sh ci      also all that .ci/run uses (Debian only)
 #   scripts/setup.sh cross   the cross-compilers and emulators of scripts/matrix.sh (Debian only)
-#   scripts/setup.sh wine    Wine for 64 and 32 bits, in a chroot of a later Debian, and starts it
+#   scripts/setup.sh wine    Wine for 64 and 32 bits, from a later Debian, for scripts/wine.sh (Debian only)
 #   scripts/setup.sh zig     Zig, the cross-compiler for macOS and FreeBSD; prints where it is
 #
 # On Debian as root what is missing is installed; elsewhere it is named, and the status is 1.
@@ -81,33 +81,39 @@ want_packages() {
   install $missing
 }
 
-# 32-bit Wine does not install beside the host's packages, and Debian 13 has the better one. The tree is
-# mounted at its own path, so that programs have the same name inside.
+# 32-bit Wine does not install beside the host's packages, and Debian 13 has the better one: so a tree of its
+# own, of which scripts/wine.sh uses what it needs. It appears when it is complete; the name is the key.
+# Mounts are made where nobody else sees them and end with what needed them.
 set_up_wine() {
-  want_packages debootstrap
-  root=${NEARBUF_WINE_ROOT:-$cache/wine}
-  if ! [ -f "$root/ready" ]; then
-    echo "setup: Wine, into $root"
-    # shellcheck disable=SC2016 # apt expands it
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
-    mkdir -p "$root"
-    debootstrap --variant=minbase trixie "$root" "${mirror:-http://deb.debian.org/debian}" >/dev/null
-    chroot "$root" dpkg --add-architecture i386
-    chroot "$root" apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive chroot "$root" \
-      apt-get -qq -y install --no-install-recommends wine64 wine32:i386 wine >/dev/null 2>&1
-    chroot "$root" apt-get clean
-    touch "$root/ready"
-  fi
-  for folder in /proc /dev "$PWD"; do
-    mkdir -p "$root$folder"
-    mountpoint -q "$root$folder" || mount --bind "$folder" "$root$folder"
-  done
-  # The server stays: who starts a program while it runs does not wait for it to end.
-  for start in 'wineboot -i' 'wineserver -p' 'wine cmd /c exit'; do
-    # shellcheck disable=SC2086
-    chroot "$root" env HOME=/root WINEDEBUG=-all $start >/dev/null 2>&1 </dev/null || true
-  done
+  want_packages debootstrap util-linux
+  root=${NEARBUF_WINE_ROOT:-$cache/wine-trixie}
+  mkdir -p "${root%/*}"
+  exec 9>"$root.lock"
+  flock 9
+  [ ! -d "$root" ] || return 0
+  echo "setup: Wine, into $root"
+  # shellcheck disable=SC2016 # apt expands it
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
+  rm -rf --one-file-system "$root.new"
+  # shellcheck disable=SC2016 # the inner shells expand it
+  unshare --mount sh -euc '
+    debootstrap --variant=minbase trixie "$1" "$2"
+    mount --bind /proc "$1/proc"
+    mount --bind /dev "$1/dev"
+    export DEBIAN_FRONTEND=noninteractive
+    chroot "$1" sh -euc "dpkg --add-architecture i386
+      apt-get -qq update
+      apt-get -qq -y install --no-install-recommends wine wine64 wine32:i386
+      apt-get clean
+      export WINEPREFIX=/prefix WINEDEBUG=-all WINEDLLOVERRIDES=mscoree,mshtml=
+      wineboot --init
+      wineserver --wait"
+  ' sh "$root.new" "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 </dev/null 9>&- || {
+    tail -n 20 "$root.log" >&2
+    echo "setup: Wine could not be set up; see $root.log" >&2
+    return 1
+  }
+  mv "$root.new" "$root"
 }
 
 set_up_zig() {

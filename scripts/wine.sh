@@ -1,31 +1,37 @@
 #!/bin/sh
-# Runs a Windows program under Wine in the chroot that scripts/setup.sh wine makes.
+# Runs a Windows program under the Wine that `scripts/setup.sh wine` makes.
 #
 #   scripts/wine.sh PROGRAM [argument...]
 #
+# The program sees this machine, every file under its own path, but for /usr and /etc, which are those of
+# the later Debian that Wine came with. Nothing is mounted for anybody else, nor left behind; Wine's server
+# ends three seconds after its last program.
+#
 # A program that crashes under Wine may exit with 0, and one that Wine cannot start prints nothing: so
-# nothing printed is a failure, and a test (a program in a folder tests/) must end with its verdict.
+# nothing printed is a failure, and a test (a program in a folder `tests`) must end with its verdict.
 set -u
-root=${NEARBUF_WINE_ROOT:-/var/cache/nearbuf/wine}
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
+root=${NEARBUF_WINE_ROOT:-/var/cache/nearbuf/wine-trixie}
+program=$1
+folder=$(dirname "$(realpath "$program")")
+printed=$(mktemp -d)
+trap 'rm -rf "$printed"' EXIT
 
+# Into files, not into pipes: the server inherits them, and nobody shall wait for it.
+export WINEPREFIX="${WINEPREFIX:-$root/prefix}" WINEDEBUG=-all WINEDLLOVERRIDES='winedbg.exe,mscoree,mshtml=d'
+export XDG_RUNTIME_DIR="$WINEPREFIX" # or its drivers complain
+export WINEPATH="Z:$folder;Z:${folder%/*}" # here, and one up, are the DLLs
 # shellcheck disable=SC2016 # the inner shell expands it
-chroot "$root" env HOME=/root WINEDEBUG=-all WINEDLLOVERRIDES=winedbg.exe=d \
-  NEARBUF_DIRECTORY="$PWD" WINEPATH="Z:$(dirname "$(realpath "$1")")/.." sh -c 'cd "$NEARBUF_DIRECTORY" && exec wine "$@"' wine "$@" \
-  >"$output" 2>&1 </dev/null
+unshare --mount sh -c 'mount --bind "$0/etc" /etc && mount --bind "$0/usr" /usr && exec wine "$@"' \
+  "$root" "$@" >"$printed/output" 2>"$printed/errors" </dev/null
 status=$?
-tr -d '\r' <"$output"
+tr -d '\r' <"$printed/errors" >&2
+tr -d '\r' <"$printed/output"
 [ "$status" -eq 0 ] || exit "$status"
-if ! [ -s "$output" ]; then
-  echo "wine.sh: $1 printed nothing" >&2
+if ! [ -s "$printed/output" ]; then
+  echo "wine.sh: $program printed nothing" >&2
   exit 99
 fi
-case $1 in
-  */tests/*)
-    tail -n 1 "$output" | grep -q '^passed: ' || {
-      echo "wine.sh: $1 did not say that it passed" >&2
-      exit 99
-    }
-    ;;
-esac
+if [ "${folder##*/}" = tests ] && ! tail -n 1 "$printed/output" | grep -q '^passed: '; then
+  echo "wine.sh: $program did not say that it passed" >&2
+  exit 99
+fi
