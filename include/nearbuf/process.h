@@ -17,9 +17,10 @@
  * Rights. On Linux: reading and locking want what ptrace wants (ptrace(2), "ptrace access mode
  * checking"): usually the same user and a process that is dumpable. Making memory is done by remote
  * system calls through ptrace, so it also wants a process that nobody traces, and no seccomp filter
- * unless the caller may suspend it (CAP_SYS_ADMIN). Where only ptrace is refused everything else
- * works. A locator whose file has lost its name is opened through /proc/<pid>/map_files, which
- * wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
+ * unless the caller may suspend it (CAP_SYS_ADMIN). Another tracer has a tenth of a second to let
+ * go, for most need less, we among them; a debugger keeps the process: DENIED. Where only ptrace is
+ * refused everything else works. A locator whose file has lost its name is opened through
+ * /proc/<pid>/map_files, which wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
  * Since version 1.0. */
 #ifndef NEARBUF_PROCESS_H

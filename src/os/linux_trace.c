@@ -48,9 +48,9 @@ enum {
 static const long for_silent_children = 0x80000000L; /* __WCLONE: they send no signal */
 
 enum {
-  STOP_BOUND_NS =
-      100000000,    /* a thread that does not stop by then waits in the kernel for others */
-  MOST_THREADS = 4, /* so many of them are tried */
+  STOP_BOUND_NS = 100000000,   /* what does not stop by then waits in the kernel for others */
+  TRACER_BOUND_NS = 100000000, /* who traces longer than this is a debugger */
+  MOST_THREADS = 4,            /* so many of them are tried */
   RESTART_BITS_STOP = SIGTRAP | 0x80
 };
 
@@ -368,6 +368,48 @@ static int signal_of(int status) {
   return is_event_stop(status) || WSTOPSIG(status) == RESTART_BITS_STOP ? 0 : WSTOPSIG(status);
 }
 
+/* The state of a thread, as one letter; 0: it is gone. */
+static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS_SIZE]) {
+  char path[32];
+  (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  ssize_t count = file < 0 ? 0 : read(file, status, NB_LINUX_STATUS_SIZE - 1);
+  if (file >= 0) {
+    close(file);
+  }
+  status[count > 0 ? count : 0] = '\0';
+  const char *state = nb_linux_field(status, "State");
+  if (state == NULL || state[0] != '\t') {
+    return '\0';
+  }
+  return state[1];
+}
+
+static bool has_ended(char state) {
+  return state == '\0' || state == 'Z' || state == 'X';
+}
+
+static void read_blocked_call(int directory, pid_t thread, blocked_call *call) {
+  char path[32];
+  char text[256];
+  (void)snprintf(path, sizeof path, "task/%d/syscall", (int)thread);
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  ssize_t count = file < 0 ? 0 : read(file, text, sizeof text - 1);
+  if (file >= 0) {
+    close(file);
+  }
+  text[count > 0 ? count : 0] = '\0';
+  /* "232 0x4 0x7ffd... 0x20 0xffffffff 0x0 0x0 0x7ffd... 0x7f..." or "running" */
+  unsigned long long field[4] = {0};
+  /* The kernel's own text needs no checks: NOLINTNEXTLINE(cert-err34-c) */
+  call->is_known = sscanf(text, "%llu %llx %*x %*x %*x %*x %*x %llx %llx", &field[0], &field[1],
+                          &field[2], &field[3]) == 4;
+  call->number = field[0];
+  call->first_argument = field[1];
+  call->stack = field[2];
+  call->next = field[3];
+}
+
 /* Brings the thread, running or stopped, to a stop where the kernel looks for signals. */
 static bool interrupt(nb_trace *trace, bool is_running, uint64_t bound_ns) {
   if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0 ||
@@ -462,16 +504,8 @@ static void abort_sequence(nb_trace *trace) {
 
 /* Whether a signal waits that the thread does not block: then EINTR is the truth. */
 static bool is_signal_waiting(const nb_trace *trace) {
-  char path[64];
   char status[NB_LINUX_STATUS_SIZE];
-  (void)snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)trace->target->id,
-                 (int)trace->thread);
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t count = file < 0 ? 0 : read(file, status, sizeof status - 1);
-  if (file >= 0) {
-    close(file);
-  }
-  status[count > 0 ? count : 0] = '\0';
+  (void)read_status(trace->target->directory, trace->thread, status);
   uint64_t waiting = nb_linux_number(nb_linux_field(status, "SigPnd"), 0, 16) |
                      nb_linux_number(nb_linux_field(status, "ShdPnd"), 0, 16);
   return (waiting & ~trace->saved_mask) != 0;
@@ -504,15 +538,39 @@ typedef struct helper {
   nb_outcome outcome;
 } helper;
 
+/* Becomes the tracer. One tracer excludes another; most let go soon, as we do, and some time is
+ * given to them. Refused without a tracer in sight we ask again: it may have gone before we looked. */
+static nb_outcome seize(nb_trace *trace, uintptr_t options) {
+  uint64_t end = nb_os_nanoseconds() + TRACER_BOUND_NS;
+  for (int refusals = 0;;) {
+    read_blocked_call(trace->target->directory, trace->thread, &trace->before);
+    if (request(trace, PTRACE_SEIZE, 0, options) == 0) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    int error = errno;
+    char status[NB_LINUX_STATUS_SIZE];
+    char state = read_status(trace->target->directory, trace->thread, status);
+    if (error == ESRCH || has_ended(state)) {
+      return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+    }
+    bool is_traced = nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10) != 0;
+    refusals = is_traced ? 0 : refusals + 1;
+    if (error != EPERM || refusals == 2 || nb_os_nanoseconds() >= end) {
+      return nb_outcome_system(NEARBUF_DENIED, error);
+    }
+    nb_os_pause();
+  }
+}
+
 static nb_outcome enter(nb_trace *trace) {
   uintptr_t options = PTRACE_O_TRACESYSGOOD;
   if (trace->is_filtered) {
     options |= SUSPEND_SECCOMP; /* a foreign call would kill it; only a privileged tracer may */
   }
-  if (request(trace, PTRACE_SEIZE, 0, options) != 0) {
+  nb_outcome outcome = seize(trace, options);
+  if (outcome.status != NEARBUF_OK) {
     trace->is_gone = true;
-    return errno == ESRCH ? nb_outcome_system(NEARBUF_NOT_FOUND, errno)
-                          : nb_outcome_system(NEARBUF_DENIED, errno);
+    return outcome;
   }
   if (!interrupt(trace, true, STOP_BOUND_NS)) {
     /* Our end lets it go: what does not stop cannot be told to. */
@@ -572,23 +630,6 @@ typedef struct threads {
   pid_t ids[MOST_THREADS];
 } threads;
 
-/* The state of a thread, as one letter; 0: it is gone. */
-static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS_SIZE]) {
-  char path[32];
-  (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
-  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
-  ssize_t count = file < 0 ? 0 : read(file, status, NB_LINUX_STATUS_SIZE - 1);
-  if (file >= 0) {
-    close(file);
-  }
-  status[count > 0 ? count : 0] = '\0';
-  const char *state = nb_linux_field(status, "State");
-  if (state == NULL || state[0] != '\t') {
-    return '\0';
-  }
-  return state[1];
-}
-
 static bool add_thread(const char *name, void *context) {
   threads *all = context;
   char status[NB_LINUX_STATUS_SIZE];
@@ -597,8 +638,8 @@ static bool add_thread(const char *name, void *context) {
   if (id != 0) {
     state = read_status(all->directory, id, status);
   }
-  /* Z and X: it ended. D: it waits where nothing wakes it, for instance for a vforked child. */
-  if (state != '\0' && strchr("ZXD", state) == NULL) {
+  /* D: it waits where nothing wakes it, for instance for a vforked child. */
+  if (!has_ended(state) && state != 'D') {
     all->ids[all->count++] = id;
   }
   return all->count < MOST_THREADS;
@@ -623,27 +664,6 @@ static nb_outcome find_threads(threads *all) {
   return nb_outcome_of(NEARBUF_OK);
 }
 
-static void read_blocked_call(int directory, pid_t thread, blocked_call *call) {
-  char path[32];
-  char text[256];
-  (void)snprintf(path, sizeof path, "task/%d/syscall", (int)thread);
-  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
-  ssize_t count = file < 0 ? 0 : read(file, text, sizeof text - 1);
-  if (file >= 0) {
-    close(file);
-  }
-  text[count > 0 ? count : 0] = '\0';
-  /* "232 0x4 0x7ffd... 0x20 0xffffffff 0x0 0x0 0x7ffd... 0x7f..." or "running" */
-  unsigned long long field[4] = {0};
-  /* The kernel's own text needs no checks: NOLINTNEXTLINE(cert-err34-c) */
-  call->is_known = sscanf(text, "%llu %llx %*x %*x %*x %*x %*x %llx %llx", &field[0], &field[1],
-                          &field[2], &field[3]) == 4;
-  call->number = field[0];
-  call->first_argument = field[1];
-  call->stack = field[2];
-  call->next = field[3];
-}
-
 nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
 #if defined(__aarch64__)
   if (!target->is_64_bit) {
@@ -663,7 +683,6 @@ nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, v
     work.trace.target = target;
     work.trace.thread = all.ids[i];
     work.trace.is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
-    read_blocked_call(target->directory, all.ids[i], &work.trace.before);
     outcome = run_helper(&work);
     bool is_next_worth_it = !work.trace.has_called &&
                             (outcome.status == NEARBUF_BUSY || outcome.status == NEARBUF_NOT_FOUND);
