@@ -27,4 +27,7 @@ elseif(ZIG_TARGET MATCHES freebsd)
   set(CMAKE_SHARED_LINKER_FLAGS_INIT -Wl,-z,defs) # else undefined names of a library are no errors
 else()
   set(CMAKE_SYSTEM_NAME Windows)
+  set(CMAKE_RC_COMPILER "${ZIG}")
+  set(CMAKE_RC_COMPILE_OBJECT "<CMAKE_RC_COMPILER> rc /:target ${CMAKE_SYSTEM_PROCESSOR} \
+/:output-format coff /fo <OBJECT> <SOURCE>")
 endif()
