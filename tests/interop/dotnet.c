@@ -13,39 +13,9 @@
 #include "own_tmp.h"
 #include "records.h"
 #include "test.h"
-#include "threads.h"
+#include "window.h"
 
-#define WINDOW UINT64_C(0x200000000000)
-#define WINDOW_SIZE UINT64_C(0x10000000)
-
-enum { PAGE = 4096, ITEMS_OF_A_LOCATOR = 203, COUNT_OFFSET = 21, THEIR_COUNT_OFFSET = 23 };
-
-static nearbuf_request request_in(uintptr_t min, uintptr_t max, size_t size) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.range = (nearbuf_range){min, max};
-  request.size_bytes = size;
-  request.alignment_bytes = 1;
-  return request;
-}
-
-static nearbuf_totals totals(void) {
-  nearbuf_totals sums;
-  CHECK_OK(nearbuf_get_totals(&sums));
-  return sums;
-}
-
-static nearbuf_info find(uintptr_t address) {
-  nearbuf_info info;
-  CHECK_OK(nearbuf_find((const void *)address, &info));
-  return info;
-}
-
-static uintptr_t place(const char *text) {
-  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, strlen(text));
-  nearbuf_memory placed;
-  CHECK_OK(nearbuf_place(&request, text, &placed));
-  return (uintptr_t)placed.run_at;
-}
+enum { ITEMS_OF_A_LOCATOR = 203, COUNT_OFFSET = 21, THEIR_COUNT_OFFSET = 23 };
 
 static dotnet_header *attach(void) {
   int file;
@@ -190,22 +160,19 @@ TEST(chains_of_locators_of_both_are_followed_by_both) {
 
 /* The caller's range is all that it looks at, so every page is a range of its own, and the page behind
  * takes what it appends too much when it is overtaken between looking and locking. */
-enum { PAGES = 20000, THREADS_OF_EACH = 2, MILLISECONDS = 1500 };
+enum { PAGES = 20000 };
 
 static dotnet_header *raced;
-static atomic_bool is_over;
 static atomic_uint page_number;
 static atomic_uint overtaken;
-static records written[2 * THREADS_OF_EACH];
 
 static uintptr_t page_at(uint32_t number) {
   return WINDOW + (uintptr_t)number * 2 * PAGE;
 }
 
-static void append_theirs(void *argument) {
-  records *list = argument;
+static void append_theirs(records *list) {
   unsigned char bytes[LONGEST_RECORD];
-  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
+  while (records_go_on(list)) {
     uint32_t number = atomic_load(&page_number);
     uintptr_t page = page_at(number);
     record next = records_next(list, bytes);
@@ -224,10 +191,9 @@ static void append_theirs(void *argument) {
   }
 }
 
-static void append_ours(void *argument) {
-  records *list = argument;
+static void append_ours(records *list) {
   unsigned char bytes[LONGEST_RECORD];
-  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
+  while (records_go_on(list)) {
     uint32_t number = atomic_load(&page_number);
     record next = records_next(list, bytes);
     uintptr_t page = page_at(number);
@@ -250,7 +216,6 @@ static void append_ours(void *argument) {
 }
 
 static void race(void) {
-  test_thread threads[2 * THREADS_OF_EACH];
   void *spill = mmap((void *)WINDOW, (size_t)PAGES * 2 * PAGE, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   CHECK_EQUAL(WINDOW, (uintptr_t)spill);
@@ -258,16 +223,7 @@ static void race(void) {
     CHECK(munmap((void *)page_at(i), PAGE) == 0);
   }
   raced = attach();
-  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
-    written[i].writer = i;
-    threads[i] = test_thread_start(i % 2 == 0 ? append_theirs : append_ours, &written[i]);
-  }
-  usleep(MILLISECONDS * 1000);
-  atomic_store(&is_over, true);
-  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
-    test_thread_join(threads[i]);
-  }
-  records_verify(written, 2 * THREADS_OF_EACH);
+  records_race(append_theirs, append_ours, 1500);
   printf("%u pages, %u locators, overtaken %u times\n", atomic_load(&page_number) + 1,
          (unsigned)totals().locators, atomic_load(&overtaken));
   CHECK(totals().locators > 1);

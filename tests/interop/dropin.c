@@ -1,6 +1,5 @@
 /* The library that stands in for the Rust reference, beside nearbuf's own functions. The two are
  * separate copies of the core in one process, as they are for their users. */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -10,39 +9,7 @@
 #include "own_tmp.h"
 #include "records.h"
 #include "test.h"
-#include "threads.h"
-
-#define WINDOW UINT64_C(0x200000000000)
-#define WINDOW_SIZE UINT64_C(0x10000000)
-
-enum { PAGE = 4096 };
-
-static nearbuf_request request_in(uintptr_t min, uintptr_t max, size_t size) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.range = (nearbuf_range){min, max};
-  request.size_bytes = size;
-  request.alignment_bytes = 1;
-  return request;
-}
-
-static uintptr_t place(const char *text) {
-  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, strlen(text));
-  nearbuf_memory placed;
-  CHECK_OK(nearbuf_place(&request, text, &placed));
-  return (uintptr_t)placed.run_at;
-}
-
-static nearbuf_info find(uintptr_t address) {
-  nearbuf_info info;
-  CHECK_OK(nearbuf_find((const void *)address, &info));
-  return info;
-}
-
-static nearbuf_totals totals(void) {
-  nearbuf_totals sums;
-  CHECK_OK(nearbuf_get_totals(&sums));
-  return sums;
-}
+#include "window.h"
 
 static c_interface load(void) {
   (void)use_own_tmp();
@@ -206,16 +173,11 @@ TEST(what_was_given_back_is_found_again_before_anything_is_added) {
   }
 }
 
-enum { THREADS_OF_EACH = 2, MILLISECONDS = 1000 };
-
 static c_interface raced;
-static atomic_bool is_over;
-static records written[2 * THREADS_OF_EACH];
 
-static void append_with_dropin(void *argument) {
-  records *list = argument;
+static void append_with_dropin(records *list) {
   unsigned char bytes[LONGEST_RECORD];
-  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
+  while (records_go_on(list)) {
     record next = records_next(list, bytes);
     LocatorItem *item = get(&raced, next.length);
     next.address = raced.append(item, bytes, next.length);
@@ -225,32 +187,8 @@ static void append_with_dropin(void *argument) {
   }
 }
 
-static void append_with_nearbuf(void *argument) {
-  records *list = argument;
-  unsigned char bytes[LONGEST_RECORD];
-  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
-    record next = records_next(list, bytes);
-    nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, next.length);
-    nearbuf_memory placed;
-    CHECK_OK(nearbuf_place(&request, bytes, &placed));
-    next.address = (uintptr_t)placed.run_at;
-    records_keep(list, &next);
-  }
-}
-
 static void race(void) {
-  test_thread threads[2 * THREADS_OF_EACH];
-  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
-    written[i].writer = i;
-    threads[i] =
-        test_thread_start(i % 2 == 0 ? append_with_dropin : append_with_nearbuf, &written[i]);
-  }
-  usleep(MILLISECONDS * 1000);
-  atomic_store(&is_over, true);
-  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
-    test_thread_join(threads[i]);
-  }
-  records_verify(written, 2 * THREADS_OF_EACH);
+  records_race(append_with_dropin, records_append_with_nearbuf, 1000);
   CHECK_EQUAL(0, totals().taken);
 }
 

@@ -2,6 +2,7 @@
 #ifndef NEARBUF_TEST_RECORDS_H
 #define NEARBUF_TEST_RECORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,9 +25,15 @@ typedef struct records {
 record records_next(records *list, unsigned char bytes[LONGEST_RECORD]);
 void records_keep(records *list, const record *written);
 
-/* Fails the test where a byte is not what was written by one of `count` writers, those with even
- * indices of one side and the others of the other one, or where a side wrote nothing: nobody promises
- * that every single thread gets its turn. */
-void records_verify(const records *lists, uint32_t count);
+/* Appends records until records_go_on says no. */
+typedef void (*records_writer)(records *list);
+bool records_go_on(const records *list);
+
+/* Appends by nearbuf_place, in the window. */
+void records_append_with_nearbuf(records *list);
+
+/* Two threads append with each writer for so long. Then the test fails where a byte is not what was
+ * written, or where a side wrote nothing: nobody promises that every single thread gets its turn. */
+void records_race(records_writer theirs, records_writer ours, unsigned milliseconds);
 
 #endif

@@ -8,32 +8,9 @@
 #include "records.h"
 #include "test.h"
 #include "threads.h"
+#include "window.h"
 
-/* Addresses that nobody uses, for ranges that hold exactly what a test puts there. */
-#define WINDOW UINT64_C(0x200000000000)
-#define WINDOW_SIZE UINT64_C(0x10000000)
-
-enum { PAGE = 4096, ITEMS_OF_A_LOCATOR = 203 };
-
-static nearbuf_request request_in(uintptr_t min, uintptr_t max, size_t size) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.range = (nearbuf_range){min, max};
-  request.size_bytes = size;
-  request.alignment_bytes = 1;
-  return request;
-}
-
-static nearbuf_info find(uintptr_t address) {
-  nearbuf_info info;
-  CHECK_OK(nearbuf_find((const void *)address, &info));
-  return info;
-}
-
-static nearbuf_totals totals(void) {
-  nearbuf_totals sums;
-  CHECK_OK(nearbuf_get_totals(&sums));
-  return sums;
-}
+enum { ITEMS_OF_A_LOCATOR = 203 };
 
 /* ---- One after the other ----------------------------------------------------------------------- */
 
@@ -179,18 +156,13 @@ TEST(chains_of_locators_of_both_are_followed_by_both_when_we_are_first) {
 
 /* ---- At the same time -------------------------------------------------------------------------- */
 
-enum { THREADS_OF_EACH = 2, MILLISECONDS = 1500 };
-
 static c_interface raced;
-static atomic_bool is_over;
-static records written[2 * THREADS_OF_EACH];
 static atomic_uint handed_less;
 
 /* The reference checks the room before it takes the lock, so its caller has to look again. */
-static void append_with_reference(void *argument) {
-  records *list = argument;
+static void append_with_reference(records *list) {
   unsigned char bytes[LONGEST_RECORD];
-  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
+  while (records_go_on(list)) {
     record next = records_next(list, bytes);
     LocatorItem *item = c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, next.length);
     if (raced.bytes_left(item) >= next.length) {
@@ -203,33 +175,8 @@ static void append_with_reference(void *argument) {
   }
 }
 
-static void append_with_nearbuf(void *argument) {
-  records *list = argument;
-  unsigned char bytes[LONGEST_RECORD];
-  while (!atomic_load(&is_over) && list->count < MOST_RECORDS) {
-    record next = records_next(list, bytes);
-    nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, next.length);
-    nearbuf_memory placed;
-    CHECK_OK(nearbuf_place(&request, bytes, &placed));
-    next.address = (uintptr_t)placed.run_at;
-    CHECK(next.address >= WINDOW && next.address < WINDOW + WINDOW_SIZE - next.length);
-    records_keep(list, &next);
-  }
-}
-
 static void race(void) {
-  test_thread threads[2 * THREADS_OF_EACH];
-  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
-    written[i].writer = i;
-    threads[i] =
-        test_thread_start(i % 2 == 0 ? append_with_reference : append_with_nearbuf, &written[i]);
-  }
-  usleep(MILLISECONDS * 1000);
-  atomic_store(&is_over, true);
-  for (uint32_t i = 0; i < 2 * THREADS_OF_EACH; i++) {
-    test_thread_join(threads[i]);
-  }
-  records_verify(written, 2 * THREADS_OF_EACH);
+  records_race(append_with_reference, records_append_with_nearbuf, 1500);
   CHECK_EQUAL(0, totals().taken);
   printf("the reference handed out less than was asked: %u times\n", atomic_load(&handed_less));
 }

@@ -1,0 +1,23 @@
+/* Addresses that nobody else uses, for ranges that hold exactly what a test puts there, and short ways
+ * to ask nearbuf. */
+#ifndef NEARBUF_TEST_WINDOW_H
+#define NEARBUF_TEST_WINDOW_H
+
+#include <nearbuf/nearbuf.h>
+
+#define WINDOW UINT64_C(0x200000000000)
+#define WINDOW_SIZE UINT64_C(0x10000000)
+
+enum { PAGE = 4096 };
+
+nearbuf_request request_in(uintptr_t min, uintptr_t max, size_t size);
+
+/* Appends the text to a buffer in the window; its address. */
+uintptr_t place(const char *text);
+
+/* Fails the test where no buffer holds the address. */
+nearbuf_info find(uintptr_t address);
+
+nearbuf_totals totals(void);
+
+#endif
