@@ -109,31 +109,42 @@ static nearbuf_request request_near_code(void) {
   return request;
 }
 
-TEST(eight_threads_get_append_and_release_and_every_byte_stays) {
-  int rounds = rounds_asked();
-  size_t count = (size_t)rounds * THREADS;
-  piece *pieces = calloc(count, sizeof *pieces);
-  CHECK(pieces != NULL);
+typedef struct outcome {
+  piece *pieces;
+  size_t count;
+  uint64_t handed_out; /* bytes */
+  nearbuf_totals totals;
+} outcome;
+
+/* Lets all threads work, so many rounds each, and verifies what they wrote. The pieces are the
+ * caller's. */
+static outcome let_work(void *(*routine)(void *worker), int rounds) {
   static worker workers[THREADS];
   pthread_t threads[THREADS];
+  outcome all = {.count = (size_t)rounds * THREADS};
+  all.pieces = calloc(all.count, sizeof *all.pieces);
+  CHECK(all.pieces != NULL);
   for (int i = 0; i < THREADS; i++) {
-    workers[i] = (worker){i, rounds, pieces + (size_t)i * (size_t)rounds, request_near_code()};
-    CHECK_EQUAL(0, pthread_create(&threads[i], NULL, work, &workers[i]));
+    workers[i] = (worker){i, rounds, all.pieces + (size_t)i * (size_t)rounds, request_near_code()};
+    CHECK_EQUAL(0, pthread_create(&threads[i], NULL, routine, &workers[i]));
   }
   for (int i = 0; i < THREADS; i++) {
     pthread_join(threads[i], NULL);
   }
-  check_pieces(pieces, count);
-  uint64_t handed_out = 0;
-  for (size_t i = 0; i < count; i++) {
-    handed_out += pieces[i].size;
+  check_pieces(all.pieces, all.count);
+  for (size_t i = 0; i < all.count; i++) {
+    all.handed_out += all.pieces[i].size;
   }
-  nearbuf_totals totals;
-  CHECK_OK(nearbuf_get_totals(&totals));
-  CHECK_EQUAL(0, totals.taken);
-  CHECK(totals.used_bytes >= handed_out);
-  CHECK(totals.size_bytes >= totals.used_bytes);
-  free(pieces);
+  CHECK_OK(nearbuf_get_totals(&all.totals));
+  CHECK_EQUAL(0, all.totals.taken);
+  return all;
+}
+
+TEST(eight_threads_get_append_and_release_and_every_byte_stays) {
+  outcome all = let_work(work, rounds_asked());
+  CHECK(all.totals.used_bytes >= all.handed_out);
+  CHECK(all.totals.size_bytes >= all.totals.used_bytes);
+  free(all.pieces);
 }
 
 /* ---- Everything at once ------------------------------------------------------------------------- */
@@ -177,24 +188,9 @@ static void *mix(void *argument) {
 }
 
 TEST(threads_that_hold_place_give_up_allocate_and_look_disturb_nobody) {
-  int rounds = rounds_asked() / 20;
-  size_t count = (size_t)rounds * THREADS;
-  piece *pieces = calloc(count, sizeof *pieces);
-  CHECK(pieces != NULL);
-  static worker workers[THREADS];
-  pthread_t threads[THREADS];
-  for (int i = 0; i < THREADS; i++) {
-    workers[i] = (worker){i, rounds, pieces + (size_t)i * (size_t)rounds, request_near_code()};
-    CHECK_EQUAL(0, pthread_create(&threads[i], NULL, mix, &workers[i]));
-  }
-  for (int i = 0; i < THREADS; i++) {
-    pthread_join(threads[i], NULL);
-  }
-  check_pieces(pieces, count);
-  nearbuf_totals totals;
-  CHECK_OK(nearbuf_get_totals(&totals));
-  CHECK_EQUAL(0, totals.taken);
-  free(pieces);
+  outcome all = let_work(mix, rounds_asked() / 20);
+  CHECK(all.totals.used_bytes >= all.handed_out);
+  free(all.pieces);
 }
 
 /* ---- One handle is one holder -------------------------------------------------------------------- */
