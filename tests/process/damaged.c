@@ -16,7 +16,7 @@ static unsigned char *buffer_memory;
 static unsigned char *publish(void) {
   own_tmp();
   make_locator_directory();
-  buffer_memory = mmap(NULL, 2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
+  buffer_memory = mmap(NULL, (size_t)2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   int file = open(locator_path(getpid()).text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   CHECK_EQUAL(0, ftruncate(file, PAGE));

@@ -342,7 +342,7 @@ static pid_t trace_for(const target *idle, long ms) {
   CHECK(pipe(ends) == 0);
   pid_t tracer = fork();
   if (tracer == 0) {
-    char byte = ptrace(PTRACE_SEIZE, idle->id, NULL, NULL) == 0;
+    char byte = (char)(ptrace(PTRACE_SEIZE, idle->id, NULL, NULL) == 0);
     CHECK(write(ends[1], &byte, 1) == 1);
     usleep((useconds_t)ms * 1000);
     _exit(0);

@@ -481,7 +481,7 @@ TEST(a_full_locator_is_followed_by_another_that_is_found_by_its_address) {
   static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
   nb_item items[255];
   for (uint32_t i = 0; i < layout->capacity; i++) {
-    items[i] = (nb_item){.base = memory + i * 4096, .size = 4096, .position = 4096};
+    items[i] = (nb_item){.base = memory + (uint64_t)i * 4096, .size = 4096, .position = 4096};
   }
   nb_format_build((uintptr_t)image, layout, first, items, layout->capacity);
   overwrite(&process, first, image, sizeof image);

@@ -46,6 +46,7 @@ static int use_up_descriptors(int keep) {
   while ((descriptors[made] = dup(0)) >= 0) {
     made++;
   }
+  CHECK(made >= keep);
   for (int i = 0; i < keep; i++) {
     close(descriptors[--made]);
   }
