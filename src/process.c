@@ -892,23 +892,24 @@ static nb_outcome grow(finding *what, const listing *new) {
       return outcome;
     }
   }
-  uint64_t added = 0;
+  nb_remote_page added = {0, 0};
   nb_outcome outcome = nb_remote_page_make(what->process, layout, &new->item, is_first, &added);
   if (outcome.status == NEARBUF_OK && !is_first) {
     const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
     bool is_locked = lock_header(view.base + of_last->locked);
-    bool is_linked = set_link(view.base + of_last->next, width, added);
+    bool is_linked = set_link(view.base + of_last->next, width, added.address);
     if (is_locked) {
       nb_shared_unlock_release(view.base + of_last->locked);
     }
     if (!is_linked) {
-      nb_remote_page_discard(what->process, added);
+      nb_remote_page_discard(what->process, &added);
       outcome = nb_outcome_of(NEARBUF_BUSY);
     }
   }
   nb_remote_view_close(&view);
   what->is_listed = outcome.status == NEARBUF_OK;
-  return outcome.status == NEARBUF_OK ? hold_first(what, added, &new->item, dialect) : outcome;
+  return outcome.status == NEARBUF_OK ? hold_first(what, added.address, &new->item, dialect)
+                                      : outcome;
 }
 
 /* Lists a new region, which is the caller's on failure. */

@@ -588,7 +588,8 @@ static nb_outcome publish(const nearbuf_process *process, int directory, const i
 }
 
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, uint64_t *address) {
+                               const nb_item *item, bool is_first, nb_remote_page *page) {
+  *page = (nb_remote_page){0, 0};
   identity who = {0};
   int directory = -1;
   nb_outcome outcome = identify(process, &who);
@@ -600,42 +601,42 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   }
   nb_new_file made = {0};
   int file;
-  page_call page = {0};
+  page_call call = {0};
   outcome = make_file(directory, &who, layout, item, &made, &file);
   if (outcome.status == NEARBUF_OK) {
-    outcome = map_there(process, item, &made, &page);
+    outcome = map_there(process, item, &made, &call);
     if (outcome.status == NEARBUF_OK) {
       /* Nobody sees it yet, so its own address may come last. */
       _Alignas(8) unsigned char header[8];
-      nb_shared_address_store_release((uintptr_t)header, layout->width, page.address);
+      nb_shared_address_store_release((uintptr_t)header, layout->width, call.address);
       bool is_written = pwrite(file, header, layout->width, 0) == layout->width;
-      outcome = is_written ? publish(process, directory, &who, &made, is_first, page.address)
+      outcome = is_written ? publish(process, directory, &who, &made, is_first, call.address)
                            : nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
     }
     if (outcome.status != NEARBUF_OK) {
       (void)unlinkat(directory, made.temporary.text, 0);
-      if (page.address != 0) {
-        (void)nb_remote_free(process, page.address, page.size);
+      if (call.address != 0) {
+        (void)nb_remote_free(process, call.address, call.size);
       }
     }
     close(file);
   }
   close(directory);
-  *address = outcome.status == NEARBUF_OK ? page.address : 0;
+  page->address = outcome.status == NEARBUF_OK ? call.address : 0;
   return outcome;
 }
 
-void nb_remote_page_discard(const nearbuf_process *process, uint64_t address) {
+void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
   identity who = {0};
   int directory = -1;
   if (identify(process, &who).status == NEARBUF_OK &&
       open_directory(process, false, &directory).status == NEARBUF_OK) {
     nb_name name = first_name(process, directory, &who);
-    name = nb_name_of_later(&name, (uintptr_t)address);
+    name = nb_name_of_later(&name, (uintptr_t)page->address);
     (void)unlinkat(directory, name.text, 0);
     close(directory);
   }
-  (void)nb_remote_free(process, address, nb_os_page_size());
+  (void)nb_remote_free(process, page->address, nb_os_page_size());
 }
 
 /* ---- Files ------------------------------------------------------------------------------------- */

@@ -138,18 +138,18 @@ void nb_remote_view_close(nb_remote_view *view) {
 }
 
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, uint64_t *address) {
+                               const nb_item *item, bool is_first, nb_remote_page *page) {
   (void)process;
   (void)layout;
   (void)item;
   (void)is_first;
-  *address = 0;
+  *page = (nb_remote_page){0, 0};
   return unsupported();
 }
 
-void nb_remote_page_discard(const nearbuf_process *process, uint64_t address) {
+void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
   (void)process;
-  (void)address;
+  (void)page;
 }
 
 nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {

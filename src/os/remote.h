@@ -96,13 +96,19 @@ nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
                                nb_remote_view *view);
 void nb_remote_view_close(nb_remote_view *view);
 
+/* A page that was made in the process. */
+typedef struct nb_remote_page {
+  uint64_t address;
+  intptr_t handle; /* the port's own */
+} nb_remote_page;
+
 /* Makes a page with a locator in the process, listing one item whose memory, zeroed and not yet in
  * use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
  * later one is not in the chain yet, and nb_remote_page_discard takes it back. BUSY: somebody else
  * made the first one meanwhile. */
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, uint64_t *address);
-void nb_remote_page_discard(const nearbuf_process *process, uint64_t address);
+                               const nb_item *item, bool is_first, nb_remote_page *page);
+void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page);
 
 /* ---- Files --------------------------------------------------------------------------------------- */
 

@@ -13,96 +13,18 @@
 #include "../session.h"
 #include "os.h"
 #include "pages.h"
-
-#define NAME_PREFIX L"/Reloaded.Memory.Buffers.MemoryBuffer, PID "
+#include "windows_sections.h"
 
 /* To look into a section needs no right to run what is in it; Wine does not give that to an opened
  * one. */
 #define LOOKING (FILE_MAP_READ | FILE_MAP_WRITE)
 
-enum {
-  TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
-  MOST_SEED_ITEMS = NB_HOME_STRIDE + 16,
-  MOST_TRIES = 16
-};
-
-/* ---- Names ------------------------------------------------------------------------------------- */
-
-/* Room for the prefix, a process id, and every suffix. */
-typedef struct section_name {
-  wchar_t text[128];
-  uint32_t length;
-} section_name;
-
-static void append_text(section_name *name, const wchar_t *text) {
-  while (*text != L'\0' && name->length + 1 < sizeof name->text / sizeof name->text[0]) {
-    name->text[name->length++] = *text++;
-  }
-  name->text[name->length] = L'\0';
-}
-
-static void append_number(section_name *name, uint64_t number, uint64_t base) {
-  wchar_t digits[24];
-  size_t at = sizeof digits / sizeof digits[0] - 1;
-  digits[at] = L'\0';
-  do {
-    digits[--at] = L"0123456789abcdef"[number % base];
-    number /= base;
-  } while (number != 0);
-  append_text(name, &digits[at]);
-}
-
-static section_name name_of_process(void) {
-  section_name name = {.length = 0};
-  append_text(&name, NAME_PREFIX);
-  append_number(&name, GetCurrentProcessId(), 10);
-  return name;
-}
-
-/* The name for where the usual one is somebody else's. */
-static section_name name_with_creation_time(void) {
-  section_name name = name_of_process();
-  FILETIME created = {0, 0};
-  FILETIME unused;
-  (void)GetProcessTimes(GetCurrentProcess(), &created, &unused, &unused, &unused);
-  append_text(&name, L", T ");
-  append_number(&name, (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime, 16);
-  return name;
-}
-
-static section_name name_of_later(uintptr_t base) {
-  section_name name = name_of_process();
-  append_text(&name, L", 0x");
-  append_number(&name, base, 16);
-  return name;
-}
+enum { MOST_TRIES = 16 };
 
 /* ---- Content ----------------------------------------------------------------------------------- */
 
 bool nb_page_has_tail(void) {
   return true;
-}
-
-static size_t section_size(void) {
-  return nb_os_granularity();
-}
-
-/* Writes a locator into a zeroed section: the seed, then the tail. Its own address comes last: who
- * reads it sees everything. */
-static void build(uintptr_t base, const nb_seed *seed) {
-  nb_item items[MOST_SEED_ITEMS];
-  uint32_t count = 0;
-  for (; count < seed->count; count++) {
-    items[count] = seed->items[count];
-  }
-  uintptr_t end = base + section_size();
-  for (uintptr_t at = base + NB_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
-    uintptr_t size = end - at < TAIL_BUFFER ? end - at : TAIL_BUFFER;
-    items[count] = (nb_item){.base = at, .size = (uint32_t)size};
-    at += size;
-  }
-  nb_format_build(base, seed->layout, 0, items, count);
-  nb_shared_address_store_release(base, sizeof(uintptr_t), base);
 }
 
 static nb_outcome outcome_of_error(DWORD error) {
@@ -126,7 +48,7 @@ static nb_outcome last_outcome(void) {
 
 static HANDLE make_section(const wchar_t *name) {
   return CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0,
-                            (DWORD)section_size(), name);
+                            (DWORD)nb_section_size(), name);
 }
 
 /* Maps the whole of a section for good, there or, with 0, anywhere. */
@@ -196,17 +118,14 @@ static bool is_ours(HANDLE section, uintptr_t *base) {
 
 /* ---- The first locator ------------------------------------------------------------------------- */
 
-/* The names that the first locator can have; the second is used where the first is taken. */
-enum { NAMES = 2 };
-
-static section_name own_name(int which) {
-  return which == 0 ? name_of_process() : name_with_creation_time();
+static nb_section_name own_name(int which) {
+  return nb_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
 }
 
 nb_outcome nb_page_find(nb_page *page) {
   *page = (nb_page){.if_empty = NEARBUF_DIALECT_UNKNOWN};
-  for (int i = 0; i < NAMES; i++) {
-    section_name name = own_name(i);
+  for (int i = 0; i < NB_SECTION_NAMES; i++) {
+    nb_section_name name = own_name(i);
     HANDLE section = OpenFileMappingW(LOOKING, FALSE, name.text);
     if (section == NULL) {
       continue;
@@ -222,7 +141,7 @@ nb_outcome nb_page_find(nb_page *page) {
 }
 
 /* Makes the section of a name, or attaches to it. DENIED: the name is somebody else's. */
-static nb_outcome make_or_attach(const section_name *name, const nb_seed *seed, nb_page *page) {
+static nb_outcome make_or_attach(const nb_section_name *name, const nb_seed *seed, nb_page *page) {
   HANDLE section = make_section(name->text);
   DWORD error = GetLastError();
   if (section == NULL) {
@@ -240,7 +159,7 @@ static nb_outcome make_or_attach(const section_name *name, const nb_seed *seed, 
     (void)CloseHandle(section);
     return outcome;
   }
-  build(base, seed);
+  nb_section_build(base, base, seed);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
   return nb_outcome_of(NEARBUF_OK);
 }
@@ -248,8 +167,8 @@ static nb_outcome make_or_attach(const section_name *name, const nb_seed *seed, 
 nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
   nb_outcome outcome = nb_page_find(page);
   bool is_retried = outcome.status == NEARBUF_NOT_FOUND;
-  for (int i = 0; i < NAMES && is_retried; i++) {
-    section_name name = own_name(i);
+  for (int i = 0; i < NB_SECTION_NAMES && is_retried; i++) {
+    nb_section_name name = own_name(i);
     outcome = make_or_attach(&name, seed, page);
     is_retried = outcome.status == NEARBUF_DENIED;
   }
@@ -260,7 +179,7 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
 
 /* An address where a section would fit now: its name tells it, so it is wanted before. */
 static uintptr_t free_address(void) {
-  void *reserved = VirtualAlloc(NULL, section_size(), MEM_RESERVE, PAGE_NOACCESS);
+  void *reserved = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
   if (reserved != NULL) {
     (void)VirtualFree(reserved, 0, MEM_RELEASE);
   }
@@ -270,7 +189,7 @@ static uintptr_t free_address(void) {
 /* NO_ROOM: another thread mapped something there, or the name is taken. */
 static nb_outcome make_later_at(uintptr_t base, const nb_seed *seed, bool is_private,
                                 nb_page *page) {
-  section_name name = name_of_later(base);
+  nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), base);
   HANDLE section = make_section(is_private ? NULL : name.text);
   DWORD error = GetLastError();
   if (section == NULL) {
@@ -281,7 +200,7 @@ static nb_outcome make_later_at(uintptr_t base, const nb_seed *seed, bool is_pri
     (void)CloseHandle(section);
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
-  build(base, seed);
+  nb_section_build(base, base, seed);
   *page =
       (nb_page){.base = base, .is_made = true, .is_private = is_private, .handle = (void *)section};
   return nb_outcome_of(NEARBUF_OK);

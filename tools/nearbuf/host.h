@@ -27,6 +27,12 @@ void host_unload(void *module);
 /* The address of what a module exports under a name; 0 where there is none. */
 uintptr_t host_symbol(void *module, const char *name);
 
+/* A path without its folders. */
+const char *host_file_name(const char *path);
+
+/* Whether names of files are the same to the system, as far as `length` characters. */
+bool host_names_are_equal(const char *one, const char *other, size_t length);
+
 /* The text that the system has for one of its error codes. */
 const char *host_error_text(int32_t code);
 
@@ -38,6 +44,9 @@ const char *host_denied_hint(void);
 
 /* Whether the standard output is a terminal that wants colours. */
 bool host_has_colours(void);
+
+/* Makes the standard input give its bytes as they are. */
+void host_input_of_bytes(void);
 
 void host_sleep(uint32_t milliseconds);
 

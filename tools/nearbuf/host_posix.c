@@ -90,6 +90,15 @@ uintptr_t host_symbol(void *module, const char *name) {
   return (uintptr_t)dlsym(module, name);
 }
 
+const char *host_file_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash == NULL ? path : slash + 1;
+}
+
+bool host_names_are_equal(const char *one, const char *other, size_t length) {
+  return strncmp(one, other, length) == 0;
+}
+
 const char *host_error_text(int32_t code) {
   return strerror(code);
 }
@@ -119,6 +128,9 @@ bool host_has_colours(void) {
   const char *refusal = getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) != 0 && (refusal == NULL || refusal[0] == '\0') &&
          terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+void host_input_of_bytes(void) {
 }
 
 void host_sleep(uint32_t milliseconds) {

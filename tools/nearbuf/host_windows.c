@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include <fcntl.h>
 #include <io.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,15 @@ uintptr_t host_symbol(void *module, const char *name) {
   return (uintptr_t)GetProcAddress(module, name);
 }
 
+const char *host_file_name(const char *path) {
+  const char *slash = strrchr(path, '\\');
+  return slash == NULL ? path : slash + 1;
+}
+
+bool host_names_are_equal(const char *one, const char *other, size_t length) {
+  return _strnicmp(one, other, length) == 0;
+}
+
 const char *host_error_text(int32_t code) {
   SetLastError((DWORD)code);
   return last_error();
@@ -105,6 +115,10 @@ bool host_has_colours(void) {
   HANDLE output = GetStdHandle(STD_OUTPUT_HANDLE);
   return _isatty(_fileno(stdout)) != 0 && (refusal == NULL || refusal[0] == '\0') &&
          GetConsoleMode(output, &mode) != 0 && (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING) != 0;
+}
+
+void host_input_of_bytes(void) {
+  (void)_setmode(_fileno(stdin), _O_BINARY);
 }
 
 void host_sleep(uint32_t milliseconds) {

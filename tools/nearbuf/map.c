@@ -151,6 +151,9 @@ exit_code map_run(const tool_arguments *arguments) {
   exit_code code = target_open(arguments, &target);
   if (code == EXIT_DONE) {
     nearbuf_status status = snapshot_take(&target, &snapshot);
+    if (status == NEARBUF_OK && !snapshot.has_map) {
+      status = NEARBUF_UNSUPPORTED;
+    }
     code = status == NEARBUF_OK ? map_it(arguments, &target, &snapshot, &map)
                                 : target_complain(&target, "its memory map cannot be read", status);
   }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host.h"
 #include "json.h"
 #include "where.h"
 
@@ -35,6 +36,9 @@ static bool read_all(FILE *file, file_content *content) {
 
 static exit_code read_content(const char *name, file_content *content) {
   bool is_standard_input = strcmp(name, "-") == 0;
+  if (is_standard_input) {
+    host_input_of_bytes();
+  }
   FILE *file = is_standard_input ? stdin : fopen(name, "rb");
   if (file == NULL) {
     return complain(EXIT_NOT_FOUND, "put: there is no file to read: %s", name);

@@ -10,6 +10,10 @@
 static process_protection protection_at(const process_snapshot *snapshot, uint64_t address) {
   const nearbuf_process_mapping *mapping = snapshot_mapping(snapshot, address);
   process_protection none = {"none"};
+  process_protection unknown = {"?"};
+  if (!snapshot->has_map) {
+    return unknown;
+  }
   return mapping == NULL ? none : protection_of(mapping);
 }
 

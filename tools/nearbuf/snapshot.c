@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host.h"
 #include "text.h"
 
 /* An array of `count` elements with room for one more; null: there is no memory, and the array stays
@@ -72,8 +73,11 @@ nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot) {
   nearbuf_status status = snapshot_take_locators(target, snapshot);
   if (status == NEARBUF_OK) {
     status = nearbuf_process_visit_map(&target->process, add_mapping, snapshot);
+    snapshot->has_map = status != NEARBUF_UNSUPPORTED;
     if (status == NEARBUF_CANCELLED) {
       status = NEARBUF_OUT_OF_MEMORY;
+    } else if (status == NEARBUF_UNSUPPORTED) {
+      status = NEARBUF_OK;
     }
   }
   return status;
@@ -144,8 +148,7 @@ bool mapping_is_of_file(const nearbuf_process_mapping *mapping) {
 }
 
 const char *mapping_file_name(const nearbuf_process_mapping *mapping) {
-  const char *slash = strrchr(mapping->name, '/');
-  return slash == NULL ? mapping->name : slash + 1;
+  return host_file_name(mapping->name);
 }
 
 bool snapshot_next_module(const process_snapshot *snapshot, size_t *at, process_module *module) {

@@ -16,6 +16,8 @@ typedef struct listed_buffer {
 typedef struct process_snapshot {
   nearbuf_process_mapping *mappings; /* in ascending order */
   size_t mapping_count;
+  bool
+      has_map; /* false: the system does not tell us the map of a process that is wider than we are */
   nearbuf_process_locator *locators; /* in the order of the chain */
   size_t locator_count;
   listed_buffer *buffers; /* in the order of registration */

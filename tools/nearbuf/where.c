@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "elf_symbols.h"
+#include "host.h"
+#include "pe_symbols.h"
 
 /* Reads MODULE or MODULE+OFFSET. */
 static bool read_in_module(const process_snapshot *snapshot, const char *text, uint64_t *address) {
@@ -11,7 +13,7 @@ static bool read_in_module(const process_snapshot *snapshot, const char *text, u
   process_module module;
   while (snapshot_next_module(snapshot, &at, &module)) {
     size_t length = strlen(module.name);
-    if (strncmp(text, module.name, length) != 0) {
+    if (!host_names_are_equal(text, module.name, length)) {
       continue;
     }
     uint64_t offset = 0;
@@ -28,7 +30,8 @@ static bool read_symbol(tool_target *target, const process_snapshot *snapshot, c
   size_t at = 0;
   process_module module;
   while (snapshot_next_module(snapshot, &at, &module)) {
-    if (elf_symbol_find(target, &module, text, address)) {
+    if (elf_symbol_find(target, &module, text, address) ||
+        pe_symbol_find(target, &module, text, address)) {
       return true;
     }
   }
@@ -40,6 +43,9 @@ exit_code where_read(tool_target *target, const process_snapshot *snapshot, cons
   if (number_read(text, address) || read_in_module(snapshot, text, address) ||
       read_symbol(target, snapshot, text, address)) {
     return EXIT_DONE;
+  }
+  if (!snapshot->has_map) {
+    return target_complain(target, "its memory map cannot be read", NEARBUF_UNSUPPORTED);
   }
   return complain(EXIT_NOT_FOUND,
                   "process %" PRId64 " has no module of this name, and none that exports it: %s",

@@ -1,0 +1,14 @@
+/* Where a module of another process has a symbol that it exports, read from the process's memory. */
+#ifndef NEARBUF_TOOL_PE_SYMBOLS_H
+#define NEARBUF_TOOL_PE_SYMBOLS_H
+
+#include <stdbool.h>
+
+#include "snapshot.h"
+
+/* False: the module does not export it, forwards it to another module, or is no PE file, as Windows
+ * and Wine load them. Never believes what it reads. */
+bool pe_symbol_find(tool_target *target, const process_module *module, const char *name,
+                    uint64_t *address);
+
+#endif
