@@ -9,8 +9,9 @@
 enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
 
 /* So often the map may have changed, or the system may refuse a place that its map calls free,
- * before the request is given up. */
-enum { MOST_TRIES = 64 };
+ * before the request is given up. Where single steps did not help, ever larger ones leave an area
+ * behind that the map is wrong about. */
+enum { MOST_TRIES = 128, SINGLE_STEPS = 64, STEPS_OF_A_SIZE = 4 };
 
 /* A search is believed for so many times as long as it took: searching never takes more than three
  * per cent of a program's time, and a gap that opens nearer is found soon. */
@@ -184,6 +185,14 @@ static nb_outcome make_beside(nb_regions *regions, const nb_need *need, nb_place
   return nb_outcome_of(NEARBUF_NO_ROOM);
 }
 
+/* What is not tried again: the place, and after many refusals what surrounds it. */
+static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
+  uintptr_t more =
+      tries < SINGLE_STEPS ? 0 : nb_os_granularity() << ((tries - SINGLE_STEPS) / STEPS_OF_A_SIZE);
+  return (nb_range){nb_sub_saturating(region->start, more),
+                    nb_add_saturating(region->start + (region->size - 1), more)};
+}
+
 /* Maps what the search finds, until it finds nothing or something else than room is missing. */
 static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region) {
   nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
@@ -204,22 +213,58 @@ static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *
       return outcome;
     }
     /* Somebody was faster, or the map calls free what the system does not give. */
-    nb_range refused = {region->start, region->start + (region->size - 1)};
-    all->extra[all->extra_count++] = refused;
+    all->extra[all->extra_count++] = range_of_refusal(region, tries);
   }
   return nb_outcome_of(NEARBUF_NO_ROOM);
 }
 
-static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_reserved,
-                         nb_place *region) {
+/* Has the system itself search on both sides of the origin, where it can: that costs the same however
+ * much lies between. Only a place so near that no smaller one would be preferred is taken. */
+static bool let_system_search(const nb_need *need, nb_place *region) {
+  uintptr_t origin = origin_of(need);
+  nb_range to_origin = {0, nb_add_saturating(origin, need->want - 1)};
+  nb_range from_origin = {origin, UINTPTR_MAX};
+  nb_place below = {0, need->want};
+  nb_place above = {0, need->want};
+  nb_range range;
+  if (origin > need->range.min && nb_range_intersect(need->range, to_origin, &range)) {
+    below.start = nb_os_map_within(range, need->want, need->alignment, true);
+  }
+  if (nb_range_intersect(need->range, from_origin, &range)) {
+    above.start = nb_os_map_within(range, need->want, need->alignment, false);
+  }
+  bool is_above = above.start != 0 && (below.start == 0 || nb_placement_distance(need, &above) <
+                                                               nb_placement_distance(need, &below));
+  const nb_place *other = is_above ? &below : &above;
+  *region = is_above ? above : below;
+  bool is_good = region->start != 0 && nb_placement_distance(need, region) <= NB_NEARER_THAT_COUNTS;
+  if (other->start != 0) {
+    (void)nb_os_unmap(other->start, other->size);
+  }
+  if (region->start != 0 && !is_good) {
+    (void)nb_os_unmap(region->start, region->size);
+  }
+  return is_good;
+}
+
+static nb_outcome search_map(const nb_need *need, bool use_reserved, nb_place *region) {
   obstacles all;
-  uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_os_map_open(&all.map, false);
   if (outcome.status == NEARBUF_OK) {
     all.extra_count = use_reserved ? 0 : (uint32_t)nb_os_reserved(all.extra);
     outcome = search_and_map(&all, need, region);
   }
   nb_os_map_close(&all.map);
+  return outcome;
+}
+
+static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_reserved,
+                         nb_place *region) {
+  uint64_t start = nb_os_nanoseconds();
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  if (use_reserved || !let_system_search(need, region)) {
+    outcome = search_map(need, use_reserved, region);
+  }
   if (outcome.status == NEARBUF_OK) {
     uint64_t now = nb_os_nanoseconds();
     remember(regions, need, region, now + (now - start) * BELIEF_FACTOR);

@@ -48,7 +48,12 @@ bool nb_os_environment(const char *name, char *value, size_t size);
  * executable, or not here. */
 nb_outcome nb_os_map(uintptr_t address, size_t size);
 
-/* Unmaps exactly what nb_os_map mapped. */
+/* Where the system searches by itself: maps memory as nb_os_map does, at the lowest or the highest
+ * multiple of `alignment` at which it lies in the range, and answers where. 0: it cannot, or has none
+ * to give; nothing is mapped, and nb_os_map tells why not. */
+uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest);
+
+/* Unmaps exactly what these mapped. */
 nb_outcome nb_os_unmap(uintptr_t address, size_t size);
 
 /* Zeroed memory for the library's own use, wherever the system likes, never executable. Null when

@@ -96,6 +96,11 @@ nb_outcome nb_os_map(uintptr_t address, size_t size) {
   return nb_outcome_of(NEARBUF_OK);
 }
 
+uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
+  (void)range, (void)size, (void)alignment, (void)is_highest;
+  return 0; /* a hint is no range */
+}
+
 nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
   if (munmap((void *)address, size) != 0) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);

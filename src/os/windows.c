@@ -1,11 +1,14 @@
 /* Windows: memory, the map, clocks, code. Also runs under Wine. Nothing here needs the C runtime to be
  * started, or a lock of the loader: all of it may be called from DllMain. Sources: learn.microsoft.com
- * on VirtualAlloc, VirtualQuery, FlushInstructionCache, FlushProcessWriteBuffers. */
+ * on VirtualAlloc, VirtualAlloc2, VirtualQuery, FlushInstructionCache, FlushProcessWriteBuffers. */
+#include <assert.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include <windows.h>
 
 #include "os.h"
+#include "windows_search.h"
 
 /* Older headers lack it. */
 #ifndef ERROR_DYNAMIC_CODE_BLOCKED
@@ -110,6 +113,45 @@ nb_outcome nb_os_map(uintptr_t address, size_t size) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   return nb_outcome_of(NEARBUF_OK);
+}
+
+_Atomic(nb_virtual_alloc2) nb_windows_virtual_alloc2;
+
+/* When the module is loaded, for GetProcAddress may wait for a lock of the loader. Who calls the library
+ * still earlier has the map searched. */
+__attribute__((constructor)) static void look_for_virtual_alloc2(void) {
+  HMODULE base = GetModuleHandleW(L"kernelbase.dll");
+  FARPROC found = base == NULL ? NULL : GetProcAddress(base, "VirtualAlloc2");
+  nb_virtual_alloc2 function;
+  static_assert(sizeof function == sizeof found, "functions have one kind of pointer");
+  memcpy(&function, &found, sizeof function);
+  atomic_store_explicit(&nb_windows_virtual_alloc2, function, memory_order_relaxed);
+}
+
+uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
+  nb_virtual_alloc2 allocate =
+      atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
+  uintptr_t granule = nb_os_granularity();
+  uintptr_t lowest;
+  uintptr_t highest;
+  if (allocate == NULL || !nb_range_fit_lowest(range, size, granule, &lowest) ||
+      !nb_range_fit_highest(range, size, granule, &highest)) {
+    return 0;
+  }
+  MEM_ADDRESS_REQUIREMENTS bounds = {(void *)lowest, (void *)(highest + (size - 1)), alignment};
+  MEM_EXTENDED_PARAMETER parameter = {.Type = MemExtendedParameterAddressRequirements};
+  parameter.Pointer = &bounds;
+  ULONG kind = MEM_RESERVE | MEM_COMMIT | (is_highest ? MEM_TOP_DOWN : 0);
+  void *got =
+      allocate(GetCurrentProcess(), NULL, size, kind, PAGE_EXECUTE_READWRITE, &parameter, 1);
+  uintptr_t start = (uintptr_t)got;
+  if (got != NULL && (!nb_range_holds(range, start, size) || start % alignment != 0)) {
+    /* Wine 8 has the function and ignores the lowest address: the map is searched from now on. */
+    (void)VirtualFree(got, 0, MEM_RELEASE);
+    atomic_store_explicit(&nb_windows_virtual_alloc2, NULL, memory_order_relaxed);
+    return 0;
+  }
+  return start;
 }
 
 nb_outcome nb_os_unmap(uintptr_t address, size_t size) {

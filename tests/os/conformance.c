@@ -11,16 +11,20 @@
 #include "test.h"
 #include "threads.h"
 
-/* A place where two granules were free a moment ago, and one on either side: qemu's map does not
+/* A place where so many granules were free a moment ago, and one on either side: qemu's map does not
  * tell neighbours apart. */
-static uintptr_t free_place(void) {
-  const size_t size = 5 * nb_os_granularity();
+static uintptr_t free_places(size_t granules) {
+  const size_t size = (granules + 3) * nb_os_granularity();
   void *pages = nb_os_own_pages(size);
   CHECK(pages != NULL);
   uintptr_t start;
   CHECK(nb_align_up((uintptr_t)pages, nb_os_granularity(), &start));
   CHECK_OK(nb_os_unmap((uintptr_t)pages, size).status);
   return start + nb_os_granularity();
+}
+
+static uintptr_t free_place(void) {
+  return free_places(2);
 }
 
 static unsigned char *map_somewhere(size_t size) {
@@ -150,6 +154,32 @@ TEST(an_address_that_the_system_never_gives_has_no_room) {
   }
   uintptr_t highest = nb_align_down(UINTPTR_MAX, nb_os_granularity());
   CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map(highest, nb_os_granularity()).status);
+}
+
+/* A system that does not search by itself answers 0 to everything. */
+static void check_found(uintptr_t expected, uintptr_t found, size_t size) {
+  CHECK(found == expected || found == 0);
+  if (found != 0) {
+    memset((void *)found, 1, size);
+    CHECK_OK(nb_os_unmap(found, size).status);
+  }
+}
+
+TEST(what_the_system_finds_by_itself_is_the_lowest_or_highest_place_of_the_range) {
+  size_t granule = nb_os_granularity();
+  uintptr_t place = free_places(16);
+  nb_range range = {place, place + 16 * granule - 1};
+  check_found(place, nb_os_map_within(range, granule, granule, false), granule);
+  check_found(place + 15 * granule, nb_os_map_within(range, granule, granule, true), granule);
+  check_found(nb_align_down(range.max, 8 * granule),
+              nb_os_map_within(range, granule, 8 * granule, true), granule);
+  CHECK_OK(nb_os_map(place, granule).status);
+  CHECK_OK(nb_os_map(place + 8 * granule, 8 * granule).status);
+  check_found(place + granule, nb_os_map_within(range, 2 * granule, granule, false), 2 * granule);
+  check_found(place + 6 * granule, nb_os_map_within(range, 2 * granule, granule, true),
+              2 * granule);
+  CHECK_EQUAL(0, nb_os_map_within(range, 8 * granule, granule, false));
+  CHECK_EQUAL(0, nb_os_map_within((nb_range){place + 1, place + granule}, granule, granule, true));
 }
 
 TEST(unmapped_memory_is_free_again_and_comes_back_zeroed) {
