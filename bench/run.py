@@ -170,6 +170,12 @@ def measure_modules(suite):
         suite.measure(f"{MODULES} modules", ["modules"], copies)
 
 
+def measure_stops(suite):
+    """How long another process stands still while memory is made in it."""
+    for kind in ("quiet", "busy"):
+        suite.measure(f"another process stands still, {kind}", ["stop"], [kind, 500])
+
+
 def describe_machine():
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE,
                             capture_output=True, text=True).stdout.strip()
@@ -243,6 +249,7 @@ def main():
     measure_table(suite)
     measure_growth(suite)
     measure_modules(suite)
+    measure_stops(suite)
 
     for folder in filter(None, (suite.programs / "results", options.docs)):
         folder.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,8 @@ enum {
 static const long for_silent_children = 0x80000000L; /* __WCLONE: they send no signal */
 
 enum {
-  STOP_BOUND_NS = 100000000,   /* what does not stop by then waits in the kernel for others */
+  STOP_BOUND_NS = 100000000,   /* what does not stop by then waits in the kernel for others, */
+  RUN_BOUND_NS = 1000000000,   /* or on a busy machine for a processor */
   TRACER_BOUND_NS = 100000000, /* who traces longer than this is a debugger */
   MOST_THREADS = 4,            /* so many of them are tried */
   RESTART_BITS_STOP = SIGTRAP | 0x80
@@ -333,31 +334,6 @@ static bool set_registers(const nb_trace *trace, const registers *set) {
 #endif
 }
 
-/* Waits for the next stop. False: the thread ended or, with a bound, it did not stop in time. */
-static bool wait_for_stop(nb_trace *trace, uint64_t bound_ns, int *status) {
-  uint64_t start = bound_ns == 0 ? 0 : nb_os_nanoseconds();
-  for (int tries = 0;; tries++) {
-    int flags = __WALL | (bound_ns == 0 ? 0 : WNOHANG);
-    long waited = syscall(SYS_wait4, (long)trace->thread, status, flags, 0L);
-    if (waited == trace->thread) {
-      trace->is_gone = !WIFSTOPPED(*status);
-      return !trace->is_gone;
-    }
-    if (waited < 0 && errno != EINTR) {
-      trace->is_gone = true;
-      return false;
-    }
-    if (bound_ns != 0 && nb_os_nanoseconds() - start > bound_ns) {
-      return false;
-    }
-    if (tries < 20) {
-      (void)sched_yield(); /* a quiet thread stops within microseconds */
-    } else {
-      nb_os_pause();
-    }
-  }
-}
-
 static bool is_event_stop(int status) {
   return status >> 16 == PTRACE_EVENT_STOP;
 }
@@ -410,15 +386,49 @@ static void read_blocked_call(int directory, pid_t thread, blocked_call *call) {
   call->next = field[3];
 }
 
-/* Brings the thread, running or stopped, to a stop where the kernel looks for signals. */
-static bool interrupt(nb_trace *trace, bool is_running, uint64_t bound_ns) {
+/* Whether a thread that was told to stop has had its time. */
+static bool is_overdue(const nb_trace *trace, uint64_t waited_ns) {
+  char status[NB_LINUX_STATUS_SIZE];
+  return waited_ns > STOP_BOUND_NS &&
+         (waited_ns > RUN_BOUND_NS ||
+          read_status(trace->target->directory, trace->thread, status) != 'R');
+}
+
+/* Waits for the next stop. False: the thread ended or, with a bound, it did not stop in time. */
+static bool wait_for_stop(nb_trace *trace, bool is_bounded, int *status) {
+  uint64_t start = is_bounded ? nb_os_nanoseconds() : 0;
+  for (int tries = 0;; tries++) {
+    int flags = __WALL | (is_bounded ? WNOHANG : 0);
+    long waited = syscall(SYS_wait4, (long)trace->thread, status, flags, 0L);
+    if (waited == trace->thread) {
+      trace->is_gone = !WIFSTOPPED(*status);
+      return !trace->is_gone;
+    }
+    if (waited < 0 && errno != EINTR) {
+      trace->is_gone = true;
+      return false;
+    }
+    if (is_bounded && is_overdue(trace, nb_os_nanoseconds() - start)) {
+      return false;
+    }
+    if (tries < 20) {
+      (void)sched_yield(); /* a quiet thread stops within microseconds */
+    } else {
+      nb_os_pause();
+    }
+  }
+}
+
+/* Brings the thread to a stop where the kernel looks for signals. Where it runs it may do so for
+ * reasons of its own, and has a bounded time; where we stopped it it comes there at once. */
+static bool interrupt(nb_trace *trace, bool is_running) {
   if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0 ||
       (!is_running && request(trace, PTRACE_CONT, 0, 0) != 0)) {
     trace->is_gone = true;
     return false;
   }
   int status;
-  while (wait_for_stop(trace, bound_ns, &status)) {
+  while (wait_for_stop(trace, is_running, &status)) {
     if (is_event_stop(status)) {
       return true;
     }
@@ -439,7 +449,7 @@ static bool to_system_call_edge(nb_trace *trace) {
       trace->is_gone = true;
       return false;
     }
-    if (!wait_for_stop(trace, 0, &status)) {
+    if (!wait_for_stop(trace, false, &status)) {
       return false;
     }
     pending = signal_of(status);
@@ -513,7 +523,7 @@ static bool is_signal_waiting(const nb_trace *trace) {
 
 static void leave(nb_trace *trace) {
   if (trace->has_called && !trace->is_gone) {
-    (void)interrupt(trace, false, 0);
+    (void)interrupt(trace, false);
   }
   if (trace->is_gone) {
     return;
@@ -572,7 +582,7 @@ static nb_outcome enter(nb_trace *trace) {
     trace->is_gone = true;
     return outcome;
   }
-  if (!interrupt(trace, true, STOP_BOUND_NS)) {
+  if (!interrupt(trace, true)) {
     /* Our end lets it go: what does not stop cannot be told to. */
     bool is_gone = trace->is_gone;
     trace->is_gone = true;

@@ -58,6 +58,6 @@ bool use_own_tmp(void) {
     return false;
   }
   kept_folder kept = open_own_folder(); /* in this namespace: those of another cannot be bound */
-  return mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=64m") == 0 &&
+  return mount("nearbuf", "/tmp", "tmpfs", 0, "mode=1777,size=256m") == 0 &&
          put_own_folder_back(&kept);
 }
