@@ -6,42 +6,24 @@
 #include "os/os.h"
 
 /* Kept out of the warm path, whose values can then stay in registers. */
+#define APART __attribute__((noinline))
 #define SLOW __attribute__((noinline, cold))
 
-/* ---- Get and release --------------------------------------------------------------------------- */
+/* The reference to a held item also tells what it is held for. */
+enum { HELD_FOR_DATA = 2 };
 
-/* The warm path: the item that this thread used last, if it is free and still fits. False: go the
- * slow way, which tells what is wrong with a request, too. */
-static inline bool claim_hint(const nearbuf_request *request, nb_claim *claim,
-                              uint32_t *generation) {
-  nb_session *session = nb_session_current();
-  *generation = nb_session_generation(session);
-  if (*generation == 0 || !nb_request_is_sound(request)) {
-    return false;
-  }
-  nb_fit fit = nb_request_fit(request);
-  nb_hint *hint = nb_hints_mine(&session->hints);
-  uintptr_t reference = atomic_load_explicit(&hint->item, memory_order_acquire);
-  if (reference == 0 || !nb_item_claim(reference, &fit, claim)) {
-    return false;
-  }
-  claim->order = atomic_load_explicit(&hint->order, memory_order_relaxed);
-  return true;
-}
+/* ---- Get ---------------------------------------------------------------------------------------- */
 
-static inline void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t generation,
-                        uint32_t flags) {
-  buffer->item = claim->reference;
+NB_WARM void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t flags,
+                  uint32_t generation) {
+  buffer->item = claim->reference | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
   buffer->address = claim->base;
-  buffer->write_delta = 0;
-  buffer->size = claim->size;
-  buffer->limit = claim->limit;
-  buffer->position = claim->position;
   buffer->start = claim->start;
-  buffer->reserved = 0;
+  buffer->limit = claim->limit;
   buffer->order = claim->order;
   buffer->generation = generation;
-  buffer->flags = flags;
+  buffer->write_delta = 0;
+  buffer->reserved = 0;
   buffer->system_error = 0;
 }
 
@@ -51,30 +33,66 @@ SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_bu
   if (status != NEARBUF_OK) {
     return status;
   }
-  nb_fit fit = nb_request_fit(request);
+  nb_fit fit = nb_request_fit(request, request->flags);
   nb_claim claim;
   uint32_t generation;
   nb_outcome outcome =
       nb_claim_find_or_make(&fit, request->target, NEARBUF_DIALECT_WRITTEN, &claim, &generation);
   buffer->system_error = outcome.system_error;
   if (outcome.status == NEARBUF_OK) {
-    fill(buffer, &claim, generation, request->flags);
+    fill(buffer, &claim, request->flags, generation);
   }
   return outcome.status;
 }
 
+/* The warm path: the item that this thread used last, if it is free and still fits. Everything is
+ * worked out from what the item says before it is locked, while the processor still has stores to
+ * finish; behind the locked instruction as little as possible is left. */
+NB_WARM nearbuf_status get_again(const nearbuf_request *request, uint32_t flags,
+                                 const nb_session *session, uintptr_t item, bool is_rust,
+                                 nearbuf_buffer *buffer) {
+  nb_fit fit = nb_request_fit(request, flags);
+  nb_claim claim = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
+                    .base = nb_item_base(item),
+                    .order = nb_hint_order(&session->hints)};
+  nb_item_look(item, is_rust, &claim);
+  if (!nb_fit_in(&fit, &claim) || !nb_item_claim_unchanged(item, is_rust, claim.position)) {
+    return get_slowly(request, buffer);
+  }
+  fill(buffer, &claim, flags, nb_session_generation(session));
+  return NEARBUF_OK;
+}
+
+/* The same for memory for data, and for items that are laid out as the Rust reference does it. */
+APART static nearbuf_status get_unusual(const nearbuf_request *request, const nb_session *session,
+                                        uintptr_t reference, nearbuf_buffer *buffer) {
+  if (nb_request_check(request) != NEARBUF_OK) {
+    return get_slowly(request, buffer);
+  }
+  return get_again(request, request->flags, session, nb_reference_item(reference),
+                   nb_reference_is_rust(reference), buffer);
+}
+
+/* What is wrong with a request is told by the slow way. Here it is enough that nothing fits a wrong one:
+ * no room is as small as a size of 0, none is as large as one of 4 GiB, none starts at a multiple of
+ * 0. A hint is there only where there is a session. */
 nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
-  nb_claim claim;
-  uint32_t generation;
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  if (!claim_hint(request, &claim, &generation)) {
+  const nb_session *session = nb_session_current();
+  uintptr_t reference = nb_hint_item(&session->hints);
+  if (reference == 0 || request == NULL || request->struct_size != sizeof *request ||
+      (request->alignment_bytes & (request->alignment_bytes - 1)) != 0) {
     return get_slowly(request, buffer);
   }
-  fill(buffer, &claim, generation, request->flags);
-  return NEARBUF_OK;
+  if (((reference & NB_REFERENCE_RUST) | request->flags) != 0) {
+    return get_unusual(request, session, reference, buffer);
+  }
+  return get_again(request, 0, session, reference, false, buffer);
 }
+
+/* ---- Release ------------------------------------------------------------------------------------ */
 
 /* Whether the handle is held, in this process. */
 static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
@@ -88,11 +106,26 @@ static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
                                                                            : NEARBUF_STALE;
 }
 
+static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
+  return nb_reference_item(buffer->item);
+}
+
+static inline bool is_rust(const nearbuf_buffer *buffer) {
+  return nb_reference_is_rust(buffer->item);
+}
+
+static uint32_t size_of(const nearbuf_buffer *buffer) {
+  return nb_shared_load_relaxed(nb_size_of(item_of(buffer), is_rust(buffer)));
+}
+
+static inline uint32_t position_of(const nearbuf_buffer *buffer) {
+  return nb_shared_load_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)));
+}
+
 static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
-  buffer->position = position;
   buffer->start = position;
   buffer->reserved = 0;
-  nb_shared_store_relaxed(nb_reference_position(buffer->item), position);
+  nb_shared_store_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)), position);
 }
 
 /* Where the next bytes may go behind data that will be written often and ends at `position`:
@@ -103,15 +136,37 @@ static uint32_t end_of_line(uintptr_t address, uint32_t size, uint32_t position)
   return has_line && end - address <= size ? (uint32_t)(end - address) : size;
 }
 
-/* Gives a held buffer back. */
-static inline void let_go(nb_session *session, nearbuf_buffer *buffer) {
-  /* Appending moved the start to the position; before it the start is only a plan. */
-  if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
-    advance(buffer, end_of_line(buffer->address, buffer->size, buffer->position));
-  }
-  nb_shared_unlock_release(nb_reference_taken(buffer->item));
-  nb_locator_released(session, buffer->order, buffer->size - buffer->position);
+/* Makes an item that was given back findable for the walks of this module, if they have passed it. */
+APART static void tell_walks(nb_session *session, uintptr_t item, bool is_rust, uint32_t order) {
+  nb_claim seen = {0};
+  nb_item_look(item, is_rust, &seen);
+  uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
+  nb_locator_move_cursors_back(session, order, room);
+}
+
+/* Gives the item of a handle back. */
+NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
+                              nearbuf_buffer *buffer) {
+  uintptr_t taken = nb_taken_of(item, is_rust);
+  bool is_held = nb_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
+  if (!is_held) {
+    return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
+  }
+  nb_shared_unlock_release(taken);
+  if (nb_locator_is_passed(session, buffer->order)) {
+    tell_walks(session, item, is_rust, buffer->order);
+  }
+  return NEARBUF_OK;
+}
+
+/* The same for memory for data, and for items that are laid out as the Rust reference does it. */
+APART static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *buffer) {
+  /* Appending moved the start to the position; before it the start is only a plan. */
+  if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
+    advance(buffer, end_of_line(buffer->address, size_of(buffer), buffer->start));
+  }
+  return let_go(session, item_of(buffer), is_rust(buffer), buffer);
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
@@ -122,20 +177,35 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
     }
     return status;
   }
-  if (nb_shared_load_relaxed(nb_reference_taken(buffer->item)) == 0) {
-    buffer->item = 0;
-    return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
+  nb_session *session = nb_session_current();
+  uintptr_t reference = buffer->item;
+  if ((reference & NB_REFERENCE_TAGS) != 0) {
+    return let_unusual_go(session, buffer);
   }
-  let_go(nb_session_current(), buffer);
-  return NEARBUF_OK;
+  return let_go(session, reference, false, buffer);
 }
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */
 
+/* As memcpy, whose call takes longer than the copying where a stub is as short as stubs often are. */
+static inline void copy(unsigned char *to, const unsigned char *from, size_t size) {
+  enum { PIECE = 16 };
+  if (size >= PIECE && size <= (size_t)2 * PIECE) {
+    unsigned char first[PIECE];
+    unsigned char last[PIECE];
+    memcpy(first, from, PIECE);
+    memcpy(last, from + size - PIECE, PIECE);
+    memcpy(to, first, PIECE);
+    memcpy(to + size - PIECE, last, PIECE);
+  } else {
+    memcpy(to, from, size);
+  }
+}
+
 /* Copies bytes that fit to where the next append goes. */
 static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size, bool is_code) {
   uintptr_t run_at = buffer->address + buffer->start;
-  memcpy((void *)(run_at + buffer->write_delta), bytes, size);
+  copy((unsigned char *)(run_at + buffer->write_delta), bytes, size);
   advance(buffer, buffer->start + size);
   if (is_code) {
     nb_os_sync_code(run_at, size);
@@ -248,7 +318,7 @@ nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
   placed->write_to = placed->run_at + buffer.write_delta;
   placed->size_bytes = request->size_bytes;
   put(&buffer, bytes, (uint32_t)request->size_bytes, (request->flags & NEARBUF_DATA) == 0);
-  let_go(nb_session_current(), &buffer);
+  (void)nearbuf_release(&buffer);
   return NEARBUF_OK;
 }
 
@@ -288,7 +358,7 @@ uintptr_t nearbuf_buffer_address(const nearbuf_buffer *buffer) {
 }
 
 size_t nearbuf_buffer_size(const nearbuf_buffer *buffer) {
-  return check_handle(buffer) == NEARBUF_OK ? buffer->size : 0;
+  return check_handle(buffer) == NEARBUF_OK ? size_of(buffer) : 0;
 }
 
 size_t nearbuf_buffer_room(const nearbuf_buffer *buffer) {

@@ -34,10 +34,22 @@ typedef struct nb_hints {
 } nb_hints;
 
 /* The slot of the calling thread. */
-static inline nb_hint *nb_hints_mine(nb_hints *hints) {
+static inline uint32_t nb_hint_slot(void) {
   /* Thread blocks lie pages apart and often a power of two apart: Fibonacci hashing spreads them. */
-  uint64_t hash = (uint64_t)nb_os_thread() * UINT64_C(0x9E3779B97F4A7C15);
-  return &hints->slots[hash >> 58];
+  return (uint32_t)((uint64_t)nb_os_thread() * UINT64_C(0x9E3779B97F4A7C15) >> 58);
+}
+
+static inline nb_hint *nb_hints_mine(nb_hints *hints) {
+  return &hints->slots[nb_hint_slot()];
+}
+
+/* What it says, as nb_hint_set stored it. */
+static inline uintptr_t nb_hint_item(const nb_hints *hints) {
+  return atomic_load_explicit(&hints->slots[nb_hint_slot()].item, memory_order_acquire);
+}
+
+static inline uint32_t nb_hint_order(const nb_hints *hints) {
+  return atomic_load_explicit(&hints->slots[nb_hint_slot()].order, memory_order_relaxed);
 }
 
 static inline void nb_hint_set(nb_hint *hint, uintptr_t item, uint32_t order) {

@@ -175,7 +175,7 @@ bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb
                        .mine = nb_hints_mine(&session->hints),
                        .claim = claim,
                        .is_held = is_held,
-                       .class = size_class(fit->size),
+                       .class = size_class((uint32_t)fit->size),
                        .looks_for_others = 4,
                        .wants_home =
                            atomic_load_explicit(&session->contended, memory_order_relaxed) != 0,

@@ -1,12 +1,13 @@
 /* Items of the locators of this process: take one that fits, register a new one, grow the chain.
  *
- * An item is named by its order, locator number * 256 + index, and by a reference: its address with
- * the dialect in the two lowest bits, which the 4-byte alignment of items leaves free. */
+ * An item is named by its order, locator number * 256 + index, and by a reference: its address, plus
+ * one where it is laid out as the Rust reference does it. Items are aligned to 4 bytes. */
 #ifndef NB_LOCATOR_H
 #define NB_LOCATOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "chain.h"
 #include "format.h"
@@ -16,39 +17,44 @@
 
 /* ---- Items ------------------------------------------------------------------------------------ */
 
+/* For the warm path, which is compiled once for each layout of items. */
+#define NB_WARM static inline __attribute__((always_inline))
+
+enum {
+  NB_REFERENCE_RUST = 1,
+  NB_REFERENCE_TAGS = 3 /* the other one is free for who holds the item */
+};
+
 static inline uintptr_t nb_reference(uintptr_t item, const nb_layout *layout) {
-  return item | layout->dialect;
+  return item | (layout->dialect == NEARBUF_DIALECT_RUST ? NB_REFERENCE_RUST : 0);
+}
+
+static inline bool nb_reference_is_rust(uintptr_t reference) {
+  return (reference & NB_REFERENCE_RUST) != 0;
 }
 
 static inline uintptr_t nb_reference_item(uintptr_t reference) {
-  return reference & ~(uintptr_t)3;
+  return reference & ~(uintptr_t)NB_REFERENCE_TAGS;
 }
 
-/* The words of the item that a reference names. */
-static inline bool nb_reference_is_rust(uintptr_t reference) {
-  return (reference & 3) == NEARBUF_DIALECT_RUST;
+/* The words of an item of this process. */
+static inline uintptr_t nb_taken_of(uintptr_t item, bool is_rust) {
+  return item + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
 }
 
-static inline uintptr_t nb_reference_taken(uintptr_t reference) {
-  bool is_rust = nb_reference_is_rust(reference);
-  return nb_reference_item(reference) + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
+static inline uintptr_t nb_size_of(uintptr_t item, bool is_rust) {
+  return item + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
 }
 
-static inline uintptr_t nb_reference_size(uintptr_t reference) {
-  bool is_rust = nb_reference_is_rust(reference);
-  return nb_reference_item(reference) + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
-}
-
-static inline uintptr_t nb_reference_position(uintptr_t reference) {
-  bool is_rust = nb_reference_is_rust(reference);
-  return nb_reference_item(reference) + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
+static inline uintptr_t nb_position_of(uintptr_t item, bool is_rust) {
+  return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
 }
 
 /* What a request needs of an item. */
 typedef struct nb_fit {
   nb_range range;
   uintptr_t alignment;
-  uint32_t size;
+  uintptr_t size;       /* nothing fits 0, nor what is larger than a buffer can be */
   bool may_skip;        /* use room above the range's minimum although what lies below is lost */
   bool ends_inside;     /* only buffers that end inside the range: their holder uses all of them */
   uint8_t only_dialect; /* a nearbuf_dialect, or 0: any */
@@ -68,7 +74,7 @@ typedef struct nb_claim {
 /* Whether the room of a buffer is enough; fills `start` and `limit` of the claim. A range that is
  * upside down holds nothing. References let the position run past the size: then the start lies
  * behind the last byte, or before the buffer where the sum wrapped. */
-static inline bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
+NB_WARM bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
   uintptr_t base = claim->base;
   uintptr_t last = base + claim->size - 1;
   uintptr_t free_from = base + claim->position;
@@ -89,22 +95,49 @@ static inline bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
   return true;
 }
 
-/* Takes the item if it is free and still fits once it is locked; else leaves it free. This is the
- * warm path: one locked instruction, and only the item's own cache line is touched. */
+/* The base of an item that is known to be complete: it never changes, and is read in one go. */
+static inline uintptr_t nb_item_base(uintptr_t item) {
+  uintptr_t base;
+  memcpy(&base, (const void *)item, sizeof base);
+  return nb_little_address(base);
+}
+
+/* Fills in what an item says besides. */
+NB_WARM void nb_item_look(uintptr_t item, bool is_rust, nb_claim *claim) {
+  claim->size = nb_shared_load_relaxed(nb_size_of(item, is_rust));
+  claim->position = nb_shared_load_relaxed(nb_position_of(item, is_rust));
+}
+
+/* Takes the item if it is free and still fits once it is locked; else leaves it free. */
 static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_claim *claim) {
-  uintptr_t taken = nb_reference_taken(reference);
+  bool is_rust = nb_reference_is_rust(reference);
+  uintptr_t item = nb_reference_item(reference);
+  uintptr_t taken = nb_taken_of(item, is_rust);
   if (!nb_shared_lock_acquire(taken)) {
     return false;
   }
   claim->reference = reference;
-  claim->base =
-      (uintptr_t)nb_shared_address_relaxed(nb_reference_item(reference), sizeof(uintptr_t));
-  claim->size = nb_shared_load_relaxed(nb_reference_size(reference));
-  claim->position = nb_shared_load_relaxed(nb_reference_position(reference));
+  claim->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
+  nb_item_look(item, is_rust, claim);
   if (nb_fit_in(fit, claim)) {
     return true;
   }
   nb_shared_unlock_release(taken);
+  return false;
+}
+
+/* Takes an item that fitted as it was before, which this module has held before, if it is free and
+ * unchanged: base and size never change, so the position is all there is to look at. For the warm
+ * path, which has worked out everything else before the locked instruction. */
+NB_WARM bool nb_item_claim_unchanged(uintptr_t item, bool is_rust, uint32_t position) {
+  uintptr_t taken = nb_taken_of(item, is_rust);
+  if (!nb_shared_lock_acquire(taken)) {
+    return false;
+  }
+  if (nb_shared_load_relaxed(nb_position_of(item, is_rust)) == position) {
+    return true;
+  }
+  nb_shared_unlock_release(taken); /* somebody had it meanwhile */
   return false;
 }
 
@@ -138,8 +171,12 @@ void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t 
 /* The same for an item of which only the address is known. */
 void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room);
 
+static inline bool nb_locator_is_passed(const nb_session *session, uint32_t order) {
+  return order < atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+}
+
 static inline void nb_locator_released(nb_session *session, uint32_t order, uint32_t room) {
-  if (order < atomic_load_explicit(&session->highest_cursor, memory_order_relaxed)) {
+  if (nb_locator_is_passed(session, order)) {
     nb_locator_move_cursors_back(session, order, room);
   }
 }

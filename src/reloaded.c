@@ -73,7 +73,7 @@ static nearbuf_status get(const BufferSearchSettings *settings, uint32_t alignme
   if (status != NEARBUF_OK) {
     return status;
   }
-  nb_fit fit = nb_request_fit(&request);
+  nb_fit fit = nb_request_fit(&request, request.flags);
   fit.only_dialect = NEARBUF_DIALECT_RUST;
   fit.ends_inside = true; /* the caller sees all of the item's room */
   nb_claim claim;

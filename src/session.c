@@ -5,7 +5,10 @@
 
 #include "os/os.h"
 
-_Atomic(nb_session *) nb_session_pages;
+/* What is there before the first use: no session, for its generation stays 0. */
+static nb_session no_session;
+
+_Atomic(nb_session *) nb_session_pages = &no_session;
 
 /* The generation of the last session of this copy, in this process or in an ancestor. It is not
  * wiped: that is how the next one knows its number. */
@@ -13,7 +16,7 @@ static _Atomic uint32_t last_generation;
 
 static nb_session *make_pages(void) {
   nb_session *made = nb_os_own_pages_wiped_by_fork(sizeof(nb_session));
-  nb_session *there = NULL;
+  nb_session *there = &no_session;
   if (made == NULL) {
     return NULL;
   }
@@ -26,7 +29,7 @@ static nb_session *make_pages(void) {
 
 nb_outcome nb_session_begin(nb_session **session) {
   nb_session *pages = nb_session_current();
-  if (pages == NULL) {
+  if (pages == &no_session) {
     pages = make_pages();
   }
   *session = pages;
@@ -67,8 +70,5 @@ void nb_session_unlock(nb_session *session) {
 }
 
 void nb_session_wipe(void) {
-  nb_session *session = nb_session_current();
-  if (session != NULL) {
-    memset((void *)session, 0, sizeof *session);
-  }
+  memset((void *)nb_session_current(), 0, sizeof(nb_session));
 }

@@ -44,14 +44,15 @@ typedef struct nb_session {
   nb_hints hints;
 } nb_session;
 
-/* The session, or null before the first use. Read nb_session_generation before anything else. */
 extern _Atomic(nb_session *) nb_session_pages;
 
-/* The generation of a session that is in use, 0 where there is none. */
+/* The generation of the session, 0 where there is none. */
 static inline uint32_t nb_session_generation(const nb_session *session) {
-  return session == NULL ? 0 : atomic_load_explicit(&session->generation, memory_order_acquire);
+  return atomic_load_explicit(&session->generation, memory_order_acquire);
 }
 
+/* The session, or an empty one of generation 0 before the first use. Read the generation before
+ * anything else, but for hints: they are there only where it is not 0. */
 static inline nb_session *nb_session_current(void) {
   return atomic_load_explicit(&nb_session_pages, memory_order_acquire);
 }

@@ -188,20 +188,17 @@ typedef struct nearbuf_memory {
  * is the caller's, has a fixed size and needs no clean-up of its own. Read it through the functions
  * below; only `system_error` is for the caller. */
 typedef struct nearbuf_buffer {
-  uintptr_t item;        /* the item in its locator, tagged with the layout; 0: not held */
+  uintptr_t item;        /* the item in its locator, tagged; 0: not held */
   uintptr_t address;     /* of the buffer, where it runs */
-  uintptr_t write_delta; /* what leads from there to where it is written */
-  uint32_t size;         /* of the buffer */
+  uint32_t start;        /* offset of the next append, alignment done */
   uint32_t limit;        /* the offset at which the request's range ends */
-  uint32_t position;     /* bytes used */
-  uint32_t start;        /* offset of the first append, alignment done */
+  uint32_t order;        /* where the item stands in the chain */
+  uint32_t generation;   /* of the process that took it */
+  uintptr_t write_delta; /* what leads from where it runs to where it is written */
   uint32_t reserved;     /* offset of the end of the reserved room, 0 for none */
-  uint32_t reserved_size;
-  uint32_t order;      /* where the item stands in the chain */
-  uint32_t generation; /* of the process that took it */
-  uint32_t flags;
   int32_t system_error;
-  uint32_t reserved_for_growth[2];
+  uint32_t reserved_size;
+  uint32_t reserved_for_growth[3];
 } nearbuf_buffer;
 
 /* Takes a buffer with room for the request, and holds it.

@@ -93,6 +93,30 @@ TEST(get_refuses_every_bad_request_and_empties_the_handle) {
   check_untouched();
 }
 
+TEST(get_refuses_every_bad_request_where_a_buffer_with_room_is_at_hand) {
+  bad_request bad[MOST_BAD];
+  int count = collect_bad_requests(bad);
+  nearbuf_request good = good_request();
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&good, &buffer));
+  CHECK_OK(nearbuf_release(&buffer));
+  for (int i = 0; i < count; i++) {
+    memset(&buffer, 0x5A, sizeof buffer);
+    CHECK_STATUS(bad[i].status, nearbuf_get(&bad[i].request, &buffer));
+    CHECK(is_zero(&buffer, sizeof buffer));
+    bad[i].request.flags |= NEARBUF_DATA;
+    memset(&buffer, 0x5A, sizeof buffer);
+    CHECK(nearbuf_get(&bad[i].request, &buffer) != NEARBUF_OK);
+    CHECK(is_zero(&buffer, sizeof buffer));
+    CHECK_OK(nearbuf_get(&good, &buffer)); /* the buffer at hand is still free */
+    CHECK_OK(nearbuf_release(&buffer));
+  }
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  CHECK_EQUAL(1, totals.buffers);
+  CHECK_EQUAL(0, totals.used_bytes);
+}
+
 TEST(place_refuses_every_bad_request_and_empties_the_result) {
   bad_request bad[MOST_BAD];
   int count = collect_bad_requests(bad);

@@ -322,7 +322,7 @@ static nearbuf_status get(const scene *what, const nearbuf_request *request) {
   if (status == NEARBUF_OK) {
     check_buffer(what, request, &buffer);
   } else {
-    require(buffer.item == 0 && buffer.address == 0 && buffer.size == 0);
+    require(buffer.item == 0 && buffer.address == 0 && nearbuf_buffer_size(&buffer) == 0);
   }
   return status;
 }

@@ -1,7 +1,8 @@
 /* Taking and releasing an item, with a fork in between: threads take the first item that fits, append
- * and release; the room that was seen before the lock is checked again under it. A fork copies what
- * the process knows; a child's generation is 0 until it begins a session of its own, and no handle of
- * the parent touches the parent's item. src/locator.h: nb_item_claim; src/buffers.c: check_handle,
+ * and release; the room that was seen before the lock is checked again under it, or, on the warm path,
+ * is known to be as it was seen. A fork copies what the process knows; a child's generation is 0
+ * until it begins a session of its own, and no handle of the parent touches the parent's item.
+ * src/locator.h: nb_item_claim, nb_item_claim_unchanged; src/buffers.c: check_handle,
  * nearbuf_release; src/session.c: nb_session_begin.
  *
  *   WITHOUT_CHECK_UNDER_LOCK   an item is given as it was seen before it was locked
@@ -28,12 +29,22 @@ inline claim(size) {
      atomic { if :: !taken -> taken = true; is_locked = true :: else -> is_locked = false fi }
      if
      :: is_locked ->
-#ifndef WITHOUT_CHECK_UNDER_LOCK
-        seen = position;
-#endif
         if
-        :: seen + size <= ROOM -> is_claimed = true
-        :: else -> taken = false
+#ifndef WITHOUT_CHECK_UNDER_LOCK
+        :: true ->                    /* nb_item_claim */
+           seen = position;
+           if
+           :: seen + size <= ROOM -> is_claimed = true
+           :: else -> taken = false
+           fi
+        :: true ->                    /* nb_item_claim_unchanged */
+           if
+           :: seen == position -> is_claimed = true
+           :: else -> taken = false
+           fi
+#else
+        :: true -> is_claimed = true
+#endif
         fi
      :: else
      fi
