@@ -112,6 +112,10 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
 
 /* ---- Code -------------------------------------------------------------------------------------- */
 
+void nb_os_sync_code(uintptr_t address, size_t size) {
+  __builtin___clear_cache((char *)address, (char *)(address + size));
+}
+
 void nb_os_sync_processors(void) {
 #ifdef SYS_membarrier
   int error = errno;

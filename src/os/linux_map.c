@@ -190,12 +190,5 @@ nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *
   if (answer != NB_MAP_FAILED) {
     return answer; /* it fails for a name that is too long: the text has its end, too */
   }
-  do {
-    answer = read_on(map, from, mapping);
-    from = answer == NB_MAP_FOUND ? mapping->range.max + 1 : 0;
-    if (answer != NB_MAP_FOUND || (mapping->shared && mapping->readable && mapping->writable)) {
-      return answer;
-    }
-  } while (from != 0);
-  return NB_MAP_END;
+  return nb_posix_map_skip_to_shared(map, from, mapping);
 }

@@ -65,14 +65,15 @@ static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
   case EACCES:
   case EPERM:
     return nb_outcome_system(NEARBUF_DENIED, error);
+  case EINVAL: /* FreeBSD says so of places that it never gives, macOS of what its policy forbids */
   case ENOMEM: {
-    /* Either memory is used up, or this place is none of ours: would another place do? */
+    /* Either there is no such memory, or this place is none of ours: would another place do? */
     void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (elsewhere != MAP_FAILED) {
       (void)munmap(elsewhere, size);
       return nb_outcome_system(NEARBUF_NO_ROOM, error);
     }
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_outcome_system(error == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, error);
   }
   case EAGAIN:
     return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
@@ -125,11 +126,21 @@ void *nb_os_own_pages_wiped_by_fork(size_t size) {
   return pages;
 }
 
-/* ---- Code and threads -------------------------------------------------------------------------- */
+/* ---- The map ------------------------------------------------------------------------------------ */
 
-void nb_os_sync_code(uintptr_t address, size_t size) {
-  __builtin___clear_cache((char *)address, (char *)(address + size));
+nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  nb_map_answer answer;
+  do {
+    answer = nb_os_map_next(map, from, mapping);
+    from = answer == NB_MAP_FOUND ? mapping->range.max + 1 : 0;
+    if (answer != NB_MAP_FOUND || (mapping->shared && mapping->readable && mapping->writable)) {
+      return answer;
+    }
+  } while (from != 0);
+  return NB_MAP_END;
 }
+
+/* ---- Threads ----------------------------------------------------------------------------------- */
 
 nb_os_guard nb_os_enter(void) {
   nb_os_guard guard = {0, errno};

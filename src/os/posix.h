@@ -13,6 +13,9 @@
  * can be read and written. */
 nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping);
 
+/* The same by asking for one mapping after the other, for systems that have no better way (posix.c). */
+nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mapping *mapping);
+
 /* Renames within a directory, never over something that is there. 0 or an errno value; ENOSYS where
  * the system or the file system cannot. */
 int nb_posix_rename_new(int directory, const char *from, const char *to);
@@ -48,7 +51,8 @@ int64_t nb_posix_boot_time(void);
 bool nb_posix_keep_from_children(void *pages, size_t size);
 bool nb_posix_wipe_in_children(void *pages, size_t size);
 
-/* The flags that make mmap fail rather than replace what is there, where the system has such. */
+/* The flags that make mmap fail rather than replace what is there; without such flags (0) the address
+ * must be a hint that is followed wherever it is free. */
 int nb_posix_no_replace_flags(void);
 
 /* Calls `visit` for names in a directory, a bounded number of them from a place that differs from

@@ -227,7 +227,7 @@ int nb_file_fill(int file, const nb_seed *seed) {
 bool nb_file_is_allowed(void) {
   struct rlimit limit;
   return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-         limit.rlim_cur >= nb_os_page_size();
+         (uint64_t)limit.rlim_cur >= nb_os_page_size();
 }
 
 /* Locks, fills and maps an empty file; `*base` is where it is mapped. */

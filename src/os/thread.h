@@ -19,7 +19,7 @@ static inline uintptr_t nb_os_thread(void) {
   uintptr_t block;
   __asm__("mov %%fs:0x18, %0" : "=r"(block));
   return block;
-#elif defined(__linux__) && defined(__x86_64__)
+#elif (defined(__linux__) || defined(__FreeBSD__)) && defined(__x86_64__)
   uintptr_t pointer;
   __asm__("mov %%fs:0, %0" : "=r"(pointer)); /* psABI: the first word is its own address */
   return pointer;
@@ -30,7 +30,7 @@ static inline uintptr_t nb_os_thread(void) {
 #elif defined(__aarch64__) && defined(__APPLE__)
   uintptr_t pointer;
   __asm__("mrs %0, tpidrro_el0" : "=r"(pointer));
-  return pointer;
+  return pointer & ~(uintptr_t)7; /* below it older kernels tell the processor's number */
 #elif defined(__aarch64__) && !defined(_WIN32)
   uintptr_t pointer;
   __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
