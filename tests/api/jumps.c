@@ -14,7 +14,7 @@ static unsigned char *make_target_page(void) {
   for (uintptr_t i = 0; i < 64; i++) {
     uintptr_t wanted = 0x551000000000 + i * 0x400000000;
     void *got = mmap((void *)(wanted - 0x80010000), 0x100020000, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(got != MAP_FAILED);
     CHECK_EQUAL(0, munmap(got, 0x100020000));
     if ((uintptr_t)got == wanted - 0x80010000) {

@@ -136,7 +136,7 @@ TEST(the_locator_of_the_totals_has_the_bytes_of_the_specification) {
 /* ---- In signal handlers ------------------------------------------------------------------------- */
 
 static _Atomic int looks;
-static _Atomic int gets;
+static _Atomic int got;
 static void *volatile known_address;
 
 /* An errno that no call sets: it must still be there after calls of the library. */
@@ -189,7 +189,7 @@ TEST(looking_works_in_a_handler_that_interrupts_get) {
   interrupt_again_and_again(look);
   nearbuf_request request = request_near_code(256);
   nearbuf_buffer held[3];
-  for (int round = 0; atomic_load(&looks) < 2000; round++) {
+  while (atomic_load(&looks) < 2000) {
     for (int i = 0; i < 3; i++) { /* so that some calls register buffers and grow the chain */
       CHECK_OK(nearbuf_get(&request, &held[i]));
       void *address;
@@ -214,7 +214,7 @@ static void get_too(int signal) {
   CHECK(status == NEARBUF_OK || status == NEARBUF_BUSY);
   CHECK(status != NEARBUF_OK || memcmp(placed.run_at, "interrupted, and", 16) == 0);
   CHECK_EQUAL(LAST_ERROR, errno);
-  atomic_fetch_add(&gets, status == NEARBUF_OK);
+  atomic_fetch_add(&got, status == NEARBUF_OK);
   interrupt_soon();
   errno = error;
 }
@@ -223,7 +223,7 @@ TEST(place_works_in_a_handler_that_interrupts_place) {
   space_settle();
   interrupt_again_and_again(get_too);
   nearbuf_request request = request_near_code(48);
-  while (atomic_load(&gets) < 500) {
+  while (atomic_load(&got) < 500) {
     nearbuf_memory placed;
     nearbuf_status status =
         nearbuf_place(&request, "0123456789abcdef0123456789abcdef0123456789abcdef", &placed);

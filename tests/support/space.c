@@ -11,7 +11,7 @@ uintptr_t space_page(void) {
 }
 
 uintptr_t space_occupy(uintptr_t size) {
-  void *got = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *got = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(got != MAP_FAILED);
   return (uintptr_t)got;
 }

@@ -2,9 +2,11 @@
 #include "hints.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "format.h"
+#include "os/os.h"
 #include "test.h"
 
 static nb_hints hints;
@@ -19,25 +21,22 @@ TEST(a_thread_keeps_its_slot_and_the_slot_fills_a_cache_line) {
 
 enum { THREADS = 32 };
 
-typedef struct seen_slot {
-  nb_hint *slot;
-  pthread_barrier_t *barrier;
-} seen_slot;
+static _Atomic int arrived;
 
 static void *note_slot(void *argument) {
-  seen_slot *seen = argument;
-  seen->slot = nb_hints_mine(&hints);
-  pthread_barrier_wait(seen->barrier); /* all live at once, so all have blocks of their own */
+  nb_hint **slot = argument;
+  *slot = nb_hints_mine(&hints);
+  atomic_fetch_add(&arrived, 1);
+  while (atomic_load(&arrived) < THREADS) { /* all live at once, so all have blocks of their own */
+    nb_os_pause();
+  }
   return NULL;
 }
 
 TEST(threads_spread_over_the_slots) {
   pthread_t threads[THREADS];
-  seen_slot seen[THREADS];
-  pthread_barrier_t barrier;
-  CHECK_EQUAL(0, pthread_barrier_init(&barrier, NULL, THREADS));
+  nb_hint *seen[THREADS];
   for (int i = 0; i < THREADS; i++) {
-    seen[i] = (seen_slot){NULL, &barrier};
     CHECK_EQUAL(0, pthread_create(&threads[i], NULL, note_slot, &seen[i]));
   }
   int different = 0;
@@ -45,7 +44,7 @@ TEST(threads_spread_over_the_slots) {
     pthread_join(threads[i], NULL);
     bool is_new = true;
     for (int k = 0; k < i; k++) {
-      is_new = is_new && seen[k].slot != seen[i].slot;
+      is_new = is_new && seen[k] != seen[i];
     }
     different += is_new;
   }
