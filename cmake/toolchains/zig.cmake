@@ -5,6 +5,12 @@
 set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ZIG ZIG_TARGET)
 string(REGEX MATCH "^[^-]+" CMAKE_SYSTEM_PROCESSOR "${ZIG_TARGET}")
 set(CMAKE_C_COMPILER "${ZIG}" cc -target ${ZIG_TARGET})
+# What this machine has installed is for this machine.
+set(CMAKE_FIND_ROOT_PATH "${CMAKE_BINARY_DIR}/zig-bin")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 set(CMAKE_C_FLAGS_INIT -fno-sanitize=undefined) # without -O Zig adds it, and archives would need its runtime
 set(wrappers "${CMAKE_BINARY_DIR}/zig-bin")
 macro(wrapper name text)
@@ -22,6 +28,9 @@ if(ZIG_TARGET MATCHES macos)
   wrapper(install_name_tool "exit 0")
   set(CMAKE_INSTALL_NAME_TOOL "${wrappers}/install_name_tool")
   set(ENV{PATH} "${wrappers}:$ENV{PATH}")
+  # Zig has no -bundle, of which a dylib is as good for dlopen. Read after CMake's own file for Darwin.
+  file(WRITE "${wrappers}/rules.cmake" "set(CMAKE_SHARED_MODULE_CREATE_C_FLAGS -dynamiclib)\n")
+  set(CMAKE_USER_MAKE_RULES_OVERRIDE_C "${wrappers}/rules.cmake")
 elseif(ZIG_TARGET MATCHES freebsd)
   set(CMAKE_SYSTEM_NAME FreeBSD)
   set(CMAKE_SHARED_LINKER_FLAGS_INIT -Wl,-z,defs) # else undefined names of a library are no errors

@@ -1,0 +1,125 @@
+/* macOS: memory, limits, and what other POSIX systems do differently. The memory map is in
+ * macos_map.c, what FreeBSD has alike in bsd.c. Never run so far. Sources: mmap(2), minherit(2),
+ * renameatx_np(2), getattrlistbulk(2), dlopen(3), pthread_jit_write_protect_np(3);
+ * libkern/OSCacheControl.h, mach/task_info.h; bsd/kern/kern_mman.c and osfmk/vm/vm_map.c of xnu.
+ *
+ * Apple silicon: no memory can be written and run at once. What mmap gives with MAP_JIT can be, by
+ * one thread after the other, each of which has to say which of the two it wants; so it is no memory
+ * that a holder of a buffer, or another user of the format, could write to. What is asked for is
+ * therefore refused by the kernel with EACCES, and every request that needs new memory ends with
+ * DENIED. Under Rosetta and on Intel processors it is given, but not to programs with the hardened
+ * runtime. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <libkern/OSCacheControl.h>
+#include <mach/mach.h>
+#include <mach/vm_inherit.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/attr.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bsd.h"
+#include "os.h"
+#include "posix.h"
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+/* Below its lowest address, usually 4 GiB, a 64-bit process is given nothing: as much as its program
+ * says in its segment __PAGEZERO. */
+nb_range nb_os_limits(void) {
+  const uintptr_t lowest = 0x10000; /* null pointers must go on faulting */
+  task_vm_info_data_t info;
+  mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+  if (task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&info, &count) != KERN_SUCCESS ||
+      count < TASK_VM_INFO_REV2_COUNT) {
+    return (nb_range){(uintptr_t)1 << 32, 0x7fffffdfffff};
+  }
+  uintptr_t min = (uintptr_t)info.min_address;
+  return (nb_range){min < lowest ? lowest : min, (uintptr_t)info.max_address - 1};
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+/* MAP_FIXED replaces what is there. Without it the address is a hint: memory is given there where it
+ * is free, else above or anywhere. */
+int nb_posix_no_replace_flags(void) {
+  return 0;
+}
+
+bool nb_posix_keep_from_children(void *pages, size_t size) {
+  return minherit(pages, size, (int)VM_INHERIT_NONE) == 0;
+}
+
+/* There is no such inheritance: the fork handler wipes. */
+bool nb_posix_wipe_in_children(void *pages, size_t size) {
+  (void)pages;
+  (void)size;
+  return false;
+}
+
+/* Unlike elsewhere the fork handler is not forgotten when the library that registered it is
+ * unloaded; so it stays. */
+__attribute__((constructor)) static void stay_loaded(void) {
+  Dl_info here;
+  if (dladdr((const void *)(uintptr_t)stay_loaded, &here) != 0) {
+    (void)dlopen(here.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+}
+
+/* ---- Code -------------------------------------------------------------------------------------- */
+
+void nb_os_sync_code(uintptr_t address, size_t size) {
+  sys_icache_invalidate((void *)address, size);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+int nb_posix_rename_new(int directory, const char *from, const char *to) {
+  if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0) {
+    return 0;
+  }
+  return errno == ENOTSUP || errno == EINVAL ? ENOSYS : errno;
+}
+
+/* There are no containers: every process is seen. */
+bool nb_posix_place_is_ours_alone(int file) {
+  (void)file;
+  return true;
+}
+
+int nb_posix_memory_file(const char *name) {
+  (void)name;
+  errno = ENOSYS; /* what shm_open makes has a name of 31 characters at most, visible to all */
+  return -1;
+}
+
+/* ---- Directories -------------------------------------------------------------------------------- */
+
+/* What getattrlistbulk(2) answers for each name, where only names are asked for. */
+typedef struct name_record {
+  uint32_t length;
+  attribute_set_t returned;
+  attrreference_t name; /* counted from here */
+} name_record;
+
+bool nb_bsd_read_names(int directory, nb_bsd_names *names) {
+  struct attrlist wanted = {.bitmapcount = ATTR_BIT_MAP_COUNT,
+                            .commonattr = ATTR_CMN_RETURNED_ATTRS | ATTR_CMN_NAME};
+  names->at = 0;
+  names->left = getattrlistbulk(directory, &wanted, names->records, sizeof names->records, 0);
+  return names->left > 0;
+}
+
+const char *nb_bsd_next_name(nb_bsd_names *names) {
+  if (names->left <= 0) {
+    return NULL;
+  }
+  name_record record;
+  const char *at = &names->records[names->at];
+  memcpy(&record, at, sizeof record);
+  names->at += record.length;
+  names->left--;
+  return at + offsetof(name_record, name) + record.name.attr_dataoffset;
+}
