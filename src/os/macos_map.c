@@ -12,8 +12,8 @@
 
 #include "os.h"
 
-/* mach/mach_vm.h is missing in some SDKs. */
-extern kern_return_t mach_vm_region_recurse(vm_map_read_t task, mach_vm_address_t *address,
+/* Of mach/mach_vm.h, which some SDKs are without. */
+extern kern_return_t mach_vm_region_recurse(vm_map_t task, mach_vm_address_t *address,
                                             mach_vm_size_t *size, natural_t *depth,
                                             vm_region_recurse_info_t info,
                                             mach_msg_type_number_t *count);

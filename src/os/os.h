@@ -74,7 +74,7 @@ typedef struct nb_mapping {
   bool readable;
   bool writable;
   bool executable;
-  bool shared;     /* stores are seen by other mappings of the same file */
+  bool shared;     /* stores are seen by other mappings of the same file, as far as that is told */
   uint64_t device; /* of the file; all three are 0 where there is none */
   uint64_t inode;
   uint64_t offset;
