@@ -49,10 +49,9 @@ musl() { # NAME [argument of CMake...]
   variant "$1" musl-gcc -D CMAKE_C_COMPILER=musl-gcc -D "CMAKE_C_FLAGS=-idirafter $headers" "${@:2}"
 }
 
-linked() { # NAME ZIG_TARGET
+linked() { # NAME ZIG_TARGET [argument of CMake...]
   variant "$1" "zig cc" -D "CMAKE_TOOLCHAIN_FILE=$toolchains/zig.cmake" \
-    -D "ZIG=$(scripts/setup.sh zig)" -D "ZIG_TARGET=$2" -D NEARBUF_BUILD_TOOLS=OFF \
-    -D NEARBUF_BUILD_TESTS=OFF -D NEARBUF_BUILD_EXAMPLES=OFF
+    -D "ZIG=$(scripts/setup.sh zig)" -D "ZIG_TARGET=$2" "${@:3}"
 }
 
 run_variants() {
@@ -80,7 +79,10 @@ run_variants() {
     windows-x86-laa)
       mingw "$1" i686-w64-mingw32 -D CMAKE_EXE_LINKER_FLAGS=-Wl,--large-address-aware
       ;;
-    windows-aarch64) linked "$1" aarch64-windows-gnu ;;
+    windows-aarch64)
+      linked "$1" aarch64-windows-gnu -D NEARBUF_BUILD_TOOLS=OFF -D NEARBUF_BUILD_TESTS=OFF \
+        -D NEARBUF_BUILD_EXAMPLES=OFF
+      ;;
     macos-aarch64) linked "$1" aarch64-macos.11.0 ;;
     macos-x86_64) linked "$1" x86_64-macos.11.0 ;;
     freebsd-x86_64) linked "$1" x86_64-freebsd ;;
