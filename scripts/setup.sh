@@ -120,7 +120,7 @@ set_up_zig() {
   if ! python3 -m ziglang version >/dev/null 2>&1 &&
     ! PYTHONPATH=$cache/zig python3 -m ziglang version >/dev/null 2>&1; then
     want_packages python3-pip >&2
-    python3 -m pip install --quiet --target "$cache/zig" "ziglang==$zig_version" >&2
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target "$cache/zig" "ziglang==$zig_version" >&2
   fi
   PYTHONPATH=$cache/zig python3 -c 'import ziglang, os; print(os.path.dirname(ziglang.__file__) + "/zig")'
 }

@@ -31,8 +31,8 @@ nb_range nb_os_limits(void) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-int nb_posix_no_replace_flags(void) {
-  return MAP_FIXED | MAP_EXCL;
+int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
+  return nb_posix_mmap_at(address, size, protection, MAP_FIXED | MAP_EXCL);
 }
 
 static bool inherit(void *pages, size_t size, int inheritance) {

@@ -92,8 +92,8 @@ size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-int nb_posix_no_replace_flags(void) {
-  return MAP_FIXED_NOREPLACE;
+int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
+  return nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE);
 }
 
 /* Gives advice that the system must follow, not only accept. */

@@ -1,14 +1,15 @@
 /* macOS: memory, limits, and what other POSIX systems do differently. The memory map is in
  * macos_map.c, what FreeBSD has alike in bsd.c. Never run so far. Sources: mmap(2), minherit(2),
  * renameatx_np(2), getattrlistbulk(2), dlopen(3), pthread_jit_write_protect_np(3);
- * libkern/OSCacheControl.h, mach/task_info.h; bsd/kern/kern_mman.c and osfmk/vm/vm_map.c of xnu.
+ * libkern/OSCacheControl.h, mach/vm_map.h, mach/task_info.h; bsd/kern/kern_mman.c and osfmk/vm/vm_map.c of xnu.
  *
  * Apple silicon: no memory can be written and run at once. What mmap gives with MAP_JIT can be, by
  * one thread after the other, each of which has to say which of the two it wants; so it is no memory
- * that a holder of a buffer, or another user of the format, could write to. What is asked for is
- * therefore refused by the kernel with EACCES, and every request that needs new memory ends with
- * DENIED. Under Rosetta and on Intel processors it is given, but not to programs with the hardened
+ * that a holder of a buffer, or another user of the format, could write to. What is asked for without
+ * is refused by the kernel (KERN_PROTECTION_FAILURE), and every request that needs new memory ends
+ * with DENIED. Under Rosetta and on Intel processors it is given, but not to programs with the hardened
  * runtime. */
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <libkern/OSCacheControl.h>
@@ -23,6 +24,10 @@
 #include "bsd.h"
 #include "os.h"
 #include "posix.h"
+
+static_assert(PROT_READ == VM_PROT_READ && PROT_WRITE == VM_PROT_WRITE &&
+                  PROT_EXEC == VM_PROT_EXECUTE,
+              "mmap's protections are Mach's");
 
 /* ---- Numbers ----------------------------------------------------------------------------------- */
 
@@ -42,10 +47,24 @@ nb_range nb_os_limits(void) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-/* MAP_FIXED replaces what is there. Without it the address is a hint: memory is given there where it
- * is free, else above or anywhere. */
-int nb_posix_no_replace_flags(void) {
-  return 0;
+/* Not mmap: with MAP_FIXED it replaces what is there, and without it the address is a hint, which
+ * newer kernels ignore altogether where they guard objects. */
+int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
+  vm_address_t at = address;
+  kern_return_t answer = vm_map(mach_task_self(), &at, size, 0, VM_FLAGS_FIXED, MEMORY_OBJECT_NULL,
+                                0, FALSE, protection, VM_PROT_ALL, VM_INHERIT_COPY);
+  switch (answer) {
+  case KERN_SUCCESS:
+    return 0;
+  case KERN_NO_SPACE:
+    return EEXIST;
+  case KERN_INVALID_ADDRESS:
+    return EINVAL;
+  case KERN_PROTECTION_FAILURE:
+    return EACCES;
+  default:
+    return ENOMEM;
+  }
 }
 
 bool nb_posix_keep_from_children(void *pages, size_t size) {

@@ -12,12 +12,6 @@
 
 #include "os.h"
 
-/* Of mach/mach_vm.h, which some SDKs are without. */
-extern kern_return_t mach_vm_region_recurse(vm_map_t task, mach_vm_address_t *address,
-                                            mach_vm_size_t *size, natural_t *depth,
-                                            vm_region_recurse_info_t info,
-                                            mach_msg_type_number_t *count);
-
 nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names;
   map->is_cheap_anywhere = true;
@@ -51,14 +45,14 @@ static bool tell_file(uintptr_t start, nb_mapping *mapping) {
 }
 
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  mach_vm_address_t start = from;
-  mach_vm_size_t size = 0;
+  vm_address_t start = from;
+  vm_size_t size = 0;
   natural_t depth = 0; /* not into the libraries that all processes share: one region, no gaps */
   /* The short answer: for the long one all pages of the region are counted. */
   vm_region_submap_short_info_data_64_t info;
   mach_msg_type_number_t count = VM_REGION_SUBMAP_SHORT_INFO_COUNT_64;
-  kern_return_t answer = mach_vm_region_recurse(mach_task_self(), &start, &size, &depth,
-                                                (vm_region_recurse_info_t)&info, &count);
+  kern_return_t answer = vm_region_recurse_64(mach_task_self(), &start, &size, &depth,
+                                              (vm_region_recurse_info_t)&info, &count);
   if (answer == KERN_INVALID_ADDRESS) {
     return NB_MAP_END;
   }
@@ -67,7 +61,7 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
     return NB_MAP_FAILED;
   }
   memset(mapping, 0, sizeof *mapping);
-  mapping->range = (nb_range){(uintptr_t)start, (uintptr_t)(start + (size - 1))};
+  mapping->range = (nb_range){start, start + (size - 1)};
   mapping->readable = (info.protection & VM_PROT_READ) != 0;
   mapping->writable = (info.protection & VM_PROT_WRITE) != 0;
   mapping->executable = (info.protection & VM_PROT_EXECUTE) != 0;
@@ -75,7 +69,7 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
    * memory is copied for them. */
   mapping->shared =
       info.is_submap == 0 && info.inheritance != VM_INHERIT_COPY && info.share_mode != SM_COW;
-  if (info.external_pager != 0 && !tell_file((uintptr_t)start, mapping)) {
+  if (info.external_pager != 0 && !tell_file(start, mapping)) {
     map->system_error = errno;
     return NB_MAP_FAILED;
   }

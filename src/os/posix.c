@@ -82,19 +82,23 @@ static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
   }
 }
 
-nb_outcome nb_os_map(uintptr_t address, size_t size) {
-  const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags();
-  void *got = mmap((void *)address, size, protection, flags, -1, 0);
+int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) {
+  void *got = mmap((void *)address, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
   if (got == MAP_FAILED) {
-    return outcome_of_map_error(errno, size, protection);
+    return errno;
   }
   if ((uintptr_t)got != address) {
-    /* A kernel that ignores the flag (before 4.17, emulators, valgrind) took it for a hint. */
+    /* A kernel that ignores the flags (Linux before 4.17, emulators, valgrind). */
     (void)munmap(got, size);
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return EEXIST;
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return 0;
+}
+
+nb_outcome nb_os_map(uintptr_t address, size_t size) {
+  const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
+  int error = nb_posix_map_at(address, size, protection);
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_map_error(error, size, protection);
 }
 
 uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {

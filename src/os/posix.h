@@ -51,9 +51,14 @@ int64_t nb_posix_boot_time(void);
 bool nb_posix_keep_from_children(void *pages, size_t size);
 bool nb_posix_wipe_in_children(void *pages, size_t size);
 
-/* The flags that make mmap fail rather than replace what is there; without such flags (0) the address
- * must be a hint that is followed wherever it is free. */
-int nb_posix_no_replace_flags(void);
+/* Maps zeroed, private memory at the address exactly, never over something that is there. 0 or an
+ * errno value: EEXIST where something is there; ENOMEM or EINVAL may also mean that this place is
+ * never given. */
+int nb_posix_map_at(uintptr_t address, size_t size, int protection);
+
+/* The same with the flags by which mmap fails rather than replaces, where the system has such; a
+ * kernel that does not know them takes the address for a hint, and that counts as EEXIST (posix.c). */
+int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags);
 
 /* Calls `visit` for names in a directory, a bounded number of them from a place that differs from
  * time to time, until it answers false. No heap is used. */

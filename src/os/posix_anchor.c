@@ -133,14 +133,9 @@ static nb_outcome outcome_of_claim(int error, size_t size) {
  * not free, or the system never gives it. */
 static nb_outcome claim(uintptr_t place, anchor_words **words) {
   size_t size = nb_os_page_size();
-  void *got = mmap((void *)place, 2 * size, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags(), -1, 0);
-  if (got == MAP_FAILED) {
-    return outcome_of_claim(errno, 2 * size);
-  }
-  if ((uintptr_t)got != place) {
-    (void)munmap(got, 2 * size);
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+  int error = nb_posix_map_at(place, 2 * size, PROT_READ | PROT_WRITE);
+  if (error != 0) {
+    return outcome_of_claim(error, 2 * size);
   }
   bool is_wiped = nb_posix_wipe_in_children((void *)(place + size), size);
   atomic_store_explicit(mark_at(place), is_wiped ? MARK_WIPED : MARK_NOT_WIPED,

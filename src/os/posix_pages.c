@@ -641,13 +641,7 @@ void nb_page_leave_placeholder(uintptr_t base) {
   if (atomic_load_explicit(&are_inherited, memory_order_relaxed)) {
     unmap_inherited(page);
   }
-  void *got = mmap((void *)page, size, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | nb_posix_no_replace_flags(), -1, 0);
-  if (got == MAP_FAILED) {
-    return;
-  }
-  if ((uintptr_t)got != page) {
-    (void)munmap(got, size);
+  if (nb_posix_map_at(page, size, PROT_READ | PROT_WRITE) != 0) {
     return;
   }
   for (uintptr_t each = page; each < page + size; each += NB_LOCATOR_SIZE) {

@@ -92,8 +92,8 @@ static bool leaves_what_is_there(void *context) {
   unsigned char *own = (unsigned char *)*parents;
   nb_page_leave_placeholder(*parents);
   if (nb_os_unmap(*parents, nb_os_page_size()).status != NEARBUF_OK ||
-      mmap(own, nb_os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
-          (void *)own) {
+      mmap(own, nb_os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+           -1, 0) != (void *)own) {
     return false;
   }
   own[100] = 7;
