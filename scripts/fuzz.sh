@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 seconds=$1
 shift
 targets=("$@")
-[ $# -gt 0 ] || targets=(maps_text format placement attach)
+[ $# -gt 0 ] || targets=(maps_text vmmap format placement attach)
 
 scripts/build.sh fuzz "${targets[@]/#/fuzz_}"
 

@@ -1,7 +1,8 @@
 /* macOS: memory, limits, and what other POSIX systems do differently. The memory map is in
  * macos_map.c, what FreeBSD has alike in bsd.c. Never run so far. Sources: mmap(2), minherit(2),
  * renameatx_np(2), getattrlistbulk(2), dlopen(3), pthread_jit_write_protect_np(3);
- * libkern/OSCacheControl.h, mach/vm_map.h, mach/task_info.h; bsd/kern/kern_mman.c and osfmk/vm/vm_map.c of xnu.
+ * libkern/OSCacheControl.h, mach/vm_map.h, mach/task_info.h; bsd/kern/kern_mman.c and
+ * osfmk/vm/vm_map.c of xnu.
  *
  * Apple silicon: no memory can be written and run at once. What mmap gives with MAP_JIT can be, by
  * one thread after the other, each of which has to say which of the two it wants; so it is no memory

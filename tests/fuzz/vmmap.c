@@ -1,0 +1,47 @@
+/* Fuzz target: the records of FreeBSD's kern.proc.vmmap.
+ *
+ * Any bytes may come. Every record that is read ends inside them, is longer than what stands before
+ * its path, and has a range and a name that are none but its own: written down again and read alone
+ * it is the same. */
+#include "os/vmmap.h"
+
+#include "fuzz.h"
+
+static bool is_same(const nb_mapping *a, const nb_mapping *b) {
+  return a->range.min == b->range.min && a->range.max == b->range.max &&
+         a->readable == b->readable && a->writable == b->writable &&
+         a->executable == b->executable && a->shared == b->shared && a->device == b->device &&
+         a->inode == b->inode && a->offset == b->offset && strcmp(a->name_end, b->name_end) == 0;
+}
+
+static void check_alone(const uint8_t *record, size_t size, const nb_mapping *mapping) {
+  uint8_t *copy = malloc(size); /* so that a sanitizer sees a read behind it */
+  require(copy != NULL);
+  memcpy(copy, record, size);
+  nb_mapping again;
+  size_t at = 0;
+  require(nb_vmmap_next(copy, size, &at, &again) == NB_MAP_FOUND);
+  require(at == size);
+  require(is_same(mapping, &again));
+  free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  size_t at = 0;
+  nb_map_answer answer;
+  do {
+    size_t before = at;
+    nb_mapping mapping;
+    answer = nb_vmmap_next(data, size, &at, &mapping);
+    if (answer == NB_MAP_FOUND) {
+      require(at > before + NB_VMMAP_PATH && at <= size);
+      require(mapping.range.min <= mapping.range.max);
+      require(memchr(mapping.name_end, '\0', sizeof mapping.name_end) != NULL);
+      check_alone(data + before, at - before, &mapping);
+    } else {
+      require(at == before);
+      require((answer == NB_MAP_END) == (at == size));
+    }
+  } while (answer == NB_MAP_FOUND);
+  return 0;
+}
