@@ -142,9 +142,15 @@ static bool is_being_listed(const nb_known *known, uint32_t index, const nb_item
          now.position != seen->position;
 }
 
+void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count) {
+  for (uint32_t i = first; i < first + count; i++) {
+    atomic_fetch_or_explicit(&known->sound[i / 32], UINT32_C(1) << i % 32, memory_order_relaxed);
+  }
+}
+
 bool nb_known_is_sound(nb_known *known, uint32_t index) {
-  uint32_t checked = atomic_load_explicit(&known->checked, memory_order_relaxed);
-  if (index < checked) {
+  uint32_t sound = atomic_load_explicit(&known->sound[index / 32], memory_order_relaxed);
+  if ((sound >> index % 32 & 1) != 0) {
     return true;
   }
   nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
@@ -159,9 +165,7 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
   if (outcome.status != NEARBUF_OK) {
     return false; /* damaged, or being listed, or the map cannot be read just now */
   }
-  if (index == checked) {
-    atomic_store_explicit(&known->checked, index + 1, memory_order_relaxed);
-  }
+  nb_known_mark_sound(known, index, 1);
   return true;
 }
 
@@ -211,8 +215,10 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
   atomic_store_explicit(&added->linked_since, 0, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
-  uint32_t checked = is_made ? nb_format_count(base, nb_native_layout(dialect)) : 0;
-  atomic_store_explicit(&added->checked, checked, memory_order_relaxed);
+  for (uint32_t i = 0; i < NB_ORDERS_PER_LOCATOR / 32; i++) {
+    atomic_store_explicit(&added->sound[i], 0, memory_order_relaxed);
+  }
+  nb_known_mark_sound(added, 0, is_made ? nb_known_count(added) : 0);
   uint32_t length = number;
   if (atomic_compare_exchange_strong_explicit(&session->locators, &length, number + 1,
                                               memory_order_release, memory_order_relaxed)) {

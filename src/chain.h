@@ -25,7 +25,7 @@ typedef struct nb_known {
   _Atomic uint32_t
       linked_since;         /* ms: since then, at least, a link has been seen behind a held lock */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
-  _Atomic uint32_t checked; /* so many items are known to be sound */
+  _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32]; /* a bit for each item that is known to be */
 } nb_known;
 
 static inline const nb_layout *nb_known_layout(const nb_known *known) {
@@ -48,6 +48,9 @@ uint32_t nb_known_count(const nb_known *known);
  * died or is stopped; the locator counts as full from then on, and is not waited for again. */
 bool nb_known_lock(nb_known *known);
 void nb_known_unlock(const nb_known *known);
+
+/* Remembers that `count` items from `first` on are sound: this module wrote them. */
+void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count);
 
 /* Whether an item is sound; one that this module has not seen yet is looked up in the memory map.
  * An unsound one makes the locator a damaged one. */

@@ -262,9 +262,7 @@ static void list_in(nb_session *session, nb_known *known, uint32_t number, uint3
     nb_item_write(nb_known_item(known, first + i), layout, &items.items[i]);
   }
   nb_format_store_count(known->base, layout, first + items.count);
-  uint32_t all_before = first;
-  atomic_compare_exchange_strong_explicit(&known->checked, &all_before, first + items.count,
-                                          memory_order_relaxed, memory_order_relaxed);
+  nb_known_mark_sound(known, first, items.count);
   claim_last(known->base, layout, first, &items, claim);
   claim->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
 }

@@ -96,6 +96,33 @@ static void place_the_second_time(void) {
   _exit(failures);
 }
 
+/* Holds buffers from the first one on that is not kept, and releases them. */
+static int get_and_release_all(nearbuf_buffer *buffers, int first, int end) {
+  int failures = 0;
+  for (int i = first; i < end; i++) {
+    failures += nearbuf_get(&request, &buffers[i]) != NEARBUF_OK;
+  }
+  for (int i = first; i < end; i++) {
+    failures += nearbuf_release(&buffers[i]) != NEARBUF_OK;
+  }
+  return failures;
+}
+
+/* The first buffers of the second locator stay held: what is known of those behind them must not
+ * depend on them. */
+static void get_again_what_a_later_locator_lists(void) {
+  enum { KEPT = 260, ALL = 280 };
+  static nearbuf_buffer buffers[ALL];
+  make_request();
+  for (int i = 0; i < KEPT; i++) {
+    CHECK_OK(nearbuf_get(&request, &buffers[i]));
+  }
+  CHECK_EQUAL(0, get_and_release_all(buffers, KEPT, ALL));
+  CHECK_EQUAL(0, get_and_release_all(buffers, KEPT, ALL));
+  forbid_system_calls();
+  _exit(get_and_release_all(buffers, KEPT, ALL));
+}
+
 static void *get_in_thread(void *argument) {
   (void)argument;
   get_the_second_time();
@@ -130,4 +157,8 @@ TEST(the_second_get_of_another_thread_makes_no_system_call) {
 
 TEST(the_second_place_makes_no_system_call) {
   check_ends_well(place_the_second_time);
+}
+
+TEST(what_a_later_locator_lists_is_looked_up_in_the_memory_map_once) {
+  check_ends_well(get_again_what_a_later_locator_lists);
 }
