@@ -2,6 +2,7 @@
 #include "claim.h"
 #include "os/os.h"
 #include "regions.h"
+#include "rendezvous.h"
 
 static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
   uintptr_t granularity = nb_os_granularity();
@@ -44,16 +45,32 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   return outcome.status;
 }
 
+/* Whether it may be what nearbuf_allocate gave: whole granules. */
+static bool is_whole(const nearbuf_memory *memory) {
+  uintptr_t below_granule = nb_os_granularity() - 1;
+  return memory->run_at != NULL && memory->size_bytes != 0 &&
+         (((uintptr_t)memory->run_at | memory->size_bytes) & below_granule) == 0;
+}
+
+/* Whether it is part of a buffer: what nearbuf_place filled in has the same type. */
+static bool is_shared(const nb_session *session, const nearbuf_memory *memory) {
+  nearbuf_info info;
+  return nb_rendezvous_is_settled(session) && nearbuf_find(memory->run_at, &info) == NEARBUF_OK;
+}
+
 nearbuf_status nearbuf_free(nearbuf_memory *memory) {
   if (memory == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  if (memory->run_at == NULL || memory->size_bytes == 0) {
+  if (!is_whole(memory)) {
     return NEARBUF_INVALID_HANDLE;
   }
   nb_os_guard guard = nb_os_enter();
   nb_session *session;
   nb_outcome outcome = nb_session_begin(&session);
+  if (outcome.status == NEARBUF_OK && is_shared(session, memory)) {
+    outcome = nb_outcome_of(NEARBUF_INVALID_HANDLE);
+  }
   if (outcome.status == NEARBUF_OK) {
     nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
     outcome = nb_region_drop(&session->regions, &region);

@@ -308,8 +308,9 @@ NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, ne
 NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory);
 
 /* Unmaps what nearbuf_allocate filled in and empties the structure.
- * Errors: INVALID_ARGUMENT (null), INVALID_HANDLE (empty: freed already), SYSTEM_ERROR (the
- * structure is left as it was). Signal handlers: yes. */
+ * Errors: INVALID_ARGUMENT (null), INVALID_HANDLE (empty: freed already; or not nearbuf_allocate's,
+ * but part of a buffer), SYSTEM_ERROR. The structure is left as it was. Signal handlers: yes.
+ * Cost: one system call and, where there are buffers, a walk of them. */
 NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
 
 /* ---- Code ------------------------------------------------------------------------------------- */

@@ -341,11 +341,27 @@ TEST(free_of_what_the_system_refuses_keeps_the_structure_and_tells_why) {
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
   nearbuf_memory wrong = memory;
-  wrong.run_at++;
+  wrong.run_at = (unsigned char *)(UINTPTR_MAX - memory.size_bytes + 1); /* no user's address */
+  unsigned char *before = wrong.run_at;
   CHECK_STATUS(NEARBUF_SYSTEM_ERROR, nearbuf_free(&wrong));
-  CHECK(wrong.run_at == memory.run_at + 1);
+  CHECK(wrong.run_at == before);
   CHECK_EQUAL(memory.size_bytes, wrong.size_bytes);
   CHECK_EQUAL(EINVAL, wrong.system_error);
+  memory.run_at[0] = 1;
+}
+
+TEST(free_refuses_what_is_not_whole_pages) {
+  nearbuf_request request = good_request();
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  nearbuf_memory wrong = memory;
+  wrong.run_at++;
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&wrong));
+  CHECK(wrong.run_at == memory.run_at + 1);
+  wrong = memory;
+  wrong.size_bytes--;
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&wrong));
+  CHECK_EQUAL(memory.size_bytes - 1, wrong.size_bytes);
   memory.run_at[0] = 1;
 }
 

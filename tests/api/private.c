@@ -54,6 +54,24 @@ TEST(freed_memory_is_gone_and_can_be_had_again) {
   CHECK(memory.run_at == first);
 }
 
+/* What was placed has the same type, and the first thing in a buffer starts on a page. */
+TEST(what_was_placed_in_a_buffer_is_not_freed) {
+  unsigned char *bytes = calloc(2, space_page());
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.alignment_bytes = space_page();
+  size_t sizes[] = {6, space_page(), 2 * space_page()};
+  for (int i = 0; i < 3; i++) {
+    nearbuf_memory placed;
+    request.size_bytes = sizes[i];
+    CHECK_OK(nearbuf_place(&request, bytes, &placed));
+    nearbuf_memory before = placed;
+    CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&placed));
+    CHECK(placed.run_at == before.run_at && placed.size_bytes == before.size_bytes);
+    placed.write_to[0] = 1; /* still there */
+  }
+  free(bytes);
+}
+
 TEST(memory_that_is_freed_in_between_is_found_again) {
   nearbuf_memory pieces[64];
   for (int i = 0; i < 64; i++) {
