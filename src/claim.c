@@ -31,7 +31,7 @@ static bool need_of(const nb_fit *fit, uintptr_t target, nb_need *need) {
   uintptr_t granularity = nb_os_granularity();
   *need = (nb_need){.range = fit->range, .granularity = granularity, .target = target};
   need->alignment = fit->alignment > granularity ? fit->alignment : granularity;
-  return nb_align_up(fit->size, granularity, &need->least) && need->least <= UINT32_MAX;
+  return nb_align_up(fit->size, granularity, &need->least);
 }
 
 /* What the ways of one request share. */
@@ -47,12 +47,18 @@ static bool suits(const search *what, const nb_known *known) {
   return what->fit->only_dialect == 0 || what->fit->only_dialect == known->dialect;
 }
 
+/* The size of the buffer that a region becomes. Sizes have 32 bits: one of 4 GiB, which the largest
+ * requests need, is listed without its last byte. */
+static uint32_t listed_size(const nb_place *region) {
+  return region->size > UINT32_MAX ? UINT32_MAX : (uint32_t)region->size;
+}
+
 /* Lists a new region and claims it; on failure the region is the caller's. `*is_claimed` is false
  * where the first locator had to be made in a dialect that the request cannot use: the region is
  * everybody's then. */
 static nb_outcome list_region(const search *what, const nb_need *need, const nb_place *region,
                               bool *is_claimed) {
-  nb_item item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1};
+  nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
   nb_outcome outcome =
       nb_rendezvous_find_or_make(what->session, &item, what->preferred, &is_listed);
@@ -65,7 +71,7 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
     const nb_layout *layout = nb_known_layout(first);
     nb_claim made = {.reference = nb_reference(nb_known_item(first, 0), layout),
                      .base = region->start,
-                     .size = (uint32_t)region->size};
+                     .size = item.size};
     *what->claim = made;
     *is_claimed = suits(what, first);
     if (!*is_claimed) {
@@ -75,7 +81,7 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
   }
   /* A start beyond a granule is only promised for the whole region. */
   bool is_cuttable = need->alignment == need->granularity;
-  nb_listing listing = {region->start, region->size, is_cuttable ? region->size - need->least : 0,
+  nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
                         what->fit->only_dialect};
   return nb_locator_register(what->session, &listing, what->claim);
 }

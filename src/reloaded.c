@@ -26,8 +26,8 @@ static nb_item values_of(const LocatorItem *item) {
 
 /* ---- Settings ---------------------------------------------------------------------------------- */
 
-/* A size beyond 32 bits becomes the largest that they hold. Rounded up to pages, as a buffer has to
- * be, that is 4 GiB, which no buffer can be: the request fails, and never for less than was asked. */
+/* A size beyond 32 bits becomes the largest that they hold, which is refused: nobody gets less than he
+ * asked for. */
 static uint32_t size_of_settings(size_t size) {
   return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
 }
@@ -53,6 +53,9 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
                                  nearbuf_request *request) {
   if (max <= min) {
     return NEARBUF_INVALID_RANGE;
+  }
+  if (size == UINT32_MAX) {
+    return NEARBUF_INVALID_SIZE;
   }
   *request = (nearbuf_request)NEARBUF_REQUEST_INIT;
   request->range = (nearbuf_range){min, max - 1};

@@ -98,7 +98,7 @@ typedef struct AllocationResult {
 
 /* Settings for `size` bytes of which none is further than `proximity` from `target`. The ends of the
  * address space are the limit of the range. A size that 32 bits cannot hold becomes their maximum,
- * which no buffer has room for. */
+ * which is refused. */
 NEARBUF_RELOADED_API BufferSearchSettings buffersearchsettings_from_proximity(uintptr_t proximity,
                                                                               uintptr_t target,
                                                                               size_t size);

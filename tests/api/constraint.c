@@ -275,3 +275,21 @@ TEST(an_existing_buffer_in_the_range_is_used_whatever_its_distance_from_the_targ
   CHECK_OK(nearbuf_place(&anywhere, "0123456789abcdef", &second));
   CHECK(second.run_at == first.run_at + 16);
 }
+
+/* The system may have less memory than that; then it has for both ways of asking. */
+TEST(the_largest_size_that_there_is_has_a_buffer) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = UINT32_MAX;
+  nearbuf_buffer buffer;
+  if (sizeof(uintptr_t) == 4) {
+    CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer));
+    return;
+  }
+  nearbuf_memory memory;
+  nearbuf_status status = nearbuf_allocate(&request, &memory);
+  CHECK(status == NEARBUF_OUT_OF_MEMORY || nearbuf_free(&memory) == NEARBUF_OK);
+  for (int i = 0; i < 2; i++) { /* the first one makes the locator, the second one is listed in it */
+    CHECK_STATUS(status, nearbuf_get(&request, &buffer));
+    CHECK(status != NEARBUF_OK || nearbuf_buffer_room(&buffer) == UINT32_MAX);
+  }
+}

@@ -31,6 +31,9 @@ static c_interface load_all(const char *path) {
   LOAD(unlock, locatoritem_unlock);
   LOAD(bytes_left, locatoritem_bytes_left);
   LOAD(append, locatoritem_append_bytes);
+  LOAD(search_settings, buffersearchsettings_from_proximity);
+  LOAD(allocator_settings, bufferallocatorsettings_from_proximity);
+  LOAD(allocate, buffers_allocate_private_memory);
 #undef LOAD
   return loaded;
 }

@@ -14,6 +14,9 @@ typedef struct c_interface {
   __typeof__(&locatoritem_unlock) unlock;
   __typeof__(&locatoritem_bytes_left) bytes_left;
   __typeof__(&locatoritem_append_bytes) append;
+  __typeof__(&buffersearchsettings_from_proximity) search_settings;
+  __typeof__(&bufferallocatorsettings_from_proximity) allocator_settings;
+  __typeof__(&buffers_allocate_private_memory) allocate;
 } c_interface;
 
 /* Ends the test as skipped where the reference was not built (build-reference.sh says why). */

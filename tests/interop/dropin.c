@@ -127,13 +127,23 @@ TEST(requests_that_cannot_work_are_refused) {
   CHECK(!can_get(&dropin, WINDOW, WINDOW + WINDOW_SIZE, 0, 1));
   CHECK(!can_get(&dropin, WINDOW, WINDOW + WINDOW_SIZE, UINT32_MAX, 1));
   CHECK(!can_get(&dropin, 0, UINTPTR_MAX, UINT32_MAX, 1));
-  CHECK(!can_get(&dropin, 0, UINTPTR_MAX, UINT32_MAX - 10, 64));
   CHECK(!can_get(&dropin, WINDOW, WINDOW, 1, 1));
   CHECK(!can_get(&dropin, WINDOW + 1, WINDOW, 1, 1));
   CHECK(!can_get(&dropin, WINDOW, WINDOW + 99, 100, 1));
   CHECK(!can_get(&dropin, WINDOW, WINDOW + WINDOW_SIZE, 100, 48));
   CHECK(!can_get(&dropin, 0, 0x10000, 100, 1)); /* null pointers must go on faulting */
   CHECK_EQUAL(NEARBUF_SHARING_NONE, totals().sharing);
+}
+
+TEST(a_size_that_32_bits_cannot_hold_is_refused_and_not_cut) {
+  c_interface dropin = load();
+  size_t size = (size_t)UINT32_MAX + 1;
+  BufferSearchSettings search = dropin.search_settings(UINTPTR_MAX, 0, size);
+  GetBufferResult got = dropin.get_buffer(&search);
+  CHECK(!got.is_ok && got.ok == NULL && got.err != NULL);
+  BufferAllocatorSettings settings = dropin.allocator_settings(UINTPTR_MAX, 0, size);
+  AllocationResult allocated = dropin.allocate(&settings);
+  CHECK(!allocated.is_ok && allocated.ok.base_address == NULL && allocated.err != NULL);
 }
 
 TEST(null_pointers_are_errors_or_ignored) {
