@@ -213,7 +213,7 @@ typedef struct nearbuf_buffer {
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE, RANGE_TOO_SMALL: the
  * request cannot work, ever. NO_ROOM: nothing free in the range now. OUT_OF_MEMORY: also the
  * exhaustion of descriptors and mappings; a retry helps once there is room. DENIED: memory that is
- * writable and executable is forbidden here. BUSY: a retry helps. INCOMPATIBLE: the locator of this
+ * writable and executable is forbidden here, or the memory map may not be read. BUSY: a retry helps. INCOMPATIBLE: the locator of this
  * process is damaged or of an unknown version. SYSTEM_ERROR.
  *
  * Threads: a thread starts at the buffer it used last, so that threads do not queue for one.
@@ -327,7 +327,7 @@ NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
  * cleaned and the other processors made to follow (Linux: membarrier, where it is supported).
  *
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, NOT_FOUND (the bytes do not lie in one buffer nor in
- * writable private memory: nothing is written).
+ * writable private memory: nothing is written), and those of looking (below).
  * Signal handlers: yes. Cost: a walk of the buffers; a map query when none has the address. */
 NEARBUF_API nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_bytes,
                                              int32_t *system_error);
@@ -345,8 +345,8 @@ NEARBUF_API void nearbuf_sync_code(const void *address, size_t size_bytes);
 /* ---- Looking ----------------------------------------------------------------------------------
  *
  * Where the chain of locators must first be found, looking can also fail with OUT_OF_MEMORY,
- * SYSTEM_ERROR (the memory map cannot be read) and BUSY (another thread is finding it): a retry
- * helps. */
+ * DENIED, SYSTEM_ERROR (the memory map cannot be read) and BUSY (another thread is finding it): a
+ * retry helps, but where it is denied. */
 
 /* How the bytes of a locator are laid out (docs/format.md). */
 typedef enum nearbuf_dialect {
@@ -418,7 +418,7 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another dialect), INCOMPATIBLE (the process has a first locator of
- * another layout already: it stays). Signal handlers: yes. */
+ * another layout already: it stays), and those of looking. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect);
 
 #ifdef __cplusplus

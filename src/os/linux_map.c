@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -49,10 +48,6 @@ enum {
   QUERY_SHARED_FILE = QUERY_COVERING_OR_NEXT | QUERY_READABLE | QUERY_WRITABLE | QUERY_SHARED | 32
 };
 
-/* Whether the kernel knows the query: remembered, for asking costs as much as a question. */
-enum { UNKNOWN, KNOWN, TOO_OLD };
-static _Atomic int query_support;
-
 /* Keeps the end of a name of `size` characters, its zero included: that is where it tells what it
  * is. */
 static void keep_name_end(nb_mapping *mapping, const char *name, uint32_t size) {
@@ -75,8 +70,6 @@ static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mappi
   /* musl's ioctl takes the request as an int, into which it does not fit. */
   bool is_answered = syscall(SYS_ioctl, (int)map->handle, MAP_QUERY, &query) == 0;
   map->system_error = is_answered ? 0 : errno;
-  bool is_known = is_answered || (errno != ENOTTY && errno != EINVAL && errno != ENOSYS);
-  atomic_store_explicit(&query_support, is_known ? KNOWN : TOO_OLD, memory_order_relaxed);
   if (!is_answered) {
     return errno == ENOENT ? NB_MAP_END : NB_MAP_FAILED;
   }
@@ -92,23 +85,31 @@ static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mappi
   return NB_MAP_FOUND;
 }
 
+static nearbuf_status status_of_open_error(int error) {
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+    return NEARBUF_OUT_OF_MEMORY;
+  }
+  return error == EACCES || error == EPERM ? NEARBUF_DENIED : NEARBUF_SYSTEM_ERROR;
+}
+
 nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
   map->system_error = 0;
   map->is_last_valid = false;
   map->fill = 0;
   map->taken = 0;
   map->handle = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (map->handle >= 0) {
-    if (atomic_load_explicit(&query_support, memory_order_relaxed) == UNKNOWN) {
-      nb_mapping ignored;
-      (void)query(map, 0, QUERY_COVERING_OR_NEXT, &ignored);
-    }
-    map->is_cheap_anywhere =
-        !with_names && atomic_load_explicit(&query_support, memory_order_relaxed) == KNOWN;
-    return nb_outcome_of(NEARBUF_OK);
+  if (map->handle < 0) {
+    return nb_outcome_system(status_of_open_error(errno), errno);
   }
-  bool is_used_up = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
-  return nb_outcome_system(is_used_up ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR, errno);
+  if (with_names) {
+    memset(map->text, 0, sizeof map->text); /* valgrind does not know that the query fills it in */
+  }
+  /* Asked each time: a filter of system calls may have come since. A search that takes every question
+   * for cheap while the text is read from its start for each would not end. */
+  nb_mapping ignored;
+  map->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NB_MAP_FAILED;
+  map->is_cheap_anywhere = map->can_query && !with_names;
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 void nb_os_map_close(nb_map *map) {
@@ -177,14 +178,13 @@ static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   nb_map_answer answer =
       map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping) : NB_MAP_FAILED;
-  /* A failure is no answer: the first query of all may have failed for a moment only, which told
-   * nothing of the kernel. The text tells it all the same. */
+  /* A failure is no answer, and may be one of a moment. The text tells it all the same. */
   return answer == NB_MAP_FAILED ? read_on(map, from, mapping) : answer;
 }
 
 nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   nb_map_answer answer = NB_MAP_FAILED;
-  if (atomic_load_explicit(&query_support, memory_order_relaxed) == KNOWN) {
+  if (map->can_query) {
     answer = query(map, from, QUERY_SHARED_FILE, mapping);
   }
   if (answer != NB_MAP_FAILED) {

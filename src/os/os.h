@@ -87,6 +87,7 @@ typedef struct nb_map {
       is_cheap_anywhere; /* a question costs the same at any address; else ask in ascending order */
   int32_t system_error;  /* of the failure behind NB_MAP_FAILED */
   intptr_t handle;       /* from here on the port's own */
+  bool can_query;
   bool is_last_valid;
   nb_mapping last;
   uint32_t fill;

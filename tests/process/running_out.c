@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "soft_limits.h"
@@ -181,6 +182,60 @@ TEST(where_a_filter_forbids_executable_memory_the_answer_is_denied) {
   nearbuf_request request = request_of(64);
   CHECK_EQUAL(EPERM, expect_failure(NEARBUF_DENIED, &request));
   CHECK_EQUAL(0, count_locator_files());
+}
+
+TEST(where_a_filter_forbids_reading_the_memory_map_the_answer_is_denied) {
+  own_tmp();
+  forbid(SYS_openat, O_CLOEXEC, EACCES);
+  nearbuf_request request = request_of(64);
+  CHECK_EQUAL(EACCES, expect_failure(NEARBUF_DENIED, &request));
+  nearbuf_totals totals;
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_get_totals(&totals));
+}
+
+static double seconds(void) {
+  struct timespec now;
+  CHECK_EQUAL(0, clock_gettime(CLOCK_MONOTONIC, &now));
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Occupies 20,000 times two pages; answers where the middle is. */
+static uintptr_t make_many_mappings(void) {
+  enum { PAIRS = 20000 };
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  unsigned char *all =
+      mmap(NULL, PAIRS * 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(all != MAP_FAILED);
+  for (size_t i = 0; i < PAIRS; i++) {
+    CHECK_EQUAL(0, mprotect(all + i * 2 * page, page, PROT_NONE));
+  }
+  return (uintptr_t)all + PAIRS * page;
+}
+
+static void check_search_is_quick(uintptr_t target) {
+  nearbuf_request request = request_of(64);
+  request.range = (nearbuf_range){0, UINTPTR_MAX};
+  request.target = target;
+  double before = seconds();
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK(seconds() - before < 5); /* a tenth of a second, or minutes */
+}
+
+TEST(where_a_filter_forbids_the_map_query_many_mappings_are_searched_in_time) {
+  own_tmp();
+  uintptr_t target = make_many_mappings();
+  forbid(SYS_ioctl, ~0u, EPERM);
+  check_search_is_quick(target);
+}
+
+TEST(where_a_filter_comes_late_many_mappings_are_searched_in_time) {
+  own_tmp();
+  uintptr_t target = make_many_mappings();
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals)); /* asks the map */
+  forbid(SYS_ioctl, ~0u, EPERM);
+  check_search_is_quick(target);
 }
 
 static int still_works(void) {
