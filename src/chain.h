@@ -19,13 +19,13 @@ enum { NB_ORDERS_PER_LOCATOR = 256 };
 
 typedef struct nb_known {
   uintptr_t base;
+  _Atomic uint32_t
+      linked_since; /* ms: since then, at least, a link has been seen behind a held lock */
+  _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32]; /* a bit for each item that is known to be */
   uint8_t dialect; /* UNKNOWN: it was found without items, and may be anybody's; unused */
   bool is_kept_from_children;
   _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
-  _Atomic uint32_t
-      linked_since;         /* ms: since then, at least, a link has been seen behind a held lock */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
-  _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32]; /* a bit for each item that is known to be */
 } nb_known;
 
 static inline const nb_layout *nb_known_layout(const nb_known *known) {

@@ -288,7 +288,8 @@ TEST(the_largest_size_that_there_is_has_a_buffer) {
   nearbuf_memory memory;
   nearbuf_status status = nearbuf_allocate(&request, &memory);
   CHECK(status == NEARBUF_OUT_OF_MEMORY || nearbuf_free(&memory) == NEARBUF_OK);
-  for (int i = 0; i < 2; i++) { /* the first one makes the locator, the second one is listed in it */
+  for (int i = 0; i < 2;
+       i++) { /* the first one makes the locator, the second one is listed in it */
     CHECK_STATUS(status, nearbuf_get(&request, &buffer));
     CHECK(status != NEARBUF_OK || nearbuf_buffer_room(&buffer) == UINT32_MAX);
   }

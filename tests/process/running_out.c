@@ -201,15 +201,15 @@ static double seconds(void) {
 
 /* Occupies 20,000 times two pages; answers where the middle is. */
 static uintptr_t make_many_mappings(void) {
-  enum { PAIRS = 20000 };
+  const size_t pairs = 20000;
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   unsigned char *all =
-      mmap(NULL, PAIRS * 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      mmap(NULL, pairs * 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   CHECK(all != MAP_FAILED);
-  for (size_t i = 0; i < PAIRS; i++) {
+  for (size_t i = 0; i < pairs; i++) {
     CHECK_EQUAL(0, mprotect(all + i * 2 * page, page, PROT_NONE));
   }
-  return (uintptr_t)all + PAIRS * page;
+  return (uintptr_t)all + pairs * page;
 }
 
 static void check_search_is_quick(uintptr_t target) {
