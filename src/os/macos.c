@@ -124,6 +124,8 @@ typedef struct name_record {
   attrreference_t name; /* counted from here */
 } name_record;
 
+static_assert(sizeof(name_record) == 32, "nothing is aligned beyond 4 bytes");
+
 bool nb_bsd_read_names(int directory, nb_bsd_names *names) {
   struct attrlist wanted = {.bitmapcount = ATTR_BIT_MAP_COUNT,
                             .commonattr = ATTR_CMN_RETURNED_ATTRS | ATTR_CMN_NAME};
