@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# What cannot run here is compiled without warnings and linked, tests and inspector included.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+scripts/matrix.sh macos-aarch64 macos-x86_64 freebsd-x86_64
+for library in build/matrix/freebsd-x86_64/lib*.so; do
+  tests/abi/check.sh "$library"
+done
