@@ -67,10 +67,11 @@ static bool is_full(const nb_need *need, const nb_place *place) {
   return place->size >= need->want;
 }
 
-static void consider(choice *best, nb_range gap) {
+/* Answers whether the gap has room at all. */
+static bool consider(choice *best, nb_range gap) {
   nb_place place;
   if (!nb_placement_in_gap(best->need, gap, &place)) {
-    return;
+    return false;
   }
   uintptr_t distance = nb_placement_distance(best->need, &place);
   bool wins = !best->is_made || distance < best->distance;
@@ -84,6 +85,7 @@ static void consider(choice *best, nb_range gap) {
     best->distance = distance;
     best->is_made = true;
   }
+  return true;
 }
 
 /* Whether gaps at this distance and beyond can still win. Counts the questions for more room, not
@@ -115,12 +117,12 @@ static nb_search_answer search_ascending(choice *best, const nb_source *source) 
     }
     if (answer == NB_SOURCE_END || occupied.min > range.max) {
       nb_range rest = {from, range.max};
-      consider(best, rest);
+      (void)consider(best, rest);
       return NB_SEARCH_FOUND;
     }
     if (occupied.min > from) {
       nb_range gap = {from, occupied.min - 1};
-      consider(best, gap);
+      (void)consider(best, gap);
     }
     if (occupied.max >= range.max) {
       return NB_SEARCH_FOUND;
@@ -132,11 +134,27 @@ static nb_search_answer search_ascending(choice *best, const nb_source *source) 
   }
 }
 
-/* One side of a search that starts at the target: addresses from `frontier` on are not asked. */
+/* One side of a search that starts at the target: addresses from `frontier` on are not asked, and
+ * up to `barren` nothing was found that fits. */
 typedef struct side {
   uintptr_t frontier;
+  uintptr_t barren;
   bool is_done;
+  bool is_fertile;
 } side;
+
+/* Considers a gap on one side. One that the range cuts may be larger than what was seen of it. */
+static void consider_on(side *one, choice *best, nb_range gap) {
+  nb_range range = best->need->range;
+  bool fits = consider(best, gap);
+  one->is_fertile = one->is_fertile || fits || gap.min == range.min || gap.max == range.max;
+}
+
+static void advance(side *one, uintptr_t frontier, bool is_done) {
+  one->frontier = frontier;
+  one->is_done = is_done;
+  one->barren = one->is_fertile ? one->barren : frontier;
+}
 
 /* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
  * size goes. It may stop early only for a gap that is large enough as it is. */
@@ -160,7 +178,7 @@ static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_ran
   return true;
 }
 
-static bool step_up(choice *best, const nb_source *source, side *up, bool is_first) {
+static bool step_up(choice *best, const nb_source *source, side *up, side *down, bool is_first) {
   nb_range range = best->need->range;
   nb_range occupied;
   nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
@@ -173,10 +191,11 @@ static bool step_up(choice *best, const nb_source *source, side *up, bool is_fir
     if (is_first && !extend_gap_down(best->need, source, &gap)) {
       return false;
     }
-    consider(best, gap);
+    consider_on(up, best, gap);
+    down->is_fertile = is_first ? up->is_fertile : down->is_fertile; /* it may lie on both sides */
   }
-  up->is_done = is_last || occupied.max >= range.max;
-  up->frontier = up->is_done ? range.max : occupied.max + 1;
+  bool is_done = is_last || occupied.max >= range.max;
+  advance(up, is_done ? range.max : occupied.max + 1, is_done);
   return true;
 }
 
@@ -196,48 +215,61 @@ static bool step_down(choice *best, const nb_source *source, side *down) {
     return false;
   }
   if (answer == NB_SOURCE_FOUND && occupied.min <= down->frontier) {
-    down->is_done = occupied.min <= need->range.min;
-    down->frontier = down->is_done ? need->range.min : occupied.min - 1;
+    bool is_done = occupied.min <= need->range.min;
+    advance(down, is_done ? need->range.min : occupied.min - 1, is_done);
     return true;
   }
   nb_range gap = {start, down->frontier};
   if (!extend_gap_down(need, source, &gap)) {
     return false;
   }
-  consider(best, gap);
-  down->is_done = gap.min <= need->range.min;
-  down->frontier = down->is_done ? need->range.min : gap.min - 1;
+  consider_on(down, best, gap);
+  bool is_done = gap.min <= need->range.min;
+  advance(down, is_done ? need->range.min : gap.min - 1, is_done);
   return true;
 }
 
-/* Up and down from the target, always on the side that is nearer. */
-static nb_search_answer search_outwards(choice *best, const nb_source *source) {
+/* What lies between two frontiers that a search has left the middle for. */
+static nb_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
+  return up > middle ? (nb_range){down < middle ? down + 1 : middle, up - 1} : (nb_range){1, 0};
+}
+
+/* Up and down from the target, always on the side that is nearer, and up first. */
+static nb_search_answer search_outwards(choice *best, const nb_source *source, nb_lesson *lesson) {
   nb_range range = best->need->range;
   uintptr_t origin = origin_of(best->need);
   uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
-  side up = {middle, false};
-  side down = {middle, middle == range.min};
+  side up = {.frontier = middle, .barren = middle};
+  side down = {.frontier = middle, .barren = middle, .is_done = middle == range.min};
   while (!up.is_done || !down.is_done) {
     uintptr_t up_distance = nb_distance(up.frontier, origin);
     uintptr_t down_distance = nb_distance(down.frontier, origin);
     bool goes_up = !up.is_done && (down.is_done || up_distance <= down_distance);
     if (!is_worth_asking(best, goes_up ? up_distance : down_distance)) {
-      return NB_SEARCH_FOUND;
+      break;
     }
-    bool is_answered = goes_up ? step_up(best, source, &up, up.frontier == middle)
+    bool is_answered = goes_up ? step_up(best, source, &up, &down, up.frontier == middle)
                                : step_down(best, source, &down);
     if (!is_answered) {
       return NB_SEARCH_FAILED;
     }
   }
+  lesson->barren = between(down.barren, middle, up.barren);
+  if (best->is_made && !is_full(best->need, &best->place)) {
+    lesson->narrow = between(down.frontier, middle, up.frontier);
+  }
   return NB_SEARCH_FOUND;
 }
 
-nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source,
-                                     nb_place *place) {
-  choice best = {.need = need, .questions_left = QUESTIONS_FOR_MORE_ROOM};
-  nb_search_answer answer =
-      source->is_cheap_anywhere ? search_outwards(&best, source) : search_ascending(&best, source);
+nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
+                                     nb_lesson *lesson) {
+  choice best = {.need = need, .questions_left = need->is_content ? 0 : QUESTIONS_FOR_MORE_ROOM};
+  nb_lesson learned = {{1, 0}, {1, 0}};
+  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &learned)
+                                                      : search_ascending(&best, source);
+  if (lesson != NULL) {
+    *lesson = learned;
+  }
   if (answer == NB_SEARCH_FAILED) {
     return answer;
   }

@@ -19,6 +19,7 @@ typedef struct nb_need {
   uintptr_t alignment;   /* of the start; at least the granularity */
   uintptr_t granularity; /* of the size */
   uintptr_t target;      /* as near as possible to it; 0: as low as possible */
+  bool is_content;       /* the nearest place will do, whatever its size */
 } nb_need;
 
 typedef struct nb_place {
@@ -42,10 +43,21 @@ typedef enum nb_search_answer {
   NB_SEARCH_FAILED /* the source could not answer */
 } nb_search_answer;
 
+/* What a search learned besides: ranges around the target, that end before they start where it learned
+ * nothing. */
+typedef struct nb_lesson {
+  nb_range barren; /* nowhere in it are need->least bytes free: it is as good as occupied */
+  nb_range
+      narrow; /* nowhere in it were need->want bytes seen: no use to look for more room again */
+} nb_lesson;
+
 /* The best place for the need. What is found may be taken by the time it is used: then say so in
  * the source and search again. Cost: a question for each mapping between the target and the gap,
- * or one for each mapping below the gap where questions must ascend. */
-nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place);
+ * or one for each mapping below the gap where questions must ascend.
+ *
+ * `lesson` may be null. Who heeds it the next time asks less. */
+nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
+                                     nb_lesson *lesson);
 
 /* How far a place is from what the need asks to be near to. */
 uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place);

@@ -481,7 +481,7 @@ static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_pl
     if (outcome.status != NEARBUF_OK) {
       return outcome;
     }
-    nb_search_answer found = nb_placement_search(need, &source, place);
+    nb_search_answer found = nb_placement_search(need, &source, place, NULL);
     if (found == NB_SEARCH_FAILED) {
       return all->outcome;
     }

@@ -17,11 +17,20 @@ enum { MOST_TRIES = 128, SINGLE_STEPS = 64, STEPS_OF_A_SIZE = 4 };
  * per cent of a program's time, and a gap that opens nearer is found soon. */
 enum { BELIEF_FACTOR = 32 };
 
+/* What was searched in vain with fewer questions is searched again: only where that is expensive it is
+ * worth overlooking for a while what has become free. */
+enum { QUESTIONS_TO_REMEMBER = 64 };
+
 /* The two ends of a span. */
 enum { BELOW, ABOVE };
 
-/* What a search treats as occupied: the map, what the system will need, what it refused. */
+/* What a search treats as occupied: what was searched in vain just before, the map, what the system
+ * will need, what it refused. */
 typedef struct obstacles {
+  nb_range barren[NB_SEARCHED];
+  uint32_t barren_count;
+  nb_range narrow;    /* where no more room than was found is to be looked for */
+  uint32_t questions; /* that the map was asked */
   nb_map map;
   nb_range extra[NB_OS_RESERVED_MAX + MOST_TRIES];
   uint32_t extra_count;
@@ -29,6 +38,13 @@ typedef struct obstacles {
 
 static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
   obstacles *all = context;
+  for (uint32_t i = 0; i < all->barren_count; i++) {
+    if (all->barren[i].min <= from && from <= all->barren[i].max) {
+      *occupied = all->barren[i];
+      return NB_SOURCE_FOUND;
+    }
+  }
+  all->questions++;
   nb_mapping mapping;
   nb_map_answer answer = nb_os_map_next(&all->map, from, &mapping);
   if (answer == NB_MAP_FAILED) {
@@ -193,11 +209,70 @@ static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
                     nb_add_saturating(region->start + (region->size - 1), more)};
 }
 
-/* Maps what the search finds, until it finds nothing or something else than room is missing. */
-static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region) {
+/* ---- Searching --------------------------------------------------------------------------------- */
+
+/* Takes over what is believed of earlier searches and matters to the need. */
+static void recall(nb_regions *regions, const nb_need *need, uint64_t now, obstacles *all) {
+  if (!all->map.is_cheap_anywhere || !try_lock(regions)) {
+    return;
+  }
+  for (uint32_t i = 0; i < NB_SEARCHED; i++) {
+    const nb_searched *each = &regions->searched[i];
+    if (each->size == 0 || each->size > need->want || now >= each->believed_until) {
+      continue;
+    }
+    if (each->size <= need->least) {
+      all->barren[all->barren_count++] = each->range;
+    } else if (each->range.min <= origin_of(need) && origin_of(need) <= each->range.max) {
+      all->narrow = each->range;
+    }
+  }
+  unlock(regions);
+}
+
+/* Remembers that the range was searched in vain. Where the search only went on from what was believed,
+ * the whole is believed as long as that was. */
+static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
+                  uint64_t start) {
+  if (range.min > range.max || !try_lock(regions)) {
+    return;
+  }
+  nb_searched *entry = NULL;
+  for (uint32_t i = 0; i < NB_SEARCHED && entry == NULL; i++) {
+    nb_searched *each = &regions->searched[i];
+    bool is_part = range.min <= each->range.min && each->range.max <= range.max;
+    entry = each->size >= size && is_part ? each : NULL;
+  }
+  bool goes_on = entry != NULL && entry->size == size && start < entry->believed_until;
+  if (goes_on || was_long) {
+    entry = entry == NULL ? &regions->searched[regions->next_searched++ % NB_SEARCHED] : entry;
+    uint64_t now = nb_os_nanoseconds();
+    uint64_t until = goes_on ? entry->believed_until : now + (now - start) * BELIEF_FACTOR;
+    *entry = (nb_searched){range, size, until};
+  }
+  unlock(regions);
+}
+
+/* The best place in view of what is believed: a roomier one is looked for only where that may help. */
+static nb_search_answer search_place(obstacles *all, const nb_need *need, nb_place *region,
+                                     nb_lesson *lesson) {
   nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
+  nb_need content = *need;
+  content.is_content = true;
+  if (all->narrow.min < all->narrow.max &&
+      nb_placement_search(&content, &source, region, lesson) == NB_SEARCH_FOUND &&
+      nb_range_holds(all->narrow, region->start, region->size)) {
+    lesson->narrow = (nb_range){1, 0}; /* it has not been looked at */
+    return NB_SEARCH_FOUND;
+  }
+  return nb_placement_search(need, &source, region, lesson);
+}
+
+/* Maps what the search finds, until it finds nothing or something else than room is missing. */
+static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region,
+                                 nb_lesson *lesson) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
-    nb_search_answer answer = nb_placement_search(need, &source, region);
+    nb_search_answer answer = search_place(all, need, region, lesson);
     if (answer == NB_SEARCH_FAILED) {
       return nb_outcome_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
     }
@@ -247,14 +322,31 @@ static bool let_system_search(const nb_need *need, nb_place *region) {
   return is_good;
 }
 
-static nb_outcome search_map(const nb_need *need, bool use_reserved, nb_place *region) {
-  obstacles all;
+static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
+                             nb_place *region) {
+  obstacles all = {.questions = 0};
+  nb_lesson lesson;
+  uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_os_map_open(&all.map, false);
   if (outcome.status == NEARBUF_OK) {
-    all.extra_count = use_reserved ? 0 : (uint32_t)nb_os_reserved(all.extra);
-    outcome = search_and_map(&all, need, region);
+    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(all.extra);
+    all.extra_count = reserved;
+    if (!use_reserved) {
+      recall(regions, need, start, &all);
+    }
+    outcome = search_and_map(&all, need, region, &lesson);
+    if (outcome.status == NEARBUF_NO_ROOM && all.barren_count > 0) {
+      all.barren_count = 0; /* something may have become free there */
+      all.extra_count = reserved;
+      outcome = search_and_map(&all, need, region, &lesson);
+    }
   }
   nb_os_map_close(&all.map);
+  if (outcome.status == NEARBUF_OK && !use_reserved && need->alignment == need->granularity) {
+    bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
+    learn(regions, lesson.barren, need->least, was_long, start);
+    learn(regions, lesson.narrow, need->want, was_long, start);
+  }
   return outcome;
 }
 
@@ -263,7 +355,7 @@ static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_rese
   uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   if (use_reserved || !let_system_search(need, region)) {
-    outcome = search_map(need, use_reserved, region);
+    outcome = search_map(regions, need, use_reserved, region);
   }
   if (outcome.status == NEARBUF_OK) {
     uint64_t now = nb_os_nanoseconds();
@@ -296,6 +388,12 @@ nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
     return outcome;
   }
   uintptr_t end = region->start + region->size;
+  nb_range freed = {region->start, end - 1};
+  for (uint32_t i = 0; i < NB_SEARCHED; i++) {
+    if (nb_range_overlaps(regions->searched[i].range, freed)) {
+      regions->searched[i].size = 0;
+    }
+  }
   for (uint32_t i = 0; i < NB_SPANS; i++) {
     nb_span *span = &regions->spans[i];
     if (span->end == end && span->start <= region->start) {

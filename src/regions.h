@@ -19,7 +19,14 @@ typedef struct nb_span {
   uintptr_t refused[2];    /* the size that something was in the way of, below and above; 0: none */
 } nb_span;
 
-enum { NB_SPANS = 16 };
+/* Addresses among which nothing of a size was free when they were searched. */
+typedef struct nb_searched {
+  nb_range range;
+  uintptr_t size;          /* in vain for this, 0: not at all */
+  uint64_t believed_until; /* nanoseconds */
+} nb_searched;
+
+enum { NB_SPANS = 16, NB_SEARCHED = 8 };
 
 /* What this module placed; part of the session (session.h), nothing again after a fork. */
 typedef struct nb_regions {
@@ -27,6 +34,8 @@ typedef struct nb_regions {
   uint32_t next_span;
   _Atomic uint64_t placed_bytes; /* of buffers, not of private memory */
   nb_span spans[NB_SPANS];
+  nb_searched searched[NB_SEARCHED];
+  uint32_t next_searched;
 } nb_regions;
 
 /* Maps a region for the need, of need->want bytes where there is room and of need->least at least.

@@ -83,6 +83,31 @@ TEST(memory_that_is_freed_in_between_is_found_again) {
   CHECK(allocate(there, 0, 1, 1).run_at == freed);
 }
 
+/* What a long search found to be full is believed for a while, but not for a smaller request, and never
+ * where the answer would be that there is no room. */
+TEST(what_becomes_free_among_many_mappings_is_found) {
+  enum { PAGES = 1024 };
+  uintptr_t page = space_page();
+  space_settle();
+  uintptr_t start = space_occupy(PAGES * page);
+  for (uintptr_t i = 1; i < PAGES - 8; i += 2) {
+    space_free(start + i * page, page);
+  }
+  space_free(start + (PAGES - 4) * page, 2 * page);
+  nearbuf_range whole = {start, start + PAGES * page - 1};
+  uintptr_t middle = start + PAGES / 2 * page;
+  nearbuf_memory distant = allocate(whole, middle, 2 * page, 16);
+  CHECK_EQUAL(start + (PAGES - 4) * page, (uintptr_t)distant.run_at);
+  nearbuf_memory little = allocate(whole, middle, 1, 16);
+  CHECK((uintptr_t)little.run_at - middle <= page || middle - (uintptr_t)little.run_at <= page);
+
+  uintptr_t hole = middle + 10 * page;
+  space_free(hole, page);
+  nearbuf_range around = {hole - 4 * page, hole + 4 * page - 1};
+  nearbuf_memory found = allocate(around, middle, 2 * page, 16);
+  CHECK((uintptr_t)found.run_at + page >= hole && (uintptr_t)found.run_at <= hole);
+}
+
 TEST(two_allocations_share_no_byte) {
   static struct {
     uintptr_t start;

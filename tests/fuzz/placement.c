@@ -112,13 +112,33 @@ static uintptr_t least_distance(const invented_map *map, const nb_need *need, ui
   return best;
 }
 
+/* No gap that the need could use, were its range everything, has a part in what is called barren. */
+static void check_barren(const invented_map *map, const nb_need *need, nb_range barren) {
+  nb_need anywhere = *need;
+  anywhere.range = (nb_range){0, UINTPTR_MAX};
+  uintptr_t from = 0;
+  for (uint32_t i = 0; i <= map->count && barren.min <= barren.max; i++) {
+    nb_range gap = {from, i < map->count ? map->occupied[i].min - 1 : UINTPTR_MAX};
+    nb_place place;
+    bool is_gap = i == map->count || map->occupied[i].min > from;
+    require(!is_gap || !nb_range_overlaps(gap, barren) ||
+            !nb_placement_in_gap(&anywhere, gap, &place));
+    if (i == map->count || map->occupied[i].max == UINTPTR_MAX) {
+      return;
+    }
+    from = map->occupied[i].max + 1;
+  }
+}
+
 static void check_search(invented_map *map, const nb_need *need, bool is_cheap_anywhere) {
   map->is_ascending_only = !is_cheap_anywhere;
   map->last_from = 0;
   nb_source source = {next_occupied, map, is_cheap_anywhere};
   nb_place place = {0, 0};
-  nb_search_answer answer = nb_placement_search(need, &source, &place);
+  nb_lesson lesson;
+  nb_search_answer answer = nb_placement_search(need, &source, &place, &lesson);
   require(answer != NB_SEARCH_FAILED);
+  check_barren(map, need, lesson.barren);
   bool fits;
   uintptr_t least = least_distance(map, need, need->least, &fits);
   require((answer == NB_SEARCH_FOUND) == fits);

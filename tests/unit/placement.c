@@ -37,7 +37,7 @@ static nb_search_answer search(map *all, const nb_need *need, bool is_cheap, nb_
   all->asked_last = 0;
   all->questions = 0;
   nb_source source = {answer_from, all, is_cheap};
-  return nb_placement_search(need, &source, place);
+  return nb_placement_search(need, &source, place, NULL);
 }
 
 static void occupy(map *all, uintptr_t first, uintptr_t last) {
