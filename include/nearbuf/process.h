@@ -218,7 +218,10 @@ typedef struct nearbuf_process_buffer {
  * taken for ever.
  *
  * Where nothing listed will do, memory is made in the process and listed, with a first locator if
- * it had none, unless the request says NEARBUF_PROCESS_EXISTING.
+ * it had none, unless the request says NEARBUF_PROCESS_EXISTING. The first one is made where the
+ * process's own copies of the library would make it, and they find it: on Linux as a file in the
+ * /tmp that the process sees. Where no file can be made there the process gets none from outside
+ * (SYSTEM_ERROR or DENIED): to agree on a private one takes a store by its own threads.
  *
  *   buffer  out: the handle; all zero after a failure.
  *

@@ -91,6 +91,36 @@ nb_outcome nb_remote_check(const nearbuf_process *process) {
   return is_gone ? nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH) : nb_outcome_of(NEARBUF_OK);
 }
 
+typedef struct thread_search {
+  const nearbuf_process *process;
+  const char *name;
+  int flags;
+  int file;
+} thread_search;
+
+static bool open_of_thread(const char *thread, void *context) {
+  thread_search *search = context;
+  char path[64];
+  int length = snprintf(path, sizeof path, "task/%s/%s", thread, search->name);
+  if (thread[0] != '.' && length < (int)sizeof path &&
+      (int64_t)nb_linux_number(thread, 0, 10) != search->process->id) {
+    search->file = openat(handle_of(search->process, DIRECTORY), path, search->flags | O_CLOEXEC);
+  }
+  return search->file < 0;
+}
+
+/* Opens an entry of another thread: where the first one has ended, its own entries of what all
+ * threads have, as their memory, lead nowhere. -1: there is no other thread. */
+static int open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
+  thread_search search = {process, name, flags, -1};
+  int threads = openat(handle_of(process, DIRECTORY), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (threads >= 0) {
+    (void)nb_linux_visit(threads, open_of_thread, &search);
+    close(threads);
+  }
+  return search.file;
+}
+
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
                                   : handle_of(process, DIRECTORY);
@@ -98,6 +128,9 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   int error = errno;
   if (process == NULL && directory >= 0) {
     close(directory);
+  }
+  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT)) {
+    file = open_of_another_thread(process, name, flags);
   }
   errno = error;
   return file;
@@ -353,7 +386,7 @@ nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void
                           size_t size, size_t *done) {
   *done = 0;
   int error = copy_direct(process, process_vm_readv, address, bytes, size, done);
-  if (error == ENOSYS || error == EFAULT) {
+  if (error == ENOSYS || error == EFAULT || error == ESRCH) {
     int memory = nb_linux_open(process, "mem", O_RDONLY);
     if (memory >= 0) {
       error = read_memory(memory, address, bytes, size, done);
@@ -378,7 +411,7 @@ nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, con
   }
   int error =
       copy_direct(process, process_vm_writev, address, (void *)(uintptr_t)bytes, size, done);
-  if (error == ENOSYS || error == EFAULT) {
+  if (error == ENOSYS || error == EFAULT || error == ESRCH) {
     int memory = nb_linux_open(process, "mem", O_RDWR);
     if (memory >= 0) {
       error = write_memory(memory, address, bytes, size, done);
@@ -408,16 +441,36 @@ void nb_remote_memory_close(intptr_t memory) {
 
 /* ---- Its map ----------------------------------------------------------------------------------- */
 
+/* Reads on into the text; false at its end or after a failure. */
+static bool read_map(nb_remote_map *map) {
+  ssize_t count;
+  do {
+    count = read((int)map->handle - 1, map->text, sizeof map->text);
+  } while (count < 0 && errno == EINTR);
+  map->system_error = count < 0 ? errno : 0;
+  map->fill = count > 0 ? (uint32_t)count : 0;
+  map->taken = 0;
+  return count > 0;
+}
+
 nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
   map->system_error = 0;
   map->fill = 0;
   map->taken = 0;
   int file = nb_linux_open(process, "maps", O_RDONLY);
   map->handle = file + 1;
-  if (file >= 0) {
-    return nb_outcome_of(NEARBUF_OK);
+  if (file < 0) {
+    return process == NULL ? outcome_of_error(errno) : nb_linux_outcome(process, errno);
   }
-  return process == NULL ? outcome_of_error(errno) : nb_linux_outcome(process, errno);
+  /* The map of a thread that has ended is empty. */
+  if (!read_map(map) && map->system_error == 0 && process != NULL) {
+    int another = open_of_another_thread(process, "maps", O_RDONLY);
+    if (another >= 0) {
+      close(file);
+      map->handle = another + 1;
+    }
+  }
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 void nb_remote_map_close(nb_remote_map *map) {
@@ -427,17 +480,8 @@ void nb_remote_map_close(nb_remote_map *map) {
 }
 
 static bool next_character(nb_remote_map *map, char *character) {
-  if (map->taken == map->fill) {
-    ssize_t count;
-    do {
-      count = read((int)map->handle - 1, map->text, sizeof map->text);
-    } while (count < 0 && errno == EINTR);
-    map->system_error = count < 0 ? errno : 0;
-    map->fill = count > 0 ? (uint32_t)count : 0;
-    map->taken = 0;
-    if (count <= 0) {
-      return false;
-    }
+  if (map->taken == map->fill && (map->system_error != 0 || !read_map(map))) {
+    return false;
   }
   *character = map->text[map->taken++];
   return true;

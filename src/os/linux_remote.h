@@ -11,7 +11,8 @@ enum { NB_LINUX_STATUS_SIZE = 8192 };
 /* The open directory /proc/<id>. */
 int nb_linux_directory(const nearbuf_process *process);
 
-/* Opens an entry of it, or of our own where `process` is null; -1 and errno. */
+/* Opens an entry of it, or of our own where `process` is null; -1 and errno. Where its first thread has
+ * ended, the entry of another one. */
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags);
 
 /* The outcome of a failed system call about the process; its death explains every failure. */

@@ -18,6 +18,7 @@
 #include "linux_remote.h"
 #include "os.h"
 #include "posix.h"
+#include "posix_anchor.h"
 #include "posix_files.h"
 
 #ifndef SYS_openat2
@@ -87,6 +88,9 @@ static nb_outcome open_directory(const nearbuf_process *process, bool make, int 
   }
   int error = errno;
   close(root);
+  if (temporary < 0 && make) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
   return temporary < 0 ? nb_linux_outcome(process, error)
                        : nb_directory_open_below(temporary, make, directory);
 }
@@ -236,6 +240,45 @@ static nb_outcome find_by_name(const nearbuf_process *process, const identity *w
   return outcome;
 }
 
+static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size) {
+  return pread64(memory, bytes, size, (off64_t)address) == (ssize_t)size;
+}
+
+/* The word of the anchor at a place, 0 where there is none or it is not of this process. */
+static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uint32_t width) {
+  uint32_t mark = 0;
+  uint32_t narrow = 0;
+  uint64_t wide = 0;
+  uint32_t owner = 0;
+  uint64_t word = place + nb_os_page_size();
+  bool is_anchor = read_exactly(memory, place, &mark, sizeof mark) &&
+                   (mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_NOT_WIPED) &&
+                   (width == 4 ? read_exactly(memory, word, &narrow, 4)
+                               : read_exactly(memory, word, &wide, 8)) &&
+                   read_exactly(memory, word + width, &owner, sizeof owner);
+  bool is_theirs = mark == NB_ANCHOR_WIPED || owner == (uint32_t)who->own_id;
+  return is_anchor && is_theirs ? narrow | wide : 0;
+}
+
+/* By the anchor (posix_anchor.h), with which copies of the library in the process agree on the first
+ * locator, whatever became of its name. */
+static nb_outcome find_by_anchor(const nearbuf_process *process, const identity *who,
+                                 uint64_t *address, nearbuf_dialect *if_empty) {
+  uint32_t width = process->address_bits / 8;
+  int memory = width == 0 ? -1 : nb_linux_open(process, "mem", O_RDONLY);
+  uint64_t word = 0;
+  uint64_t place;
+  for (uint32_t i = 0; memory >= 0 && word == 0 && (place = nb_anchor_place(width, i)) != 0; i++) {
+    word = read_anchor(memory, who, place, width);
+  }
+  if (memory >= 0) {
+    close(memory);
+  }
+  *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
+  *if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
+  return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
 typedef struct map_search {
   const nearbuf_process *process;
   int64_t own_id;
@@ -307,7 +350,10 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
-  outcome = find_by_name(process, &who, address, if_empty);
+  outcome = find_by_anchor(process, &who, address, if_empty);
+  if (outcome.status != NEARBUF_OK) {
+    outcome = find_by_name(process, &who, address, if_empty);
+  }
   if (outcome.status == NEARBUF_OK) {
     return outcome;
   }
@@ -551,40 +597,72 @@ static nb_outcome map_there(const nearbuf_process *process, const nb_item *item,
   return outcome;
 }
 
-/* Gives the file the first of the process's names that is not somebody else's. */
+/* Whether the process itself calls another locator its first one. */
+static bool has_another_first(const nearbuf_process *process, const identity *who,
+                              uint64_t address) {
+  uint64_t theirs;
+  nearbuf_dialect ignored;
+  return find_by_anchor(process, who, &theirs, &ignored).status == NEARBUF_OK && theirs != address;
+}
+
+/* Takes back a first locator that was published: its name and its address go. The page stays mapped,
+ * for a copy of the library in the process may just be looking at it. */
+static void withdraw(int directory, const char *name, int file, uint64_t *address) {
+  static const unsigned char none[8];
+  (void)unlinkat(directory, name, 0);
+  (void)pwrite(file, none, sizeof none, 0);
+  *address = 0;
+}
+
+/* Gives the file the first of the process's names that is not somebody else's. A copy of the library in
+ * the process attaches to what has the name; but it may just have made a private locator, which its
+ * anchor tells, and then ours is none. `*address` becomes 0 where the page must stay. */
 static nb_outcome publish_first(const nearbuf_process *process, int directory, const identity *who,
-                                const nb_new_file *made) {
+                                const nb_new_file *made, int made_file, uint64_t *address) {
   nb_name names[2];
   int count = names_of(who, names);
   int error = EEXIST;
   for (int i = 0; i < count && error == EEXIST; i++) {
     error = nb_file_publish(directory, made, names[i].text);
     int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user) : -1;
-    if (file < 0) {
-      continue;
+    if (file >= 0) {
+      uint64_t other;
+      bool is_theirs = examine(process, file, &other).status == NEARBUF_OK;
+      if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
+        error = nb_file_replace(directory, made, names[i].text); /* it was a dead process's */
+      }
+      close(file);
+      if (is_theirs) {
+        return nb_outcome_of(NEARBUF_BUSY);
+      }
     }
-    uint64_t address;
-    bool is_theirs = examine(process, file, &address).status == NEARBUF_OK;
-    if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
-      error = nb_file_replace(directory, made, names[i].text); /* it was a dead process's */
-    }
-    close(file);
-    if (is_theirs) {
+    if (error == 0 && has_another_first(process, who, *address)) {
+      withdraw(directory, names[i].text, made_file, address);
       return nb_outcome_of(NEARBUF_BUSY);
     }
   }
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
 }
 
-static nb_outcome publish(const nearbuf_process *process, int directory, const identity *who,
-                          const nb_new_file *made, bool is_first, uint64_t address) {
-  if (is_first) {
-    return publish_first(process, directory, who, made);
-  }
+static nb_outcome publish_later(const nearbuf_process *process, int directory, const identity *who,
+                                const nb_new_file *made, uint64_t address) {
   nb_name name = first_name(process, directory, who);
   name = nb_name_of_later(&name, (uintptr_t)address);
   int error = nb_file_replace(directory, made, name.text);
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+}
+
+/* Stores its own address in the mapped file, which nobody sees yet, and gives it its name. */
+static nb_outcome publish(const nearbuf_process *process, int directory, const identity *who,
+                          const nb_new_file *made, int file, uint32_t width, bool is_first,
+                          uint64_t *address) {
+  _Alignas(8) unsigned char header[8];
+  nb_shared_address_store_release((uintptr_t)header, width, *address);
+  if (pwrite(file, header, width, 0) != (ssize_t)width) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+  }
+  return is_first ? publish_first(process, directory, who, made, file, address)
+                  : publish_later(process, directory, who, made, *address);
 }
 
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
@@ -606,12 +684,8 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   if (outcome.status == NEARBUF_OK) {
     outcome = map_there(process, item, &made, &call);
     if (outcome.status == NEARBUF_OK) {
-      /* Nobody sees it yet, so its own address may come last. */
-      _Alignas(8) unsigned char header[8];
-      nb_shared_address_store_release((uintptr_t)header, layout->width, call.address);
-      bool is_written = pwrite(file, header, layout->width, 0) == layout->width;
-      outcome = is_written ? publish(process, directory, &who, &made, is_first, call.address)
-                           : nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+      outcome =
+          publish(process, directory, &who, &made, file, layout->width, is_first, &call.address);
     }
     if (outcome.status != NEARBUF_OK) {
       (void)unlinkat(directory, made.temporary.text, 0);

@@ -1,8 +1,5 @@
-/* Where the copies of the library in one process meet; see posix_anchor.h.
- *
- * Two pages at the first of a few documented addresses that is free: the first page has a mark, by
- * which it is recognised, and the second one has the word. Only the second is wiped in children: a
- * child finds the pages, and finds them empty. */
+/* Where the copies of the library in one process meet; see posix_anchor.h. A child finds the pages,
+ * and finds them empty. */
 #include "posix_anchor.h"
 
 #include <errno.h>
@@ -16,25 +13,9 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-enum { PLACES_IN_A_ROW = 4, PLACE_DISTANCE = 0x40000 };
-
-/* In ascending order, far from where systems put anything themselves: in 38 bits (the smallest
- * address space of riscv64 and of Android), then in the upper half of 47, where the sanitizers of
- * x86-64 leave room. */
-#if UINTPTR_MAX == UINT32_MAX
-static const uintptr_t rows[] = {0x6e620000};
-#else
-static const uintptr_t rows[] = {0x2e62000000, 0x7e9e62000000};
-#endif
-
-enum { PLACES = PLACES_IN_A_ROW * sizeof rows / sizeof rows[0] };
-
-static uintptr_t place_of(int index) {
-  return rows[index / PLACES_IN_A_ROW] + (uintptr_t)(index % PLACES_IN_A_ROW) * PLACE_DISTANCE;
+static uintptr_t place_of(uint32_t index) {
+  return (uintptr_t)nb_anchor_place(sizeof(uintptr_t), index);
 }
-
-/* What the first page starts with. */
-enum { MARK_WIPED = 0x6162626e, MARK_NOT_WIPED = 0x6162626f };
 
 typedef struct anchor_words {
   _Atomic uintptr_t first;
@@ -59,7 +40,7 @@ static uint32_t read_mark(uintptr_t place) {
 
 static anchor_words *words_at(uintptr_t place) {
   anchor_words *words = (anchor_words *)(place + nb_os_page_size());
-  if (atomic_load_explicit(mark_at(place), memory_order_relaxed) == MARK_NOT_WIPED) {
+  if (atomic_load_explicit(mark_at(place), memory_order_relaxed) == NB_ANCHOR_NOT_WIPED) {
     uint32_t self = (uint32_t)getpid();
     if (atomic_load_explicit(&words->process, memory_order_relaxed) != self) {
       atomic_store_explicit(&words->first, 0, memory_order_relaxed); /* the parent's */
@@ -93,7 +74,7 @@ static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
   }
   if (outcome.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
-    bool is_marked = mark == MARK_WIPED || mark == MARK_NOT_WIPED;
+    bool is_marked = mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_NOT_WIPED;
     outcome = nb_outcome_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
   }
   return outcome;
@@ -104,7 +85,7 @@ static nb_outcome find(anchor_words **words) {
   nb_outcome outcome = nb_os_map_open(&map, false);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-    for (int i = 0; i < PLACES && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
       outcome = check_anchor(&map, place_of(i));
       if (outcome.status == NEARBUF_OK) {
         *words = words_at(place_of(i));
@@ -138,7 +119,7 @@ static nb_outcome claim(uintptr_t place, anchor_words **words) {
     return outcome_of_claim(error, 2 * size);
   }
   bool is_wiped = nb_posix_wipe_in_children((void *)(place + size), size);
-  atomic_store_explicit(mark_at(place), is_wiped ? MARK_WIPED : MARK_NOT_WIPED,
+  atomic_store_explicit(mark_at(place), is_wiped ? NB_ANCHOR_WIPED : NB_ANCHOR_NOT_WIPED,
                         memory_order_release);
   *words = words_at(place);
   return nb_outcome_of(NEARBUF_OK);
@@ -147,7 +128,7 @@ static nb_outcome claim(uintptr_t place, anchor_words **words) {
 /* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
 static nb_outcome make_one(anchor_words **words) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  for (int i = 0; i < PLACES && outcome.status == NEARBUF_NOT_FOUND; i++) {
+  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
     outcome = claim(place_of(i), words);
     if (outcome.status == NEARBUF_NO_ROOM) {
       outcome = find(words);

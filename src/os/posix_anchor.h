@@ -15,6 +15,32 @@
 
 #include "../outcome.h"
 
+/* Two pages at the first of a few addresses that is free: the first page starts with a mark, by which
+ * it is recognised, and the second one with the word and, behind it, the id of the process whose word
+ * it is, which counts where the system cannot wipe pages in children. Only the second is wiped. */
+enum { NB_ANCHOR_WIPED = 0x6162626e, NB_ANCHOR_NOT_WIPED = 0x6162626f };
+
+/* The places in a process with addresses of `width` bytes, in the order in which they are tried; 0:
+ * there are no more. They are far from where systems put anything themselves: in 38 bits (the smallest
+ * address space of riscv64 and of Android), then in the upper half of 47, where the sanitizers of
+ * x86-64 leave room. */
+static inline uint64_t nb_anchor_place(uint32_t width, uint32_t index) {
+  enum { IN_A_ROW = 4, DISTANCE = 0x40000 };
+  const uint64_t row = width == 4         ? UINT64_C(0x6e620000)
+                       : index < IN_A_ROW ? UINT64_C(0x2e62000000)
+                                          : UINT64_C(0x7e9e62000000);
+  uint32_t rows = width == 4 ? 1 : 2;
+  return index < rows * IN_A_ROW ? row + (uint64_t)(index % IN_A_ROW) * DISTANCE : 0;
+}
+
+/* The word: the address of the locator's page, and below that what else is known of it. */
+enum {
+  NB_ANCHOR_PRIVATE = 1,
+  NB_ANCHOR_EMPTY_SHIFT = 1, /* the dialect of one without items, as in pages.h */
+  NB_ANCHOR_EMPTY_MASK = 3,
+  NB_ANCHOR_BELOW_ADDRESS = 4095
+};
+
 /* Finds the word, and makes it (0) where there is none and `make` says so. NOT_FOUND: there is none,
  * or no place for it: this system ignores demands for addresses, or all the places are taken. Else
  * OUT_OF_MEMORY, SYSTEM_ERROR. */

@@ -272,18 +272,15 @@ static nb_outcome find_without_anchor(nb_page *page) {
 
 /* ---- The anchor -------------------------------------------------------------------------------- */
 
-/* The anchor's word is the address of the locator's page, and below that what else is known of it. */
-enum { WORD_PRIVATE = 1, WORD_EMPTY_SHIFT = 1, WORD_EMPTY_MASK = 3, WORD_BELOW_ADDRESS = 4095 };
-
 static uintptr_t word_of(const nb_page *page) {
-  return page->base | (uintptr_t)page->if_empty << WORD_EMPTY_SHIFT |
-         (page->is_private ? WORD_PRIVATE : 0);
+  return page->base | (uintptr_t)page->if_empty << NB_ANCHOR_EMPTY_SHIFT |
+         (page->is_private ? NB_ANCHOR_PRIVATE : 0);
 }
 
 static nb_page page_of(uintptr_t word) {
-  nb_page page = {.base = word & ~(uintptr_t)WORD_BELOW_ADDRESS};
-  page.if_empty = (nearbuf_dialect)(word >> WORD_EMPTY_SHIFT & WORD_EMPTY_MASK);
-  page.is_private = (word & WORD_PRIVATE) != 0;
+  nb_page page = {.base = word & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS};
+  page.if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
+  page.is_private = (word & NB_ANCHOR_PRIVATE) != 0;
   return page;
 }
 

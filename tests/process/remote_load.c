@@ -55,6 +55,7 @@ static void count_records(nearbuf_process *process, const nearbuf_process_item *
 TEST(no_record_is_lost_or_doubled) {
   int to_target[2];
   int from_target[2];
+  want_own_tmp();
   CHECK(pipe(to_target) == 0 && pipe(from_target) == 0);
   target loaded = {fork(), NULL};
   if (loaded.id == 0) {

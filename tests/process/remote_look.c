@@ -632,6 +632,7 @@ TEST(a_process_that_changed_its_root_is_understood) {
   }
   char root[] = "/tmp/nearbuf.root.XXXXXX";
   char path[64];
+  want_own_tmp();
   CHECK(mkdtemp(root) != NULL);
   (void)snprintf(path, sizeof path, "%s/tmp", root);
   CHECK(mkdir(path, 0777) == 0);

@@ -14,8 +14,14 @@ typedef struct target {
   FILE *output;
 } target;
 
+/* Gives the test and all that it starts a /tmp of its own, where root runs it; starting does so. */
+void want_own_tmp(void);
+
 /* Starts a program and waits until it said "ready". */
 target target_start(const char *program, const char *mode, const char *root);
+
+/* The same with one that may be refused what it wants, which skips the test. */
+target target_try(const char *program, const char *mode);
 
 /* The unprepared program, doing nothing. */
 target target_start_idle(void);

@@ -4,7 +4,8 @@
  *   result errno milliseconds
  *
  * With "idle" it waits for signals: USR1 is counted, USR2 makes it not dumpable, HUP makes it replace
- * itself, TERM makes it print the count and end. */
+ * itself, TERM makes it print the count and end. With "headless" another thread does so, and the first
+ * one has ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -257,6 +258,23 @@ static long idle(char **arguments) {
   return counted;
 }
 
+static void *idle_and_end(void *arguments) {
+  pthread_t first = *(pthread_t *)arguments;
+  char *none[] = {NULL};
+  pthread_join(first, NULL);
+  printf("%ld\n", idle(none));
+  exit(0);
+}
+
+static void idle_without_head(void) {
+  static pthread_t first;
+  pthread_t other;
+  first = pthread_self();
+  if (pthread_create(&other, NULL, idle_and_end, &first) == 0) {
+    pthread_exit(NULL);
+  }
+}
+
 typedef struct mode {
   const char *name;
   long (*run)(void);
@@ -288,6 +306,9 @@ int main(int argc, char **argv) {
   if (argc < 2 || strcmp(argv[1], "idle") == 0) {
     printf("%ld\n", idle(argv));
     return 0;
+  }
+  if (strcmp(argv[1], "headless") == 0) {
+    idle_without_head();
   }
   if (strcmp(argv[1], "strict") == 0) {
     return (int)run_strictly();

@@ -1,0 +1,150 @@
+/* The first locator of another process, where it is not simply found under its name. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "remote_support.h"
+#include "test.h"
+
+/* ---- A process whose first thread has ended ------------------------------------------------------ */
+
+TEST(a_process_whose_first_thread_has_ended_is_understood_and_given_memory) {
+  target headless = target_start(REMOTE_TARGET, "headless", NULL);
+  nearbuf_process process = target_open(&headless);
+  CHECK_EQUAL(sizeof(void *) * 8, process.address_bits);
+  CHECK_EQUAL('Z', target_state(&headless));
+  uint64_t address = put(&process, "hello", 5);
+  CHECK_EQUAL(address + 16, put(&process, "again", 5));
+  char seen[6] = {0};
+  CHECK_OK(nearbuf_process_read(&process, address, seen, 5, NULL));
+  CHECK(strcmp(seen, "hello") == 0);
+  CHECK_OK(nearbuf_process_write(&process, address, "Hello", 5, NULL));
+  nearbuf_process_request request = anywhere(10000);
+  uint64_t memory;
+  uint64_t size;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &memory, &size));
+  CHECK_OK(nearbuf_process_free(&process, memory, size));
+  CHECK(kill(headless.id, SIGUSR1) == 0);
+  usleep(10000);
+  CHECK_EQUAL(1, target_end(&headless));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_check(&process));
+}
+
+/* ---- A process that uses the library ------------------------------------------------------------- */
+
+typedef struct told {
+  unsigned long long first;
+  unsigned long long bytes;
+} told;
+
+/* Makes the process place bytes of its own; it tells where its first locator is, and they are. */
+static told let_place(target *user) {
+  char line[64];
+  told places;
+  CHECK(kill(user->id, SIGUSR1) == 0);
+  target_line(user, line, sizeof line);
+  CHECK_EQUAL(2, sscanf(line, "%llx %llx", &places.first, &places.bytes));
+  return places;
+}
+
+static uint64_t first_locator(nearbuf_process *process, nearbuf_process_locator *locator) {
+  nearbuf_process_walk walk = {0};
+  CHECK_OK(nearbuf_process_next_locator(process, &walk, locator));
+  CHECK(locator->fault == NULL);
+  return locator->address;
+}
+
+static uint64_t last_item(nearbuf_process *process, uint32_t *used) {
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  uint64_t address = 0;
+  CHECK_OK(nearbuf_process_next_locator(process, &walk, &locator));
+  while (nearbuf_process_next_item(&walk, &item) == NEARBUF_OK) {
+    address = item.address;
+    *used = item.used_bytes;
+  }
+  return address;
+}
+
+TEST(what_was_made_from_outside_is_the_processs_own) {
+  target user = target_start(REMOTE_USER_TARGET, NULL, NULL);
+  nearbuf_process process = target_open(&user);
+  nearbuf_process_locator locator;
+  uint64_t address = put(&process, "12345678", 8);
+  uint64_t first = first_locator(&process, &locator);
+  told places = let_place(&user);
+  CHECK_EQUAL(first, places.first);
+  CHECK_EQUAL(address + 16, places.bytes);
+  CHECK_EQUAL(address + 32, put(&process, "again", 5));
+  CHECK_EQUAL(0, target_end(&user));
+}
+
+TEST(what_was_made_from_outside_is_its_own_also_without_its_name) {
+  target user = target_start(REMOTE_USER_TARGET, NULL, NULL);
+  nearbuf_process process = target_open(&user);
+  nearbuf_process_locator locator;
+  uint64_t address = put(&process, "12345678", 8);
+  uint64_t first = first_locator(&process, &locator);
+  CHECK(unlink(locator.name) == 0);
+  told places = let_place(&user);
+  CHECK_EQUAL(first, places.first);
+  CHECK_EQUAL(address + 16, places.bytes);
+  CHECK_EQUAL(first, first_locator(&process, &locator));
+  CHECK_EQUAL(0, target_end(&user));
+}
+
+/* A private locator has no name in any directory. Reading it needs nothing else; holding needs the
+ * right to open pages, which root has here. */
+static void check_private(const char *mode, const char *name) {
+  target user = target_try(REMOTE_USER_TARGET, mode);
+  nearbuf_process process = target_open(&user);
+  nearbuf_process_locator locator;
+  nearbuf_process_walk walk = {0};
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  told places = let_place(&user);
+  CHECK_EQUAL(places.first, first_locator(&process, &locator));
+  CHECK(strstr(locator.name, name) != NULL);
+  uint32_t used = 0;
+  CHECK_EQUAL(places.bytes, last_item(&process, &used));
+  CHECK_EQUAL(5, used);
+  int maps = target_lines(&user, "maps");
+  nearbuf_process_request request = anywhere(8);
+  nearbuf_process_buffer buffer;
+  if (geteuid() == 0) {
+    CHECK_EQUAL(places.bytes + 16, put(&process, "12345678", 8));
+    CHECK_EQUAL(places.bytes + 32, let_place(&user).bytes);
+  } else {
+    CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
+  }
+  CHECK_EQUAL(maps, target_lines(&user, "maps"));
+  CHECK_EQUAL(0, target_end(&user));
+}
+
+TEST(a_private_locator_in_a_memory_file_is_found) {
+  check_private("closed", "/memfd:");
+}
+
+TEST(a_private_locator_in_anonymous_memory_is_found_by_the_anchor) {
+  check_private("nowhere", "/dev/zero");
+}
+
+TEST(without_rights_a_private_locator_can_be_read_but_not_held) {
+  become_nobody();
+  check_private("nowhere", "/dev/zero");
+}
+
+TEST(a_process_without_a_place_for_files_is_given_no_first_locator) {
+  target user = target_try(REMOTE_USER_TARGET, "closed");
+  nearbuf_process process = target_open(&user);
+  int maps = target_lines(&user, "maps");
+  nearbuf_process_request request = anywhere(8);
+  nearbuf_process_buffer buffer;
+  CHECK_STATUS(NEARBUF_SYSTEM_ERROR, nearbuf_process_get(&process, &request, &buffer));
+  CHECK_EQUAL(EROFS, process.system_error);
+  CHECK_EQUAL(maps, target_lines(&user, "maps"));
+  (void)let_place(&user);
+  CHECK_EQUAL(0, target_end(&user));
+}

@@ -1,0 +1,63 @@
+/* A program that uses the library, for those who look at it from outside. It says "ready", and at each
+ * signal USR1 places five bytes and prints where its first locator is, and the bytes.
+ *
+ *   nowhere   it cannot make files: its locator is private, and anonymous
+ *   closed    its /tmp cannot be written to: its locator is private, a file in memory */
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <nearbuf/nearbuf.h>
+
+static int forbid_files(void) {
+  const struct rlimit none = {0, 0};
+  signal(SIGXFSZ, SIG_IGN);
+  return setrlimit(RLIMIT_FSIZE, &none);
+}
+
+static int close_tmp(void) {
+  return unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+         mount("none", "/tmp", "tmpfs", MS_RDONLY, "mode=1777") != 0;
+}
+
+static int place_and_tell(void) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  nearbuf_memory placed;
+  nearbuf_totals totals;
+  request.size_bytes = 5;
+  request.range.min = 0x100000; /* where other processes will look, too */
+  if (nearbuf_place(&request, "hello", &placed) != NEARBUF_OK ||
+      nearbuf_get_totals(&totals) != NEARBUF_OK) {
+    return 1;
+  }
+  printf("%#zx %#zx\n", (size_t)totals.first_locator, (size_t)(uintptr_t)placed.run_at);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (argc > 1 && (strcmp(argv[1], "nowhere") == 0 ? forbid_files() : close_tmp()) != 0) {
+    printf("refused\n");
+    return 0;
+  }
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGTERM);
+  sigprocmask(SIG_BLOCK, &signals, NULL);
+  printf("ready\n");
+  int which;
+  while (sigwait(&signals, &which) == 0 && which == SIGUSR1) {
+    if (place_and_tell() != 0) {
+      return 1;
+    }
+  }
+  printf("0\n");
+  return 0;
+}
