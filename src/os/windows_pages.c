@@ -29,6 +29,8 @@ bool nb_page_has_tail(void) {
 
 static nb_outcome outcome_of_error(DWORD error) {
   switch (error) {
+  case ERROR_INVALID_ADDRESS: /* something is there */
+    return nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error);
   case ERROR_NOT_ENOUGH_MEMORY:
   case ERROR_OUTOFMEMORY:
   case ERROR_COMMITMENT_LIMIT:
@@ -177,45 +179,50 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
 
 /* ---- Later locators ---------------------------------------------------------------------------- */
 
-/* An address where a section would fit now: its name tells it, so it is wanted before. */
-static uintptr_t free_address(void) {
-  void *reserved = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
-  if (reserved != NULL) {
-    (void)VirtualFree(reserved, 0, MEM_RELEASE);
+/* Makes one where the system likes. The name tells the address, which is therefore kept until the section
+ * takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's. */
+static nb_outcome try_later(const nb_seed *seed, bool is_private, nb_page *page) {
+  void *place = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
+  if (place == NULL) {
+    return last_outcome();
   }
-  return (uintptr_t)reserved;
-}
-
-/* NO_ROOM: another thread mapped something there, or the name is taken. */
-static nb_outcome make_later_at(uintptr_t base, const nb_seed *seed, bool is_private,
-                                nb_page *page) {
+  uintptr_t base = (uintptr_t)place;
   nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), base);
   HANDLE section = make_section(is_private ? NULL : name.text);
   DWORD error = GetLastError();
+  (void)VirtualFree(place, 0, MEM_RELEASE);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   if (section == NULL) {
     return outcome_of_error(error);
   }
-  bool is_new = error != ERROR_ALREADY_EXISTS;
-  if (!is_new || map_section(section, base) == NULL) {
+  if (error == ERROR_ALREADY_EXISTS) {
+    outcome = nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
+  } else if (map_section(section, base) == NULL) {
+    outcome = last_outcome();
+  }
+  if (outcome.status != NEARBUF_OK) {
     (void)CloseHandle(section);
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return outcome;
   }
   nb_section_build(base, base, seed);
-  *page =
-      (nb_page){.base = base, .is_made = true, .is_private = is_private, .handle = (void *)section};
-  return nb_outcome_of(NEARBUF_OK);
+  *page = (nb_page){.base = base, .is_made = true, .is_private = is_private, .handle = section};
+  return outcome;
 }
 
 nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+  bool is_named = !is_private;
   for (int i = 0; i < MOST_TRIES && outcome.status == NEARBUF_NO_ROOM; i++) {
-    uintptr_t base = free_address();
-    if (base == 0) {
-      return last_outcome();
+    outcome = try_later(seed, !is_named, page);
+    if (outcome.status == NEARBUF_DENIED && is_named) {
+      is_named = false;
+      outcome = nb_outcome_of(NEARBUF_NO_ROOM);
     }
-    outcome = make_later_at(base, seed, is_private, page);
   }
-  return outcome.status == NEARBUF_NO_ROOM ? nb_outcome_of(NEARBUF_OUT_OF_MEMORY) : outcome;
+  if (outcome.status == NEARBUF_NO_ROOM) {
+    outcome.status = NEARBUF_OUT_OF_MEMORY;
+  }
+  return outcome;
 }
 
 void nb_page_discard(const nb_page *page) {
