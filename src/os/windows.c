@@ -220,12 +220,12 @@ static bool can_reserve(uintptr_t address) {
  * above 2 GiB, and grants it all the same. So what looks like that is tried, at both ends and in the
  * middle; where it was a real reservation that fails and changes nothing. */
 static bool is_free(const MEMORY_BASIC_INFORMATION *region) {
-  if (region->State == MEM_FREE) {
-    return true;
+  if (region->State == MEM_FREE || sizeof(uintptr_t) == 8) {
+    return region->State == MEM_FREE;
   }
   uintptr_t granule = nb_os_granularity();
   uintptr_t start;
-  if (sizeof(uintptr_t) == 8 || region->State != MEM_RESERVE || region->Type != MEM_PRIVATE ||
+  if (region->State != MEM_RESERVE || region->Type != MEM_PRIVATE ||
       region->AllocationProtect != PAGE_NOACCESS || region->AllocationBase != region->BaseAddress ||
       region->RegionSize < 2 * granule ||
       !nb_align_up((uintptr_t)region->BaseAddress, granule, &start)) {

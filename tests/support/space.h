@@ -19,7 +19,7 @@ void space_settle(void);
 /* A request for the bytes from `start` on. */
 nearbuf_request space_request(uintptr_t start, uintptr_t range_size, size_t size_bytes);
 
-/* The size of a page. */
+/* The size of what can be occupied and freed by itself: a page, on Windows a granule. */
 uintptr_t space_page(void);
 
 #endif

@@ -9,7 +9,7 @@
 #include "os/windows_search.h"
 #include "test.h"
 
-enum { GRANULE = 65536 };
+static const uintptr_t GRANULE = 65536;
 
 typedef LPVOID(WINAPI *allocate_function)(LPVOID, SIZE_T, DWORD, DWORD);
 typedef SIZE_T(WINAPI *query_function)(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_T);
