@@ -126,7 +126,10 @@ variant() { # NAME COMPILER [argument of CMake...]
   can_run "$name" || return 0
   local selection=(--exclude-regex '^interop_reference') # needs the network and Rust
   # qemu forks unsafely once a program has had threads; and all of it is too much for every target.
-  [[ $name == linux-x86_64-* ]] || selection+=(--label-exclude 'process|stress')
+  case $name in
+    linux-x86_64-* | windows-*) ;;
+    *) selection+=(--label-exclude 'process|stress') ;;
+  esac
   ctest --test-dir "$build/$name" --output-on-failure -j "$at_once" "${selection[@]}" >"$build/$name-test.log" 2>&1 || true
   cat "$build/$name-test.log" >>"$log"
   local of_this
