@@ -1,6 +1,9 @@
 /* The memory map of a FreeBSD process: the sysctl kern.proc.vmmap, which tells all of it at once.
  * Never run so far. Sources: kinfo_getvmmap(3), sysctl(3), sys/kern/kern_proc.c of FreeBSD 14.
  *
+ * A file that was unlinked has no path there, so a locator of a reference whose name was removed is not
+ * found; ours is, by the anchor.
+ *
  * A process may ask for its own map unless security.bsd.unprivileged_proc_debug is 0 and it is not
  * root's, or it is in capability mode: then there is no map, and no search (DENIED). */
 #include <assert.h>
