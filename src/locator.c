@@ -288,13 +288,15 @@ static bool register_in(nb_session *session, uint32_t number, const nb_listing *
 /* ---- Growing ----------------------------------------------------------------------------------- */
 
 /* A page that is larger than a locator has room for later ones, unless a reference listed it as
- * buffers. Answers where the next one would lie behind the last, 0: nowhere. */
+ * buffers, or the lock that guards the room is not to be had. Answers where the next one would lie
+ * behind the last, 0: nowhere. */
 static uintptr_t next_in_page(const nb_known *last) {
   uintptr_t page_size = nb_os_page_size();
   const nb_known *first = nb_chain_entry(0);
   uintptr_t page = nb_align_down(first->base, page_size);
   uintptr_t next = last->base + NB_LOCATOR_SIZE;
-  if (nb_page_has_tail() || last->base < page || next - page >= page_size || first->base != page) {
+  if (nb_page_has_tail() || last->base < page || next - page >= page_size || first->base != page ||
+      atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
     return 0;
   }
   for (uint32_t i = 0; i < nb_known_count(first); i++) {
@@ -316,7 +318,8 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
 }
 
 /* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
- * else linked one first; `*added` is its address, or 0. */
+ * else linked one first, or the room in the page was not to be had: then another try does better.
+ * `*added` is its address, or 0. */
 static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
                        uintptr_t *added) {
   nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
@@ -355,7 +358,7 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
   } else if (is_own_page) {
     nb_page_discard(&page);
   }
-  return nb_outcome_of(is_locked || is_own_page ? NEARBUF_OK : NEARBUF_BUSY);
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 /* Learns the number of the locator that this call linked, for the claim's order. Without it the
