@@ -43,6 +43,7 @@ static int statx(int directory, const char *name, int flags, unsigned mask, stru
 #endif
 
 enum {
+  LEAST_LOWEST = 0x10000,
   RENAME_NO_REPLACE = 1,         /* linux/fs.h: RENAME_NOREPLACE */
   MEMBARRIER_SYNC_CORE = 1 << 5, /* PRIVATE_EXPEDITED_SYNC_CORE */
   MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6,
@@ -51,9 +52,33 @@ enum {
 
 /* ---- Numbers ----------------------------------------------------------------------------------- */
 
+/* Reads a file of /proc that is short and begins with what is wanted. */
+static bool read_text(const char *path, char *text, size_t size) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t filled = file < 0 ? -1 : read(file, text, size - 1);
+  if (file >= 0) {
+    close(file);
+  }
+  text[filled > 0 ? filled : 0] = '\0';
+  return filled > 0;
+}
+
+/* What the system keeps free above address 0. Root could map that all the same; nobody shall be given
+ * what makes null pointers harmless. */
+static uintptr_t lowest_address(void) {
+  static _Atomic uintptr_t known;
+  uintptr_t lowest = atomic_load_explicit(&known, memory_order_relaxed);
+  char text[32];
+  if (lowest == 0 && read_text("/proc/sys/vm/mmap_min_addr", text, sizeof text)) {
+    uintptr_t kept = (uintptr_t)strtoul(text, NULL, 10);
+    (void)nb_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nb_os_page_size(), &lowest);
+    atomic_store_explicit(&known, lowest, memory_order_relaxed);
+  }
+  return lowest == 0 ? LEAST_LOWEST : lowest;
+}
+
 nb_range nb_os_limits(void) {
-  /* Root could map the page at 0; nobody shall be given what makes null pointers harmless. */
-  nb_range limits = {0x10000, 0};
+  nb_range limits = {lowest_address(), 0};
 #if UINTPTR_MAX == UINT32_MAX
   limits.max = 0xffffefff;
 #elif defined(__x86_64__)
@@ -199,12 +224,7 @@ static int64_t nanoseconds_of(int64_t seconds, int64_t nanoseconds) {
  * 22nd field of its stat line, the 20th behind the name, in ticks since the system started. */
 static int64_t process_start(void) {
   char line[1024];
-  int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-  ssize_t filled = file < 0 ? -1 : read(file, line, sizeof line - 1);
-  if (file >= 0) {
-    close(file);
-  }
-  line[filled > 0 ? filled : 0] = '\0';
+  (void)read_text("/proc/self/stat", line, sizeof line);
   const char *at = strrchr(line, ')');
   for (int field = 0; at != NULL && field < 20; field++) {
     at = strchr(at + 1, ' ');

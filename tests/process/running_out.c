@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -174,6 +175,23 @@ static void forbid(int call, uint32_t bits, uint32_t error) {
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
     test_skip("cannot set a filter: %s", strerror(errno));
   }
+}
+
+/* As an administrator would set it, but for this process only: a file of its own in that place. */
+TEST(what_the_system_keeps_free_above_address_0_is_never_handed_out) {
+  own_tmp();
+  write_file("/tmp/lowest", "1048576\n", 8, 0600);
+  if (mount("/tmp/lowest", "/proc/sys/vm/mmap_min_addr", NULL, MS_BIND, NULL) != 0) {
+    test_skip("cannot mount over a file of /proc: %s", strerror(errno));
+  }
+  nearbuf_request request = request_of(64);
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK_EQUAL(1048576, (uintptr_t)memory.run_at);
+  CHECK(first_locator() == 0);
+  CHECK((uintptr_t)place("x", 1) > 1048576);
+  request.range.max = 1048575;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
 }
 
 TEST(where_a_filter_forbids_executable_memory_the_answer_is_denied) {
