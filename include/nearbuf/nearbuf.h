@@ -16,7 +16,8 @@
  *               fork the child keeps a private copy of what it inherited.
  *   threads     any number of threads of any number of modules may call at the same time.
  *   signals     functions marked "signal handlers: yes" may be called in one, even in one that
- *               interrupted the same function; they then answer NEARBUF_BUSY at worst.
+ *               interrupted the same function; they then answer NEARBUF_BUSY at worst. A call
+ *               needs up to 16 KiB of stack, which SIGSTKSZ may be less than.
  *               errno (GetLastError on Windows) is after a call what it was before.
  *   heap        the library never calls malloc, keeps no descriptor open, and starts no thread.
  *
@@ -186,7 +187,8 @@ typedef struct nearbuf_memory {
 
 /* A buffer that the caller holds: nobody else can append to it until it is released. The structure
  * is the caller's, has a fixed size and needs no clean-up of its own. Read it through the functions
- * below; only `system_error` is for the caller. */
+ * below; only `system_error` is for the caller. It is for the copy of the library that filled it:
+ * where modules have copies of their own, hand each other addresses, not handles. */
 typedef struct nearbuf_buffer {
   uintptr_t item;        /* the item in its locator, tagged; 0: not held */
   uintptr_t address;     /* of the buffer, where it runs */
