@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "maps_text.h"
+#include "name_end.h"
 #include "os.h"
 #include "posix.h"
 
@@ -48,17 +49,6 @@ enum {
   QUERY_SHARED_FILE = QUERY_COVERING_OR_NEXT | QUERY_READABLE | QUERY_WRITABLE | QUERY_SHARED | 32
 };
 
-/* Keeps the end of a name of `size` characters, its zero included: that is where it tells what it
- * is. */
-static void keep_name_end(nb_mapping *mapping, const char *name, uint32_t size) {
-  uint32_t room = sizeof mapping->name_end;
-  uint32_t skipped = size > room ? size - room : 0;
-  mapping->name_end[0] = '\0';
-  if (size > 0) {
-    memcpy(mapping->name_end, name + skipped, size - skipped);
-  }
-}
-
 /* Asks for the first mapping from `from` on that the flags allow, with its name where they allow
  * files only. */
 static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mapping *mapping) {
@@ -81,7 +71,7 @@ static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mappi
   mapping->device = (uint64_t)query.device_major << 32 | query.device_minor;
   mapping->inode = query.inode;
   mapping->offset = query.offset;
-  keep_name_end(mapping, map->text, query.name_size);
+  nb_keep_name_end(mapping, map->text, query.name_size > 0 ? query.name_size - 1 : 0);
   return NB_MAP_FOUND;
 }
 

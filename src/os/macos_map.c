@@ -10,6 +10,7 @@
 #include <sys/proc_info.h>
 #include <unistd.h>
 
+#include "name_end.h"
 #include "os.h"
 
 nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
@@ -36,10 +37,7 @@ static bool tell_file(uintptr_t start, nb_mapping *mapping) {
     mapping->inode = file->vst_ino;
     mapping->offset = region.prp_prinfo.pri_offset;
     const char *path = region.prp_vip.vip_path;
-    size_t length = strnlen(path, sizeof region.prp_vip.vip_path);
-    size_t room = sizeof mapping->name_end - 1;
-    size_t skipped = length > room ? length - room : 0;
-    memcpy(mapping->name_end, path + skipped, length - skipped);
+    nb_keep_name_end(mapping, path, strnlen(path, sizeof region.prp_vip.vip_path));
   }
   return true;
 }

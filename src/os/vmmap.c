@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "name_end.h"
+
 static uint32_t word_at(const unsigned char *record, size_t offset) {
   uint32_t word;
   memcpy(&word, record + offset, sizeof word);
@@ -13,14 +15,6 @@ static uint64_t long_at(const unsigned char *record, size_t offset) {
   uint64_t word;
   memcpy(&word, record + offset, sizeof word);
   return word;
-}
-
-/* Keeps the end of the path: that is where it tells what it is. */
-static void keep_path_end(const unsigned char *path, size_t length, nb_mapping *mapping) {
-  size_t room = sizeof mapping->name_end - 1;
-  size_t skipped = length > room ? length - room : 0;
-  memcpy(mapping->name_end, path + skipped, length - skipped);
-  mapping->name_end[length - skipped] = '\0';
 }
 
 static void read_record(const unsigned char *record, nb_mapping *mapping) {
@@ -64,7 +58,7 @@ nb_map_answer nb_vmmap_next(const unsigned char *records, size_t size, size_t *a
     return NB_MAP_FAILED;
   }
   read_record(record, mapping);
-  keep_path_end(path, (size_t)(end - path), mapping);
+  nb_keep_name_end(mapping, (const char *)path, (size_t)(end - path));
   *at += length;
   return NB_MAP_FOUND;
 }
