@@ -174,7 +174,8 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 
 nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   nb_map_answer answer = NB_MAP_FAILED;
-  if (map->can_query) {
+  bool is_text_begun = map->fill != 0; /* the query's name would be stored over it */
+  if (map->can_query && !is_text_begun) {
     answer = query(map, from, QUERY_SHARED_FILE, mapping);
   }
   if (answer != NB_MAP_FAILED) {
