@@ -223,6 +223,10 @@ typedef struct nearbuf_process_buffer {
  * /tmp that the process sees. Where no file can be made there the process gets none from outside
  * (SYSTEM_ERROR or DENIED): to agree on a private one takes a store by its own threads.
  *
+ * The page of the locator is shared for as long as the buffer is held. On Linux it is a file of the
+ * process's user, who can shorten it then: the next call with the buffer is a SIGBUS to us. A program
+ * that gets buffers in processes that it does not trust must expect that signal.
+ *
  *   buffer  out: the handle; all zero after a failure.
  *
  * Errors: those of nearbuf_get, about the other process; DENIED also where its buffers could be

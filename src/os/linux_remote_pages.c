@@ -126,15 +126,20 @@ static nb_outcome find_at(const nearbuf_process *process, uint64_t address,
   return nb_linux_find_mapping(process, holds_address, &address, mapping);
 }
 
+/* Behind the end of a file a store is a SIGBUS. */
+static bool is_as_long(int file, uint64_t size) {
+  struct stat status;
+  return fstat(file, &status) == 0 && (uint64_t)status.st_size >= size;
+}
+
 /* Maps the page of a file that the process has mapped at `theirs`, and sees whether it is. */
 static nb_outcome map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
                            nb_remote_view *view) {
   size_t page = nb_os_page_size();
   uint64_t start = address & ~(uint64_t)(page - 1);
   uint64_t offset = theirs->is.file_offset + (start - theirs->is.min);
-  struct stat status;
-  if (fstat(file, &status) != 0 || (uint64_t)status.st_size < offset + page) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* a store there would be a SIGBUS */
+  if (!is_as_long(file, offset + page)) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
   void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
   if (mapped == MAP_FAILED) {
@@ -407,6 +412,10 @@ static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
     return nb_outcome_system(NEARBUF_DENIED, EPERM);
   }
   size_t page = nb_os_page_size();
+  if (header_address(file) != address || !is_as_long(file, page)) {
+    close(file);
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
   void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   int error = errno;
   close(file);
@@ -414,10 +423,6 @@ static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
     return nb_outcome_system(NEARBUF_DENIED, error);
   }
   *view = (nb_remote_view){(uintptr_t)mapped, (uintptr_t)mapped, page};
-  if (address_in(mapped, sizeof(uintptr_t) * 8) != address) {
-    nb_remote_view_close(view);
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
-  }
   return nb_outcome_of(NEARBUF_OK);
 }
 

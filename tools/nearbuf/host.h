@@ -45,6 +45,10 @@ const char *host_denied_hint(void);
 /* Whether the standard output is a terminal that wants colours. */
 bool host_has_colours(void);
 
+/* From here on the program ends with a sentence, and not with a crash, where a process takes away
+ * memory that it shares with us. */
+void host_expect_loss(void);
+
 /* Makes the standard input give its bytes as they are. */
 void host_input_of_bytes(void);
 

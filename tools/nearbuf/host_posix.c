@@ -1,8 +1,10 @@
+#include "command.h"
 #include "host.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,18 @@ bool host_has_colours(void) {
   const char *refusal = getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) != 0 && (refusal == NULL || refusal[0] == '\0') &&
          terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+static void end_of_shared_memory(int signal_number) {
+  static const char sentence[] = "nearbuf: a process took away memory that it shares with others\n";
+  (void)signal_number;
+  (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
+  _exit(EXIT_FAILED);
+}
+
+/* Whoever owns the file of a locator can shorten it while it is mapped. */
+void host_expect_loss(void) {
+  (void)signal(SIGBUS, end_of_shared_memory);
 }
 
 void host_input_of_bytes(void) {

@@ -117,6 +117,10 @@ bool host_has_colours(void) {
          GetConsoleMode(output, &mode) != 0 && (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING) != 0;
 }
 
+void host_expect_loss(void) {
+  /* What is mapped of a section stays, whatever another process does. */
+}
+
 void host_input_of_bytes(void) {
   (void)_setmode(_fileno(stdin), _O_BINARY);
 }

@@ -5,6 +5,7 @@
 #include <nearbuf/nearbuf.h>
 
 #include "command.h"
+#include "host.h"
 
 static void print_options(const tool_option *options, size_t count) {
   for (size_t i = 0; i < count && options[i].name != NULL; i++) {
@@ -73,6 +74,7 @@ static exit_code run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  host_expect_loss();
   exit_code code = run(argc, argv);
   if (fflush(stdout) != 0 && code == EXIT_DONE) {
     code = complain(EXIT_FAILED, "the output could not be written");
