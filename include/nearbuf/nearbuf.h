@@ -13,7 +13,8 @@
  *               `system_error` of the output, else 0. After a failure the other outputs are zero.
  *   lifetime    buffers are permanent: what was appended keeps its address and value until the
  *               process ends. They survive the unloading of the module that made them. After a
- *               fork the child keeps a private copy of what it inherited.
+ *               fork the child keeps a private copy of what it inherited. Their pages are shared
+ *               with other modules: nobody may unmap them or change their protection.
  *   threads     any number of threads of any number of modules may call at the same time.
  *   signals     functions marked "signal handlers: yes" may be called in one, even in one that
  *               interrupted the same function; they then answer NEARBUF_BUSY at worst. A call
@@ -159,11 +160,12 @@ typedef struct nearbuf_request {
   size_t alignment_bytes; /* of the first byte: a power of two, the page size and beyond included */
   uintptr_t target; /* the preference: new memory is taken near to it; 0: as low as possible */
   uint32_t flags;   /* 0 or NEARBUF_DATA */
+  uint32_t reserved_for_growth; /* 0 */
 } nearbuf_request;
 
 /* Anywhere, aligned to 16, near to nothing; the size is still to be set. */
 #define NEARBUF_REQUEST_INIT                                                                       \
-  { sizeof(nearbuf_request), {0, UINTPTR_MAX}, 0, 16, 0, 0 }
+  { sizeof(nearbuf_request), {0, UINTPTR_MAX}, 0, 16, 0, 0, 0 }
 
 /* Makes the request that a hook of `target` needs: `size_bytes` of memory within NEARBUF_REACH_JUMP
  * of it, as near as possible, aligned to 16.
