@@ -57,20 +57,26 @@ static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
 
 /* OK where the anchor is there, NOT_FOUND where it is not. A map that cannot be read must not look like
  * a free place: there would be two. */
-static nb_outcome check_own_memory(nb_map *map, uintptr_t address) {
-  nb_mapping mapping;
-  nb_map_answer answer = nb_os_map_next(map, address, &mapping);
+static nb_outcome check_own_memory(nb_map *map, uintptr_t address, nb_mapping *last) {
+  if (address < last->range.min) {
+    return nb_outcome_of(
+        NEARBUF_NOT_FOUND); /* the last question was about less and found only this */
+  }
+  nb_map_answer answer = nb_os_map_next(map, address, last);
   if (answer == NB_MAP_FAILED) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, map->system_error);
   }
-  bool is_own = answer == NB_MAP_FOUND && is_own_memory(&mapping, address);
+  if (answer == NB_MAP_END) {
+    last->range.min = UINTPTR_MAX;
+  }
+  bool is_own = answer == NB_MAP_FOUND && is_own_memory(last, address);
   return nb_outcome_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
-  nb_outcome outcome = check_own_memory(map, place);
+static nb_outcome check_anchor(nb_map *map, uintptr_t place, nb_mapping *last) {
+  nb_outcome outcome = check_own_memory(map, place, last);
   if (outcome.status == NEARBUF_OK) {
-    outcome = check_own_memory(map, place + nb_os_page_size());
+    outcome = check_own_memory(map, place + nb_os_page_size(), last);
   }
   if (outcome.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
@@ -82,11 +88,12 @@ static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
 
 static nb_outcome find(anchor_words **words) {
   nb_map map;
+  nb_mapping last = {.range = {0, 0}};
   nb_outcome outcome = nb_os_map_open(&map, false);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
     for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-      outcome = check_anchor(&map, place_of(i));
+      outcome = check_anchor(&map, place_of(i), &last);
       if (outcome.status == NEARBUF_OK) {
         *words = words_at(place_of(i));
       }

@@ -316,7 +316,7 @@ bool nb_file_is_named(int directory, const char *name, int file) {
 
 /* A start removes so many files at most, and gives up after so many that have to stay. Each starts
  * at another place of the directory, so that those do not hide what lies behind them for ever. */
-enum { MOST_REMOVED = 8, MOST_IN_VAIN = 16 };
+enum { MOST_REMOVED = 4, MOST_IN_VAIN = 16 };
 
 typedef struct clean_up {
   int directory;

@@ -226,17 +226,20 @@ static nb_outcome find_in_map(nb_page *page) {
   return outcome.status == NEARBUF_OK && !is_found ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
 }
 
-/* The names of this process, the usual one first. */
-static int own_names(nb_name names[2]) {
-  names[0] = nb_name_of_process(getpid());
-  return nb_name_in_namespace(getpid(), &names[1]) ? 2 : 1;
+/* One of the names of this process, the usual one first; false: there are no more. The namespace is
+ * not asked for before its name is needed, for that takes as long as to look for the file. */
+static bool own_name(int index, nb_name *name) {
+  if (index == 0) {
+    *name = nb_name_of_process(getpid());
+    return true;
+  }
+  return index == 1 && nb_name_in_namespace(getpid(), name);
 }
 
 static nb_outcome find_by_name(int directory, nb_page *page) {
-  nb_name names[2];
-  int count = own_names(names);
-  for (int i = 0; i < count; i++) {
-    seen_file seen = examine(directory, names[i].text, page);
+  nb_name name;
+  for (int i = 0; own_name(i, &name); i++) {
+    seen_file seen = examine(directory, name.text, page);
     if (seen.state == FILE_STALE) {
       close(seen.file);
     }
@@ -299,11 +302,10 @@ static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
 static void unlink_names(uintptr_t base) {
   int directory;
   if (nb_directory_open(false, &directory).status == NEARBUF_OK) {
-    nb_name names[2];
-    int count = own_names(names);
-    for (int i = 0; i < count; i++) {
-      nb_name later = nb_name_of_later(&names[i], base);
-      unlink_if_mapped(directory, names[i].text, base);
+    nb_name name;
+    for (int i = 0; own_name(i, &name); i++) {
+      nb_name later = nb_name_of_later(&name, base);
+      unlink_if_mapped(directory, name.text, base);
       unlink_if_mapped(directory, later.text, base);
     }
     close(directory);
@@ -480,11 +482,10 @@ static publication publish(int directory, const nb_new_file *file, const char *n
  * under that name with its address. */
 static publication publish_somewhere(int directory, const nb_new_file *file, bool is_later,
                                      nb_page *page, nb_outcome *outcome) {
-  nb_name names[2];
-  int count = own_names(names);
+  nb_name name;
   publication result = PUBLISH_REFUSED;
-  for (int i = 0; i < count && result == PUBLISH_REFUSED; i++) {
-    nb_name name = is_later ? nb_name_of_later(&names[i], file->base) : names[i];
+  for (int i = 0; result == PUBLISH_REFUSED && own_name(i, &name); i++) {
+    name = is_later ? nb_name_of_later(&name, file->base) : name;
     result = publish(directory, file, name.text, page, outcome);
   }
   return result;

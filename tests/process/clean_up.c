@@ -10,7 +10,7 @@
 
 #include "support.h"
 
-enum { PAGE = 4096, ABSENT = 2000000000 /* an id that no system gives */, MOST_AT_ONCE = 8 };
+enum { PAGE = 4096, ABSENT = 2000000000 /* an id that no system gives */, MOST_AT_ONCE = 4 };
 
 static path path_of(int number, const char *suffix) {
   path made;
