@@ -84,7 +84,7 @@ nearbuf_status nearbuf_overwrite_with(void *address, size_t size_bytes, nearbuf_
   nb_outcome outcome =
       writer == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT) : check_place(address, size_bytes);
   if (outcome.status == NEARBUF_OK) {
-    nearbuf_memory room = {address, address, size_bytes, 0};
+    nearbuf_memory room = {.write_to = address, .run_at = address, .size_bytes = size_bytes};
     ptrdiff_t used = writer(&room, context);
     nb_os_sync_code((uintptr_t)address, size_bytes);
     nb_os_sync_processors();

@@ -2,7 +2,6 @@
 #include "claim.h"
 #include "os/os.h"
 #include "regions.h"
-#include "rendezvous.h"
 
 static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
   uintptr_t granularity = nb_os_granularity();
@@ -42,35 +41,27 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   memory->write_to = memory->run_at;
   memory->size_bytes = region.size;
   memory->system_error = outcome.system_error;
+  memory->is_private = outcome.status == NEARBUF_OK;
   return outcome.status;
 }
 
-/* Whether it may be what nearbuf_allocate gave: whole granules. */
-static bool is_whole(const nearbuf_memory *memory) {
+/* Whether it may be what nearbuf_allocate gave: what nearbuf_place filled in has the same type. */
+static bool is_allocated(const nearbuf_memory *memory) {
   uintptr_t below_granule = nb_os_granularity() - 1;
-  return memory->run_at != NULL && memory->size_bytes != 0 &&
+  return memory->is_private == 1 && memory->run_at != NULL && memory->size_bytes != 0 &&
          (((uintptr_t)memory->run_at | memory->size_bytes) & below_granule) == 0;
-}
-
-/* Whether it is part of a buffer: what nearbuf_place filled in has the same type. */
-static bool is_shared(const nb_session *session, const nearbuf_memory *memory) {
-  nearbuf_info info;
-  return nb_rendezvous_is_settled(session) && nearbuf_find(memory->run_at, &info) == NEARBUF_OK;
 }
 
 nearbuf_status nearbuf_free(nearbuf_memory *memory) {
   if (memory == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  if (!is_whole(memory)) {
+  if (!is_allocated(memory)) {
     return NEARBUF_INVALID_HANDLE;
   }
   nb_os_guard guard = nb_os_enter();
   nb_session *session;
   nb_outcome outcome = nb_session_begin(&session);
-  if (outcome.status == NEARBUF_OK && is_shared(session, memory)) {
-    outcome = nb_outcome_of(NEARBUF_INVALID_HANDLE);
-  }
   if (outcome.status == NEARBUF_OK) {
     nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
     outcome = nb_region_drop(&session->regions, &region);

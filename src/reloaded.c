@@ -223,8 +223,10 @@ AllocationResult buffers_allocate_private_memory(BufferAllocatorSettings *settin
 }
 
 void free_private_allocation(PrivateAllocation item) {
-  nearbuf_memory memory = {
-      .write_to = item.base_address, .run_at = item.base_address, .size_bytes = item.size};
+  nearbuf_memory memory = {.write_to = item.base_address,
+                           .run_at = item.base_address,
+                           .size_bytes = item.size,
+                           .is_private = 1};
   (void)nearbuf_free(&memory);
 }
 

@@ -37,7 +37,8 @@ static void *map(uintptr_t target, size_t size) {
 }
 
 static void unmap(void *address, size_t size) {
-  nearbuf_memory memory = {address, address, size, 0};
+  nearbuf_memory memory = {
+      .write_to = address, .run_at = address, .size_bytes = size, .is_private = 1};
   (void)nearbuf_free(&memory);
 }
 

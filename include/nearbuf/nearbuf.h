@@ -183,6 +183,7 @@ typedef struct nearbuf_memory {
   unsigned char *run_at;
   size_t size_bytes;
   int32_t system_error; /* of the call that filled this; 0 where the system was not at fault */
+  uint32_t is_private;  /* 1: it is nearbuf_allocate's, and nearbuf_free takes it; else 0 */
 } nearbuf_memory;
 
 /* ---- Shared buffers --------------------------------------------------------------------------- */
@@ -312,9 +313,8 @@ NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, ne
 NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory);
 
 /* Unmaps what nearbuf_allocate filled in and empties the structure.
- * Errors: INVALID_ARGUMENT (null), INVALID_HANDLE (empty: freed already; or not nearbuf_allocate's,
- * but part of a buffer), SYSTEM_ERROR. The structure is left as it was. Signal handlers: yes.
- * Cost: one system call and, where there are buffers, a walk of them. */
+ * Errors: INVALID_ARGUMENT (null), INVALID_HANDLE (empty: freed already; or it is not private,
+ * but lies in a buffer), SYSTEM_ERROR. The structure is left as it was. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
 
 /* ---- Code ------------------------------------------------------------------------------------- */

@@ -375,7 +375,7 @@ TEST(a_writer_may_use_all_or_nothing) {
 static void check_nothing_kept(ptrdiff_t answer, nearbuf_status status) {
   uintptr_t first = place_bytes(1, 1, 0);
   writing what = {.answer = answer};
-  nearbuf_memory placed = {(unsigned char *)1, (unsigned char *)1, 1, 1};
+  nearbuf_memory placed = {(unsigned char *)1, (unsigned char *)1, 1, 1, 1};
   CHECK_STATUS(status, place_with(&what, &placed));
   CHECK_EQUAL(1, what.calls);
   CHECK(placed.run_at == NULL && placed.write_to == NULL);
