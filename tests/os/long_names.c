@@ -10,7 +10,9 @@
 #include "os/posix.h"
 #include "test.h"
 
-enum { NAME_LENGTH = 200 };
+enum { NAME_LENGTH = 200, MAPPINGS = 4 };
+
+static const size_t PIECE = 0x10000; /* from one mapping to the next */
 
 /* Goes down so many folders of long names, made where they are missing. Answers how many. */
 static int go_down(int folders) {
@@ -52,7 +54,6 @@ static void remove_all(int folders) {
 
 TEST(mappings_of_files_with_long_paths_are_told_one_after_the_other) {
   char folder[] = "/tmp/nearbuf.names.XXXXXX";
-  enum { PIECE = 0x10000, MAPPINGS = 4 };
   const char *const ends[MAPPINGS] = {"/longer", "/long", "/longest", "/long"};
   unsigned char *start =
       mmap(NULL, PIECE * MAPPINGS, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
