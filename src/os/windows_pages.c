@@ -102,20 +102,22 @@ static uintptr_t wait_for_address(uintptr_t view) {
   }
 }
 
-/* Whether an opened section is the locator of this process; `*base` is where that is mapped. */
-static bool is_ours(HANDLE section, uintptr_t *base) {
-  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, 0);
-  if (!is_view(view)) {
-    if (view != 0) {
-      (void)UnmapViewOfFile((const void *)view);
-    }
-    return false;
+/* Whether an opened section is the locator of this process, and where that is mapped. NOT_FOUND, DENIED: it
+ * is somebody else's; any other failure leaves that open. No more than the locator is mapped: whoever
+ * took the name may have made a section larger than the address space. */
+static nb_outcome attach(HANDLE section, uintptr_t *base) {
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NB_LOCATOR_SIZE);
+  if (view == 0) {
+    return last_outcome();
   }
-  uintptr_t claimed = wait_for_address(view);
-  bool is_same = claimed != view && is_view(claimed) && is_same_memory(view, claimed);
+  uintptr_t claimed = is_view(view) ? wait_for_address(view) : 0;
+  bool is_ours = claimed != view && is_view(claimed) && is_same_memory(view, claimed);
   (void)UnmapViewOfFile((const void *)view);
+  if (!is_ours) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
   *base = claimed;
-  return is_same;
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 /* ---- The first locator ------------------------------------------------------------------------- */
@@ -132,13 +134,12 @@ nb_outcome nb_page_find(nb_page *page) {
     if (section == NULL) {
       continue;
     }
-    bool is_found = is_ours(section, &page->base);
+    nb_outcome outcome = attach(section, &page->base);
     (void)CloseHandle(section);
-    if (is_found) {
-      return nb_outcome_of(NEARBUF_OK);
+    if (outcome.status != NEARBUF_NOT_FOUND && outcome.status != NEARBUF_DENIED) {
+      return outcome;
     }
   }
-  page->base = 0;
   return nb_outcome_of(NEARBUF_NOT_FOUND);
 }
 
@@ -150,10 +151,10 @@ static nb_outcome make_or_attach(const nb_section_name *name, const nb_seed *see
     return outcome_of_error(error);
   }
   if (error == ERROR_ALREADY_EXISTS) {
-    bool is_attached = is_ours(section, &page->base);
+    nb_outcome outcome = attach(section, &page->base);
     (void)CloseHandle(section);
-    return is_attached ? nb_outcome_of(NEARBUF_OK)
-                       : nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
+    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
+                                               : outcome;
   }
   uintptr_t base = (uintptr_t)map_section(section, 0);
   if (base == 0) {
@@ -190,14 +191,14 @@ static nb_outcome try_later(const nb_seed *seed, bool is_private, nb_page *page)
   nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), base);
   HANDLE section = make_section(is_private ? NULL : name.text);
   DWORD error = GetLastError();
-  (void)VirtualFree(place, 0, MEM_RELEASE);
+  bool is_freed = VirtualFree(place, 0, MEM_RELEASE) != 0;
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   if (section == NULL) {
     return outcome_of_error(error);
   }
   if (error == ERROR_ALREADY_EXISTS) {
     outcome = nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
-  } else if (map_section(section, base) == NULL) {
+  } else if (!is_freed || map_section(section, base) == NULL) {
     outcome = last_outcome();
   }
   if (outcome.status != NEARBUF_OK) {

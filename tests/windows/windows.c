@@ -152,13 +152,34 @@ static bool is_large_address_aware(void) {
 }
 
 TEST(memory_above_2_gib_is_given_to_those_and_only_those_who_can_use_it) {
+  CHECK_EQUAL(LINKED_LARGE_ADDRESS_AWARE, is_large_address_aware());
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 64;
   request.range.min = 0x80000000;
   nearbuf_memory memory;
-  bool can = sizeof(void *) == 8 || is_large_address_aware();
+  bool can = is_large_address_aware();
   CHECK_STATUS(can ? NEARBUF_OK : NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
   CHECK(!can || (uintptr_t)memory.run_at >= 0x80000000);
+}
+
+TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
+  nb_range limits = nb_os_limits();
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.range = (nearbuf_range){limits.max - (64 << 20), UINTPTR_MAX};
+  request.target = UINTPTR_MAX;
+  request.size_bytes = 65536;
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK((uintptr_t)memory.run_at >= request.range.min);
+  CHECK((uintptr_t)memory.run_at + 65535 <= limits.max);
+  memory.write_to[65535] = 1;
+  CHECK_OK(nearbuf_free(&memory));
+  request.range.min = 0;
+  request.size_bytes = SIZE_MAX - 65536;
+  CHECK(nearbuf_allocate(&request, &memory) != NEARBUF_OK);
+  request.range.min = limits.max + 1;
+  request.size_bytes = 1;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
 }
 
 TEST(ten_thousand_regions_lie_where_they_shall_and_are_listed) {
