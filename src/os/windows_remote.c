@@ -5,6 +5,7 @@
  * one. A 32-bit program asks about a 64-bit process by functions of ntdll.dll that only 32-bit
  * programs on 64-bit systems have; Wine has those that read and write, and not the one that tells
  * what is where. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,8 +36,6 @@ nb_outcome nb_windows_outcome(DWORD error) {
   case ERROR_ACCESS_DENIED:
   case ERROR_DYNAMIC_CODE_BLOCKED:
     return nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
-  case ERROR_PARTIAL_COPY:
-  case ERROR_NOACCESS:
   case ERROR_INVALID_ADDRESS:
     return nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error);
   case ERROR_NOT_ENOUGH_MEMORY:
@@ -66,10 +65,15 @@ static const DWORD rights[] = {
     PROCESS_QUERY_INFORMATION | PROCESS_VM_READ | SYNCHRONIZE,
     PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE,
 };
-enum { RIGHTS_COUNT = sizeof rights / sizeof rights[0], TO_CHANGE = 0 };
+enum { TO_CHANGE = 0, TO_LOOK = 1, RIGHTS_COUNT = 3 };
+static_assert(sizeof rights / sizeof rights[0] == RIGHTS_COUNT, "one for each");
 
 bool nb_windows_may_change(const nearbuf_process *process) {
   return process->handles[RIGHTS] == TO_CHANGE;
+}
+
+bool nb_windows_may_look(const nearbuf_process *process) {
+  return process->handles[RIGHTS] <= TO_LOOK;
 }
 
 nb_outcome nb_remote_check(const nearbuf_process *process) {
@@ -227,85 +231,108 @@ typedef LONG(NTAPI *wide_copy)(HANDLE process, ULONG64 address, void *bytes, ULO
                                ULONG64 *done);
 
 /* Copies all of it or, as far as anybody is told, nothing. */
-static DWORD copy_whole(HANDLE process, direction where, uint64_t address, void *bytes,
-                        size_t size) {
+static bool copy_whole(HANDLE process, direction where, uint64_t address, void *bytes,
+                       size_t size) {
   if (address <= UINTPTR_MAX && size - 1 <= UINTPTR_MAX - (uintptr_t)address) {
     SIZE_T done;
     void *there = (void *)(uintptr_t)address;
-    BOOL is_done = where == FROM_PROCESS ? ReadProcessMemory(process, there, bytes, size, &done)
-                                         : WriteProcessMemory(process, there, bytes, size, &done);
-    return is_done ? ERROR_SUCCESS : GetLastError();
+    return where == FROM_PROCESS ? ReadProcessMemory(process, there, bytes, size, &done)
+                                 : WriteProcessMemory(process, there, bytes, size, &done);
   }
-  const LONG access_denied = (LONG)0xC0000022;
-  wide_copy copy = (wide_copy)nb_windows_native(
+  wide_copy copy_wide = (wide_copy)nb_windows_native(
       where == FROM_PROCESS ? "NtWow64ReadVirtualMemory64" : "NtWow64WriteVirtualMemory64");
   ULONG64 done;
-  LONG status = copy == NULL ? -1 : copy(process, address, bytes, size, &done);
-  if (status >= 0) {
-    return ERROR_SUCCESS;
-  }
-  return status == access_denied ? ERROR_ACCESS_DENIED : ERROR_PARTIAL_COPY;
+  return copy_wide != NULL && copy_wide(process, address, bytes, size, &done) >= 0;
 }
 
 /* Writes into a page that the process may only read: it may be written for that long. A mapped file
  * would be changed for everybody, so that is left alone. */
-static DWORD write_read_only(HANDLE process, uint64_t address, void *bytes, size_t size) {
+static bool write_read_only(HANDLE process, uint64_t address, void *bytes, size_t size) {
   nb_windows_region region;
   DWORD before;
   DWORD ignored;
   bool is_known =
+      address <= UINTPTR_MAX &&
       nb_windows_query(process, sizeof(uintptr_t) * 8, address, &region).status == NEARBUF_OK;
   if (!is_known || region.type == MEM_MAPPED || region.protection != PAGE_READONLY ||
       !VirtualProtectEx(process, (void *)(uintptr_t)address, size, PAGE_READWRITE, &before)) {
-    return ERROR_PARTIAL_COPY;
+    return false;
   }
-  DWORD error = copy_whole(process, TO_PROCESS, address, bytes, size);
+  bool is_done = copy_whole(process, TO_PROCESS, address, bytes, size);
   (void)VirtualProtectEx(process, (void *)(uintptr_t)address, size, before, &ignored);
-  return error;
+  return is_done;
+}
+
+/* How much of it is there to be read. What is only reserved is not, but Wine would copy it. */
+static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address, size_t size) {
+  uint64_t at = address;
+  while (at - address < size) {
+    nb_windows_region region;
+    nb_outcome outcome = nb_windows_query(process, address_bits, at, &region);
+    if (outcome.status == NEARBUF_UNSUPPORTED) {
+      return size; /* a copy will tell */
+    }
+    if (outcome.status != NEARBUF_OK || !nb_windows_is_readable(region.protection)) {
+      break;
+    }
+    at = region.base + region.size;
+  }
+  return at - address < size ? (size_t)(at - address) : size;
 }
 
 /* Copies as much as can be copied, page by page where not all of it can. */
-static DWORD copy(HANDLE process, direction where, uint64_t address, void *bytes, size_t size,
-                  size_t *done) {
-  *done = 0;
-  DWORD error = size == 0 ? ERROR_SUCCESS : copy_whole(process, where, address, bytes, size);
-  if (error == ERROR_SUCCESS || error == ERROR_ACCESS_DENIED) {
-    *done = error == ERROR_SUCCESS ? size : 0;
-    return error;
-  }
+static nb_outcome copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
+                       void *bytes, size_t size, size_t *done) {
   size_t page = nb_os_page_size();
-  do {
+  size_t end = accessible(process, address_bits, address, size);
+  bool is_done = end != 0 && copy_whole(process, where, address, bytes, end);
+  *done = is_done ? end : 0;
+  for (is_done = true; is_done && *done < end;) {
     uint64_t from = address + *done;
     size_t to_end = page - (size_t)(from % page);
-    size_t part = to_end < size - *done ? to_end : size - *done;
+    size_t part = to_end < end - *done ? to_end : end - *done;
     unsigned char *here = (unsigned char *)bytes + *done;
-    error = copy_whole(process, where, from, here, part);
-    if (error != ERROR_SUCCESS && where == TO_PROCESS && from <= UINTPTR_MAX) {
-      error = write_read_only(process, from, here, part);
-    }
-    *done += error == ERROR_SUCCESS ? part : 0;
-  } while (error == ERROR_SUCCESS && *done < size);
-  return error;
+    is_done = copy_whole(process, where, from, here, part) ||
+              (where == TO_PROCESS && write_read_only(process, from, here, part));
+    *done += is_done ? part : 0;
+  }
+  /* Whoever calls this has the rights: what is refused is the memory. */
+  return *done == size ? nb_outcome_of(NEARBUF_OK)
+                       : nb_outcome_system(NEARBUF_NO_ROOM, ERROR_PARTIAL_COPY);
+}
+
+static nb_outcome denied(void) {
+  return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
 }
 
 nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
                           size_t size, size_t *done) {
-  return nb_windows_outcome(
-      copy(nb_windows_process(process), FROM_PROCESS, address, bytes, size, done));
+  *done = 0;
+  if (!nb_windows_may_look(process)) {
+    return denied();
+  }
+  return copy(nb_windows_process(process), process->address_bits, FROM_PROCESS, address, bytes,
+              size, done);
 }
 
-static nb_outcome write_memory(HANDLE process, uint64_t address, const void *bytes, size_t size,
-                               size_t *done) {
-  DWORD error = copy(process, TO_PROCESS, address, (void *)(uintptr_t)bytes, size, done);
+static nb_outcome write_memory(HANDLE process, uint32_t address_bits, uint64_t address,
+                               const void *bytes, size_t size, size_t *done) {
+  nb_outcome outcome =
+      copy(process, address_bits, TO_PROCESS, address, (void *)(uintptr_t)bytes, size, done);
   if (address <= UINTPTR_MAX) {
     (void)FlushInstructionCache(process, (const void *)(uintptr_t)address, *done);
   }
-  return nb_windows_outcome(error);
+  return outcome;
 }
 
 nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                            size_t size, size_t *done) {
-  return write_memory(nb_windows_process(process), address, bytes, size, done);
+  *done = 0;
+  if (!nb_windows_may_change(process)) {
+    return denied();
+  }
+  return write_memory(nb_windows_process(process), process->address_bits, address, bytes, size,
+                      done);
 }
 
 /* A process keeps its address space for life, and the handle outlives everything that is got through
@@ -313,14 +340,14 @@ nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, con
 nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   bool may_change = nb_windows_may_change(process);
   *memory = may_change ? process->handles[PROCESS] : 0;
-  return may_change ? nb_outcome_of(NEARBUF_OK)
-                    : nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+  return may_change ? nb_outcome_of(NEARBUF_OK) : denied();
 }
 
 nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
                                   size_t size) {
   size_t done;
-  return write_memory((HANDLE)memory, address, bytes, size, &done);
+  /* Nobody gets a buffer in a process that is wider than its own. */
+  return write_memory((HANDLE)memory, sizeof(uintptr_t) * 8, address, bytes, size, &done);
 }
 
 void nb_remote_memory_close(intptr_t memory) {
@@ -406,9 +433,7 @@ nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map
   map->handle = process->handles[PROCESS];
   map->fill = process->address_bits;
   map->from = 0;
-  bool may_look = process->handles[RIGHTS] < RIGHTS_COUNT - 1;
-  return may_look ? nb_outcome_of(NEARBUF_OK)
-                  : nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+  return nb_windows_may_look(process) ? nb_outcome_of(NEARBUF_OK) : denied();
 }
 
 void nb_remote_map_close(nb_remote_map *map) {
@@ -465,7 +490,7 @@ nb_range nb_remote_limits(uint32_t address_bits) {
 nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
   void *wanted = (void *)(uintptr_t)address;
   if (!nb_windows_may_change(process)) {
-    return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+    return denied();
   }
   void *got = VirtualAllocEx(nb_windows_process(process), wanted, (SIZE_T)size,
                              MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);

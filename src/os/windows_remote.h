@@ -9,7 +9,8 @@
 /* The process itself. */
 HANDLE nb_windows_process(const nearbuf_process *process);
 
-/* Whether it may be changed, and not only looked at. */
+/* Whether we have the right to look into it, and to change it. */
+bool nb_windows_may_look(const nearbuf_process *process);
 bool nb_windows_may_change(const nearbuf_process *process);
 
 nb_outcome nb_windows_outcome(DWORD error);

@@ -165,7 +165,11 @@ static uint64_t address_by_name(const nearbuf_process *process, const nb_section
 
 nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
                            nearbuf_dialect *if_empty) {
+  *address = 0;
   *if_empty = NEARBUF_DIALECT_UNKNOWN; /* nobody's is empty: the tail is listed from the start */
+  if (!nb_windows_may_look(process)) {
+    return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+  }
   for (int i = 0; i < NB_SECTION_NAMES; i++) {
     nb_section_name name = first_name(process, i);
     *address = address_by_name(process, &name);
@@ -252,16 +256,20 @@ void nb_remote_view_close(nb_remote_view *view) {
 
 /* ---- Making a section -------------------------------------------------------------------------- */
 
-/* Where the system would put a section of the process now: a later one's name tells its address, so
- * that is wanted before. 0: there is no room, or no room that the process itself could reach. */
-static uint64_t free_address(const nearbuf_process *process) {
-  void *reserved = VirtualAllocEx(nb_windows_process(process), NULL, nb_section_size(), MEM_RESERVE,
-                                  PAGE_NOACCESS);
-  if (reserved != NULL) {
-    (void)VirtualFreeEx(nb_windows_process(process), reserved, 0, MEM_RELEASE);
+/* Keeps a place for a section where the system likes: a later one's name tells its address, so that is
+ * wanted first. 0: there is no room, or none that the process itself could reach. */
+static uint64_t keep_place(const nearbuf_process *process) {
+  void *place = VirtualAllocEx(nb_windows_process(process), NULL, nb_section_size(), MEM_RESERVE,
+                               PAGE_NOACCESS);
+  if ((uintptr_t)place > nb_remote_limits(process->address_bits).max) {
+    (void)VirtualFreeEx(nb_windows_process(process), place, 0, MEM_RELEASE);
+    return 0;
   }
-  bool is_in_reach = (uintptr_t)reserved <= nb_remote_limits(process->address_bits).max;
-  return is_in_reach ? (uintptr_t)reserved : 0;
+  return (uintptr_t)place;
+}
+
+static void give_up_place(const nearbuf_process *process, uint64_t place) {
+  (void)VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)place, 0, MEM_RELEASE);
 }
 
 /* Who may open a section that the process itself would make. */
@@ -375,28 +383,34 @@ static nb_outcome publish(const nearbuf_process *process, HANDLE section, const 
   return outcome;
 }
 
-/* DENIED: the name is somebody else's. */
-static nb_outcome make_named(const nearbuf_process *process, const nb_section_name *name,
-                             const nb_seed *seed, nb_remote_page *page) {
-  HANDLE section;
-  nb_outcome outcome = make_section(process, name, &section);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = publish(process, section, seed, page);
-    (void)CloseHandle(section);
-  }
-  return outcome;
-}
-
-static nb_outcome make_at(const nearbuf_process *process, const nb_seed *seed, bool is_first,
-                          nb_remote_page *page) {
+/* Makes the section of a locator that will be at that address. */
+static nb_outcome make_section_for(const nearbuf_process *process, bool is_first, uint64_t address,
+                                   HANDLE *section) {
   if (!is_first) {
-    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, page->address);
-    return make_named(process, &name, seed, page);
+    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
+    return make_section(process, &name, section);
   }
   nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
   for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
     nb_section_name name = first_name(process, i);
-    outcome = make_named(process, &name, seed, page);
+    outcome = make_section(process, &name, section);
+  }
+  return outcome;
+}
+
+/* NO_ROOM: a thread of the process took the place. */
+static nb_outcome try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
+                           nb_remote_page *page) {
+  page->address = keep_place(process);
+  if (page->address == 0) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  HANDLE section;
+  nb_outcome outcome = make_section_for(process, is_first, page->address, &section);
+  give_up_place(process, page->address);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = publish(process, section, seed, page);
+    (void)CloseHandle(section);
   }
   return outcome;
 }
@@ -410,13 +424,9 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   nb_seed seed = {layout, item, 1};
   nb_outcome outcome = nb_outcome_of(NEARBUF_NO_ROOM);
   for (int i = 0; i < MOST_TRIES && outcome.status == NEARBUF_NO_ROOM; i++) {
-    page->address = free_address(process);
-    if (page->address == 0) {
-      return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
-    }
-    outcome = make_at(process, &seed, is_first, page);
+    outcome = try_page(process, &seed, is_first, page);
   }
-  return outcome;
+  return outcome.status == NEARBUF_NO_ROOM ? nb_outcome_of(NEARBUF_OUT_OF_MEMORY) : outcome;
 }
 
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "remote_support.h"
+#include "remote_linux.h"
 #include "test.h"
 
 /* Maps memory in a process and unmaps it again. */
@@ -545,7 +545,7 @@ TEST(a_shell_and_an_interpreter_go_on_unharmed) {
     tried++;
     int ends[2];
     CHECK(pipe(ends) == 0);
-    target what = {fork(), NULL};
+    target what = {.id = fork()};
     if (what.id == 0) {
       dup2(ends[1], 1);
       execl(programs[i], programs[i], "-c", scripts[i], (char *)NULL);

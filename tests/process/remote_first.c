@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "remote_support.h"
+#include "remote_linux.h"
 #include "test.h"
 
 /* ---- A process whose first thread has ended ------------------------------------------------------ */
@@ -49,11 +49,11 @@ static told let_place(target *user) {
   return places;
 }
 
-static uint64_t first_locator(nearbuf_process *process, nearbuf_process_locator *locator) {
-  nearbuf_process_walk walk = {0};
-  CHECK_OK(nearbuf_process_next_locator(process, &walk, locator));
+static uint64_t address_of_first(nearbuf_process *process, nearbuf_process_locator *locator) {
+  nearbuf_process_walk walk;
+  uint64_t address = first_locator(process, &walk, locator);
   CHECK(locator->fault == NULL);
-  return locator->address;
+  return address;
 }
 
 static uint64_t last_item(nearbuf_process *process, uint32_t *used) {
@@ -74,7 +74,7 @@ TEST(what_was_made_from_outside_is_the_processs_own) {
   nearbuf_process process = target_open(&user);
   nearbuf_process_locator locator;
   uint64_t address = put(&process, "12345678", 8);
-  uint64_t first = first_locator(&process, &locator);
+  uint64_t first = address_of_first(&process, &locator);
   told places = let_place(&user);
   CHECK_EQUAL(first, places.first);
   CHECK_EQUAL(address + 16, places.bytes);
@@ -87,12 +87,12 @@ TEST(what_was_made_from_outside_is_its_own_also_without_its_name) {
   nearbuf_process process = target_open(&user);
   nearbuf_process_locator locator;
   uint64_t address = put(&process, "12345678", 8);
-  uint64_t first = first_locator(&process, &locator);
+  uint64_t first = address_of_first(&process, &locator);
   CHECK(unlink(locator.name) == 0);
   told places = let_place(&user);
   CHECK_EQUAL(first, places.first);
   CHECK_EQUAL(address + 16, places.bytes);
-  CHECK_EQUAL(first, first_locator(&process, &locator));
+  CHECK_EQUAL(first, address_of_first(&process, &locator));
   CHECK_EQUAL(0, target_end(&user));
 }
 
@@ -105,7 +105,7 @@ static void check_private(const char *mode, const char *name) {
   nearbuf_process_walk walk = {0};
   CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
   told places = let_place(&user);
-  CHECK_EQUAL(places.first, first_locator(&process, &locator));
+  CHECK_EQUAL(places.first, address_of_first(&process, &locator));
   CHECK(strstr(locator.name, name) != NULL);
   uint32_t used = 0;
   CHECK_EQUAL(places.bytes, last_item(&process, &used));

@@ -11,49 +11,47 @@
 
 typedef struct target {
   pid_t id;
-  FILE *output;
+  FILE *output; /* what it prints, and what it reads */
+  FILE *input;
+  void *handle; /* what the system has for it beside its id */
 } target;
 
-/* Gives the test and all that it starts a /tmp of its own, where root runs it; starting does so. */
-void want_own_tmp(void);
+/* ---- Each system has these in a file of its own ------------------------------------------------- */
 
-/* Starts a program and waits until it said "ready". */
-target target_start(const char *program, const char *mode, const char *root);
+/* Starts a program with at most two arguments, and waits until it said "ready". */
+target target_start(const char *program, const char *first, const char *second);
 
-/* The same with one that may be refused what it wants, which skips the test. */
-target target_try(const char *program, const char *mode);
-
-/* The unprepared program, doing nothing. */
+/* Starts the unprepared program, which does nothing. */
 target target_start_idle(void);
-
-/* The next line that it prints. */
-void target_line(target *what, char *line, size_t size);
 
 /* Ends the idle program, and answers how many signals it counted. */
 long target_end(target *what);
 
+/* Waits for the end of a program that ends by itself, and answers its exit status. */
+int target_wait(target *what);
+
 /* Kills and reaps it. */
 void target_kill(target *what);
 
+/* Whether a later locator can be found by its address. */
+bool has_name_of_later(const target *what, const nearbuf_process_locator *locator);
+
+/* ------------------------------------------------------------------------------------------------ */
+
+/* The next line that it prints; and one for it to read. */
+void target_line(target *what, char *line, size_t size);
+void target_tell(target *what, const char *line);
+
 nearbuf_process target_open(const target *what);
 
-/* The letter of its state in /proc, and a number of another line of its status. */
-char target_state(const target *what);
-
-/* How many entries /proc/<id>/<name> has: lines or, of a directory, files. */
-int target_lines(const target *what, const char *name);
-int target_files(const target *what, const char *name);
+/* Tells the first locator, and answers where it is. */
+uint64_t first_locator(nearbuf_process *process, nearbuf_process_walk *walk,
+                       nearbuf_process_locator *locator);
 
 /* Puts bytes into a buffer of the process and answers where they are. */
 uint64_t put(nearbuf_process *process, const void *bytes, size_t size);
 
 /* A request for memory anywhere. */
 nearbuf_process_request anywhere(uint64_t size);
-
-/* Goes on as a user without rights, whose files are seen by nobody's else; skips where that cannot be
- * done. */
-void become_nobody(void);
-
-uint64_t now_ms(void);
 
 #endif

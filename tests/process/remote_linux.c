@@ -1,0 +1,154 @@
+/* See remote_support.h and remote_linux.h. */
+#include "remote_linux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "own_tmp.h"
+#include "test.h"
+
+void want_own_tmp(void) {
+  static bool is_done;
+  if (!is_done && geteuid() == 0) {
+    (void)use_own_tmp();
+  }
+  is_done = true;
+}
+
+/* Starts a program and reads its first line. */
+static target start(const char *program, const char *first, const char *second, char line[64]) {
+  int input[2];
+  int output[2];
+  want_own_tmp();
+  /* The ends that are ours must not live on in other children. */
+  CHECK(pipe2(input, O_CLOEXEC) == 0 && pipe2(output, O_CLOEXEC) == 0);
+  target what = {.id = fork()};
+  CHECK(what.id >= 0);
+  if (what.id == 0) {
+    dup2(input[0], 0);
+    dup2(output[1], 1);
+    execl(program, program, first, second, (char *)NULL);
+    _exit(9);
+  }
+  close(input[0]);
+  close(output[1]);
+  what.input = fdopen(input[1], "w");
+  what.output = fdopen(output[0], "r");
+  target_line(&what, line, 64);
+  return what;
+}
+
+target target_start(const char *program, const char *first, const char *second) {
+  char line[64];
+  target what = start(program, first, second, line);
+  CHECK(strcmp(line, "ready\n") == 0);
+  return what;
+}
+
+target target_try(const char *program, const char *mode) {
+  char line[64];
+  target what = start(program, mode, NULL, line);
+  if (strcmp(line, "ready\n") != 0) {
+    test_skip("the system refuses this to the program that is looked at");
+  }
+  return what;
+}
+
+target target_start_idle(void) {
+  return target_start(REMOTE_TARGET, "idle", NULL);
+}
+
+int target_wait(target *what) {
+  int status;
+  CHECK_EQUAL(what->id, waitpid(what->id, &status, 0));
+  fclose(what->input);
+  fclose(what->output);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void target_kill(target *what) {
+  CHECK(kill(what->id, SIGKILL) == 0);
+  CHECK_EQUAL(-1, target_wait(what));
+}
+
+long target_end(target *what) {
+  char line[64];
+  CHECK(kill(what->id, SIGTERM) == 0);
+  target_line(what, line, sizeof line);
+  CHECK_EQUAL(0, target_wait(what));
+  return strtol(line, NULL, 10);
+}
+
+bool has_name_of_later(const target *what, const nearbuf_process_locator *locator) {
+  char suffix[64];
+  (void)snprintf(suffix, sizeof suffix, ", PID %d, 0x%llx", (int)what->id,
+                 (unsigned long long)locator->address);
+  return strstr(locator->name, suffix) != NULL;
+}
+
+char target_state(const target *what) {
+  char path[64];
+  char line[256];
+  char state = '?';
+  (void)snprintf(path, sizeof path, "/proc/%d/status", (int)what->id);
+  FILE *status = fopen(path, "r");
+  while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+    if (strncmp(line, "State:\t", 7) == 0) {
+      state = line[7];
+    }
+  }
+  if (status != NULL) {
+    fclose(status);
+  }
+  return state;
+}
+
+int target_lines(const target *what, const char *name) {
+  char path[64];
+  (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)what->id, name);
+  FILE *file = fopen(path, "r");
+  CHECK(file != NULL);
+  int count = 0;
+  for (int c = getc(file); c != EOF; c = getc(file)) {
+    count += c == '\n';
+  }
+  fclose(file);
+  return count;
+}
+
+int target_files(const target *what, const char *name) {
+  char path[64];
+  (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)what->id, name);
+  DIR *directory = opendir(path);
+  CHECK(directory != NULL);
+  int count = 0;
+  while (readdir(directory) != NULL) {
+    count++;
+  }
+  closedir(directory);
+  return count;
+}
+
+void become_nobody(void) {
+  if (geteuid() != 0) {
+    return;
+  }
+  CHECK(setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 &&
+        setresuid(65534, 65534, 65534) == 0);
+  /* Whoever changes its user is not dumpable: our own children must be ours to look at. */
+  CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
+}
+
+uint64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
