@@ -136,18 +136,25 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   return file;
 }
 
-/* The width of its addresses, by the program that it runs. */
-static uint32_t address_bits_of(const nearbuf_process *process) {
+/* The width of its addresses, by the program that it runs; 0 where that is hidden from us. */
+static nb_outcome find_width(const nearbuf_process *process, uint32_t *bits) {
+  *bits = 0;
   int file = nb_linux_open(process, "exe", O_RDONLY);
-  unsigned char identification[5] = {0};
-  if (file >= 0) {
-    ssize_t count = read(file, identification, sizeof identification);
-    close(file);
-    if (count == (ssize_t)sizeof identification && memcmp(identification, "\177ELF", 4) == 0) {
-      return identification[4] == 2 ? 64 : 32;
-    }
+  if (file < 0) {
+    bool is_hidden = errno == EACCES || errno == EPERM || errno == ENOENT || errno == ESRCH;
+    return is_hidden ? nb_outcome_of(NEARBUF_OK) : outcome_of_error(errno);
   }
-  return 0;
+  unsigned char identification[5] = {0};
+  ssize_t count;
+  do {
+    count = read(file, identification, sizeof identification);
+  } while (count < 0 && errno == EINTR);
+  int error = count < 0 ? errno : 0;
+  close(file);
+  if (count == (ssize_t)sizeof identification && memcmp(identification, "\177ELF", 4) == 0) {
+    *bits = identification[4] == 2 ? 64 : 32;
+  }
+  return outcome_of_error(error);
 }
 
 nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
@@ -174,11 +181,12 @@ nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
   process->id = id;
   /* Still running, so the directory is that of the process that the pidfd means. */
   nb_outcome outcome = nb_remote_check(process);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = find_width(process, &process->address_bits);
+  }
   if (outcome.status != NEARBUF_OK) {
     nb_remote_close(process);
-    return outcome;
   }
-  process->address_bits = address_bits_of(process);
   return outcome;
 }
 

@@ -662,7 +662,11 @@ static nb_outcome find_threads(threads *all) {
   do {
     int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tasks < 0) {
-      return nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
+      bool is_used_up = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+      return nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND
+                               : is_used_up    ? NEARBUF_OUT_OF_MEMORY
+                                               : NEARBUF_DENIED,
+                               errno);
     }
     (void)nb_linux_visit(tasks, add_thread, all);
     close(tasks);

@@ -3,14 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -24,9 +27,11 @@ static const struct {
   int errors[MOST_ERRORS]; /* 0 ends the list */
 } kinds[CALL_KINDS] = {
     [CALL_NONE] = {"nothing", {0}},
+    [CALL_CLONE] = {"clone", {EAGAIN, ENOMEM}},
     [CALL_CLOSE] = {"close", {EINTR, EIO}},
     [CALL_FCHMOD] = {"fchmod", {EPERM, EIO}},
     [CALL_FCHMODAT] = {"fchmodat", {EPERM, EROFS}},
+    [CALL_FCHOWN] = {"fchown", {EPERM, EIO}},
     [CALL_FLOCK] = {"flock", {EWOULDBLOCK, ENOLCK, EINTR}},
     [CALL_FSTAT] = {"fstat", {ENOMEM, EIO}},
     [CALL_FSTATAT] = {"fstatat", {ENOENT, ENOMEM, EACCES}},
@@ -45,14 +50,20 @@ static const struct {
     [CALL_MUNMAP] = {"munmap", {ENOMEM}},
     [CALL_OPEN] = {"open", {EMFILE, ENFILE, EACCES, EINTR, ENOMEM}},
     [CALL_OPENAT] = {"openat", {EMFILE, EACCES, ENOSPC, EINTR, EROFS, ENOMEM}},
+    [CALL_OPENAT2] = {"openat2", {ENOSYS, EMFILE, EACCES}},
+    [CALL_PIDFD_OPEN] = {"pidfd_open", {ENOSYS, EMFILE, ENOMEM}},
     [CALL_PREAD] = {"pread", {EIO, EINTR}},
+    [CALL_PWRITE] = {"pwrite", {EIO, ENOSPC}},
     [CALL_READ] = {"read", {EIO, EINTR, ENOMEM}},
     [CALL_RENAMEAT] = {"renameat", {EACCES, ENOSPC, EIO}},
     [CALL_RENAMEAT2] = {"renameat2", {ENOSYS, EINVAL, EACCES, ENOSPC}},
     [CALL_SBRK] = {"sbrk", {ENOMEM}},
+    [CALL_SEIZE] = {"PTRACE_SEIZE", {EPERM, EIO}},
     [CALL_STAT] = {"stat", {EACCES, ENOMEM}},
     [CALL_STATX] = {"statx", {ENOSYS, EIO}},
     [CALL_UNLINKAT] = {"unlinkat", {EACCES, EIO}},
+    [CALL_VM_READ] = {"process_vm_readv", {ENOSYS, EPERM, ENOMEM}},
+    [CALL_VM_WRITE] = {"process_vm_writev", {ENOSYS, EPERM, ENOMEM}},
     [CALL_WRITE] = {"write", {ENOSPC, EIO, EINTR, EDQUOT}},
 };
 
@@ -218,6 +229,43 @@ WRAP(ssize_t, pread, int file, void *bytes, size_t size, off_t offset) {
   return fails(CALL_PREAD) ? -1 : __real_pread(file, bytes, size, offset);
 }
 
+WRAP(ssize_t, pread64, int file, void *bytes, size_t size, off64_t offset) {
+  return fails(CALL_PREAD) ? -1 : __real_pread64(file, bytes, size, offset);
+}
+
+WRAP(ssize_t, pwrite, int file, const void *bytes, size_t size, off_t offset) {
+  return fails(CALL_PWRITE) ? -1 : __real_pwrite(file, bytes, size, offset);
+}
+
+WRAP(ssize_t, pwrite64, int file, const void *bytes, size_t size, off64_t offset) {
+  return fails(CALL_PWRITE) ? -1 : __real_pwrite64(file, bytes, size, offset);
+}
+
+WRAP(int, fchown, int file, uid_t user, gid_t group) {
+  return fails(CALL_FCHOWN) ? -1 : __real_fchown(file, user, group);
+}
+
+WRAP(ssize_t, process_vm_readv, pid_t process, const struct iovec *here, unsigned long here_count,
+     const struct iovec *there, unsigned long there_count, unsigned long flags) {
+  return fails(CALL_VM_READ)
+             ? -1
+             : __real_process_vm_readv(process, here, here_count, there, there_count, flags);
+}
+
+WRAP(ssize_t, process_vm_writev, pid_t process, const struct iovec *here, unsigned long here_count,
+     const struct iovec *there, unsigned long there_count, unsigned long flags) {
+  return fails(CALL_VM_WRITE)
+             ? -1
+             : __real_process_vm_writev(process, here, here_count, there, there_count, flags);
+}
+
+/* As the library uses it: without what may follow. */
+int __real_clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
+int __wrap_clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
+int __wrap_clone(int (*run)(void *), void *stack, int flags, void *argument, ...) {
+  return fails(CALL_CLONE) ? -1 : __real_clone(run, stack, flags, argument);
+}
+
 static size_t as_much(size_t size) {
   return is_kernel(TRANSFERS_LITTLE) && size > FEW_BYTES ? FEW_BYTES : size;
 }
@@ -277,8 +325,15 @@ int __wrap_openat(int directory, const char *name, int flags, ...) {
   return fails(CALL_OPENAT) ? -1 : __real_openat(directory, name, flags, mode);
 }
 
-static system_call call_of(long number) {
+static system_call call_of(long number, long first) {
   switch (number) {
+  case SYS_openat2:
+    return CALL_OPENAT2;
+  case SYS_pidfd_open:
+    return CALL_PIDFD_OPEN;
+  case SYS_ptrace:
+    return first == PTRACE_SEIZE ? CALL_SEIZE
+                                 : CALL_NONE; /* later ones only fail with the thread */
   case SYS_renameat2:
     return CALL_RENAMEAT2;
   case SYS_memfd_create:
@@ -311,7 +366,7 @@ long __wrap_syscall(long number, ...) {
     given[i] = va_arg(arguments, long);
   }
   va_end(arguments);
-  system_call call = call_of(number);
+  system_call call = call_of(number, given[0]);
   if (call != CALL_NONE && fails(call)) {
     return -1;
   }

@@ -1,0 +1,307 @@
+/* Every system call fails, at every place, of the functions that reach into another process: it goes on
+ * as it was, nothing is left behind in it or here, and the call, made again, succeeds. */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nearbuf/process.h>
+
+#include "own_tmp.h"
+#include "system.h"
+#include "test.h"
+
+enum { LONGEST_TRY_SECONDS = 30, SIZE = 10000, MOST_BAD_TRIES = 20 };
+
+static nearbuf_process process;
+static uint64_t memory; /* that was allocated in it */
+
+typedef struct scene {
+  void (*prepare)(void);        /* may be null; nothing fails yet */
+  nearbuf_status (*call)(void); /* outputs are checked in it */
+  int mappings;                 /* so many more has the process afterwards, */
+  int files;                    /* and so many files the directory */
+  bool stays; /* what was listed in the process stays, also where the call then fails */
+} scene;
+
+/* ---- Calls ------------------------------------------------------------------------------------- */
+
+static nearbuf_process_request request_of(uint64_t size) {
+  nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
+  request.min = 1 << 20;
+  request.size_bytes = size;
+  return request;
+}
+
+static nearbuf_status look(void) {
+  nearbuf_process opened;
+  nearbuf_status status = nearbuf_process_open(process.id, &opened);
+  if (status != NEARBUF_OK) {
+    CHECK_EQUAL(0, opened.id);
+    return status;
+  }
+  nearbuf_process_info info;
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  char bytes[5];
+  status = nearbuf_process_describe(&opened, &info);
+  if (status == NEARBUF_OK) {
+    status = nearbuf_process_next_locator(&opened, &walk, &locator);
+  }
+  if (status == NEARBUF_OK) {
+    CHECK(locator.fault == NULL || strstr(locator.fault, "cannot be read") != NULL);
+    status = nearbuf_process_next_item(&walk, &item);
+  }
+  if (status == NEARBUF_OK) {
+    status = nearbuf_process_read(&opened, item.address, bytes, sizeof bytes, NULL);
+    CHECK(status != NEARBUF_OK || memcmp(bytes, "bytes", sizeof bytes) == 0);
+  }
+  CHECK_OK(nearbuf_process_close(&opened));
+  return status;
+}
+
+static nearbuf_status put(void) {
+  nearbuf_process_request request = request_of(5);
+  nearbuf_process_buffer buffer;
+  uint64_t address;
+  nearbuf_status status = nearbuf_process_get(&process, &request, &buffer);
+  if (status != NEARBUF_OK) {
+    CHECK_EQUAL(0, buffer.item);
+    return status;
+  }
+  status = nearbuf_process_append(&process, &buffer, "bytes", 5, &address);
+  CHECK_EQUAL(status == NEARBUF_OK, address != 0);
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  return status;
+}
+
+static nearbuf_status allocate(void) {
+  nearbuf_process_request request = request_of(SIZE);
+  nearbuf_status status = nearbuf_process_allocate(&process, &request, &memory, NULL);
+  CHECK_EQUAL(status == NEARBUF_OK, memory != 0);
+  return status;
+}
+
+static nearbuf_status free_memory(void) {
+  return nearbuf_process_free(&process, memory, 12288);
+}
+
+static void prepare_put(void) {
+  CHECK_OK(put());
+}
+
+static void prepare_free(void) {
+  CHECK_OK(allocate());
+}
+
+/* ---- What must hold ---------------------------------------------------------------------------- */
+
+static int count_entries(const char *path) {
+  int count = 0;
+  DIR *directory = opendir(path);
+  while (directory != NULL && readdir(directory) != NULL) {
+    count++;
+  }
+  if (directory != NULL) {
+    closedir(directory);
+  }
+  return count;
+}
+
+static int count_lines(const char *path) {
+  int count = 0;
+  FILE *file = fopen(path, "r");
+  CHECK(file != NULL);
+  for (int c = getc(file); c != EOF; c = getc(file)) {
+    count += c == '\n';
+  }
+  fclose(file);
+  return count;
+}
+
+typedef struct possessions {
+  int own_files;
+  int own_mappings;
+  int files;
+  int mappings;
+  int names;
+} possessions;
+
+static possessions look_at_possessions(void) {
+  char path[64];
+  possessions have = {.own_files = count_entries("/proc/self/fd"),
+                      .own_mappings = count_lines("/proc/self/maps")};
+  (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)process.id);
+  have.files = count_entries(path);
+  (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)process.id);
+  have.mappings = count_lines(path);
+  int names = count_entries("/tmp/.reloaded/memory.buffers");
+  have.names = names < 2 ? 0 : names - 2; /* without "." and ".." */
+  return have;
+}
+
+static void check_goes_on(void) {
+  nearbuf_process_info info;
+  CHECK_OK(nearbuf_process_check(&process));
+  CHECK_OK(nearbuf_process_describe(&process, &info));
+  CHECK_EQUAL(0, info.traced_by);
+  CHECK_EQUAL(0, info.is_stopped);
+}
+
+typedef struct report {
+  system_call met;
+  bool has_failed;
+} report;
+
+static report *told;
+
+static void check_possessions(const scene *what, const possessions *before, bool is_done) {
+  possessions now = look_at_possessions();
+  CHECK_EQUAL(before->own_files, now.own_files);
+  CHECK_EQUAL(before->files, now.files);
+  if (told->met != CALL_MUNMAP) { /* what cannot be unmapped stays */
+    CHECK_EQUAL(before->own_mappings, now.own_mappings);
+  }
+  bool is_as_before = now.mappings == before->mappings && now.names == before->names;
+  bool is_as_wanted =
+      now.mappings == before->mappings + what->mappings && now.names == before->names + what->files;
+  if (told->met != CALL_UNLINKAT) {
+    CHECK(is_done ? is_as_wanted : is_as_before || (what->stays && is_as_wanted));
+  }
+}
+
+static bool is_documented(nearbuf_status status, int error) {
+  switch (status) {
+  case NEARBUF_OK:
+  case NEARBUF_OUT_OF_MEMORY:
+  case NEARBUF_DENIED:
+  case NEARBUF_SYSTEM_ERROR:
+    return true;
+  case NEARBUF_NOT_FOUND:
+    /* Who hides what it runs (EACCES) is looked for in the way of those who hide all. */
+    return error == ENOENT || error == ESRCH || error == EACCES;
+  case NEARBUF_BUSY:
+    return error == EWOULDBLOCK;
+  case NEARBUF_NO_ROOM:
+    return error == EIO || error == EFAULT;
+  default:
+    return false;
+  }
+}
+
+/* ---- Tries ------------------------------------------------------------------------------------- */
+
+static pid_t start_process(void) {
+  pid_t id = fork();
+  if (id == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+      pause();
+    }
+  }
+  CHECK(id > 0);
+  return id;
+}
+
+static void try_once(const scene *what, const system_plan *plan) {
+  alarm(LONGEST_TRY_SECONDS);
+  pid_t id = start_process();
+  CHECK_OK(nearbuf_process_open(id, &process));
+  if (what->prepare != NULL) {
+    what->prepare();
+  }
+  possessions before = look_at_possessions();
+  system_arm(plan, &told->met);
+  nearbuf_status status = what->call();
+  system_disarm();
+  told->has_failed = status != NEARBUF_OK;
+  if (!is_documented(status, system_error(told->met, plan->error))) {
+    test_fail(__FILE__, __LINE__, "undocumented: %s", nearbuf_status_name(status));
+  }
+  check_goes_on();
+  check_possessions(what, &before, status == NEARBUF_OK);
+  if (status != NEARBUF_OK) {
+    CHECK_OK(what->call());
+    check_goes_on();
+    check_possessions(what, &before, true);
+  }
+  CHECK(kill(id, SIGKILL) == 0);
+  CHECK_EQUAL(id, waitpid(id, NULL, 0));
+  CHECK_OK(nearbuf_process_close(&process));
+}
+
+static bool run_try(const scene *what, const system_plan *plan) {
+  *told = (report){CALL_NONE, false};
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK(use_own_tmp());
+    try_once(what, plan);
+    _exit(0);
+  }
+  int status;
+  CHECK_EQUAL(child, waitpid(child, &status, 0));
+  if (status != 0) {
+    fprintf(stderr, "  at call %d, %s (%s): status 0x%x\n", plan->at, system_call_name(told->met),
+            strerror(system_error(told->met, plan->error)), (unsigned)status);
+  }
+  return status == 0;
+}
+
+static void fail_every_call(const scene *what) {
+  pid_t child = fork();
+  if (child == 0) {
+    _exit(use_own_tmp() ? 0 : 1);
+  }
+  int is_refused;
+  CHECK_EQUAL(child, waitpid(child, &is_refused, 0));
+  if (is_refused != 0) {
+    test_skip("no file system can be mounted here");
+  }
+  told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(told != MAP_FAILED);
+  int tries = 0;
+  int failures = 0;
+  int bad = 0;
+  system_plan plan = {.at = 1};
+  for (;;) {
+    bad += !run_try(what, &plan);
+    if (told->met == CALL_NONE || bad == MOST_BAD_TRIES) {
+      break;
+    }
+    tries++;
+    failures += told->has_failed;
+    if (++plan.error >= system_errors(told->met)) {
+      plan.error = 0;
+      plan.at++;
+    }
+  }
+  CHECK_EQUAL(0, bad);
+  CHECK(!told->has_failed); /* in the last try nothing went wrong */
+  printf("%d tries at %d calls, %d of them ended in an error\n", tries, plan.at - 1, failures);
+}
+
+TEST(looking) {
+  fail_every_call(&(scene){.prepare = prepare_put, .call = look});
+}
+
+TEST(the_first_bytes) {
+  fail_every_call(&(scene){.call = put, .mappings = 2, .files = 1, .stays = true});
+}
+
+TEST(more_bytes) {
+  fail_every_call(&(scene){.prepare = prepare_put, .call = put});
+}
+
+TEST(allocating) {
+  fail_every_call(&(scene){.call = allocate, .mappings = 1});
+}
+
+TEST(freeing) {
+  fail_every_call(&(scene){.prepare = prepare_free, .call = free_memory, .mappings = -1});
+}
