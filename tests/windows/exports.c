@@ -1,4 +1,5 @@
-/* Each DLL exports the functions that tests/abi lists for its library, and nothing else. */
+/* Each DLL exports the functions that tests/abi lists for its library, and nothing else; and tells its
+ * version. */
 #include <string.h>
 
 #include <windows.h>
@@ -38,4 +39,29 @@ TEST(the_library_for_other_processes_exports_what_is_listed) {
 
 TEST(the_drop_in_exports_what_is_listed) {
   check_exports("reloaded_memory_buffers.dll", NAMES_OF_RELOADED);
+}
+
+/* What a version resource holds before its texts: lengths, its name, and the numbers. */
+typedef struct version_resource {
+  WORD lengths_and_type[3];
+  WCHAR key[16];
+  WORD padding;
+  VS_FIXEDFILEINFO numbers;
+} version_resource;
+
+TEST(each_dll_tells_its_version) {
+  const char *const files[] = {"libnearbuf.dll", "libnearbuf_process.dll",
+                               "reloaded_memory_buffers.dll"};
+  for (int i = 0; i < 3; i++) {
+    HMODULE library = LoadLibraryA(files[i]);
+    CHECK(library != NULL);
+    HRSRC found = FindResourceA(library, MAKEINTRESOURCEA(VS_VERSION_INFO), MAKEINTRESOURCEA(16));
+    CHECK(found != NULL);
+    CHECK(SizeofResource(library, found) > sizeof(version_resource));
+    const version_resource *version = LockResource(LoadResource(library, found));
+    CHECK_EQUAL(0xfeef04bd, version->numbers.dwSignature);
+    CHECK_EQUAL(NEARBUF_VERSION_MAJOR << 16 | NEARBUF_VERSION_MINOR,
+                version->numbers.dwFileVersionMS);
+    CHECK_EQUAL(NEARBUF_VERSION_PATCH << 16, version->numbers.dwFileVersionLS);
+  }
 }
