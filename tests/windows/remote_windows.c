@@ -61,7 +61,9 @@ int target_wait(target *what) {
   CHECK(WaitForSingleObject(what->handle, INFINITE) == WAIT_OBJECT_0);
   CHECK(GetExitCodeProcess(what->handle, &status));
   CHECK(CloseHandle(what->handle));
-  fclose(what->input);
+  if (what->input != NULL) {
+    fclose(what->input);
+  }
   fclose(what->output);
   return (int)status;
 }

@@ -1,0 +1,90 @@
+/* The inspector on Windows: what it does to a program that nobody prepared, and what it shows of it. */
+#include <string.h>
+
+#include "remote_windows.h"
+#include "test.h"
+
+typedef struct run_result {
+  int status;
+  char output[65536]; /* and errors */
+} run_result;
+
+/* Runs `nearbuf <arguments>` and gives it a text to read. */
+static const run_result *run(const char *arguments, const char *input) {
+  static run_result result;
+  char command[1024];
+  (void)snprintf(command, sizeof command, "\"%s\" %s", NEARBUF_TOOL, arguments);
+  target tool = windows_start(command);
+  CHECK(fputs(input, tool.input) >= 0);
+  CHECK(fclose(tool.input) == 0);
+  size_t size = fread(result.output, 1, sizeof result.output - 1, tool.output);
+  result.output[size] = '\0';
+  tool.input = NULL;
+  result.status = target_wait(&tool);
+  return &result;
+}
+
+/* The same about a process. */
+static const run_result *run_on(const target *what, const char *command, const char *rest,
+                                const char *input) {
+  char arguments[512];
+  (void)snprintf(arguments, sizeof arguments, "%s %d %s", command, (int)what->id, rest);
+  return run(arguments, input);
+}
+
+static void check(const run_result *result, int status, const char *text) {
+  if (result->status != status || strstr(result->output, text) == NULL) {
+    test_fail(__FILE__, __LINE__, "status %d, without \"%s\":\n%s", result->status, text,
+              result->output);
+  }
+}
+
+TEST(what_is_put_into_a_process_is_shown) {
+  target idle = target_start_idle();
+  char place[64];
+  check(run_on(&idle, "show", "", ""), 4, "has no buffers");
+  const run_result *put_there = run_on(&idle, "put", "--near kernel32.dll -", "hello");
+  check(put_there, 0, "0x");
+  (void)snprintf(place, sizeof place, "0x%llx", strtoull(put_there->output, NULL, 0));
+  check(run_on(&idle, "show", "", ""), 0, "nearbuf_remote_target.exe");
+  check(run_on(&idle, "show", "", ""), 0, "5 buffers of 124 KiB, of which 5 bytes are used");
+  check(run_on(&idle, "show", "", ""), 0, place);
+  check(run_on(&idle, "show", "--json", ""), 0, "\"used_bytes\": 5,");
+  check(run_on(&idle, "map", "", ""), 0, "1 buffer, 5 bytes used, 0 held");
+  check(run_on(&idle, "map", "", ""), 0, "ntdll.dll");
+  check(run_on(&idle, "watch", "--count 1", ""), 0, "5 buffers of 124 KiB, 5 bytes used");
+  check(run("list", ""), 0, "nearbuf_remote_");
+  (void)strcat(place, " 5"); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits */
+  check(run_on(&idle, "dump", place, ""), 0, "|hello|");
+  CHECK_EQUAL(0, target_end(&idle));
+}
+
+TEST(memory_is_taken_and_given_back) {
+  target idle = target_start_idle();
+  const run_result *taken = run_on(&idle, "alloc", "--range 0x30000000 0x7fffffff 5000", "");
+  check(taken, 0, " 65536\n");
+  char place[64];
+  (void)snprintf(place, sizeof place, "0x%llx 65536", strtoull(taken->output, NULL, 0));
+  check(run_on(&idle, "free", place, ""), 0, "");
+  check(run_on(&idle, "free", place, ""), 4, "has no memory there that alloc took");
+  CHECK_EQUAL(0, target_end(&idle));
+}
+
+TEST(symbols_of_modules_are_found_in_any_case_of_the_modules_name) {
+  target idle = target_start_idle();
+  check(run_on(&idle, "dump", "KERNEL32.DLL 2", ""), 0, "|MZ|");
+  check(run_on(&idle, "dump", "kernel32.dll 2", ""), 0, "|MZ|");
+  check(run_on(&idle, "dump", "VirtualProtect 1", ""), 0, "0x");
+  check(run_on(&idle, "dump", "NoSuchFunctionAnywhere 1", ""), 4, "no module of this name");
+  CHECK_EQUAL(0, target_end(&idle));
+}
+
+TEST(what_cannot_be_is_said_with_its_exit_status) {
+  target idle = target_start_idle();
+  check(run("show 3", ""), 4, "there is no process 3");
+  check(run("show", ""), 2, "usage: nearbuf show");
+  check(run_on(&idle, "dump", "0x1000", ""), 4, "has nothing at 0x1000");
+  check(run("clean", ""), 0, "0 removed, 0 kept");
+  check(run("self-test", ""), 0, "the locator can be found");
+  CHECK_EQUAL(0, target_end(&idle));
+}
