@@ -22,6 +22,15 @@
  * refused everything else works. A locator whose file has lost its name is opened through
  * /proc/<pid>/map_files, which wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
+ * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is made
+ * by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to processes
+ * of one's own session that are not packaged apps; the locators of others are found in their memory
+ * maps and can be read, not held. Memory comes in granules of 64 KiB and is freed whole. A 32-bit program
+ * reads a 64-bit process; its memory map is UNSUPPORTED where the system lacks
+ * NtWow64QueryVirtualMemory64, as Wine does.
+ *
+ * Other systems: all of it is UNSUPPORTED.
+ *
  * Since version 1.0. */
 #ifndef NEARBUF_PROCESS_H
 #define NEARBUF_PROCESS_H
@@ -287,7 +296,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *pro
                                                             uint64_t *address,
                                                             uint64_t *size_bytes);
 
-/* Unmaps what nearbuf_process_allocate gave: whole, or whole pages of it. Memory that a locator
+/* Unmaps what nearbuf_process_allocate gave: whole, or (not on Windows) whole pages of it. Memory that a locator
  * lists is refused, as is what is not readable, writable and executable private memory.
  * Errors: INVALID_ARGUMENT (not whole pages, size 0), NO_ROOM (it is no such memory), NOT_FOUND,
  * DENIED, BUSY, UNSUPPORTED, SYSTEM_ERROR. */
