@@ -219,9 +219,9 @@ static void do_threads(size_t count) {
 
 /* ---- While others are held ---------------------------------------------------------------------- */
 
-/* What one more costs, and what get and release cost then. */
+/* What one more costs, and what get and release, and placing, cost then. */
 static void do_held(size_t count) {
-  enum { MORE = 100 };
+  enum { MORE = 100, PLACED = 1000 };
   bench_results results = {calloc(count + MORE, sizeof(void *)), 0, PAGE};
   double deadline = bench_now() + 10 * PATIENCE;
   double start = 0;
@@ -235,7 +235,18 @@ static void do_held(size_t count) {
   double each = (bench_now() - start) / MORE;
   bench_verify(&results, 0);
   free(results.addresses);
-  printf("{\"ns\": %.0f, \"warm_ns\": %.2f}\n", each, repeat(bench_peer.get_and_release, 2000));
+  unsigned char stub[BENCH_STUB_SIZE];
+  bench_stub(stub, 0);
+  (void)place(stub);
+  start = bench_now();
+  for (size_t i = 0; i < PLACED; i++) {
+    if (place(stub) == NULL) {
+      missing("nothing fits");
+    }
+  }
+  double placed = (bench_now() - start) / PLACED;
+  printf("{\"ns\": %.0f, \"place_ns\": %.2f, \"warm_ns\": %.2f}\n", each, placed,
+         repeat(bench_peer.get_and_release, 2000));
 }
 
 /* ---- Pages ------------------------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
     run.py PROGRAMS [--quick] [--docs DIRECTORY]
 
 PROGRAMS is the folder of the built peers; results go to its subfolder results/, and with --docs to
-that directory, too. Every figure is the median of several processes, and the peers take turns within
+that directory, too; then what the page beside it (DIRECTORY.md) says of them is written anew. Every
+figure is the median of several processes, and the peers take turns within
 a round, so that what disturbs the machine disturbs all of them; compare figures of one run only.
 """
 
@@ -19,14 +20,11 @@ import subprocess
 import sys
 import tempfile
 
-import plot
+import report
+from report import HELD, MAPPINGS, MODULES, THREADS
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = ["nearbuf", "reference", "bump", "mmap", "asmjit", "libffi"]
-MAPPINGS = [10, 100, 1000, 10000, 60000]
-HELD = [10, 50, 200, 1000, 5000, 20000]
-THREADS = [1, 2, 4, 8]
-MODULES = 8
 DEAD_FILES = 10000
 
 
@@ -69,8 +67,9 @@ class Suite:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
         return json.loads(done.stdout)
 
-    def measure(self, key, peers, work, rounds=None, before=None):
-        """Lets the peers take turns and keeps medians and spreads of all that they print."""
+    def measure(self, key, peers, work, rounds=None, before=None, program=None):
+        """Lets the peers take turns and keeps medians and spreads of all that they print. Where one
+        program does the work of all, `work` names what each is given."""
         print(f"  {key}", file=sys.stderr, flush=True)
         samples = {peer: [] for peer in peers if peer not in self.skipped}
         missing = {}
@@ -78,7 +77,8 @@ class Suite:
             for peer in samples:
                 if peer not in missing:
                     try:
-                        samples[peer].append(self.run(peer, work, before))
+                        given = work if program is None else work[peer]
+                        samples[peer].append(self.run(program or peer, given, before))
                     except Missing as reason:
                         missing[peer] = str(reason)
         of_key = self.figures.setdefault(key, {})
@@ -87,9 +87,6 @@ class Suite:
                 of_key[peer] = {"missing": missing[peer]}
             else:
                 of_key[peer] = {name: summary([r[name] for r in results]) for name in results[0]}
-
-    def median(self, key, peer, name="ns"):
-        return self.figures.get(key, {}).get(peer, {}).get(name, {}).get("median")
 
 
 def summary(values):
@@ -162,12 +159,13 @@ def measure_growth(suite):
 
 
 def measure_modules(suite):
-    """Many modules, each with a static copy of its own."""
-    copies = []
+    """Many modules, each with a copy of its own: of this library, of the reference."""
+    originals = {"nearbuf": suite.programs / "module.so",
+                 "reference": suite.environment.get("BENCH_REFERENCE")}
     with tempfile.TemporaryDirectory(dir=suite.programs) as folder:
-        for i in range(MODULES):
-            copies.append(shutil.copy(suite.programs / "module.so", f"{folder}/module{i}.so"))
-        suite.measure(f"{MODULES} modules", ["modules"], copies)
+        copies = {peer: [shutil.copy(original, f"{folder}/{peer}{i}.so") for i in range(MODULES)]
+                  for peer, original in originals.items() if original is not None}
+        suite.measure(f"{MODULES} modules", list(copies), copies, program="modules")
 
 
 def measure_stops(suite):
@@ -185,54 +183,13 @@ def describe_machine():
             "commit": commit or "unknown", "load": os.getloadavg()[0]}
 
 
-def write_plots(suite, folder):
-    def series(keys, names, name="ns"):
-        found = {}
-        for peer in names:
-            points = [(x, suite.median(key, peer, name)) for x, key in keys]
-            found[peer] = [(x, y) for x, y in points if y is not None]
-        return {peer: points for peer, points in found.items() if points}
-
-    mappings = [(n, f"region, {n} mappings") for n in MAPPINGS]
-    plot.write(folder / "regions.svg", "A new region near the code: map and unmap", "mappings",
-               "ns", series(mappings, ["nearbuf", "reference", "mmap"]))
-    places = [(n, f"place, {n} mappings") for n in MAPPINGS]
-    plot.write(folder / "places.svg", "Placing 64 bytes near the code", "mappings", "ns",
-               series(places, ["nearbuf", "bump"]))
-    held = [(n, f"one more, {n} held") for n in HELD]
-    plot.write(folder / "held.svg", "One more buffer", "buffers held", "ns",
-               series(held, ["nearbuf", "reference"]))
-    warm = series(held, ["nearbuf", "reference"], "warm_ns")
-    plot.write(folder / "locators.svg", "Get and release behind many held buffers",
-               "buffers held (203 fill a locator)", "ns", warm)
-    threads = [(n, f"get and release, {n} threads") for n in THREADS]
-    plot.write(folder / "threads.svg", "Get and release in several threads", "threads",
-               "million per second", series(threads, ["nearbuf", "reference", "bump"],
-                                            "million_per_second"))
-
-
-def write_table(suite, machine, path):
-    def text(value):
-        if value is None:
-            return "–"
-        return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-    names = suite.peers()
-    lines = [f"Medians in ns. {machine['processor']}, {machine['processors']} processors, kernel "
-             f"{machine['kernel']}, commit {machine['commit']}.", "",
-             "| work | " + " | ".join(names) + " | reference / nearbuf |",
-             "| --- |" + " ---: |" * (len(names) + 1)]
-    for key, of_key in suite.figures.items():
-        if "ns" not in of_key.get("nearbuf", of_key.get("bump", {})):
-            continue
-        values = [suite.median(key, peer) for peer in names]
-        ours, theirs = suite.median(key, "nearbuf"), suite.median(key, "reference")
-        ratio = f"{theirs / ours:,.1f}" if ours and theirs else "–"
-        lines.append(f"| {key} | " + " | ".join(map(text, values)) + f" | {ratio} |")
-    lines += ["", "Not measured: " + ("; ".join(f"{peer}: {why}" for peer, why in
-                                               suite.skipped.items()) or "nothing") + "."]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(path.read_text(encoding="utf-8"))
+def text_of_library(programs):
+    """Bytes of code in the shared library; None where binutils are missing."""
+    library = programs.parent / "libnearbuf.so"
+    if shutil.which("size") is None or not library.exists():
+        return None
+    done = subprocess.run(["size", str(library)], capture_output=True, text=True, check=True)
+    return int(done.stdout.splitlines()[1].split()[0])
 
 
 def main():
@@ -251,12 +208,12 @@ def main():
     measure_modules(suite)
     measure_stops(suite)
 
+    results = {"machine": machine, "text_bytes": text_of_library(suite.programs),
+               "skipped": suite.skipped, "figures": suite.figures}
     for folder in filter(None, (suite.programs / "results", options.docs)):
-        folder.mkdir(parents=True, exist_ok=True)
-        results = {"machine": machine, "skipped": suite.skipped, "figures": suite.figures}
-        (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        write_plots(suite, folder)
-        write_table(suite, machine, folder / "table.md")
+        report.write(results, suite.peers(), folder)
+    if options.docs:
+        report.write_page(results, options.docs.with_suffix(".md"))
 
 
 if __name__ == "__main__":
