@@ -7,7 +7,8 @@
 #
 #   LIBS     what to test; nearbuf_static by default, whose internals are linkable (nearbuf, the shared
 #            library, shows only the public functions).
-#   TIMEOUT  60 seconds by default; sanitized builds get four times as long.
+#   TIMEOUT  60 seconds by default; sanitized and emulated builds get four times as
+#            long.
 #
 # Exit status 0 is passed, 77 skipped (and must stand in tests/expected-skips.txt), all else failed.
 function(nearbuf_test name)
@@ -18,7 +19,7 @@ function(nearbuf_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
-  if(NEARBUF_SANITIZE)
+  if(NEARBUF_SANITIZE OR CMAKE_CROSSCOMPILING_EMULATOR)
     math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 4")
   endif()
 

@@ -3,7 +3,9 @@
 
 #include "os/os.h"
 
-nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
+enum { LOOKS_AGAIN = 20 };
+
+static nb_outcome look(uintptr_t start, uintptr_t size) {
   nb_map map;
   nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_os_map_open(&map, false);
@@ -25,5 +27,15 @@ nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
   }
   nb_os_map_close(&map);
   nb_os_leave(guard);
+  return outcome;
+}
+
+nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
+  nb_outcome outcome = look(start, size);
+  /* For a moment qemu 7.2 leaves out of the map what another thread maps something beside. */
+  for (int again = 0; again < LOOKS_AGAIN && outcome.status == NEARBUF_NOT_FOUND; again++) {
+    nb_os_pause();
+    outcome = look(start, size);
+  }
   return outcome;
 }

@@ -1,5 +1,6 @@
 /* The target is a preference: new memory is as near to it as there is room, and is packed. */
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "format.h"
@@ -88,13 +89,31 @@ TEST(memory_near_the_stack_leaves_the_room_the_stack_grows_into) {
   check_nearest(&local);
 }
 
+enum { BREAK_GROWTH = 64 << 20 };
+
+/* Whether the break could grow so far if nobody was there: under qemu 7.2 the stack lies 32 MiB above
+ * the first one. */
+static bool break_could_grow(void) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    _exit(sbrk(BREAK_GROWTH) == (void *)-1);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child);
+  return status == 0;
+}
+
 TEST(memory_near_the_program_break_leaves_the_room_it_grows_into) {
+  if (!break_could_grow()) {
+    test_skip("the break has no room to grow into");
+  }
   char *end = sbrk(0);
   nearbuf_request request = request_near(end, 64);
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
-  CHECK(sbrk((intptr_t)64 << 20) == end);
-  memset(end, 1, (size_t)64 << 20);
+  CHECK(sbrk(BREAK_GROWTH) == end);
+  memset(end, 1, BREAK_GROWTH);
 }
 
 TEST(a_second_buffer_touches_the_first) {
@@ -102,8 +121,12 @@ TEST(a_second_buffer_touches_the_first) {
   nearbuf_buffer first;
   nearbuf_buffer second;
   CHECK_OK(nearbuf_get(&request, &first));
-  CHECK_OK(nearbuf_get(&request, &second));
   uintptr_t a = nearbuf_buffer_address(&first);
+  maps_read(&before);
+  if (maps_find(&before, a - 1) != NULL && maps_find(&before, a + nearbuf_buffer_size(&first))) {
+    test_skip("both sides of the first are taken");
+  }
+  CHECK_OK(nearbuf_get(&request, &second));
   uintptr_t b = nearbuf_buffer_address(&second);
   CHECK(a + nearbuf_buffer_size(&first) == b || b + nearbuf_buffer_size(&second) == a);
 }
@@ -146,6 +169,9 @@ static void hold_many(int count) {
   nearbuf_buffer *held = calloc((size_t)count, sizeof *held);
   CHECK(held != NULL);
   nearbuf_request request = request_near((const void *)(uintptr_t)check_nearest, 64);
+  if ((request.range.max - request.range.min) / nb_os_granularity() < (uintptr_t)count) {
+    test_skip("so many pages are not within reach");
+  }
   for (int i = 0; i < count; i++) {
     CHECK_OK(nearbuf_get(&request, &held[i]));
     CHECK_OK(nearbuf_append(&held[i], &i, sizeof i, NULL));

@@ -22,7 +22,7 @@ static nearbuf_memory allocate(nearbuf_range range, uintptr_t target, size_t siz
 static const nearbuf_range everywhere = {0, UINTPTR_MAX};
 
 TEST(private_memory_is_zero_whole_pages_and_can_be_read_written_and_run) {
-  nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, 5000, 16);
+  nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, space_page() + 1000, 16);
   CHECK_EQUAL(2 * space_page(), memory.size_bytes);
   CHECK_EQUAL(0, (uintptr_t)memory.run_at % space_page());
   CHECK(memory.write_to == memory.run_at);
@@ -133,6 +133,7 @@ TEST(private_memory_is_aligned_from_1_byte_to_16_mib) {
 }
 
 TEST(all_of_private_memory_lies_inside_the_range) {
+  space_settle();
   uintptr_t area = space_occupy(1 << 20);
   space_free(area, 1 << 20);
   nearbuf_range range = {area + 1, area + 3 * space_page() - 1};

@@ -7,6 +7,8 @@
 #   run ARGUMENT...      runs it; then $status, and the files $work/out and $work/err
 #   expect_status N      what it answered
 #   expect_output FILE   its exact output ("-": from the standard input)
+#   bits                 prints 64 or 32: how wide the holder is, and the program
+#   skip_if_unsupported  ends the test where what ran changes a process and this system cannot do that
 #   fail, skip MESSAGE   end the test
 set -eu
 
@@ -39,6 +41,16 @@ run() {
   "$NEARBUF" "$@" >"$work/out" 2>"$work/err" || status=$?
 }
 
+bits() {
+  echo $((32 * $(od -An -tu1 -j4 -N1 "${HOLDER:?}"))) # the class in an ELF file: 1 or 2
+}
+
+skip_if_unsupported() {
+  if grep -q ': this system cannot do it$' "$work/err"; then
+    skip 'processes cannot be changed by this program on this system'
+  fi
+}
+
 expect_status() {
   [ "$status" = "$1" ] || fail "$ran: exit status $status, not $1"
 }
@@ -52,7 +64,7 @@ expect_error() {
   [ "$(cat "$work/err")" = "$1" ] || fail "$ran: its error output is not: $1"
 }
 
-# Starts the process to look at, and sets $holder to its id.
+# Starts the process to look at, and sets $holder to its id and $libc to the file that getenv is in.
 start_holder() {
   mkfifo "$work/until" "$work/says"
   "${HOLDER:?}" <"$work/until" >"$work/says" &
@@ -60,6 +72,8 @@ start_holder() {
   exec 9>"$work/until"
   read -r answer <"$work/says"
   [ "$answer" = ready ] || fail 'the holder does not start'
+  # shellcheck disable=SC2034 # the tests read it
+  libc=$(sed -n 's|.*/\(libc\.so[.0-9]*\)$|\1|p' "/proc/$holder/maps" | head -n 1)
 }
 
 # Replaces by words what differs from run to run in $work/out.

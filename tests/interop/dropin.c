@@ -198,7 +198,7 @@ static void append_with_dropin(records *list) {
 }
 
 static void race(void) {
-  records_race(append_with_dropin, records_append_with_nearbuf, 1000);
+  records_race(append_with_dropin, records_append_with_nearbuf, 1000, NULL);
   CHECK_EQUAL(0, totals().taken);
 }
 

@@ -84,7 +84,8 @@ static void write_list(void *argument) {
   work->write(work->list);
 }
 
-void records_race(records_writer theirs, records_writer ours, unsigned milliseconds) {
+void records_race(records_writer theirs, records_writer ours, unsigned milliseconds,
+                  bool (*is_enough)(void)) {
   test_thread threads[WRITERS];
   writing works[WRITERS];
   for (uint32_t i = 0; i < WRITERS; i++) {
@@ -92,7 +93,9 @@ void records_race(records_writer theirs, records_writer ours, unsigned milliseco
     works[i] = (writing){i % 2 == 0 ? theirs : ours, &lists[i]};
     threads[i] = test_thread_start(write_list, &works[i]);
   }
-  usleep(milliseconds * 1000);
+  do {
+    usleep(milliseconds * 1000);
+  } while (is_enough != NULL && !is_enough());
   atomic_store(&is_over, true);
   for (uint32_t i = 0; i < WRITERS; i++) {
     test_thread_join(threads[i]);

@@ -32,8 +32,10 @@ bool records_go_on(const records *list);
 /* Appends by nearbuf_place, in the window. */
 void records_append_with_nearbuf(records *list);
 
-/* Two threads append with each writer for so long. Then the test fails where a byte is not what was
- * written, or where a side wrote nothing: nobody promises that every single thread gets its turn. */
-void records_race(records_writer theirs, records_writer ours, unsigned milliseconds);
+/* Two threads append with each writer for so long, or, where that may be too short, for a multiple of
+ * it that is enough. Then the test fails where a byte is not what was written, or where a side wrote
+ * nothing: nobody promises that every single thread gets its turn. */
+void records_race(records_writer theirs, records_writer ours, unsigned milliseconds,
+                  bool (*is_enough)(void));
 
 #endif

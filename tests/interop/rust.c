@@ -176,7 +176,7 @@ static void append_with_reference(records *list) {
 }
 
 static void race(void) {
-  records_race(append_with_reference, records_append_with_nearbuf, 1500);
+  records_race(append_with_reference, records_append_with_nearbuf, 1500, NULL);
   CHECK_EQUAL(0, totals().taken);
   printf("the reference handed out less than was asked: %u times\n", atomic_load(&handed_less));
 }

@@ -77,6 +77,9 @@ TEST(an_unknown_version_in_the_lower_bits_is_incompatible) {
 }
 
 TEST(a_count_of_more_items_than_fit_is_incompatible) {
+  if (layout()->capacity == UINT8_MAX) {
+    test_skip("as many fit as can be counted");
+  }
   unsigned char *page = publish();
   page[layout()->count] = (unsigned char)(layout()->capacity + 1);
   expect_untouched(page);

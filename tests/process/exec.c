@@ -11,11 +11,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "format.h"
 #include "support.h"
 
 static void fill_a_locator(void) {
   nearbuf_request request = request_of(1);
-  for (int i = 0; i < 250; i++) {
+  for (int i = 0; i <= NB_NATIVE_CAPACITY; i++) {
     nearbuf_buffer buffer;
     CHECK_OK(nearbuf_get(&request, &buffer));
     CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));

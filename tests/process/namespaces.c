@@ -60,7 +60,7 @@ static talk *new_talk(void) {
 /* Fills a locator, so that a later one, with a file of its own, is added. */
 static void fill_a_locator(void) {
   nearbuf_request request = request_of(1);
-  for (int i = 0; i < 250; i++) {
+  for (int i = 0; i <= NB_NATIVE_CAPACITY; i++) {
     nearbuf_buffer buffer; /* held for good */
     CHECK_OK(nearbuf_get(&request, &buffer));
     CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));

@@ -160,12 +160,13 @@ TEST(where_executable_memory_is_forbidden_the_answer_is_denied_and_no_locator_is
   CHECK_EQUAL(0, first_locator());
 }
 
-/* A filter that lets a system call fail when its third argument has these bits. */
-static void forbid(int call, uint32_t bits, uint32_t error) {
+/* A filter that lets a system call fail when an argument of it has these bits. */
+static void forbid_argument(int call, unsigned argument, uint32_t bits, uint32_t error) {
   struct sock_filter steps[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+               (uint32_t)(offsetof(struct seccomp_data, args) + argument * sizeof(uint64_t))),
       BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -194,9 +195,19 @@ TEST(what_the_system_keeps_free_above_address_0_is_never_handed_out) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
 }
 
+static void forbid(int call, uint32_t bits, uint32_t error) {
+  forbid_argument(call, 2, bits, error);
+}
+
+#ifdef SYS_mmap2 /* where an offset in bytes would not fit */
+enum { CALL_OF_MMAP = SYS_mmap2 };
+#else
+enum { CALL_OF_MMAP = SYS_mmap };
+#endif
+
 TEST(where_a_filter_forbids_executable_memory_the_answer_is_denied) {
   own_tmp();
-  forbid(SYS_mmap, PROT_EXEC, EPERM);
+  forbid(CALL_OF_MMAP, PROT_EXEC, EPERM);
   nearbuf_request request = request_of(64);
   CHECK_EQUAL(EPERM, expect_failure(NEARBUF_DENIED, &request));
   CHECK_EQUAL(0, count_locator_files());
@@ -205,6 +216,9 @@ TEST(where_a_filter_forbids_executable_memory_the_answer_is_denied) {
 TEST(where_a_filter_forbids_reading_the_memory_map_the_answer_is_denied) {
   own_tmp();
   forbid(SYS_openat, O_CLOEXEC, EACCES);
+#ifdef SYS_open /* musl's open uses it */
+  forbid_argument(SYS_open, 1, O_CLOEXEC, EACCES);
+#endif
   nearbuf_request request = request_of(64);
   CHECK_EQUAL(EACCES, expect_failure(NEARBUF_DENIED, &request));
   nearbuf_totals totals;

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The tests on other processors and C libraries, and on other systems as far as they run here. What it
+# takes is installed by scripts/setup.sh; what is costly to set up is kept in /var/cache/nearbuf. The
+# gcc of this machine is not in the list: the step `test` runs the same tests.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+targets=(
+  linux-x86_64-clang
+  linux-i686
+  linux-musl
+  linux-aarch64
+  linux-aarch64-16k
+  linux-aarch64-64k
+  linux-armhf
+  linux-riscv64
+  linux-s390x
+  linux-ppc64el
+)
+exec scripts/matrix.sh "${targets[@]}"
