@@ -51,7 +51,8 @@ static nb_outcome check_locator_at(const nearbuf_process *process, uint64_t addr
   size_t done;
   outcome = nb_remote_read(process, address, header, width_of(process), &done);
   bool is_it = nb_shared_address_relaxed((uintptr_t)header, width_of(process)) == address;
-  return outcome.status == NEARBUF_OK && !is_it ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+  bool is_other = outcome.status == NEARBUF_NO_ROOM || (outcome.status == NEARBUF_OK && !is_it);
+  return is_other ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
 }
 
 /* The next locator in the map, from `*from` on, which is moved behind it. */
@@ -256,7 +257,7 @@ void nb_remote_view_close(nb_remote_view *view) {
 
 /* ---- Making a section -------------------------------------------------------------------------- */
 
-/* Keeps a place for a section where the system likes: a later one's name tells its address, so that is
+/* Keeps a place for a later section where the system likes: its name tells its address, so that is
  * wanted first. 0: there is no room, or none that the process itself could reach. */
 static uint64_t keep_place(const nearbuf_process *process) {
   void *place = VirtualAllocEx(nb_windows_process(process), NULL, nb_section_size(), MEM_RESERVE,
@@ -335,28 +336,34 @@ typedef LONG(NTAPI *map_view)(HANDLE section, HANDLE process, void **base, ULONG
                               DWORD inherit, ULONG type, ULONG protection);
 typedef LONG(NTAPI *unmap_view)(HANDLE process, void *base);
 
-/* Maps all of a section into the process, at this address exactly. */
-static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint64_t address) {
-  const DWORD view_unmap = 2; /* not inherited */
-  const LONG conflicting_addresses = (LONG)0xC0000018;
-  map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
-  void *base = (void *)(uintptr_t)address;
-  SIZE_T size = 0;
-  LONG status = map == NULL ? -1
-                            : map(section, nb_windows_process(process), &base, 0, 0, NULL, &size,
-                                  view_unmap, 0, PAGE_EXECUTE_READWRITE);
-  if (status >= 0) {
-    return nb_outcome_of(NEARBUF_OK);
-  }
-  return nb_outcome_system(status == conflicting_addresses ? NEARBUF_NO_ROOM : NEARBUF_DENIED,
-                           status);
-}
-
 static void unmap_there(const nearbuf_process *process, uint64_t address) {
   unmap_view unmap = (unmap_view)nb_windows_native("NtUnmapViewOfSection");
   if (unmap != NULL) {
     (void)unmap(nb_windows_process(process), (void *)(uintptr_t)address);
   }
+}
+
+/* Maps all of a section into the process: at an address exactly or, if it is 0, where the system likes.
+ * NO_ROOM: something is there. */
+static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
+  const DWORD view_unmap = 2; /* not inherited */
+  const LONG conflicting_addresses = (LONG)0xC0000018;
+  map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
+  void *base = (void *)(uintptr_t)*address;
+  SIZE_T size = 0;
+  LONG status = map == NULL ? -1
+                            : map(section, nb_windows_process(process), &base, 0, 0, NULL, &size,
+                                  view_unmap, 0, PAGE_EXECUTE_READWRITE);
+  if (status < 0) {
+    return nb_outcome_system(status == conflicting_addresses ? NEARBUF_NO_ROOM : NEARBUF_DENIED,
+                             status);
+  }
+  *address = (uintptr_t)base;
+  if (*address > nb_remote_limits(process->address_bits).max) {
+    unmap_there(process, *address);
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 /* Puts a locator into a new section and the section into the process. Once its address stands in the
@@ -368,7 +375,7 @@ static nb_outcome publish(const nearbuf_process *process, HANDLE section, const 
     return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
   }
   HANDLE theirs = NULL;
-  nb_outcome outcome = map_there(process, section, page->address);
+  nb_outcome outcome = map_there(process, section, &page->address);
   if (outcome.status == NEARBUF_OK &&
       !DuplicateHandle(GetCurrentProcess(), section, nb_windows_process(process), &theirs, 0, FALSE,
                        DUPLICATE_SAME_ACCESS)) {
@@ -398,16 +405,19 @@ static nb_outcome make_section_for(const nearbuf_process *process, bool is_first
   return outcome;
 }
 
-/* NO_ROOM: a thread of the process took the place. */
+/* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that the
+ * system finds the place; it must not be made twice, for others wait where they saw its name. */
 static nb_outcome try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
                            nb_remote_page *page) {
-  page->address = keep_place(process);
-  if (page->address == 0) {
+  page->address = is_first ? 0 : keep_place(process);
+  if (!is_first && page->address == 0) {
     return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
   }
   HANDLE section;
   nb_outcome outcome = make_section_for(process, is_first, page->address, &section);
-  give_up_place(process, page->address);
+  if (!is_first) {
+    give_up_place(process, page->address);
+  }
   if (outcome.status == NEARBUF_OK) {
     outcome = publish(process, section, seed, page);
     (void)CloseHandle(section);
