@@ -79,10 +79,7 @@ run_variants() {
     windows-x86-laa)
       mingw "$1" i686-w64-mingw32 -D CMAKE_EXE_LINKER_FLAGS=-Wl,--large-address-aware
       ;;
-    windows-aarch64)
-      linked "$1" aarch64-windows-gnu -D NEARBUF_BUILD_TOOLS=OFF -D NEARBUF_BUILD_TESTS=OFF \
-        -D NEARBUF_BUILD_EXAMPLES=OFF
-      ;;
+    windows-aarch64) linked "$1" aarch64-windows-gnu ;;
     macos-aarch64) linked "$1" aarch64-macos.11.0 ;;
     macos-x86_64) linked "$1" x86_64-macos.11.0 ;;
     freebsd-x86_64) linked "$1" x86_64-freebsd ;;
