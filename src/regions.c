@@ -325,7 +325,7 @@ static bool let_system_search(const nb_need *need, nb_place *region) {
 static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
                              nb_place *region) {
   obstacles all = {.questions = 0};
-  nb_lesson lesson;
+  nb_lesson lesson = {{1, 0}, {1, 0}};
   uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_os_map_open(&all.map, false);
   if (outcome.status == NEARBUF_OK) {
