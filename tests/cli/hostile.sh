@@ -25,6 +25,7 @@ read -r answer <"$work/says"
 [ "$answer" = ready ] || fail 'the process does not start'
 echo bytes >"$work/bytes"
 run put "$target" --near getenv "$work/bytes"
+skip_if_unsupported
 expect_status 0
 echo go >&9
 
