@@ -69,7 +69,7 @@ void records_append_with_nearbuf(records *list) {
     nearbuf_memory placed;
     CHECK_OK(nearbuf_place(&request, bytes, &placed));
     next.address = (uintptr_t)placed.run_at;
-    CHECK(next.address >= WINDOW && next.address < WINDOW + WINDOW_SIZE - next.length);
+    CHECK(next.address >= WINDOW && next.address <= WINDOW + WINDOW_SIZE - next.length);
     records_keep(list, &next);
   }
 }
