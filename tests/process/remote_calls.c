@@ -146,7 +146,7 @@ TEST(a_thousand_allocations_leave_nothing_behind) {
   CHECK_EQUAL(maps, target_lines(&idle, "maps"));
   CHECK_EQUAL(files, target_files(&idle, "fd"));
   CHECK_EQUAL(threads, target_files(&idle, "task"));
-  CHECK_EQUAL('S', target_state(&idle));
+  CHECK(target_reaches(&idle, 'S'));
   CHECK(kill(idle.id, SIGUSR1) == 0);
   CHECK_EQUAL(1, target_end(&idle));
 }
@@ -298,15 +298,6 @@ TEST(a_32_bit_process_goes_on_as_well) {
 #endif
 }
 
-/* When it is let go it is runnable until it had a processor to stop again on, in the kernel. */
-static bool stops_again(const target *stopped) {
-  uint64_t end = now_ms() + 30000;
-  while (target_state(stopped) != 'T' && now_ms() < end) {
-    usleep(1000);
-  }
-  return target_state(stopped) == 'T';
-}
-
 TEST(a_stopped_process_stays_stopped) {
   target idle = target_start_idle();
   nearbuf_process process = target_open(&idle);
@@ -315,7 +306,7 @@ TEST(a_stopped_process_stays_stopped) {
   CHECK_EQUAL(idle.id, waitpid(idle.id, NULL, WUNTRACED));
   uint64_t address = put(&process, "hello", 5);
   CHECK_OK(disturb(&process));
-  CHECK(stops_again(&idle));
+  CHECK(target_reaches(&idle, 'T'));
   CHECK_OK(nearbuf_process_describe(&process, &info));
   CHECK_EQUAL(1, info.is_stopped);
   CHECK(kill(idle.id, SIGCONT) == 0);

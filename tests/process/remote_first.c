@@ -12,9 +12,9 @@
 
 TEST(a_process_whose_first_thread_has_ended_is_understood_and_given_memory) {
   target headless = target_start(REMOTE_TARGET, "headless", NULL);
+  CHECK(target_reaches(&headless, 'Z'));
   nearbuf_process process = target_open(&headless);
   CHECK_EQUAL(sizeof(void *) * 8, process.address_bits);
-  CHECK_EQUAL('Z', target_state(&headless));
   uint64_t address = put(&process, "hello", 5);
   CHECK_EQUAL(address + 16, put(&process, "again", 5));
   char seen[6] = {0};

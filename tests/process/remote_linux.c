@@ -94,7 +94,7 @@ bool has_name_of_later(const target *what, const nearbuf_process_locator *locato
   return strstr(locator->name, suffix) != NULL;
 }
 
-char target_state(const target *what) {
+static char state_of(const target *what) {
   char path[64];
   char line[256];
   char state = '?';
@@ -109,6 +109,14 @@ char target_state(const target *what) {
     fclose(status);
   }
   return state;
+}
+
+bool target_reaches(const target *what, char state) {
+  uint64_t end = now_ms() + 30000;
+  while (state_of(what) != state && now_ms() < end) {
+    usleep(1000);
+  }
+  return state_of(what) == state;
 }
 
 int target_lines(const target *what, const char *name) {

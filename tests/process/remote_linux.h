@@ -10,8 +10,9 @@ void want_own_tmp(void);
 /* target_start with a program that may be refused what it wants, which skips the test. */
 target target_try(const char *program, const char *mode);
 
-/* The letter of its state in /proc. */
-char target_state(const target *what);
+/* Whether its state in /proc becomes this letter. When it is let go it is runnable, in the kernel, until
+ * it had a processor to stop or to sleep again on. */
+bool target_reaches(const target *what, char state);
 
 /* How many entries /proc/<id>/<name> has: lines or, of a directory, files. */
 int target_lines(const target *what, const char *name);
