@@ -30,7 +30,7 @@ NB_WARM void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t flags,
 SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
   *buffer = (nearbuf_buffer){0};
   nearbuf_status status = nb_request_check(request);
-  if (status != NEARBUF_OK) {
+  if (request == NULL || status != NEARBUF_OK) {
     return status;
   }
   nb_fit fit = nb_request_fit(request, request->flags);

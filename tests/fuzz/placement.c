@@ -163,7 +163,7 @@ static void check_search(invented_map *map, const nb_need *need, bool is_cheap_a
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input input = {data, size};
-  nb_need need;
+  nb_need need = {.is_content = false};
   invented_map map = {.count = 0};
   bool is_possible = invent_need(&input, &need);
   invent(&input, &map);
