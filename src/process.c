@@ -108,38 +108,33 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   return answer(process, outcome, guard);
 }
 
-nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
-                                    size_t size_bytes, size_t *done_bytes) {
+/* Reads into `to` or, where that is null, writes from `from`. */
+static nearbuf_status transfer(nearbuf_process *process, uint64_t address, void *to,
+                               const void *from, size_t size_bytes, size_t *done_bytes) {
   size_t done = 0;
   if (done_bytes != NULL) {
     *done_bytes = 0;
   }
-  if (bytes == NULL || !is_open(process)) {
+  if ((to == NULL && from == NULL) || !is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_remote_read(process, address, bytes, size_bytes, &done);
+  nb_outcome outcome = to != NULL ? nb_remote_read(process, address, to, size_bytes, &done)
+                                  : nb_remote_write(process, address, from, size_bytes, &done);
   if (done_bytes != NULL) {
     *done_bytes = done;
   }
   return answer(process, outcome, guard);
 }
 
+nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
+                                    size_t size_bytes, size_t *done_bytes) {
+  return transfer(process, address, bytes, NULL, size_bytes, done_bytes);
+}
+
 nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address, const void *bytes,
                                      size_t size_bytes, size_t *done_bytes) {
-  size_t done = 0;
-  if (done_bytes != NULL) {
-    *done_bytes = 0;
-  }
-  if (bytes == NULL || !is_open(process)) {
-    return NEARBUF_INVALID_ARGUMENT;
-  }
-  nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_remote_write(process, address, bytes, size_bytes, &done);
-  if (done_bytes != NULL) {
-    *done_bytes = done;
-  }
-  return answer(process, outcome, guard);
+  return transfer(process, address, NULL, bytes, size_bytes, done_bytes);
 }
 
 /* ---- Walking ----------------------------------------------------------------------------------- */
@@ -442,15 +437,7 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   if (all->outcome.status != NEARBUF_OK && all->outcome.status != NEARBUF_NOT_FOUND) {
     return NB_SOURCE_FAILED;
   }
-  for (uint32_t i = 0; i < all->extra_count; i++) {
-    nb_range extra = all->extra[i];
-    if (extra.max >= from && (!is_found || extra.min < lowest.min)) {
-      lowest = extra;
-      is_found = true;
-    }
-  }
-  *occupied = lowest;
-  return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
+  return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
 /* Notes where the heap and the stack will grow. */
