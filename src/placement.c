@@ -261,6 +261,18 @@ static nb_search_answer search_outwards(choice *best, const nb_source *source, n
   return NB_SEARCH_FOUND;
 }
 
+nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint32_t count,
+                                  bool is_found, nb_range found, nb_range *occupied) {
+  for (uint32_t i = 0; i < count; i++) {
+    if (besides[i].max >= from && (!is_found || besides[i].min < found.min)) {
+      found = besides[i];
+      is_found = true;
+    }
+  }
+  *occupied = found;
+  return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
+}
+
 nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
                                      nb_lesson *lesson) {
   choice best = {.need = need, .questions_left = need->is_content ? 0 : QUESTIONS_FOR_MORE_ROOM};

@@ -37,6 +37,11 @@ typedef struct nb_source {
   bool is_cheap_anywhere; /* false: it is asked in ascending order only */
 } nb_source;
 
+/* For such a function: of `found`, if there is one, and of what is occupied besides, the lowest range
+ * that ends at `from` or above. */
+nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint32_t count,
+                                  bool is_found, nb_range found, nb_range *occupied);
+
 typedef enum nb_search_answer {
   NB_SEARCH_FOUND,
   NB_SEARCH_NO_ROOM,

@@ -52,15 +52,7 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   }
   bool is_found = answer == NB_MAP_FOUND;
   nb_range lowest = is_found ? mapping.range : (nb_range){UINTPTR_MAX, UINTPTR_MAX};
-  for (uint32_t i = 0; i < all->extra_count; i++) {
-    nb_range extra = all->extra[i];
-    if (extra.max >= from && (!is_found || extra.min < lowest.min)) {
-      lowest = extra;
-      is_found = true;
-    }
-  }
-  *occupied = lowest;
-  return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
+  return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
 static bool try_lock(nb_regions *regions) {
