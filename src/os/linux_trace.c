@@ -66,6 +66,47 @@ typedef struct blocked_call {
   uint64_t next; /* address of the next instruction */
 } blocked_call;
 
+/* Calls that answer EINTR when a thread is woken for no signal, where the kernel restarts others by
+ * itself: they wait for events, for signals, or on a socket with a time limit. None has done
+ * anything yet when it answers so. */
+static const uint16_t restartable[] = {
+#if defined(__x86_64__)
+    SYS_epoll_wait,
+    333 /* io_pgetevents */,
+#else
+    292 /* io_pgetevents */,
+#endif
+    SYS_epoll_pwait,
+    441 /* epoll_pwait2 */,
+    SYS_rt_sigtimedwait,
+    SYS_semop,
+    SYS_semtimedop,
+    SYS_io_getevents,
+    SYS_read,
+    SYS_readv,
+    SYS_write,
+    SYS_writev,
+    SYS_recvfrom,
+    SYS_recvmsg,
+    SYS_recvmmsg,
+    SYS_sendto,
+    SYS_sendmsg,
+    SYS_sendmmsg,
+    SYS_accept,
+    SYS_accept4,
+    SYS_connect,
+    426 /* io_uring_enter */,
+};
+
+static bool is_listed(uint64_t number, const uint16_t *calls, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (calls[i] == number) {
+      return true;
+    }
+  }
+  return false;
+}
+
 #if defined(__x86_64__)
 
 typedef struct user_regs_struct registers;
@@ -127,32 +168,7 @@ static void move_to(registers *set, uint64_t instruction) {
   set->orig_rax = UINT64_MAX;
 }
 
-/* Calls that answer EINTR when a thread is woken for no signal, where the kernel restarts others by
- * itself: they wait for events, for signals, or on a socket with a time limit. None has done
- * anything yet when it answers so. */
 static bool is_restartable(uint64_t number, bool is_64_bit) {
-  static const uint16_t calls_64[] = {SYS_epoll_wait,
-                                      SYS_epoll_pwait,
-                                      441 /* epoll_pwait2 */,
-                                      SYS_rt_sigtimedwait,
-                                      SYS_semop,
-                                      SYS_semtimedop,
-                                      SYS_io_getevents,
-                                      333 /* io_pgetevents */,
-                                      SYS_read,
-                                      SYS_readv,
-                                      SYS_write,
-                                      SYS_writev,
-                                      SYS_recvfrom,
-                                      SYS_recvmsg,
-                                      SYS_recvmmsg,
-                                      SYS_sendto,
-                                      SYS_sendmsg,
-                                      SYS_sendmmsg,
-                                      SYS_accept,
-                                      SYS_accept4,
-                                      SYS_connect,
-                                      426 /* io_uring_enter */};
   static const uint16_t calls_32[] = {256 /* epoll_wait */,
                                       319 /* epoll_pwait */,
                                       441 /* epoll_pwait2 */,
@@ -178,14 +194,8 @@ static bool is_restartable(uint64_t number, bool is_64_bit) {
                                       364 /* accept4 */,
                                       362 /* connect */,
                                       426 /* io_uring_enter */};
-  const uint16_t *calls = is_64_bit ? calls_64 : calls_32;
-  size_t count = is_64_bit ? sizeof calls_64 / sizeof *calls : sizeof calls_32 / sizeof *calls;
-  for (size_t i = 0; i < count; i++) {
-    if (calls[i] == number) {
-      return true;
-    }
-  }
-  return false;
+  return is_64_bit ? is_listed(number, restartable, sizeof restartable / sizeof *restartable)
+                   : is_listed(number, calls_32, sizeof calls_32 / sizeof *calls_32);
 }
 
 /* Starts an interrupted call again that the kernel would end with EINTR. */
@@ -240,37 +250,6 @@ static void move_to(registers *set, uint64_t instruction) {
   set->pc = instruction;
 }
 
-/* See the list of x86-64. */
-static bool is_restartable(uint64_t number) {
-  static const uint16_t calls[] = {SYS_epoll_pwait,
-                                   441 /* epoll_pwait2 */,
-                                   SYS_rt_sigtimedwait,
-                                   SYS_semop,
-                                   SYS_semtimedop,
-                                   SYS_io_getevents,
-                                   292 /* io_pgetevents */,
-                                   SYS_read,
-                                   SYS_readv,
-                                   SYS_write,
-                                   SYS_writev,
-                                   SYS_recvfrom,
-                                   SYS_recvmsg,
-                                   SYS_recvmmsg,
-                                   SYS_sendto,
-                                   SYS_sendmsg,
-                                   SYS_sendmmsg,
-                                   SYS_accept,
-                                   SYS_accept4,
-                                   SYS_connect,
-                                   426 /* io_uring_enter */};
-  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-    if (calls[i] == number) {
-      return true;
-    }
-  }
-  return false;
-}
-
 /* Sleeps for a time, which the kernel goes on with by a call of its own; what it keeps for that
  * would otherwise be forgotten, and the whole time slept again. */
 static bool is_timed_sleep(const registers *set) {
@@ -288,7 +267,7 @@ static void restart_call(registers *set, const nb_trace_target *target,
     return;
   }
   if (set->pc == before->next && (int64_t)set->regs[0] == -EINTR &&
-      is_restartable(before->number)) {
+      is_listed(before->number, restartable, sizeof restartable / sizeof *restartable)) {
     set->regs[0] = before->first_argument;
     set->pc -= 4;
   } else if (set->pc == before->next - 4 && is_timed_sleep(set)) {
