@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "linux_directory.h"
 #include "os.h"
 #include "posix.h"
 
@@ -260,31 +261,18 @@ int64_t nb_posix_boot_time(void) {
   return (int64_t)now.tv_sec - (int64_t)up.tv_sec;
 }
 
-/* One record of getdents64(2). */
-typedef struct directory_record {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[];
-} directory_record;
-
 /* What one read of a directory answers: some 25 names, for each costs up to a microsecond and a start
  * seldom needs more. */
 typedef struct directory_read {
-  _Alignas(directory_record) char records[2048];
+  _Alignas(nb_linux_record) char records[2048];
   long filled;
 } directory_read;
 
 enum { MOST_READS = 16, MOST_READS_SKIPPED = 256 };
 
-static const directory_record *record_at(const directory_read *names, long at) {
-  return (const directory_record *)(const void *)&names->records[at];
-}
-
 static bool read_names(int directory, directory_read *names) {
   names->filled = syscall(SYS_getdents64, directory, names->records, sizeof names->records);
-  return names->filled >= (long)sizeof(directory_record);
+  return names->filled >= (long)sizeof(nb_linux_record);
 }
 
 /* A position in the directory, or beyond its end, that differs from time to time. Behind what was
@@ -293,9 +281,9 @@ static bool read_names(int directory, directory_read *names) {
 static int64_t some_position(const directory_read *first) {
   int64_t before = 0;
   int64_t behind = 0;
-  for (long at = 0; at < first->filled; at += record_at(first, at)->length) {
+  for (long at = 0; at < first->filled; at += nb_linux_record_at(first->records, at)->length) {
     before = behind;
-    behind = record_at(first, at)->offset;
+    behind = nb_linux_record_at(first->records, at)->offset;
   }
   uint64_t chance = nb_os_nanoseconds();
   if (behind <= 0) {
@@ -326,8 +314,8 @@ void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
   directory_read names;
   bool is_read = read_somewhere(directory, &names);
   for (int reads = 1; is_read; reads++) {
-    for (long at = 0; at < names.filled; at += record_at(&names, at)->length) {
-      if (!visit(record_at(&names, at)->name, context)) {
+    for (long at = 0; at < names.filled; at += nb_linux_record_at(names.records, at)->length) {
+      if (!visit(nb_linux_record_at(names.records, at)->name, context)) {
         return;
       }
     }

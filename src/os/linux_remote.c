@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "linux_directory.h"
 #include "linux_remote.h"
 #include "linux_trace.h"
 #include "maps_text.h"
@@ -288,24 +289,15 @@ nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_in
   return nb_remote_check(process);
 }
 
-/* One record of getdents64(2). */
-typedef struct directory_record {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[];
-} directory_record;
-
 int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
-  _Alignas(directory_record) char records[8192];
+  _Alignas(nb_linux_record) char records[8192];
   for (;;) {
     long filled = syscall(SYS_getdents64, directory, records, sizeof records);
     if (filled <= 0) {
       return filled < 0 ? errno : 0;
     }
     for (long at = 0; at < filled;) {
-      const directory_record *record = (const directory_record *)(const void *)&records[at];
+      const nb_linux_record *record = nb_linux_record_at(records, at);
       if (record->length == 0 || !visit(record->name, context)) {
         return 0;
       }
