@@ -8,12 +8,8 @@
 #include <windows.h>
 
 #include "os.h"
+#include "windows_error.h"
 #include "windows_search.h"
-
-/* Older headers lack it. */
-#ifndef ERROR_DYNAMIC_CODE_BLOCKED
-#define ERROR_DYNAMIC_CODE_BLOCKED 1655L
-#endif
 
 /* ---- Numbers ----------------------------------------------------------------------------------- */
 
@@ -86,21 +82,9 @@ bool nb_os_environment(const char *name, char *value, size_t size) {
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
 static nb_outcome outcome_of_error(DWORD error) {
-  switch (error) {
-  case ERROR_INVALID_ADDRESS:
-  case ERROR_INVALID_PARAMETER: /* beyond the address space */
-    return nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error);
-  case ERROR_NOT_ENOUGH_MEMORY:
-  case ERROR_OUTOFMEMORY:
-  case ERROR_COMMITMENT_LIMIT:
-  case ERROR_NO_SYSTEM_RESOURCES:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)error);
-  case ERROR_ACCESS_DENIED:
-  case ERROR_DYNAMIC_CODE_BLOCKED:
-    return nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
-  default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
-  }
+  return error == ERROR_INVALID_PARAMETER /* beyond the address space */
+             ? nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error)
+             : nb_windows_failure(error);
 }
 
 nb_outcome nb_os_map(uintptr_t address, size_t size) {

@@ -13,6 +13,7 @@
 #include "../session.h"
 #include "os.h"
 #include "pages.h"
+#include "windows_error.h"
 #include "windows_sections.h"
 
 /* To look into a section needs no right to run what is in it; Wine does not give that to an opened
@@ -28,20 +29,9 @@ bool nb_page_has_tail(void) {
 }
 
 static nb_outcome outcome_of_error(DWORD error) {
-  switch (error) {
-  case ERROR_INVALID_ADDRESS: /* something is there */
-    return nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error);
-  case ERROR_NOT_ENOUGH_MEMORY:
-  case ERROR_OUTOFMEMORY:
-  case ERROR_COMMITMENT_LIMIT:
-  case ERROR_NO_SYSTEM_RESOURCES:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)error);
-  case ERROR_ACCESS_DENIED:
-  case ERROR_INVALID_HANDLE: /* the name is another kind of object's */
-    return nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
-  default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
-  }
+  return error == ERROR_INVALID_HANDLE /* the name is another kind of object's */
+             ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
+             : nb_windows_failure(error);
 }
 
 static nb_outcome last_outcome(void) {

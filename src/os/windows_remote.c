@@ -14,12 +14,8 @@
 #include <psapi.h>
 
 #include "os.h"
+#include "windows_error.h"
 #include "windows_remote.h"
-
-/* Older headers lack it. */
-#ifndef ERROR_DYNAMIC_CODE_BLOCKED
-#define ERROR_DYNAMIC_CODE_BLOCKED 1655L
-#endif
 
 enum { PROCESS = 0, RIGHTS = 1 }; /* what stands in `handles` */
 
@@ -30,22 +26,7 @@ HANDLE nb_windows_process(const nearbuf_process *process) {
 /* ---- Errors ------------------------------------------------------------------------------------ */
 
 nb_outcome nb_windows_outcome(DWORD error) {
-  switch (error) {
-  case ERROR_SUCCESS:
-    return nb_outcome_of(NEARBUF_OK);
-  case ERROR_ACCESS_DENIED:
-  case ERROR_DYNAMIC_CODE_BLOCKED:
-    return nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
-  case ERROR_INVALID_ADDRESS:
-    return nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error);
-  case ERROR_NOT_ENOUGH_MEMORY:
-  case ERROR_OUTOFMEMORY:
-  case ERROR_COMMITMENT_LIMIT:
-  case ERROR_NO_SYSTEM_RESOURCES:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)error);
-  default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
-  }
+  return error == ERROR_SUCCESS ? nb_outcome_of(NEARBUF_OK) : nb_windows_failure(error);
 }
 
 static nb_outcome last_outcome(void) {
