@@ -1,6 +1,8 @@
 /* See remote_support.h. */
 #include "remote_support.h"
 
+#include <string.h>
+
 #include "test.h"
 
 void target_line(target *what, char *line, size_t size) {
@@ -39,4 +41,26 @@ uint64_t put(nearbuf_process *process, const void *bytes, size_t size) {
   CHECK_OK(nearbuf_process_append(process, &buffer, bytes, size, &address));
   CHECK_OK(nearbuf_process_release(process, &buffer));
   return address;
+}
+
+void check_32_bit_process(const target *what) {
+  nearbuf_process process = target_open(what);
+  CHECK_EQUAL(32, process.address_bits);
+  uint64_t address = put(&process, "hello", 5);
+  CHECK(address < NEARBUF_4_GIB);
+  char seen[6] = {0};
+  CHECK_OK(nearbuf_process_read(&process, address, seen, 5, NULL));
+  CHECK(strcmp(seen, "hello") == 0);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(255, locator.capacity);
+  CHECK(locator.fault == NULL);
+  CHECK_EQUAL(address + 16, put(&process, "again", 5));
+  nearbuf_process_request request = anywhere(10000);
+  uint64_t size;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
+  CHECK(address + size <= NEARBUF_4_GIB);
+  CHECK_OK(nearbuf_process_free(&process, address, size));
+  CHECK_OK(nearbuf_process_close(&process));
 }

@@ -54,4 +54,7 @@ uint64_t put(nearbuf_process *process, const void *bytes, size_t size);
 /* A request for memory anywhere. */
 nearbuf_process_request anywhere(uint64_t size);
 
+/* A 32-bit process is understood: bytes can be put into it, and memory be taken and freed. */
+void check_32_bit_process(const target *what);
+
 #endif
