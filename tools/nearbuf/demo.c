@@ -216,7 +216,7 @@ static bool show_plugin(const demo_state *demo) {
   uintptr_t function = host_symbol(module, DEMO_PLUGIN_FUNCTION_NAME);
   bool holds = function != 0 && share_with(demo, (demo_plugin_function *)function);
   host_unload(module);
-  bool is_gone = !host_is_mapped((void *)function); /* musl unloads nothing */
+  bool is_gone = !host_lies_in_module(function); /* musl unloads nothing */
   nearbuf_info info;
   return holds && claim(nearbuf_find(demo->stub.run_at, &info) == NEARBUF_OK &&
                             info.used_bytes > demo->stub_buffer.used_bytes,

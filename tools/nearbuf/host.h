@@ -27,6 +27,10 @@ void host_unload(void *module);
 /* The address of what a module exports under a name; 0 where there is none. */
 uintptr_t host_symbol(void *module, const char *name);
 
+/* Whether an address lies in a module. Where one was unloaded, something else may be mapped since,
+ * by another thread or by a sanitizer's runtime: that is no module. */
+bool host_lies_in_module(uintptr_t address);
+
 /* A path without its folders. */
 const char *host_file_name(const char *path);
 

@@ -92,6 +92,11 @@ uintptr_t host_symbol(void *module, const char *name) {
   return (uintptr_t)dlsym(module, name);
 }
 
+bool host_lies_in_module(uintptr_t address) {
+  Dl_info info;
+  return dladdr((void *)address, &info) != 0;
+}
+
 const char *host_file_name(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash == NULL ? path : slash + 1;

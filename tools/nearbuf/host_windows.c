@@ -84,6 +84,13 @@ uintptr_t host_symbol(void *module, const char *name) {
   return (uintptr_t)GetProcAddress(module, name);
 }
 
+bool host_lies_in_module(uintptr_t address) {
+  HMODULE module;
+  return GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
+                                GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+                            (LPCSTR)address, &module) != 0;
+}
+
 const char *host_file_name(const char *path) {
   const char *slash = strrchr(path, '\\');
   return slash == NULL ? path : slash + 1;
