@@ -45,9 +45,9 @@ void nb_page_discard(const nb_page *page);
 /* Whether a new first page lists buffers of its own beyond the seed (the rest of the granule). */
 bool nb_page_has_tail(void);
 
-/* Keeps the page of a locator that this process made or attached to out of children: no child may
- * store into it. Answers whether the page is one that must be kept out; where the system cannot do
- * it, nb_page_leave_placeholder does. */
+/* Keeps the page of a locator that this process attached to out of children, as those that it makes
+ * are: no child may store into it. Answers whether the page is one that must be kept out; where the
+ * system cannot do it, nb_page_leave_placeholder does. */
 bool nb_page_keep_from_children(uintptr_t base);
 
 /* In a child: puts a private page where an inherited locator was kept out, full and without items,

@@ -251,7 +251,6 @@ static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
   if (page == MAP_FAILED) {
     return errno;
   }
-  (void)nb_posix_keep_from_children(page, size);
   *base = (uintptr_t)page;
   nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
   return 0;

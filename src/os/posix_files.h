@@ -56,7 +56,7 @@ typedef struct nb_new_file {
   uintptr_t base;
 } nb_new_file;
 
-/* Makes one page with the items of the seed, kept from children. Nothing is left behind on failure.
+/* Makes one page with the items of the seed. Nothing is left behind on failure.
  * BUSY: somebody who cleans up met the file; another try makes another one. */
 nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file);
 

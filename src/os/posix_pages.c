@@ -27,6 +27,19 @@ bool nb_page_has_tail(void) {
   return false; /* a page is shared with every child after fork: no buffers in it */
 }
 
+/* ---- Children ---------------------------------------------------------------------------------- */
+
+/* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
+ * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
+ * those stay. */
+static _Atomic bool are_inherited; /* the system cannot keep pages out: the handler unmaps them */
+
+static void keep_out(uintptr_t page) {
+  if (!nb_posix_keep_from_children((void *)page, nb_os_page_size())) {
+    atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
+  }
+}
+
 /* ---- Identity ---------------------------------------------------------------------------------- */
 
 static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
@@ -382,8 +395,8 @@ static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t 
   if (page == MAP_FAILED) {
     outcome = nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
   } else {
-    (void)nb_posix_keep_from_children(page, size);
     *base = (uintptr_t)page;
+    keep_out(*base);
     if (file < 0) {
       nb_format_build(*base, seed->layout, 0, seed->items, seed->count);
     }
@@ -500,6 +513,7 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
     nb_new_file file;
     outcome = nb_file_make(directory, getpid(), seed, &file);
     if (outcome.status == NEARBUF_OK) {
+      keep_out(file.base);
       result = publish_somewhere(directory, &file, is_later, page, &outcome);
       if (result == PUBLISHED) {
         *page = (nb_page){.base = file.base, .is_made = true};
@@ -537,7 +551,6 @@ static bool is_taken_over(uintptr_t base) {
 /* Attaches to the page that this call published and the reference took over. Its first mapping
  * stays: it keeps the file's lock. */
 static nb_outcome attach_to_taken_over(int directory, nb_page *page) {
-  (void)nb_posix_keep_from_children((void *)page->base, nb_os_page_size());
   *page = (nb_page){0};
   nb_outcome outcome = find_by_name(directory, page);
   page->if_empty = NEARBUF_DIALECT_RUST; /* although the file is ours */
@@ -602,11 +615,6 @@ void nb_page_discard(const nb_page *page) {
 
 /* ---- Fork -------------------------------------------------------------------------------------- */
 
-/* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
- * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
- * those stay. */
-static _Atomic bool are_inherited; /* the system cannot keep pages out: the handler unmaps them */
-
 bool nb_page_keep_from_children(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
@@ -615,9 +623,7 @@ bool nb_page_keep_from_children(uintptr_t base) {
       mapping.range.min > page || mapping.range.max - page < size - 1) {
     return false;
   }
-  if (!nb_posix_keep_from_children((void *)page, size)) {
-    atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
-  }
+  keep_out(page);
   return true;
 }
 
