@@ -22,6 +22,11 @@ size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
 
 /* ---- The map, code ------------------------------------------------------------------------------ */
 
+bool nb_posix_may_be_mapped(uintptr_t page) {
+  (void)page;
+  return true;
+}
+
 nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   return nb_posix_map_skip_to_shared(map, from, mapping);
 }

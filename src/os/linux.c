@@ -136,6 +136,11 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
   return advise(pages, size, MADV_WIPEONFORK);
 }
 
+/* Of memory that is there the advice changes nothing. */
+bool nb_posix_may_be_mapped(uintptr_t page) {
+  return madvise((void *)page, nb_os_page_size(), MADV_WILLNEED) == 0 || errno != ENOMEM;
+}
+
 /* ---- Code -------------------------------------------------------------------------------------- */
 
 void nb_os_sync_code(uintptr_t address, size_t size) {

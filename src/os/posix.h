@@ -51,6 +51,10 @@ int64_t nb_posix_boot_time(void);
 bool nb_posix_keep_from_children(void *pages, size_t size);
 bool nb_posix_wipe_in_children(void *pages, size_t size);
 
+/* Whether something may be mapped at the address of a page: false only where nothing is. A quick
+ * question before the map is opened. */
+bool nb_posix_may_be_mapped(uintptr_t page);
+
 /* Maps zeroed, private memory at the address exactly, never over something that is there. 0 or an
  * errno value: EEXIST where something is there; ENOMEM or EINVAL may also mean that this place is
  * never given. */

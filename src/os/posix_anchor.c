@@ -86,7 +86,19 @@ static nb_outcome check_anchor(nb_map *map, uintptr_t place, nb_mapping *last) {
   return outcome;
 }
 
+static bool is_any_place_taken(void) {
+  for (uint32_t i = 0; place_of(i) != 0; i++) {
+    if (nb_posix_may_be_mapped(place_of(i))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 static nb_outcome find(anchor_words **words) {
+  if (!is_any_place_taken()) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
   nb_map map;
   nb_mapping last = {.range = {0, 0}};
   nb_outcome outcome = nb_os_map_open(&map, false);
