@@ -32,8 +32,9 @@ typedef struct nb_seed {
 /* Finds the first locator of this process, whoever made it, and does not make one: NOT_FOUND. */
 nb_outcome nb_page_find(nb_page *page);
 
-/* Finds it, or makes it with the items of the seed. Exactly one of any number of callers in one
- * process, in any number of copies of the library, makes it. INCOMPATIBLE, OUT_OF_MEMORY, DENIED,
+/* To be called when nb_page_find has just found none: makes it with the items of the seed, or finds
+ * what somebody made meanwhile. Exactly one of any number of callers in one process, in any number of
+ * copies of the library, makes it. INCOMPATIBLE, OUT_OF_MEMORY, DENIED,
  * BUSY, SYSTEM_ERROR. */
 nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page);
 

@@ -356,20 +356,24 @@ static nb_outcome settle_on(nb_page *page) {
   return outcome;
 }
 
-nb_outcome nb_page_find(nb_page *page) {
+static nb_outcome find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
   nb_outcome outcome = nb_anchor_open(false, &anchor);
   if (outcome.status == NEARBUF_OK) {
     *page = page_of(atomic_load(anchor));
-    if (page->base != 0) {
-      return outcome;
-    }
-  } else if (outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
+    outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
   }
-  outcome = find_without_anchor(page);
-  return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+  return outcome;
+}
+
+nb_outcome nb_page_find(nb_page *page) {
+  nb_outcome outcome = find_by_anchor(page);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    outcome = find_without_anchor(page);
+    return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+  }
+  return outcome;
 }
 
 /* ---- Private pages ----------------------------------------------------------------------------- */
@@ -557,19 +561,30 @@ static nb_outcome attach_to_taken_over(int directory, nb_page *page) {
   return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_BUSY) : outcome;
 }
 
-/* Makes it where others can find it, else where they cannot. */
-static nb_outcome make_first(const nb_seed *seed, nb_page *page) {
+static nb_outcome make_first_shared(int directory, const nb_seed *seed, nb_page *page) {
+  nb_outcome outcome = make_shared(directory, seed, false, page);
+  if (outcome.status == NEARBUF_OK && page->is_made) {
+    nb_directory_clean(directory);
+    if (seed->layout->dialect == NEARBUF_DIALECT_RUST && is_taken_over(page->base)) {
+      outcome = attach_to_taken_over(directory, page);
+    }
+  }
+  return outcome;
+}
+
+/* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
+static nb_outcome find_or_make_first(const nb_seed *seed, nb_page *page) {
   int directory;
   nb_outcome outcome = nb_directory_open(true, &directory);
   if (outcome.status == NEARBUF_OK) {
-    outcome = make_shared(directory, seed, false, page);
-    if (outcome.status == NEARBUF_OK && page->is_made) {
-      nb_directory_clean(directory);
-      if (seed->layout->dialect == NEARBUF_DIALECT_RUST && is_taken_over(page->base)) {
-        outcome = attach_to_taken_over(directory, page);
-      }
+    nb_outcome found = find_by_name(directory, page);
+    if (found.status == NEARBUF_NOT_FOUND) {
+      outcome = make_first_shared(directory, seed, page);
     }
     close(directory);
+    if (found.status != NEARBUF_NOT_FOUND) {
+      return found;
+    }
   }
   if (outcome.status == NEARBUF_OK || outcome.status == NEARBUF_OUT_OF_MEMORY) {
     return outcome;
@@ -581,11 +596,11 @@ static nb_outcome make_first(const nb_seed *seed, nb_page *page) {
 }
 
 nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
-  nb_outcome outcome = nb_page_find(page);
+  nb_outcome outcome = find_by_anchor(page);
   if (outcome.status != NEARBUF_NOT_FOUND) {
     return outcome;
   }
-  outcome = make_first(seed, page);
+  outcome = find_or_make_first(seed, page);
   return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
 }
 
