@@ -168,8 +168,8 @@ static void refuse(nb_regions *regions, const nb_place *region) {
 
 static bool is_reserved(const nb_place *place) {
   nb_range reserved[NB_OS_RESERVED_MAX];
-  size_t count = nb_os_reserved(reserved);
   nb_range range = {place->start, place->start + (place->size - 1)};
+  size_t count = nb_os_reserved(range, reserved);
   for (size_t i = 0; i < count; i++) {
     if (nb_range_overlaps(range, reserved[i])) {
       return true;
@@ -321,7 +321,7 @@ static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_
   uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_os_map_open(&all.map, false);
   if (outcome.status == NEARBUF_OK) {
-    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(all.extra);
+    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(need->range, all.extra);
     all.extra_count = reserved;
     if (!use_reserved) {
       recall(regions, need, start, &all);
@@ -358,7 +358,7 @@ static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_rese
 
 nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
   nb_need possible = *need;
-  if (!nb_range_intersect(need->range, nb_os_limits(), &possible.range)) {
+  if (!nb_range_intersect(need->range, nb_os_limits(need->range.min), &possible.range)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   nb_outcome outcome = make_beside(regions, &possible, region);

@@ -15,7 +15,8 @@
 
 /* Nothing has to be left alone: the whole stack of the main thread is occupied from the start, by a
  * guard where it may not reach yet, and malloc does not use the program break. */
-size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
+size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+  (void)area;
   (void)ranges;
   return 0;
 }

@@ -6,7 +6,6 @@
 #include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -64,6 +63,14 @@ static bool read_text(const char *path, char *text, size_t size) {
   return filled > 0;
 }
 
+static int64_t number_in(const char *text) {
+  int64_t number = 0;
+  for (; *text >= '0' && *text <= '9'; text++) {
+    number = number * 10 + (*text - '0');
+  }
+  return number;
+}
+
 /* What the system keeps free above address 0. Root could map that all the same; nobody shall be given
  * what makes null pointers harmless. */
 static uintptr_t lowest_address(void) {
@@ -71,15 +78,16 @@ static uintptr_t lowest_address(void) {
   uintptr_t lowest = atomic_load_explicit(&known, memory_order_relaxed);
   char text[32];
   if (lowest == 0 && read_text("/proc/sys/vm/mmap_min_addr", text, sizeof text)) {
-    uintptr_t kept = (uintptr_t)strtoul(text, NULL, 10);
+    uintptr_t kept = (uintptr_t)number_in(text);
     (void)nb_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nb_os_page_size(), &lowest);
     atomic_store_explicit(&known, lowest, memory_order_relaxed);
   }
   return lowest == 0 ? LEAST_LOWEST : lowest;
 }
 
-nb_range nb_os_limits(void) {
-  nb_range limits = {lowest_address(), 0};
+nb_range nb_os_limits(uintptr_t from) {
+  const uintptr_t never_kept = (uintptr_t)1 << 30; /* programs are linked below that */
+  nb_range limits = {from < never_kept ? lowest_address() : LEAST_LOWEST, 0};
 #if UINTPTR_MAX == UINT32_MAX
   limits.max = 0xffffefff;
 #elif defined(__x86_64__)
@@ -95,7 +103,7 @@ static uintptr_t stack_top(void) {
   return (uintptr_t)getauxval(AT_RANDOM);
 }
 
-size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
+size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
   const uintptr_t for_heap = sizeof(uintptr_t) == 8 ? (uintptr_t)256 << 20 : (uintptr_t)32 << 20;
   const uintptr_t most_for_stack =
       sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
@@ -107,10 +115,11 @@ size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
     uintptr_t start = (uintptr_t)break_now;
     ranges[count++] = (nb_range){start, nb_add_saturating(start, for_heap)};
   }
+  uintptr_t top = stack_top();
+  nb_range at_most = {nb_sub_saturating(top, most_for_stack + guard_gap), top};
   struct rlimit limit;
-  if (stack_top() != 0 && getrlimit(RLIMIT_STACK, &limit) == 0) {
+  if (top != 0 && nb_range_overlaps(area, at_most) && getrlimit(RLIMIT_STACK, &limit) == 0) {
     uintptr_t depth = limit.rlim_cur > most_for_stack ? most_for_stack : (uintptr_t)limit.rlim_cur;
-    uintptr_t top = stack_top();
     ranges[count++] = (nb_range){nb_sub_saturating(top, depth + guard_gap), top};
   }
   return count;
@@ -243,7 +252,7 @@ static int64_t process_start(void) {
   }
   int64_t tick = 1000000000 / sysconf(_SC_CLK_TCK);
   int64_t boot = nanoseconds_of(now.tv_sec, now.tv_nsec) - nanoseconds_of(up.tv_sec, up.tv_nsec);
-  return boot + strtoll(at, NULL, 10) * tick;
+  return boot + number_in(at + 1) * tick;
 }
 
 /* The start of a process is known by the tick, and files are stamped by a coarse clock: what is

@@ -538,7 +538,7 @@ nb_outcome nb_linux_find_mapping(const nearbuf_process *process,
 }
 
 nb_range nb_remote_limits(uint32_t address_bits) {
-  nb_range limits = nb_os_limits();
+  nb_range limits = nb_os_limits(0);
   if (address_bits == 32) {
     limits.max = (uintptr_t)0xffffdfff; /* a 64-bit kernel keeps the last two pages */
   }

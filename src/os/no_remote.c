@@ -92,7 +92,7 @@ nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
 
 nb_range nb_remote_limits(uint32_t address_bits) {
   (void)address_bits;
-  return nb_os_limits();
+  return nb_os_limits(0);
 }
 
 nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {

@@ -22,13 +22,15 @@ size_t nb_os_page_size(void);
 size_t nb_os_granularity(void);
 
 /* The addresses that a process can be given at all, whole granules. The lowest is never below
- * 64 KiB, even where root could map the page at 0: null pointers must go on faulting. */
-nb_range nb_os_limits(void);
+ * 64 KiB, even where root could map the page at 0: null pointers must go on faulting. Who asks for
+ * nothing below `from` may be told less of what is there: that can cost a look. */
+nb_range nb_os_limits(uintptr_t from);
 
 /* Ranges that the system will need itself, to be used only when nothing else fits: the room below
- * the main thread's stack, the room above the program break. Answers how many it stored. */
+ * the main thread's stack, the room above the program break. Answers how many it stored; those that
+ * do not touch `area` may be missing. */
 enum { NB_OS_RESERVED_MAX = 4 };
-size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]);
+size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]);
 
 /* A clock that never goes back, and a short pause that lets others run. */
 uint64_t nb_os_nanoseconds(void);

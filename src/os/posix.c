@@ -21,7 +21,7 @@ size_t nb_os_page_size(void) {
   static _Atomic size_t known;
   size_t size = atomic_load_explicit(&known, memory_order_relaxed);
   if (size == 0) {
-    size = (size_t)sysconf(_SC_PAGESIZE);
+    size = (size_t)getpagesize();
     atomic_store_explicit(&known, size, memory_order_relaxed);
   }
   return size;

@@ -41,7 +41,8 @@ size_t nb_os_granularity(void) {
 
 /* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. The system's word counts and not
  * what VirtualAlloc grants: without the flag Wine grants addresses above 2 GiB, too. */
-nb_range nb_os_limits(void) {
+nb_range nb_os_limits(uintptr_t from) {
+  (void)from;
   SYSTEM_INFO info = system_info();
   nb_range limits = {(uintptr_t)info.lpMinimumApplicationAddress,
                      (uintptr_t)info.lpMaximumApplicationAddress};
@@ -50,7 +51,8 @@ nb_range nb_os_limits(void) {
 }
 
 /* Stacks and heaps reserve their room when they are made. */
-size_t nb_os_reserved(nb_range ranges[NB_OS_RESERVED_MAX]) {
+size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+  (void)area;
   (void)ranges;
   return 0;
 }

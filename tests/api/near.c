@@ -16,7 +16,7 @@ static maps after;
  * and of the stack. */
 static int is_reserved(uintptr_t start, uintptr_t end) {
   nb_range reserved[NB_OS_RESERVED_MAX];
-  size_t count = nb_os_reserved(reserved);
+  size_t count = nb_os_reserved((nb_range){start, end - 1}, reserved);
   for (size_t i = 0; i < count; i++) {
     if (start <= reserved[i].max && reserved[i].min < end) {
       return 1;

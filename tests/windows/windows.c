@@ -130,7 +130,7 @@ TEST(buffers_outlive_the_dll_that_made_them_and_it_may_come_back) {
 /* ---- Addresses --------------------------------------------------------------------------------- */
 
 TEST(code_runs_in_every_part_of_the_address_space) {
-  nb_range limits = nb_os_limits();
+  nb_range limits = nb_os_limits(0);
   nearbuf_range parts[] = {{0, limits.max / 2}, {limits.max / 2 + 1, limits.max}};
   for (int i = 0; i < 2; i++) {
     nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -163,7 +163,7 @@ TEST(memory_above_2_gib_is_given_to_those_and_only_those_who_can_use_it) {
 }
 
 TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
-  nb_range limits = nb_os_limits();
+  nb_range limits = nb_os_limits(0);
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.range = (nearbuf_range){limits.max - (64 << 20), UINTPTR_MAX};
   request.target = UINTPTR_MAX;
@@ -184,7 +184,7 @@ TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
 
 TEST(ten_thousand_regions_lie_where_they_shall_and_are_listed) {
   enum { REGIONS = 10000 };
-  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nb_os_limits().max};
+  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nb_os_limits(0).max};
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 1;
   request.range = range;
