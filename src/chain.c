@@ -210,8 +210,9 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
   nb_known *added = nb_chain_entry(number);
   added->base = base;
   added->dialect = (uint8_t)dialect;
-  added->is_kept_from_children = is_made || (!has_buffers_in_page(base, nb_native_layout(dialect)) &&
-                                             nb_page_keep_from_children(base));
+  added->is_kept_from_children =
+      is_made ||
+      (!has_buffers_in_page(base, nb_native_layout(dialect)) && nb_page_keep_from_children(base));
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
   atomic_store_explicit(&added->linked_since, 0, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);

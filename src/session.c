@@ -20,6 +20,7 @@ static nb_session *make_pages(void) {
   if (made == NULL) {
     return NULL;
   }
+  atomic_store(&made->generation, 0); /* a page that is read first faults twice */
   if (!atomic_compare_exchange_strong(&nb_session_pages, &there, made)) {
     nb_os_unmap((uintptr_t)made, sizeof(nb_session)); /* another thread was first */
     return there;

@@ -38,7 +38,7 @@ static uint32_t read_mark(uintptr_t place) {
   return mark;
 }
 
-static anchor_words *words_at(uintptr_t place) {
+static _Atomic uintptr_t *word_at(uintptr_t place) {
   anchor_words *words = (anchor_words *)(place + nb_os_page_size());
   if (atomic_load_explicit(mark_at(place), memory_order_relaxed) == NB_ANCHOR_NOT_WIPED) {
     uint32_t self = (uint32_t)getpid();
@@ -47,7 +47,7 @@ static anchor_words *words_at(uintptr_t place) {
       atomic_store_explicit(&words->process, self, memory_order_relaxed);
     }
   }
-  return words;
+  return &words->first;
 }
 
 static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
@@ -95,7 +95,7 @@ static bool is_any_place_taken(void) {
   return false;
 }
 
-static nb_outcome find(anchor_words **words) {
+nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
   if (!is_any_place_taken()) {
     return nb_outcome_of(NEARBUF_NOT_FOUND);
   }
@@ -107,7 +107,7 @@ static nb_outcome find(anchor_words **words) {
     for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
       outcome = check_anchor(&map, place_of(i), &last);
       if (outcome.status == NEARBUF_OK) {
-        *words = words_at(place_of(i));
+        *word = word_at(place_of(i));
       }
     }
   }
@@ -131,7 +131,7 @@ static nb_outcome outcome_of_claim(int error, size_t size) {
 
 /* Maps the anchor, if the place is free: the map call decides between two threads. NO_ROOM: it is
  * not free, or the system never gives it. */
-static nb_outcome claim(uintptr_t place, anchor_words **words) {
+static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
   size_t size = nb_os_page_size();
   int error = nb_posix_map_at(place, 2 * size, PROT_READ | PROT_WRITE);
   if (error != 0) {
@@ -140,28 +140,18 @@ static nb_outcome claim(uintptr_t place, anchor_words **words) {
   bool is_wiped = nb_posix_wipe_in_children((void *)(place + size), size);
   atomic_store_explicit(mark_at(place), is_wiped ? NB_ANCHOR_WIPED : NB_ANCHOR_NOT_WIPED,
                         memory_order_release);
-  *words = words_at(place);
+  *word = word_at(place);
   return nb_outcome_of(NEARBUF_OK);
 }
 
 /* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
-static nb_outcome make_one(anchor_words **words) {
+nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
   for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-    outcome = claim(place_of(i), words);
+    outcome = claim(place_of(i), word);
     if (outcome.status == NEARBUF_NO_ROOM) {
-      outcome = find(words);
+      outcome = nb_anchor_find(word);
     }
   }
-  return outcome;
-}
-
-nb_outcome nb_anchor_open(bool make, _Atomic uintptr_t **word) {
-  anchor_words *words;
-  nb_outcome outcome = find(&words);
-  if (outcome.status == NEARBUF_NOT_FOUND && make) {
-    outcome = make_one(&words);
-  }
-  *word = outcome.status == NEARBUF_OK ? &words->first : NULL;
   return outcome;
 }

@@ -41,9 +41,11 @@ enum {
   NB_ANCHOR_BELOW_ADDRESS = 4095
 };
 
-/* Finds the word, and makes it (0) where there is none and `make` says so. NOT_FOUND: there is none,
- * or no place for it: this system ignores demands for addresses, or all the places are taken. Else
- * OUT_OF_MEMORY, SYSTEM_ERROR. */
-nb_outcome nb_anchor_open(bool make, _Atomic uintptr_t **word);
+/* Finds the word. NOT_FOUND: there is none. Else OUT_OF_MEMORY, SYSTEM_ERROR. */
+nb_outcome nb_anchor_find(_Atomic uintptr_t **word);
+
+/* Makes the word (0) right after none was found, or finds one that is there by now. NOT_FOUND: there
+ * is no place for it: this system ignores demands for addresses, or all the places are taken. */
+nb_outcome nb_anchor_make(_Atomic uintptr_t **word);
 
 #endif

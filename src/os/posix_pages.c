@@ -329,7 +329,7 @@ static void unlink_names(uintptr_t base) {
  * then the page becomes that one. */
 static nb_outcome settle_on(nb_page *page) {
   _Atomic uintptr_t *anchor;
-  nb_outcome outcome = nb_anchor_open(true, &anchor);
+  nb_outcome outcome = nb_anchor_make(&anchor);
   if (outcome.status == NEARBUF_NOT_FOUND) {
     return nb_outcome_of(NEARBUF_OK); /* it has to do without */
   }
@@ -359,7 +359,7 @@ static nb_outcome settle_on(nb_page *page) {
 static nb_outcome find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
-  nb_outcome outcome = nb_anchor_open(false, &anchor);
+  nb_outcome outcome = nb_anchor_find(&anchor);
   if (outcome.status == NEARBUF_OK) {
     *page = page_of(atomic_load(anchor));
     outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
