@@ -19,6 +19,7 @@ typedef struct watch_state {
   uint64_t used_bytes;       /* at the look before */
   uint64_t used_bytes_at_first;
   time_t now;
+  bool has_ended;
 } watch_state;
 
 /* Remembers since when each buffer has been held. Buffers are never removed, and listed in order. */
@@ -90,11 +91,15 @@ static void report_look(const watch_state *watch, const snapshot_sums *sums) {
   json_end_document(&json);
 }
 
-/* Looks once, and tells. `is_first` has nothing to compare with. */
+/* Looks once, and tells. `is_first` has nothing to compare with. The process may end meanwhile. */
 static exit_code look(watch_state *watch, bool is_first, bool is_json) {
   snapshot_free(&watch->snapshot);
   watch->now = time(NULL);
   nearbuf_status status = snapshot_take_locators(&watch->target, &watch->snapshot);
+  if (status == NEARBUF_NOT_FOUND) {
+    watch->has_ended = true;
+    return EXIT_DONE;
+  }
   if (status != NEARBUF_OK) {
     return target_complain(&watch->target, "its buffers cannot be read", status);
   }
@@ -122,14 +127,11 @@ static exit_code watch_on(watch_state *watch, uint64_t count, uint64_t interval_
     if (looks != 0) {
       host_sleep((uint32_t)interval_ms);
     }
-    if (nearbuf_process_check(&watch->target.process) == NEARBUF_NOT_FOUND) {
-      if (!is_json) {
-        (void)printf("process %" PRId64 " has ended\n", watch->target.info.id);
-      }
-      return EXIT_DONE;
-    }
     exit_code code = look(watch, looks == 0, is_json);
-    if (code != EXIT_DONE) {
+    if (watch->has_ended && !is_json) {
+      (void)printf("process %" PRId64 " has ended\n", watch->target.info.id);
+    }
+    if (watch->has_ended || code != EXIT_DONE) {
       return code;
     }
   }
