@@ -14,21 +14,22 @@ enum {
   MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
 };
 
-static nb_known at_hand[ENTRIES_AT_HAND];
-static nb_known *blocks[MOST_BLOCKS];
-
-/* As session->locators, but not wiped by fork: what the child has to put placeholders for. */
-static _Atomic uint32_t known_before_fork;
-
-/* The first locator of the process that this one was forked from, or 0. */
-static _Atomic uintptr_t inherited_first;
+/* In the order of use: what the first call touches is on one page. */
+static struct {
+  _Atomic uint32_t known_before_fork; /* as session->locators, but not wiped by fork: what the child
+                                       * has to put placeholders for */
+  _Atomic uintptr_t inherited_first;  /* the first locator of the process that this one was forked
+                                       * from, or 0 */
+  nb_known at_hand[ENTRIES_AT_HAND];
+  nb_known *blocks[MOST_BLOCKS];
+} table;
 
 nb_known *nb_chain_entry(uint32_t number) {
   if (number < ENTRIES_AT_HAND) {
-    return &at_hand[number];
+    return &table.at_hand[number];
   }
   uint32_t beyond = number - ENTRIES_AT_HAND;
-  return &blocks[beyond / ENTRIES_OF_BLOCK][beyond % ENTRIES_OF_BLOCK];
+  return &table.blocks[beyond / ENTRIES_OF_BLOCK][beyond % ENTRIES_OF_BLOCK];
 }
 
 static nb_outcome make_room_for(uint32_t number) {
@@ -39,10 +40,10 @@ static nb_outcome make_room_for(uint32_t number) {
   if (block >= MOST_BLOCKS) {
     return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
   }
-  if (blocks[block] == NULL) {
-    blocks[block] = nb_os_own_pages(BLOCK_SIZE);
+  if (table.blocks[block] == NULL) {
+    table.blocks[block] = nb_os_own_pages(BLOCK_SIZE);
   }
-  if (blocks[block] == NULL) {
+  if (table.blocks[block] == NULL) {
     return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
   }
   return nb_outcome_of(NEARBUF_OK);
@@ -223,14 +224,14 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
   uint32_t length = number;
   if (atomic_compare_exchange_strong_explicit(&session->locators, &length, number + 1,
                                               memory_order_release, memory_order_relaxed)) {
-    atomic_store_explicit(&known_before_fork, number + 1, memory_order_release);
+    atomic_store_explicit(&table.known_before_fork, number + 1, memory_order_release);
   }
   return outcome;
 }
 
 nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
   nb_outcome outcome = add(session, 0, base, dialect, is_made);
-  uintptr_t inherited = atomic_load_explicit(&inherited_first, memory_order_relaxed);
+  uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
   if (outcome.status == NEARBUF_OK && inherited != 0) {
     nb_page_link_placeholder(inherited, base);
   }
@@ -295,9 +296,9 @@ nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
 }
 
 void nb_chain_inherited(void) {
-  uint32_t count = atomic_load_explicit(&known_before_fork, memory_order_acquire);
+  uint32_t count = atomic_load_explicit(&table.known_before_fork, memory_order_acquire);
   if (count > 0) {
-    atomic_store_explicit(&inherited_first, nb_chain_entry(0)->base, memory_order_relaxed);
+    atomic_store_explicit(&table.inherited_first, nb_chain_entry(0)->base, memory_order_relaxed);
   }
   for (uint32_t i = 0; i < count; i++) {
     if (nb_chain_entry(i)->is_kept_from_children) {

@@ -127,8 +127,11 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
+/* What is not to be run is the library's own, and is written at once: one call for all its pages is
+ * half of a fault for each. */
 int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
-  return nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE);
+  int populate = (protection & PROT_EXEC) == 0 ? MAP_POPULATE : 0;
+  return nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE | populate);
 }
 
 /* Gives advice that the system must follow, not only accept. */

@@ -343,10 +343,10 @@ bool nb_file_is_dead(int directory, const char *name, int file) {
 /* Whether the process with this id is absent here. What is named after our own id and is a later
  * locator was its former owner's: we had no locator yet when we came to clean. */
 static bool is_absent(int64_t process, const char *name) {
-  if (kill((pid_t)process, 0) == 0) {
-    return process == getpid() && strstr(name, LATER_SUFFIX) != NULL;
+  if (process == getpid()) {
+    return strstr(name, LATER_SUFFIX) != NULL;
   }
-  return errno == ESRCH;
+  return kill((pid_t)process, 0) != 0 && errno == ESRCH;
 }
 
 static bool remove_if_dead(int directory, const char *name) {
