@@ -187,36 +187,22 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */
 
-/* As memcpy, whose call takes longer than the copying where a stub is as short as stubs often are. */
-static inline void copy(unsigned char *to, const unsigned char *from, size_t size) {
-  enum { PIECE = 16 };
-  if (size >= PIECE && size <= (size_t)2 * PIECE) {
-    unsigned char first[PIECE];
-    unsigned char last[PIECE];
-    memcpy(first, from, PIECE);
-    memcpy(last, from + size - PIECE, PIECE);
-    memcpy(to, first, PIECE);
-    memcpy(to + size - PIECE, last, PIECE);
-  } else {
-    memcpy(to, from, size);
-  }
+static inline uintptr_t next_address(const nearbuf_buffer *buffer) {
+  return buffer->address + buffer->start;
 }
 
 /* Copies bytes that fit to where the next append goes. */
 static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size, bool is_code) {
-  uintptr_t run_at = buffer->address + buffer->start;
-  copy((unsigned char *)(run_at + buffer->write_delta), bytes, size);
+  uintptr_t run_at = next_address(buffer);
+  memcpy((void *)(run_at + buffer->write_delta), bytes, size);
   advance(buffer, buffer->start + size);
   if (is_code) {
     nb_os_sync_code(run_at, size);
   }
 }
 
-static inline nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
-                                    bool is_code, void **address) {
-  if (address != NULL) {
-    *address = NULL;
-  }
+static inline nearbuf_status check_append(const nearbuf_buffer *buffer, const void *bytes,
+                                          size_t size_bytes) {
   nearbuf_status status = check_handle(buffer);
   if (status != NEARBUF_OK) {
     return status;
@@ -227,19 +213,44 @@ static inline nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, s
   if (size_bytes == 0) {
     return NEARBUF_INVALID_SIZE;
   }
-  if (size_bytes > buffer->limit - buffer->start) {
-    return NEARBUF_BEYOND_ROOM;
-  }
-  if (address != NULL) {
-    *address = (void *)(buffer->address + buffer->start);
-  }
-  put(buffer, bytes, (uint32_t)size_bytes, is_code);
-  return NEARBUF_OK;
+  return size_bytes > buffer->limit - buffer->start ? NEARBUF_BEYOND_ROOM : NEARBUF_OK;
 }
+
+APART static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
+                                   bool is_code, void **address) {
+  nearbuf_status status = check_append(buffer, bytes, size_bytes);
+  if (address != NULL) {
+    *address = status == NEARBUF_OK ? (void *)next_address(buffer) : NULL;
+  }
+  if (status == NEARBUF_OK) {
+    put(buffer, bytes, (uint32_t)size_bytes, is_code);
+  }
+  return status;
+}
+
+/* Of 16 to 32 bytes, as stubs often are, the first and the last 16 are copied: the call of memcpy takes
+ * longer than the copying. */
+enum { PIECE = 16 };
 
 nearbuf_status nearbuf_append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
                               void **address) {
-  return append(buffer, bytes, size_bytes, false, address);
+  if (size_bytes - PIECE > PIECE || check_append(buffer, bytes, size_bytes) != NEARBUF_OK) {
+    return append(buffer, bytes, size_bytes, false, address);
+  }
+  uintptr_t run_at = next_address(buffer);
+  unsigned char *to = (unsigned char *)(run_at + buffer->write_delta);
+  const unsigned char *from = bytes;
+  unsigned char first[PIECE];
+  unsigned char last[PIECE];
+  memcpy(first, from, PIECE);
+  memcpy(last, from + size_bytes - PIECE, PIECE);
+  memcpy(to, first, PIECE);
+  memcpy(to + size_bytes - PIECE, last, PIECE);
+  advance(buffer, buffer->start + (uint32_t)size_bytes);
+  if (address != NULL) {
+    *address = (void *)run_at;
+  }
+  return NEARBUF_OK;
 }
 
 nearbuf_status nearbuf_append_code(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
