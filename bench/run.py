@@ -148,7 +148,7 @@ def measure_table(suite):
 def measure_growth(suite):
     for mappings in MAPPINGS:
         work = [["region", "scattered", mappings], ["place", "scattered", mappings]]
-        suite.measure(f"region, {mappings} mappings", ["nearbuf", "reference", "mmap"], work[0],
+        suite.measure(f"region, {mappings} mappings", ["nearbuf", "reference", "mmap", "bump"], work[0],
                       rounds=3)
         suite.measure(f"place, {mappings} mappings", ["nearbuf", "bump"], work[1])
     for held in HELD:

@@ -1,6 +1,7 @@
 /* Yardsticks: a bump pointer in areas of 64 KiB near the code, which is LuaJIT's way and the least
- * that a placement can cost; and a bare compare-and-swap with a store on one cache line, the least
- * that taking and giving back can cost. No thread is kept from another. */
+ * that a placement can cost; a bare compare-and-swap with a store on one cache line, the least that
+ * taking and giving back can cost; and the two system calls of a region at a place that is known to be
+ * free. No thread is kept from another. */
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +39,21 @@ static void *allocate(uintptr_t target, size_t size) {
   return room;
 }
 
+static void *map(uintptr_t target, size_t size) {
+  static unsigned char *place;
+  if (place == NULL && next_area(target)) {
+    place = free_from;
+    (void)munmap(place, AREA);
+  }
+  void *got = mmap(place, size, PROT_READ | PROT_WRITE | PROT_EXEC,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  return got == MAP_FAILED ? NULL : got;
+}
+
+static void unmap(void *memory, size_t size) {
+  (void)munmap(memory, size);
+}
+
 static bool get_and_release(size_t count) {
   _Alignas(128) _Atomic uint32_t word = 0;
   for (size_t i = 0; i < count; i++) {
@@ -70,6 +86,8 @@ const bench_peer_type bench_peer = {
     .is_near = true,
     .is_executable = true,
     .allocate = allocate,
+    .map = map,
+    .unmap = unmap,
     .get_and_release = get_and_release,
     .append_16 = append_16,
 };
