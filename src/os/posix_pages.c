@@ -326,7 +326,8 @@ static void unlink_names(uintptr_t base) {
 }
 
 /* Makes the page the first locator of this process, unless another copy of the library was first:
- * then the page becomes that one. */
+ * then the page becomes that one. The anchor is made last: who meets one that is not finished yet finds
+ * the page all the same, by its name or in the map. */
 static nb_outcome settle_on(nb_page *page) {
   _Atomic uintptr_t *anchor;
   nb_outcome outcome = nb_anchor_make(&anchor);
