@@ -206,8 +206,12 @@ static seen_file examine(int directory, const char *name, nb_page *page) {
 
 /* ---- Finding ----------------------------------------------------------------------------------- */
 
-/* Searches the own memory map for a mapping of such a name: the name itself may be gone. */
+/* Searches the own memory map for a mapping of such a name: the name itself may be gone. Where what has
+ * our id in its name could be the parent's, a name alone proves nothing. */
 static nb_outcome find_in_map(nb_page *page) {
+  if (nb_posix_may_have_parents_id()) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
   nb_map map;
   nb_outcome outcome = nb_os_map_open(&map, true);
   uintptr_t from = 0;
@@ -282,8 +286,7 @@ static nb_outcome find_without_anchor(nb_page *page) {
       return outcome;
     }
   }
-  /* What has our id in its name could be the parent's, too; a name alone proves nothing then. */
-  return nb_posix_may_have_parents_id() ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_in_map(page);
+  return find_in_map(page);
 }
 
 /* ---- The anchor -------------------------------------------------------------------------------- */
@@ -591,6 +594,10 @@ static nb_outcome find_or_make_first(const nb_seed *seed, nb_page *page) {
     return outcome;
   }
   int32_t reason = outcome.system_error;
+  outcome = find_in_map(page); /* to what another copy made meanwhile no name may lead either */
+  if (outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
   nb_name name = nb_name_of_process(getpid());
   *page = (nb_page){.is_made = true, .is_private = true, .private_reason = reason};
   return make_private(name.text, seed, &page->base);
