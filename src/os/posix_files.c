@@ -230,6 +230,18 @@ bool nb_file_is_allowed(void) {
          (uint64_t)limit.rlim_cur >= nb_os_page_size();
 }
 
+static _Atomic bool are_inherited; /* the system cannot keep pages out of children */
+
+void nb_file_keep_from_children(uintptr_t page) {
+  if (!nb_posix_keep_from_children((void *)page, nb_os_page_size())) {
+    atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
+  }
+}
+
+bool nb_file_is_inherited(void) {
+  return atomic_load_explicit(&are_inherited, memory_order_relaxed);
+}
+
 /* Locks, fills and maps an empty file; `*base` is where it is mapped. */
 static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
   size_t size = nb_os_page_size();
@@ -252,6 +264,7 @@ static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
     return errno;
   }
   *base = (uintptr_t)page;
+  nb_file_keep_from_children(*base);
   nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
   return 0;
 }

@@ -56,9 +56,14 @@ typedef struct nb_new_file {
   uintptr_t base;
 } nb_new_file;
 
-/* Makes one page with the items of the seed. Nothing is left behind on failure.
+/* Makes one page with the items of the seed, kept from children. Nothing is left behind on failure.
  * BUSY: somebody who cleans up met the file; another try makes another one. */
 nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file);
+
+/* Keeps a page out of children; and whether the system could not do that to one of them, so that the
+ * child has to unmap what it inherited. */
+void nb_file_keep_from_children(uintptr_t page);
+bool nb_file_is_inherited(void);
 
 /* Writes a whole page with the items of the seed, its own address still missing, into an empty file.
  * 0 or an errno value; a limit on file sizes must have been looked at (nb_file_is_allowed). */

@@ -27,19 +27,6 @@ bool nb_page_has_tail(void) {
   return false; /* a page is shared with every child after fork: no buffers in it */
 }
 
-/* ---- Children ---------------------------------------------------------------------------------- */
-
-/* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
- * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
- * those stay. */
-static _Atomic bool are_inherited; /* the system cannot keep pages out: the handler unmaps them */
-
-static void keep_out(uintptr_t page) {
-  if (!nb_posix_keep_from_children((void *)page, nb_os_page_size())) {
-    atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
-  }
-}
-
 /* ---- Identity ---------------------------------------------------------------------------------- */
 
 static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
@@ -404,7 +391,7 @@ static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t 
     outcome = nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
   } else {
     *base = (uintptr_t)page;
-    keep_out(*base);
+    nb_file_keep_from_children(*base);
     if (file < 0) {
       nb_format_build(*base, seed->layout, 0, seed->items, seed->count);
     }
@@ -521,7 +508,6 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
     nb_new_file file;
     outcome = nb_file_make(directory, getpid(), seed, &file);
     if (outcome.status == NEARBUF_OK) {
-      keep_out(file.base);
       result = publish_somewhere(directory, &file, is_later, page, &outcome);
       if (result == PUBLISHED) {
         *page = (nb_page){.base = file.base, .is_made = true};
@@ -638,6 +624,9 @@ void nb_page_discard(const nb_page *page) {
 
 /* ---- Fork -------------------------------------------------------------------------------------- */
 
+/* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
+ * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
+ * those stay. */
 bool nb_page_keep_from_children(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
@@ -646,7 +635,7 @@ bool nb_page_keep_from_children(uintptr_t base) {
       mapping.range.min > page || mapping.range.max - page < size - 1) {
     return false;
   }
-  keep_out(page);
+  nb_file_keep_from_children(page);
   return true;
 }
 
@@ -665,7 +654,7 @@ static const nb_layout *header_layout(void) {
 void nb_page_leave_placeholder(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
-  if (atomic_load_explicit(&are_inherited, memory_order_relaxed)) {
+  if (nb_file_is_inherited()) {
     unmap_inherited(page);
   }
   if (nb_posix_map_at(page, size, PROT_READ | PROT_WRITE) != 0) {
