@@ -1,4 +1,5 @@
-/* What the contract of a port (src/os/pages.h, src/session.h) says of children, on systems that fork. */
+/* What the contract of a port says of children, on systems that fork (src/os/pages.h, src/session.h), and
+ * what POSIX systems owe beside it (src/os/posix.h). */
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -6,6 +7,7 @@
 #include "format.h"
 #include "os/os.h"
 #include "os/pages.h"
+#include "os/posix.h"
 #include "session.h"
 #include "test.h"
 
@@ -105,4 +107,21 @@ TEST(a_placeholder_leaves_what_took_its_place) {
   uintptr_t page = make_first_page();
   CHECK(nb_page_keep_from_children(page));
   check_in_child(leaves_what_is_there, &page);
+}
+
+TEST(what_is_mapped_in_whatever_way_may_be_mapped) {
+  size_t size = nb_os_page_size();
+  const int protections[] = {PROT_READ | PROT_WRITE, PROT_READ, PROT_READ | PROT_EXEC, PROT_NONE};
+  const int sharings[] = {MAP_PRIVATE, MAP_SHARED};
+  for (size_t i = 0; i < sizeof protections / sizeof *protections; i++) {
+    for (size_t k = 0; k < sizeof sharings / sizeof *sharings; k++) {
+      void *page = mmap(NULL, size, protections[i], sharings[k] | MAP_ANON, -1, 0);
+      CHECK(page != MAP_FAILED);
+      CHECK(nb_posix_may_be_mapped((uintptr_t)page));
+    }
+  }
+  uintptr_t code = (uintptr_t)check_in_child;
+  CHECK(nb_posix_may_be_mapped(code - code % size)); /* of a file */
+  uintptr_t on_stack = (uintptr_t)&size;
+  CHECK(nb_posix_may_be_mapped(on_stack - on_stack % size));
 }

@@ -29,7 +29,7 @@ static bool disturb_unless_ended(nearbuf_process *process, bool may_be_busy) {
   nearbuf_status status = disturb(process);
   if (status == NEARBUF_NOT_FOUND) {
     siginfo_t end = {.si_pid = 0};
-    CHECK(waitid(P_PID, (id_t)process->id, &end, WEXITED | WNOHANG | WNOWAIT) == 0);
+    CHECK(waitid(P_PID, (id_t)process->id, &end, WEXITED | WNOWAIT) == 0);
     CHECK_EQUAL(process->id, end.si_pid);
     return false;
   }
