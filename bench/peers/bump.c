@@ -41,8 +41,12 @@ static void *allocate(uintptr_t target, size_t size) {
 
 static void *map(uintptr_t target, size_t size) {
   static unsigned char *place;
-  if (place == NULL && next_area(target)) {
+  if (place == NULL) {
+    if (!next_area(target)) {
+      return NULL;
+    }
     place = free_from;
+    free_from = area_end; /* nothing is allocated there */
     (void)munmap(place, AREA);
   }
   void *got = mmap(place, size, PROT_READ | PROT_WRITE | PROT_EXEC,
