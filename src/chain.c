@@ -14,7 +14,7 @@ enum {
   MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
 };
 
-/* In the order of use: what the first call touches is on one page. */
+/* In the order of use: what the first call touches lies together, mostly on one page. */
 static struct {
   _Atomic uint32_t known_before_fork; /* as session->locators, but not wiped by fork: what the child
                                        * has to put placeholders for */

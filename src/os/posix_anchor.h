@@ -44,8 +44,8 @@ enum {
 /* Finds the word. NOT_FOUND: there is none. Else OUT_OF_MEMORY, SYSTEM_ERROR. */
 nb_outcome nb_anchor_find(_Atomic uintptr_t **word);
 
-/* Makes the word (0) right after none was found, or finds one that is there by now. NOT_FOUND: there
- * is no place for it: this system ignores demands for addresses, or all the places are taken. */
+/* Makes the word (0), or finds one that is there by now. To be called after nb_anchor_find, which sees
+ * one at any of the places: here the first place that is free decides. NOT_FOUND: there is none: this system ignores demands for addresses, or all the places are taken. */
 nb_outcome nb_anchor_make(_Atomic uintptr_t **word);
 
 #endif
