@@ -187,6 +187,7 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */
 
+/* Where the next append goes. */
 static inline uintptr_t next_address(const nearbuf_buffer *buffer) {
   return buffer->address + buffer->start;
 }
@@ -276,7 +277,7 @@ nearbuf_status nearbuf_reserve(nearbuf_buffer *buffer, size_t size_bytes, size_t
   }
   uintptr_t run_at;
   uintptr_t end = buffer->address + buffer->limit;
-  if (!nb_align_up(buffer->address + buffer->start, alignment_bytes, &run_at) || run_at > end ||
+  if (!nb_align_up(next_address(buffer), alignment_bytes, &run_at) || run_at > end ||
       size_bytes > end - run_at) {
     return NEARBUF_BEYOND_ROOM;
   }
@@ -325,7 +326,7 @@ nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
   if (status != NEARBUF_OK) {
     return status;
   }
-  placed->run_at = (unsigned char *)(buffer.address + buffer.start);
+  placed->run_at = (unsigned char *)next_address(&buffer);
   placed->write_to = placed->run_at + buffer.write_delta;
   placed->size_bytes = request->size_bytes;
   put(&buffer, bytes, (uint32_t)request->size_bytes, (request->flags & NEARBUF_DATA) == 0);
