@@ -122,10 +122,18 @@ static inline uint32_t position_of(const nearbuf_buffer *buffer) {
   return nb_shared_load_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)));
 }
 
+/* Whether the item is still the buffer's: a reference that took the page for its own (os/pages.h) may have
+ * put one of its own into the slot. Then the memory stays the holder's, and the item is let alone. */
+static inline bool is_listed(const nearbuf_buffer *buffer, uintptr_t item) {
+  return nb_item_base(item) == buffer->address;
+}
+
 static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
   buffer->start = position;
   buffer->reserved = 0;
-  nb_shared_store_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)), position);
+  if (is_listed(buffer, item_of(buffer))) {
+    nb_shared_store_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)), position);
+  }
 }
 
 /* Where the next bytes may go behind data that will be written often and ends at `position`:
@@ -150,6 +158,9 @@ NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
   uintptr_t taken = nb_taken_of(item, is_rust);
   bool is_held = nb_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
+  if (!is_listed(buffer, item)) {
+    return NEARBUF_OK;
+  }
   if (!is_held) {
     return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
   }

@@ -62,10 +62,79 @@ uint32_t nb_known_count(const nb_known *known) {
   return count > layout->capacity ? layout->capacity : count;
 }
 
+/* ---- A header that was cleared ------------------------------------------------------------------ */
+
+/* A reference that looked for the file before we published it, and opened it afterwards, takes it for its
+ * own. Whenever it comes to it, it stores the address of its own mapping of the page, and zeros over the
+ * link, the lock and its count. Its mapping shows the same bytes, so all that is to do is to put them
+ * back. That can meet it half-way through its stores; so not only its address counts. */
+
+static uintptr_t link_of(const nb_known *known) {
+  return nb_shared_link_acquire(known->base + nb_known_layout(known)->next);
+}
+
+static bool can_be_mended(const nb_known *known) {
+  return known == nb_chain_entry(0) && known->dialect != NEARBUF_DIALECT_UNKNOWN &&
+         !atomic_load_explicit(&known->is_damaged, memory_order_relaxed);
+}
+
+/* The second locator, 0: this module knows none. */
+static uintptr_t second_base(void) {
+  return nb_chain_length(nb_session_current()) > 1 ? nb_chain_entry(1)->base : 0;
+}
+
+/* Whether the header names another mapping; what cannot be one is damage of another kind. */
+static bool is_named_elsewhere(const nb_known *known) {
+  uintptr_t named = (uintptr_t)nb_shared_address_relaxed(known->base, sizeof(uintptr_t));
+  return named != known->base && named != 0 && named % nb_os_page_size() == 0;
+}
+
+/* The count that the reference goes by, which is the only one that it cleared. */
+static uint32_t count_of_reference(const nb_known *known, const nb_layout *layout) {
+  bool is_rust = layout->dialect == NEARBUF_DIALECT_RUST;
+  return nb_shared_count_acquire(known->base + (is_rust ? layout->count : layout->count_dotnet));
+}
+
+static bool is_cleared(const nb_known *known) {
+  const nb_layout *layout = nb_known_layout(known);
+  uint32_t used = atomic_load_explicit(&known->used_slots, memory_order_relaxed);
+  return is_named_elsewhere(known) || count_of_reference(known, layout) < used ||
+         (link_of(known) == 0 && second_base() != 0);
+}
+
+/* Under the lock, where every slot in use has been counted once. */
+static void mend(nb_known *known) {
+  const nb_layout *layout = nb_known_layout(known);
+  uint32_t used = nb_format_used_slots(known->base, layout);
+  uint32_t count = nb_known_count(known);
+  nb_format_store_count(known->base, layout, used > count ? used : count);
+  if (second_base() != 0) {
+    (void)nb_shared_link_set_release(known->base + layout->next, second_base());
+  }
+  if (is_named_elsewhere(known)) {
+    nb_shared_address_store_release(known->base, sizeof(uintptr_t), known->base);
+  }
+}
+
 /* ---- A header's lock ---------------------------------------------------------------------------- */
 
-static bool try_lock(const nb_known *known) {
-  return nb_shared_lock_acquire(known->base + nb_known_layout(known)->locked);
+/* Whoever has the lock when it is cleared goes on without it. Nobody else of this copy may come in then,
+ * for the count that he goes by must stay what it was; the reference begins with another one. */
+static bool try_lock(nb_known *known) {
+  uintptr_t lock = known->base + nb_known_layout(known)->locked;
+  if (!nb_shared_lock_acquire(lock)) {
+    return false;
+  }
+  if (can_be_mended(known)) {
+    if (atomic_exchange_explicit(&known->is_inside, true, memory_order_acquire)) {
+      nb_shared_unlock_release(lock);
+      return false;
+    }
+    if (is_cleared(known)) {
+      mend(known);
+    }
+  }
+  return true;
 }
 
 bool nb_known_lock(nb_known *known) {
@@ -85,8 +154,23 @@ bool nb_known_lock(nb_known *known) {
   return false;
 }
 
-void nb_known_unlock(const nb_known *known) {
-  nb_shared_unlock_release(known->base + nb_known_layout(known)->locked);
+void nb_known_unlock(nb_known *known) {
+  bool is_first = can_be_mended(known);
+  if (is_first) {
+    atomic_store_explicit(&known->used_slots, nb_known_count(known), memory_order_relaxed);
+  }
+  if (!is_first || !is_named_elsewhere(known)) { /* else it is the reference's by now, or free */
+    nb_shared_unlock_release(known->base + nb_known_layout(known)->locked);
+  }
+  atomic_store_explicit(&known->is_inside, false, memory_order_release);
+}
+
+void nb_chain_mend(const nb_session *session) {
+  nb_known *first = nb_chain_entry(0);
+  if (nb_chain_length(session) > 0 && can_be_mended(first) && is_cleared(first) &&
+      try_lock(first)) {
+    nb_known_unlock(first);
+  }
 }
 
 /* ---- Belief ------------------------------------------------------------------------------------ */
@@ -214,13 +298,18 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
   added->is_kept_from_children =
       is_made ||
       (!has_buffers_in_page(base, nb_native_layout(dialect)) && nb_page_keep_from_children(base));
+  atomic_store_explicit(&added->is_inside, false, memory_order_relaxed);
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
   atomic_store_explicit(&added->linked_since, 0, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
+  atomic_store_explicit(&added->used_slots, nb_known_count(added), memory_order_relaxed);
   for (uint32_t i = 0; i < NB_ORDERS_PER_LOCATOR / 32; i++) {
     atomic_store_explicit(&added->sound[i], 0, memory_order_relaxed);
   }
-  nb_known_mark_sound(added, 0, is_made ? nb_known_count(added) : 0);
+  if (is_made) {
+    uint32_t slot = nb_page_first_slot();
+    nb_known_mark_sound(added, slot, nb_known_count(added) - slot);
+  }
   uint32_t length = number;
   if (atomic_compare_exchange_strong_explicit(&session->locators, &length, number + 1,
                                               memory_order_release, memory_order_relaxed)) {
@@ -236,10 +325,6 @@ nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, 
     nb_page_link_placeholder(inherited, base);
   }
   return outcome;
-}
-
-static uintptr_t link_of(const nb_known *known) {
-  return nb_shared_link_acquire(known->base + nb_known_layout(known)->next);
 }
 
 static uintptr_t link_of_last(const nb_session *session) {

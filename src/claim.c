@@ -69,13 +69,15 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
   if (is_listed) {
     const nb_known *first = nb_chain_entry(0);
     const nb_layout *layout = nb_known_layout(first);
-    nb_claim made = {.reference = nb_reference(nb_known_item(first, 0), layout),
+    uintptr_t listed = nb_known_item(first, nb_page_first_slot());
+    nb_claim made = {.reference = nb_reference(listed, layout),
                      .base = region->start,
+                     .order = nb_page_first_slot(),
                      .size = item.size};
     *what->claim = made;
     *is_claimed = suits(what, first);
     if (!*is_claimed) {
-      nb_shared_unlock_release(nb_known_item(first, 0) + layout->taken);
+      nb_shared_unlock_release(listed + layout->taken);
     }
     return outcome;
   }
@@ -139,6 +141,7 @@ static nb_outcome take_or_make(const search *what) {
   }
   bool is_settled = outcome.status == NEARBUF_OK;
   if (is_settled) {
+    nb_chain_mend(what->session);
     if (take(what, false, &is_held)) {
       return outcome;
     }

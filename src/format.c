@@ -71,6 +71,15 @@ void nb_format_store_count(uintptr_t locator, const nb_layout *layout, uint32_t 
   }
 }
 
+uint32_t nb_format_used_slots(uintptr_t locator, const nb_layout *layout) {
+  uint32_t used = layout->capacity;
+  while (used > 0 &&
+         nb_shared_address_relaxed(nb_item_at(locator, layout, used - 1), layout->width) == 0) {
+    used--;
+  }
+  return used;
+}
+
 bool nb_format_is_hidden_from_dotnet(uintptr_t locator, const nb_layout *layout) {
   return layout->dialect == NEARBUF_DIALECT_RUST &&
          nb_shared_count_acquire(locator + layout->count_dotnet) == layout->capacity;
@@ -119,12 +128,20 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
   if (written == 0 && dotnet == 0) {
     return if_empty;
   }
-  uintptr_t first = locator + header->header_size;
-  if (nb_shared_address_relaxed(first, width) == 0) {
+  uint32_t count = written > dotnet ? written : dotnet;
+  const nb_layout *layout =
+      nb_layout_of(width, NEARBUF_DIALECT_WRITTEN); /* slots are where they are */
+  uint32_t index = 0;
+  while (index < count && index < layout->capacity &&
+         nb_shared_address_relaxed(nb_item_at(locator, layout, index), width) == 0) {
+    index++;
+  }
+  if (index == count || index == layout->capacity) {
     return NEARBUF_DIALECT_UNKNOWN;
   }
-  uint32_t second_field = nb_shared_load_relaxed(first + width);
-  if (second_field >= LEAST_RUST_SIZE && written != 0) {
+  uint32_t second_field = nb_shared_load_relaxed(nb_item_at(locator, layout, index) + width);
+  bool can_be_rust = written != 0 || dotnet == layout->capacity; /* cleared, but hidden from .NET */
+  if (second_field >= LEAST_RUST_SIZE && can_be_rust) {
     return NEARBUF_DIALECT_RUST;
   }
   if (second_field > 1) {
@@ -136,7 +153,8 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
 nb_fault nb_item_check(const nb_item *item, const nb_layout *layout) {
   uint64_t highest = layout->width == 8 ? UINT64_MAX : UINT32_MAX;
   if (item->base == 0) {
-    return NB_FAULT_ITEM_BASE;
+    bool is_empty = item->size == 0 && item->position == 0 && item->taken == 0;
+    return is_empty ? NB_FAULT_NONE : NB_FAULT_ITEM_BASE;
   }
   if (item->size == 0 || item->size - 1 > highest - item->base) {
     return NB_FAULT_ITEM_SIZE;
@@ -197,6 +215,9 @@ nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t th
                        nb_format_overlaps_earlier(locator, layout, index));
     if (fault == NB_FAULT_NONE && is_overlap) {
       fault = NB_FAULT_ITEM_OVERLAP;
+    }
+    if (fault == NB_FAULT_NONE && values.base == 0 && index + 1 == count) {
+      fault = NB_FAULT_ITEM_BASE; /* nobody ends with an empty slot: counted, but not yet written */
     }
   }
   if (item != NULL) {

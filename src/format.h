@@ -62,7 +62,7 @@ static inline uintptr_t nb_item_at(uintptr_t locator, const nb_layout *layout, u
   return locator + layout->header_size + (uintptr_t)index * layout->item_size;
 }
 
-/* A copy of one item. */
+/* A copy of one item. One whose base is 0 is an empty slot: no buffer. */
 typedef struct nb_item {
   uint64_t base;
   uint32_t size;
@@ -80,6 +80,9 @@ void nb_item_write(uintptr_t item, const nb_layout *layout, const nb_item *value
  * true. Storing (under the header's lock) makes the items before it visible. */
 uint32_t nb_format_count(uintptr_t locator, const nb_layout *layout);
 void nb_format_store_count(uintptr_t locator, const nb_layout *layout, uint32_t count);
+
+/* The number of slots up to the last one that is not empty. */
+uint32_t nb_format_used_slots(uintptr_t locator, const nb_layout *layout);
 
 /* Fills 4096 bytes with a locator that will be mapped at `this_address` and has `count` items. One of
  * the Rust dialect looks full to the .NET reference, which would else add items over its items. */
@@ -107,8 +110,8 @@ typedef enum nb_fault {
 
 const char *nb_fault_text(nb_fault fault);
 
-/* The dialect of a locator by its first item; `if_empty` where it has none. UNKNOWN: an unknown
- * version, or an item of no known layout. */
+/* The dialect of a locator by its first buffer; `if_empty` where it counts no item. UNKNOWN: an unknown
+ * version, an item of no known layout, or nothing but empty slots. */
 nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_dialect if_empty);
 
 /* Whether a locator is valid: the first thing that is wrong with it, and in `*item` (may be null)
@@ -118,7 +121,7 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
 nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t this_address,
                          uint32_t *item);
 
-/* Whether an item by itself makes sense. */
+/* Whether an item by itself makes sense; an empty slot does. */
 nb_fault nb_item_check(const nb_item *item, const nb_layout *layout);
 
 /* Whether the buffer of an item shares a byte with the locator that is mapped at `this_address`. */

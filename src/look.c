@@ -14,6 +14,7 @@ static nearbuf_status begin(nb_session **session) {
     outcome = nb_rendezvous_find(*session, false);
   }
   if (outcome.status == NEARBUF_OK) {
+    nb_chain_mend(*session);
     (void)nb_chain_extend(*session, false);
   }
   nb_os_leave(guard);
@@ -26,18 +27,22 @@ static bool next_item(const nb_session *session, uint32_t *order, nearbuf_info *
   uint32_t index = *order % NB_ORDERS_PER_LOCATOR;
   for (; number < nb_chain_length(session); number++, index = 0) {
     const nb_known *known = nb_chain_entry(number);
-    if (index >= nb_known_count(known)) {
+    uint32_t count = nb_known_count(known);
+    nb_item item = {0};
+    for (; item.base == 0 && index < count; index++) { /* slots can be empty */
+      item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+    }
+    if (item.base == 0) {
       continue;
     }
-    nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
     *info = (nearbuf_info){.address = (uintptr_t)item.base,
                            .locator = known->base,
                            .size_bytes = item.size,
                            .used_bytes = item.position < item.size ? item.position : item.size,
-                           .index = index,
+                           .index = index - 1,
                            .is_taken = item.taken != 0,
                            .dialect = (nearbuf_dialect)known->dialect};
-    *order = number * NB_ORDERS_PER_LOCATOR + index + 1;
+    *order = number * NB_ORDERS_PER_LOCATOR + index;
     return true;
   }
   return false;

@@ -227,7 +227,10 @@ static bool describe(nearbuf_process_walk *walk, nearbuf_dialect if_empty,
   walk->next = is_header_sound
                    ? nb_shared_address_relaxed(image + layout->next, (uint32_t)layout->width)
                    : 0;
-  locator->count = walk->count;
+  for (uint32_t i = 0; i < walk->count; i++) {
+    uintptr_t item = nb_item_at(image, layout, i);
+    locator->count += nb_shared_address_relaxed(item, layout->width) != 0 ? 1 : 0;
+  }
   locator->next = walk->next;
   return is_header_sound;
 }
@@ -320,19 +323,24 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
     return NEARBUF_INVALID_ARGUMENT;
   }
   *item = (nearbuf_process_item){0};
-  if (walk->stage != WALK_UNDER_WAY || walk->index >= walk->count) {
-    return NEARBUF_NOT_FOUND;
+  nb_item values = {0};
+  nb_fault fault = NB_FAULT_NONE;
+  while (values.base == 0 && fault == NB_FAULT_NONE) { /* slots can be empty */
+    if (walk->stage != WALK_UNDER_WAY || walk->index >= walk->count) {
+      return NEARBUF_NOT_FOUND;
+    }
+    values = walk_item(walk, walk->index++);
+    fault = nb_item_check(&values, walk_layout(walk));
   }
-  nb_item values = walk_item(walk, walk->index);
-  nb_fault fault = nb_item_check(&values, walk_layout(walk));
+  uint32_t index = walk->index - 1;
   if (fault == NB_FAULT_NONE &&
-      nb_format_overlaps_earlier(image_of(walk), walk_layout(walk), walk->index)) {
+      nb_format_overlaps_earlier(image_of(walk), walk_layout(walk), index)) {
     fault = NB_FAULT_ITEM_OVERLAP;
   }
   item->address = values.base;
   item->size_bytes = values.size;
   item->used_bytes = values.position;
-  item->index = walk->index++;
+  item->index = index;
   item->is_taken = values.taken != 0;
   item->fault = fault == NB_FAULT_NONE ? NULL : nb_fault_text(fault);
   return NEARBUF_OK;
@@ -820,8 +828,8 @@ static bool list_here(finding *what, void *context) {
       nb_format_store_count(view.base, layout, count + 1);
       is_listed = true;
       what->is_listed = true;
-      uint32_t start;
-      uint32_t limit;
+      uint32_t start = 0;
+      uint32_t limit = 0;
       (void)fits(what->wanted, &new->item, &start, &limit);
       nb_shared_unlock_release(header);
       fill(what, &new->item, start, limit, item, &view, memory);
@@ -846,21 +854,22 @@ static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
                                                  memory_order_acquire);
 }
 
-/* Holds the first item of a locator that this call made. */
-static nb_outcome hold_first(finding *what, uint64_t address, const nb_item *item,
+/* Holds the item of a locator that this call made. */
+static nb_outcome hold_first(finding *what, const nb_remote_page *page, const nb_item *item,
                              uint32_t dialect) {
   nb_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
-  what->walk.address = address;
+  what->walk.address = page->address;
   what->walk.dialect = dialect;
   what->walk.width = width_of(what->process);
   if (!open_to_hold(what, &view, &memory)) {
     return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
   }
-  uint32_t start;
-  uint32_t limit;
+  uint32_t start = 0;
+  uint32_t limit = 0;
   (void)fits(what->wanted, item, &start, &limit);
-  fill(what, item, start, limit, nb_item_at(view.base, walk_layout(&what->walk), 0), &view, memory);
+  uintptr_t held = nb_item_at(view.base, walk_layout(&what->walk), page->slot);
+  fill(what, item, start, limit, held, &view, memory);
   return nb_outcome_of(NEARBUF_OK);
 }
 
@@ -879,7 +888,7 @@ static nb_outcome grow(finding *what, const listing *new) {
       return outcome;
     }
   }
-  nb_remote_page added = {0, 0};
+  nb_remote_page added = {0, 0, 0};
   nb_outcome outcome = nb_remote_page_make(what->process, layout, &new->item, is_first, &added);
   if (outcome.status == NEARBUF_OK && !is_first) {
     const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
@@ -895,8 +904,7 @@ static nb_outcome grow(finding *what, const listing *new) {
   }
   nb_remote_view_close(&view);
   what->is_listed = outcome.status == NEARBUF_OK;
-  return outcome.status == NEARBUF_OK ? hold_first(what, added.address, &new->item, dialect)
-                                      : outcome;
+  return outcome.status == NEARBUF_OK ? hold_first(what, &added, &new->item, dialect) : outcome;
 }
 
 /* Lists a new region, which is the caller's on failure. */

@@ -68,7 +68,12 @@ nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   if (!nb_rendezvous_is_settled(session)) {
     nearbuf_dialect dialect = dialect_to_make(preferred);
-    nb_seed seed = {nb_native_layout(dialect), item, item == NULL ? 0 : 1};
+    nb_item items[NB_FIRST_SLOT + 1] = {{0}};
+    uint32_t slot = nb_page_first_slot();
+    if (item != NULL) {
+      items[slot] = *item;
+    }
+    nb_seed seed = {nb_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
     nb_page page;
     nb_chain_inherited();
     outcome = nb_page_find_or_make(&seed, &page);

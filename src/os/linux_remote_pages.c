@@ -284,6 +284,23 @@ static nb_outcome find_by_anchor(const nearbuf_process *process, const identity 
   return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
+/* Where a reference took the page for its own (pages.h), and the process's copies of the library have not
+ * come to mend it yet, its header names another mapping of it, which shows the same. */
+static void follow_other_name(const nearbuf_process *process, uint64_t *address) {
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  nb_remote_mapping here = {0};
+  nb_remote_mapping there = {0};
+  (void)nb_remote_read(process, *address, header, process->address_bits / 8, &done);
+  uint64_t named = address_in(header, process->address_bits);
+  if (named != *address && named != 0 && find_at(process, *address, &here).status == NEARBUF_OK &&
+      find_at(process, named, &there).status == NEARBUF_OK && is_locator_mapping(&there) &&
+      there.is.min == named && there.is.file_offset == here.is.file_offset &&
+      there.device == here.device && there.inode == here.inode && here.inode != 0) {
+    *address = named;
+  }
+}
+
 typedef struct map_search {
   const nearbuf_process *process;
   int64_t own_id;
@@ -356,7 +373,9 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
     return outcome;
   }
   outcome = find_by_anchor(process, &who, address, if_empty);
-  if (outcome.status != NEARBUF_OK) {
+  if (outcome.status == NEARBUF_OK) {
+    follow_other_name(process, address);
+  } else {
     outcome = find_by_name(process, &who, address, if_empty);
   }
   if (outcome.status == NEARBUF_OK) {
@@ -550,8 +569,10 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
 
 /* Makes a complete file that nobody sees yet, for the user of the process. */
 static nb_outcome make_file(int directory, const identity *who, const nb_layout *layout,
-                            const nb_item *item, nb_new_file *made, int *file) {
-  nb_seed seed = {layout, item, 1};
+                            const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
+  nb_item items[NB_FIRST_SLOT + 1] = {{0}};
+  items[slot] = *item;
+  nb_seed seed = {layout, items, slot + 1};
   *file = -1;
   if (!nb_file_is_allowed()) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
@@ -631,10 +652,12 @@ static nb_outcome publish_first(const nearbuf_process *process, int directory, c
     error = nb_file_publish(directory, made, names[i].text);
     int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user) : -1;
     if (file >= 0) {
-      uint64_t other;
+      uint64_t other = 0;
       bool is_theirs = examine(process, file, &other).status == NEARBUF_OK;
       if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
         error = nb_file_replace(directory, made, names[i].text); /* it was a dead process's */
+      } else {
+        is_theirs = is_theirs || other == 0; /* or is becoming so: somebody has it open */
       }
       close(file);
       if (is_theirs) {
@@ -672,7 +695,7 @@ static nb_outcome publish(const nearbuf_process *process, int directory, const i
 
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
                                const nb_item *item, bool is_first, nb_remote_page *page) {
-  *page = (nb_remote_page){0, 0};
+  *page = (nb_remote_page){0, 0, 0};
   identity who = {0};
   int directory = -1;
   nb_outcome outcome = identify(process, &who);
@@ -685,7 +708,8 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   nb_new_file made = {0};
   int file;
   page_call call = {0};
-  outcome = make_file(directory, &who, layout, item, &made, &file);
+  page->slot = is_first ? NB_FIRST_SLOT : 0;
+  outcome = make_file(directory, &who, layout, item, page->slot, &made, &file);
   if (outcome.status == NEARBUF_OK) {
     outcome = map_there(process, item, &made, &call);
     if (outcome.status == NEARBUF_OK) {

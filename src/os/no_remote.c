@@ -143,7 +143,7 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   (void)layout;
   (void)item;
   (void)is_first;
-  *page = (nb_remote_page){0, 0};
+  *page = (nb_remote_page){0, 0, 0};
   return unsupported();
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "../format.h"
+#include "../hints.h"
 #include "../outcome.h"
 
 typedef struct nb_page {
@@ -45,6 +46,17 @@ void nb_page_discard(const nb_page *page);
 
 /* Whether a new first page lists buffers of its own beyond the seed (the rest of the granule). */
 bool nb_page_has_tail(void);
+
+/* The slot of the first buffer in a first page; those before it are empty. On POSIX systems a reference
+ * that was starting when we published the page may take it for its own, at any time later: it clears the
+ * header, and puts its buffers into the slots from the first one on. So many find room there before
+ * ours is met; the header is mended long before (chain.c). The slot lies on one cache line, which no
+ * other thread's home shares. */
+enum { NB_FIRST_SLOT = NB_HOME_INDEX + 32 };
+
+static inline uint32_t nb_page_first_slot(void) {
+  return nb_page_has_tail() ? 0 : NB_FIRST_SLOT;
+}
 
 /* Keeps the page of a locator that this process attached to out of children, as those that it makes
  * are: no child may store into it. Answers whether the page is one that must be kept out; where the

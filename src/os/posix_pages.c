@@ -12,12 +12,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../fork.h"
+#include "../session.h"
 #include "os.h"
 #include "posix.h"
 #include "posix_anchor.h"
@@ -347,6 +349,18 @@ static nb_outcome settle_on(nb_page *page) {
   return outcome;
 }
 
+/* Where a reference took the page for its own (pages.h), its header names another mapping of it. */
+static void name_again(uintptr_t base) {
+  uintptr_t named = (uintptr_t)nb_shared_address_acquire(base, sizeof(uintptr_t));
+  nb_mapping here;
+  nb_mapping there;
+  if (named != base && find_mapping(base, &here).status == NEARBUF_OK &&
+      find_mapping(named, &there).status == NEARBUF_OK && is_locator_mapping(&here, base) &&
+      is_locator_mapping(&there, named) && is_same_file(&here, &there) && here.inode != 0) {
+    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
+  }
+}
+
 static nb_outcome find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
@@ -354,6 +368,9 @@ static nb_outcome find_by_anchor(nb_page *page) {
   if (outcome.status == NEARBUF_OK) {
     *page = page_of(atomic_load(anchor));
     outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+  }
+  if (outcome.status == NEARBUF_OK) {
+    name_again(page->base);
   }
   return outcome;
 }
@@ -418,23 +435,86 @@ typedef enum publication {
   PUBLISH_FAILED
 } publication;
 
-/* How long a reference may take from making its file to storing the address in it. In between the
- * Rust one reads the whole directory: 12 ms where 10,000 files lie. */
+/* How long a reference may take from making its file to mapping it. */
 #define BIRTH_BOUND_NS UINT64_C(200000000)
 
-/* The references make their file visible before it is complete, so one that is as young as that may
- * be on its way in another thread. Waits for it; answers whether it became this process's. */
-static bool is_born_meanwhile(int file) {
+/* Whether this process has the file mapped as a locator is. The fresh mapping is none, for it cannot be
+ * written. True also where the map cannot be read: nothing is known then. */
+static bool is_mapped_here(int file) {
+  size_t size = nb_os_page_size();
+  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+  nb_mapping here;
+  nb_mapping each = {.range = {0, 0}};
+  if (fresh == MAP_FAILED || find_mapping((uintptr_t)fresh, &here).status != NEARBUF_OK) {
+    here.inode = 0;
+  }
+  nb_map map;
+  nb_map_answer answer =
+      nb_os_map_open(&map, true).status == NEARBUF_OK ? NB_MAP_FOUND : NB_MAP_FAILED;
+  bool is_found = here.inode == 0;
+  while (answer == NB_MAP_FOUND && !is_found && each.range.max != UINTPTR_MAX) {
+    uintptr_t from = each.range.max == 0 ? 0 : each.range.max + 1;
+    answer = nb_posix_map_next_shared(&map, from, &each);
+    is_found = answer == NB_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
+               is_same_file(&here, &each);
+  }
+  nb_os_map_close(&map);
+  if (fresh != MAP_FAILED) {
+    (void)munmap(fresh, size);
+  }
+  return is_found || answer == NB_MAP_FAILED;
+}
+
+typedef enum birth {
+  BIRTH_NONE,
+  BIRTH_SEEN,     /* it became this process's */
+  BIRTH_UNDER_WAY /* it is going to be */
+} birth;
+
+/* The references make their file visible before it is complete, and look at every file in the directory
+ * before they store the address: the .NET one needs 0.5 s where 30,000 lie. So one that has none, but
+ * is mapped in this process, is on its way in another thread, whatever its age. One that is not may be
+ * so for a moment; if somebody has it open then (the .NET reference locks it), it is let alone, too. */
+static bool may_be_mapped_yet(int file, uint64_t waited) {
   struct stat status;
-  uint64_t end = nb_os_nanoseconds() + BIRTH_BOUND_NS;
-  while (fstat(file, &status) == 0 && is_young(&status) && nb_os_nanoseconds() < end) {
+  return fstat(file, &status) == 0 && is_young(&status) &&
+         (waited < BIRTH_BOUND_NS || flock(file, LOCK_EX | LOCK_NB) != 0);
+}
+
+static birth await_birth(int file) {
+  uint64_t start = nb_os_nanoseconds();
+  uint64_t waited = 0;
+  for (; waited < NB_WAIT_BOUND_NS; waited = nb_os_nanoseconds() - start) {
     uintptr_t base = 0;
     if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
-      return check_mapped_at(file, nb_little_address(base)).status == NEARBUF_OK;
+      bool is_ours = check_mapped_at(file, nb_little_address(base)).status == NEARBUF_OK;
+      return is_ours ? BIRTH_SEEN : BIRTH_NONE;
+    }
+    if (!is_mapped_here(file) && !may_be_mapped_yet(file, waited)) {
+      return BIRTH_NONE;
     }
     nb_os_pause();
   }
-  return false;
+  return BIRTH_UNDER_WAY;
+}
+
+/* The answer about a file that this process itself is making: there must not be another one. */
+static nb_outcome being_born(void) {
+  return nb_outcome_system(NEARBUF_BUSY, EINPROGRESS);
+}
+
+static bool is_being_born(nb_outcome outcome) {
+  return outcome.status == NEARBUF_BUSY && outcome.system_error == EINPROGRESS;
+}
+
+static seen_file examine_patiently(int directory, const char *name, nb_page *page) {
+  seen_file seen = examine(directory, name, page);
+  birth awaited = seen.state == FILE_STALE ? await_birth(seen.file) : BIRTH_NONE;
+  if (awaited != BIRTH_NONE) {
+    close(seen.file);
+    seen = awaited == BIRTH_SEEN ? examine(directory, name, page) : seen_error(being_born());
+  }
+  return seen;
 }
 
 /* What became of a file that got its name, or did not: ENOENT means that somebody removed it, and that
@@ -464,15 +544,13 @@ static publication publish(int directory, const nb_new_file *file, const char *n
   if (error != EEXIST) {
     return publication_of(error, outcome);
   }
-  seen_file seen = examine(directory, name, page);
+  seen_file seen = examine_patiently(directory, name, page);
   publication result = PUBLISH_AGAIN;
   switch (seen.state) {
   case FILE_ATTACHED:
     return PUBLISH_ATTACHED;
   case FILE_STALE:
-    if (!is_born_meanwhile(seen.file)) {
-      result = publish_over(directory, file, name, seen.file, outcome);
-    }
+    result = publish_over(directory, file, name, seen.file, outcome);
     close(seen.file);
     return result;
   case FILE_FOREIGN:
@@ -527,37 +605,10 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
   return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
 }
 
-/* The Rust reference opens its file, makes it if that failed, and does not demand that it be new then.
- * A thread of it that is between the two steps when we publish takes the page over: it clears it,
- * through a mapping of its own. Seen in one of 60 starts at the same moment. */
-enum { TAKEOVER_PAUSES = 5 };
-
-static bool is_taken_over(uintptr_t base) {
-  for (int i = 0; i < TAKEOVER_PAUSES; i++) {
-    nb_os_pause();
-    if (nb_shared_address_relaxed(base, sizeof(uintptr_t)) != base) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/* Attaches to the page that this call published and the reference took over. Its first mapping
- * stays: it keeps the file's lock. */
-static nb_outcome attach_to_taken_over(int directory, nb_page *page) {
-  *page = (nb_page){0};
-  nb_outcome outcome = find_by_name(directory, page);
-  page->if_empty = NEARBUF_DIALECT_RUST; /* although the file is ours */
-  return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_BUSY) : outcome;
-}
-
 static nb_outcome make_first_shared(int directory, const nb_seed *seed, nb_page *page) {
   nb_outcome outcome = make_shared(directory, seed, false, page);
   if (outcome.status == NEARBUF_OK && page->is_made) {
     nb_directory_clean(directory);
-    if (seed->layout->dialect == NEARBUF_DIALECT_RUST && is_taken_over(page->base)) {
-      outcome = attach_to_taken_over(directory, page);
-    }
   }
   return outcome;
 }
@@ -576,7 +627,8 @@ static nb_outcome find_or_make_first(const nb_seed *seed, nb_page *page) {
       return found;
     }
   }
-  if (outcome.status == NEARBUF_OK || outcome.status == NEARBUF_OUT_OF_MEMORY) {
+  if (outcome.status == NEARBUF_OK || outcome.status == NEARBUF_OUT_OF_MEMORY ||
+      is_being_born(outcome)) {
     return outcome;
   }
   int32_t reason = outcome.system_error;

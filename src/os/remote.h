@@ -100,6 +100,7 @@ void nb_remote_view_close(nb_remote_view *view);
 typedef struct nb_remote_page {
   uint64_t address;
   intptr_t handle; /* the port's own */
+  uint32_t slot;   /* of the item */
 } nb_remote_page;
 
 /* Makes a page with a locator in the process, listing one item whose memory, zeroed and not yet in

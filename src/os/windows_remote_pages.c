@@ -427,7 +427,7 @@ static nb_outcome try_page(const nearbuf_process *process, const nb_seed *seed, 
 
 nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
                                const nb_item *item, bool is_first, nb_remote_page *page) {
-  *page = (nb_remote_page){0, 0};
+  *page = (nb_remote_page){0, 0, 0};
   if (!nb_windows_may_change(process) || !shares_names(process)) {
     return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }

@@ -54,7 +54,11 @@ static void require_valid(const uint8_t *image, uint32_t width, nearbuf_dialect 
   for (uint32_t i = 0; i < count; i++) {
     simple_item item = item_of(image, width, dialect, i);
     uint64_t highest = width == 8 ? UINT64_MAX : UINT32_MAX;
-    require(item.base != 0 && item.size != 0 && item.taken <= 1);
+    if (item.base == 0) { /* an empty slot */
+      require(item.size == 0 && item.position == 0 && item.taken == 0);
+      continue;
+    }
+    require(item.size != 0 && item.taken <= 1);
     require(item.position <= item.size && highest - item.base >= item.size - 1);
     require(item.base >= this_address + 4096 || item.base + (item.size - 1) < this_address);
     for (uint32_t j = 0; j < i && dialect != NEARBUF_DIALECT_RUST; j++) {

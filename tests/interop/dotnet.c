@@ -6,13 +6,16 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "c_interface.h"
 #include "dotnet_writer.h"
+#include "os/pages.h"
 #include "own_tmp.h"
 #include "records.h"
 #include "test.h"
+#include "threads.h"
 #include "window.h"
 
 enum { ITEMS_OF_A_LOCATOR = 203, COUNT_OFFSET = 21, THEIR_COUNT_OFFSET = 23 };
@@ -156,6 +159,185 @@ TEST(chains_of_locators_of_both_are_followed_by_both) {
   }
 }
 
+/* ---- While it is starting ----------------------------------------------------------------------- */
+
+static double seconds(void) {
+  struct timespec now;
+  CHECK_EQUAL(0, clock_gettime(CLOCK_MONOTONIC, &now));
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void finish_in_a_while(void *birth) {
+  usleep(300000);
+  (void)dotnet_finish(birth);
+}
+
+TEST(a_file_that_it_has_mapped_is_waited_for_until_it_is_complete) {
+  (void)use_own_tmp();
+  dotnet_birth birth = dotnet_look();
+  CHECK(dotnet_open(&birth));
+  test_thread thread = test_thread_start(finish_in_a_while, &birth);
+  (void)place("nearbuf");
+  test_thread_join(thread);
+  CHECK_EQUAL((uintptr_t)birth.mapped, totals().first_locator);
+}
+
+TEST(while_it_does_not_complete_its_file_the_answer_is_busy_and_no_second_locator) {
+  (void)use_own_tmp();
+  dotnet_birth birth = dotnet_look();
+  CHECK(dotnet_open(&birth));
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 7);
+  nearbuf_memory placed;
+  for (int i = 0; i < 4; i++) { /* the file gets older than a new one can be */
+    double before = seconds();
+    CHECK_STATUS(NEARBUF_BUSY, nearbuf_place(&request, "nearbuf", &placed));
+    CHECK(seconds() - before < 1);
+  }
+  CHECK_EQUAL(0, totals().first_locator);
+  CHECK(dotnet_finish(&birth) == birth.mapped);
+  (void)place("nearbuf");
+  CHECK_EQUAL((uintptr_t)birth.mapped, totals().first_locator);
+}
+
+/* It looks for the file before ours is there, and clears our header afterwards. */
+static dotnet_header *clear_ours(const dotnet_birth *early) {
+  dotnet_birth birth = *early;
+  CHECK(!birth.has_existed && dotnet_open(&birth));
+  CHECK(dotnet_finish(&birth) == birth.mapped);
+  CHECK_EQUAL(0, birth.mapped->count);
+  return birth.mapped;
+}
+
+/* Whether it comes to a held item with this buffer when it walks its chain. */
+static bool sees_held(dotnet_header *first, uintptr_t base) {
+  bool is_seen = false;
+  for (dotnet_header *at = first; at != NULL; at = at->next) {
+    for (uint32_t i = 0; i < at->count; i++) {
+      is_seen = is_seen || (dotnet_items(at)[i].base == base && dotnet_items(at)[i].is_taken == 1);
+    }
+  }
+  return is_seen;
+}
+
+TEST(a_locator_of_ours_that_it_clears_is_whole_again_with_the_next_call) {
+  (void)use_own_tmp();
+  dotnet_birth early = dotnet_look();
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
+  nearbuf_buffer held;
+  void *first_bytes;
+  void *second_bytes;
+  CHECK_OK(nearbuf_get(&request, &held));
+  CHECK_OK(nearbuf_append(&held, "nearbuf", 7, &first_bytes));
+  uintptr_t ours = totals().first_locator;
+  dotnet_header *theirs = clear_ours(&early);
+  CHECK(theirs != (dotnet_header *)ours); /* another mapping of the same page */
+  dotnet_item *item = dotnet_get(theirs, 100, WINDOW, WINDOW + WINDOW_SIZE);
+  CHECK(item == dotnet_items(theirs) && item->base != nearbuf_buffer_address(&held));
+  uintptr_t reference = dotnet_append(item, "reference", 9);
+  CHECK_OK(nearbuf_append(&held, "more", 4, &second_bytes));
+  CHECK_EQUAL((uintptr_t)first_bytes + 7, (uintptr_t)second_bytes);
+  CHECK_EQUAL(9, item->position);
+
+  CHECK_EQUAL(2, totals().buffers);
+  CHECK_EQUAL(2, totals().taken);
+  CHECK_EQUAL(ours, totals().first_locator);
+  CHECK_EQUAL(ours, theirs->this_address);
+  CHECK_EQUAL(NB_FIRST_SLOT + 1, theirs->count);
+  CHECK(sees_held(theirs, nearbuf_buffer_address(&held)));
+  CHECK_EQUAL(9, find(reference).used_bytes);
+  uintptr_t base = nearbuf_buffer_address(&held);
+  CHECK_OK(nearbuf_release(&held));
+  CHECK(!sees_held(theirs, base));
+  CHECK_EQUAL(1, item->is_taken);
+  dotnet_release(item);
+  CHECK(memcmp(first_bytes, "nearbufmore", 11) == 0);
+  CHECK(memcmp((const void *)reference, "reference", 9) == 0);
+}
+
+TEST(a_chain_whose_first_link_it_cleared_is_linked_again) {
+  enum { HELD = 500 };
+  static nearbuf_buffer held[HELD];
+  (void)use_own_tmp();
+  dotnet_birth early = dotnet_look();
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, PAGE);
+  for (int i = 0; i < HELD; i++) {
+    CHECK_OK(nearbuf_get(&request, &held[i]));
+  }
+  nearbuf_totals before = totals();
+  CHECK(before.locators > 2);
+  dotnet_header *theirs = clear_ours(&early);
+  dotnet_item *item = dotnet_get(theirs, 100, WINDOW, WINDOW + WINDOW_SIZE);
+  CHECK(item != NULL);
+  CHECK_EQUAL(before.buffers + 1, totals().buffers);
+  for (int i = 0; i < HELD; i++) {
+    CHECK(sees_held(theirs, nearbuf_buffer_address(&held[i])));
+    CHECK(item->base != nearbuf_buffer_address(&held[i]));
+    CHECK_OK(nearbuf_release(&held[i]));
+  }
+  CHECK_EQUAL(1, totals().taken);
+}
+
+/* The Rust reference does the same to a locator in its layout, and counts elsewhere. */
+TEST(a_rust_locator_of_ours_that_is_cleared_is_whole_again_too) {
+  typedef struct rust_item {
+    uintptr_t base;
+    uint32_t size, position, is_taken;
+  } rust_item;
+  (void)use_own_tmp();
+  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
+  dotnet_birth early = dotnet_look();
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
+  nearbuf_buffer held;
+  CHECK_OK(nearbuf_get(&request, &held));
+  CHECK_OK(nearbuf_append(&held, "nearbuf", 7, NULL));
+  CHECK(dotnet_open(&early));
+  unsigned char *page = (unsigned char *)early.mapped;
+  rust_item item = {WINDOW + WINDOW_SIZE, PAGE, 0, 1};
+  CHECK_EQUAL(item.base, (uintptr_t)mmap((void *)item.base, PAGE, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+  memset(page, 0, COUNT_OFFSET + 1);
+  uintptr_t theirs = (uintptr_t)page;
+  memcpy(page, &theirs, sizeof theirs);
+  memcpy(page + 24, &item, 20);
+  page[COUNT_OFFSET] = 1;
+  CHECK_OK(nearbuf_append(&held, "more", 4, NULL));
+  CHECK_EQUAL(2, totals().buffers);
+  CHECK_EQUAL(2, totals().taken);
+  CHECK_EQUAL(NB_FIRST_SLOT + 1, page[COUNT_OFFSET]);
+  CHECK_EQUAL(11, find(nearbuf_buffer_address(&held)).used_bytes);
+  CHECK_OK(nearbuf_release(&held));
+  CHECK_EQUAL(1, totals().taken);
+}
+
+/* More than there are empty slots, before nearbuf is called again: what is held is the holder's all the
+ * same, and what took its slot is let alone. */
+TEST(a_handle_whose_slot_it_took_still_holds_its_memory_and_nothing_else) {
+  enum { THEIRS = NB_FIRST_SLOT + 2 };
+  static dotnet_item *items[THEIRS];
+  (void)use_own_tmp();
+  dotnet_birth early = dotnet_look();
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
+  nearbuf_buffer held;
+  CHECK_OK(nearbuf_get(&request, &held));
+  dotnet_header *theirs = clear_ours(&early);
+  for (int i = 0; i < THEIRS; i++) {
+    items[i] = dotnet_get(theirs, 100, WINDOW, WINDOW + WINDOW_SIZE);
+    CHECK(items[i] != NULL && items[i]->base != nearbuf_buffer_address(&held));
+  }
+  void *bytes;
+  CHECK_OK(nearbuf_append(&held, "nearbuf", 7, &bytes));
+  CHECK_OK(nearbuf_append(&held, "more", 4, NULL));
+  CHECK_OK(nearbuf_release(&held));
+  for (int i = 0; i < THEIRS; i++) {
+    CHECK_EQUAL(0, items[i]->position);
+    CHECK_EQUAL(1, items[i]->is_taken);
+  }
+  CHECK_EQUAL(THEIRS, totals().taken);
+  nearbuf_buffer other;
+  CHECK_OK(nearbuf_get(&request, &other));
+  CHECK(memcmp(bytes, "nearbufmore", 11) == 0);
+}
+
 /* ---- At the same time -------------------------------------------------------------------------- */
 
 /* The caller's range is all that it looks at, so every page is a range of its own, and the page behind
@@ -271,7 +453,8 @@ TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
   memcpy(after, first, PAGE);
   memset(before + 8, 0, 8);
   memset(after + 8, 0, 8);
-  memcpy(after + 24 + 12, before + 24 + 12, 4); /* our position */
+  size_t position = sizeof *first + NB_FIRST_SLOT * sizeof *item + 12;
+  memcpy(after + position, before + position, 4); /* ours */
   CHECK(memcmp(before, after, PAGE) == 0);
   /* Ours goes on behind its locator. */
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, PAGE);

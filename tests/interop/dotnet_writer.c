@@ -25,30 +25,43 @@ static void initialise(dotnet_header *header) {
   header->count = 0;
 }
 
-dotnet_header *dotnet_find(int *file) {
-  char name[128];
+dotnet_birth dotnet_look(void) {
+  dotnet_birth birth = {.file = -1};
   (void)mkdir("/tmp/.reloaded", 0777);
   (void)mkdir("/tmp/.reloaded/memory.buffers", 0777);
-  snprintf(name, sizeof name,
+  snprintf(birth.name, sizeof birth.name,
            "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d",
            (int)getpid());
-  bool has_existed = access(name, F_OK) == 0;
-  *file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (*file < 0 || flock(*file, LOCK_SH | LOCK_NB) != 0 || ftruncate(*file, PAGE) != 0) {
-    return NULL;
+  birth.has_existed = access(birth.name, F_OK) == 0;
+  return birth;
+}
+
+bool dotnet_open(dotnet_birth *birth) {
+  birth->file = open(birth->name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (birth->file < 0 || flock(birth->file, LOCK_SH | LOCK_NB) != 0 ||
+      ftruncate(birth->file, PAGE) != 0) {
+    return false;
   }
-  dotnet_header *mapped = map(*file);
-  if (mapped == NULL) {
-    return NULL;
+  birth->mapped = map(birth->file);
+  return birth->mapped != NULL;
+}
+
+dotnet_header *dotnet_finish(const dotnet_birth *birth) {
+  if (!birth->has_existed) {
+    initialise(birth->mapped);
+    return birth->mapped;
   }
-  if (!has_existed) {
-    initialise(mapped);
-    return mapped;
-  }
-  dotnet_header *first = (dotnet_header *)mapped->this_address;
-  (void)munmap(mapped, PAGE);
-  close(*file);
+  dotnet_header *first = (dotnet_header *)birth->mapped->this_address;
+  (void)munmap(birth->mapped, PAGE);
+  close(birth->file);
   return first;
+}
+
+dotnet_header *dotnet_find(int *file) {
+  dotnet_birth birth = dotnet_look();
+  bool is_open = dotnet_open(&birth);
+  *file = birth.file;
+  return is_open ? dotnet_finish(&birth) : NULL;
 }
 
 /* Interlocked operations are ordered like everything, plain ones like nothing; volatile keeps the

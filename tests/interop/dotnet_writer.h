@@ -36,6 +36,19 @@ static inline dotnet_item *dotnet_items(dotnet_header *header) {
  * as its stream does. Null where its lock cannot be had or the file is not executable: it throws. */
 dotnet_header *dotnet_find(int *file);
 
+/* The same in its three steps, for others come in between: does the file exist; open or make it, and map
+ * it; take the header for its own if it did not exist at the first step. */
+typedef struct dotnet_birth {
+  char name[128];
+  bool has_existed;
+  int file;
+  dotnet_header *mapped;
+} dotnet_birth;
+
+dotnet_birth dotnet_look(void);
+bool dotnet_open(dotnet_birth *birth);
+dotnet_header *dotnet_finish(const dotnet_birth *birth);
+
 /* A buffer that it takes for one with `size` bytes of room in [min, max], held; a new one has whole
  * pages. Null where no memory can be had there: it throws. */
 dotnet_item *dotnet_get(dotnet_header *first, uint32_t size, uintptr_t min, uintptr_t max);

@@ -244,7 +244,8 @@ TEST(damaged_locators_are_reported_and_not_followed) {
   uint64_t at = first_locator(&process, &walk, &locator);
   const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
   const uint8_t many = 255;
-  const uint8_t count = (uint8_t)locator.count;
+  const uint8_t count = (uint8_t)walk.count;
+  uint32_t buffers = locator.count;
   const uint8_t version = 0xe0;
   const uint8_t none = 0;
   const uint32_t huge = UINT32_MAX;
@@ -258,9 +259,10 @@ TEST(damaged_locators_are_reported_and_not_followed) {
     check_fault(&process, "it counts more items than fit", 0);
     overwrite(&process, at + layout->count, &count, 1);
   }
-  uint64_t position = at + layout->header_size + layout->position;
+  uint64_t slot = (uint64_t)NB_FIRST_SLOT * layout->item_size;
+  uint64_t position = at + layout->header_size + slot + layout->position;
   overwrite(&process, position, &huge, sizeof huge);
-  check_fault(&process, "an item has used more than its size", count);
+  check_fault(&process, "an item has used more than its size", buffers);
   overwrite(&process, position, &five, sizeof five);
   /* A link to itself, and one to where nothing is. */
   uintptr_t self = (uintptr_t)at;
