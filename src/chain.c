@@ -227,31 +227,67 @@ static bool is_being_listed(const nb_known *known, uint32_t index, const nb_item
          now.position != seen->position;
 }
 
+static bool has_mark(const _Atomic uint32_t *marks, uint32_t index) {
+  return (atomic_load_explicit(&marks[index / 32], memory_order_relaxed) >> index % 32 & 1) != 0;
+}
+
+static void mark(_Atomic uint32_t *marks, uint32_t index) {
+  atomic_fetch_or_explicit(&marks[index / 32], UINT32_C(1) << index % 32, memory_order_relaxed);
+}
+
 void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count) {
   for (uint32_t i = first; i < first + count; i++) {
-    atomic_fetch_or_explicit(&known->sound[i / 32], UINT32_C(1) << i % 32, memory_order_relaxed);
+    mark(known->sound, i);
   }
 }
 
+bool nb_known_is_passed_over(const nb_known *known, uint32_t index) {
+  return has_mark(known->unusable, index);
+}
+
+/* Whether a reference listed the rest of the locator's own mapping and is wrong about it. On POSIX
+ * systems a forked child shares that page. On Windows the Rust reference may not run what is in it. */
+static bool is_in_mapping_of(const nb_known *known, uintptr_t buffer) {
+  const nb_layout *layout = nb_known_layout(known);
+  bool is_right = nb_page_has_tail() && (layout->dialect != NEARBUF_DIALECT_RUST ||
+                                         nb_format_is_hidden_from_dotnet(known->base, layout));
+  uintptr_t granule = nb_os_granularity();
+  return !is_right && nb_align_down(buffer, granule) == nb_align_down(known->base, granule);
+}
+
+/* OK; INCOMPATIBLE: to be passed over; NOT_FOUND: it cannot be true. */
+static nb_outcome check_buffer(const nb_known *known, uint32_t index, const nb_item *item) {
+  const nb_layout *layout = nb_known_layout(known);
+  if (nb_item_check(item, layout) != NB_FAULT_NONE || nb_item_covers_locator(item, known->base)) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  if (is_in_mapping_of(known, (uintptr_t)item->base) ||
+      nb_format_overlaps(known->base, layout, index, nb_known_count(known))) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  return nb_mapped_check_buffer((uintptr_t)item->base, item->size);
+}
+
 bool nb_known_is_sound(nb_known *known, uint32_t index) {
-  uint32_t sound = atomic_load_explicit(&known->sound[index / 32], memory_order_relaxed);
-  if ((sound >> index % 32 & 1) != 0) {
+  if (has_mark(known->sound, index)) {
     return true;
   }
   nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
-  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  if (nb_item_check(&item, nb_known_layout(known)) == NB_FAULT_NONE &&
-      !nb_item_covers_locator(&item, known->base)) {
-    outcome = nb_mapped_check_writable((uintptr_t)item.base, item.size);
+  nb_outcome outcome = check_buffer(known, index, &item);
+  if (outcome.status == NEARBUF_OK) {
+    mark(known->sound, index);
+    return true;
   }
-  if (outcome.status == NEARBUF_NOT_FOUND && !is_being_listed(known, index, &item)) {
+  bool is_unknown = outcome.status != NEARBUF_NOT_FOUND && outcome.status != NEARBUF_INCOMPATIBLE;
+  if (is_unknown || is_being_listed(known, index, &item)) {
+    return false; /* the map cannot be read just now, or the next look sees a complete item */
+  }
+  if (outcome.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
+  } else {
+    mark(known->unusable, index);
   }
-  if (outcome.status != NEARBUF_OK) {
-    return false; /* damaged, or being listed, or the map cannot be read just now */
-  }
-  nb_known_mark_sound(known, index, 1);
-  return true;
+  return false;
 }
 
 /* Whether it is one of the first `length` locators. */
@@ -305,6 +341,7 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
   atomic_store_explicit(&added->used_slots, nb_known_count(added), memory_order_relaxed);
   for (uint32_t i = 0; i < NB_ORDERS_PER_LOCATOR / 32; i++) {
     atomic_store_explicit(&added->sound[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&added->unusable[i], 0, memory_order_relaxed);
   }
   if (is_made) {
     uint32_t slot = nb_page_first_slot();

@@ -22,7 +22,9 @@ typedef struct nb_known {
   _Atomic uint32_t
       linked_since; /* ms: since then, at least, a link has been seen behind a held lock */
   _Atomic uint32_t used_slots; /* of the first one, when this module last had its lock; at least */
-  _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32]; /* a bit for each item that is known to be */
+  /* A bit for each item: its buffer may be handed out; its buffer must not be. Neither: not looked at. */
+  _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32];
+  _Atomic uint32_t unusable[NB_ORDERS_PER_LOCATOR / 32];
   uint8_t dialect; /* UNKNOWN: it was found without items, and may be anybody's; unused */
   bool is_kept_from_children;
   _Atomic bool is_inside;   /* a thread of this copy has the lock, or had it when it was cleared */
@@ -59,9 +61,21 @@ void nb_known_unlock(nb_known *known);
 /* Remembers that `count` items from `first` on are sound: this module wrote them. */
 void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count);
 
-/* Whether an item is sound; one that this module has not seen yet is looked up in the memory map.
- * An unsound one makes the locator a damaged one. */
+/* Whether the buffer of an item may be handed out. The first time this module looks at an item that it
+ * did not list, the memory map is asked. Not handed out is memory that
+ *
+ *   - cannot be read, written and executed, which is what a buffer promises;
+ *   - another item lists as well, be it an earlier or a later one: the Rust reference on Windows lists
+ *     its first four items at one address;
+ *   - lies in the locator's own mapping, unless the module that listed it there is known to be right
+ *     about it (os/pages.h).
+ *
+ * Such an item is passed over from then on, and the others of its locator stay in use. One that cannot be
+ * true, because nothing is mapped there, makes the locator a damaged one. */
 bool nb_known_is_sound(nb_known *known, uint32_t index);
+
+/* Whether an item was found to be one that is passed over. */
+bool nb_known_is_passed_over(const nb_known *known, uint32_t index);
 
 /* Adds the first locator. Its dialect is `dialect` where this module made it, else it is recognised
  * and checked, and `dialect` is that of a locator without items. The session's lock is held.

@@ -174,11 +174,12 @@ bool nb_item_covers_locator(const nb_item *item, uint64_t this_address) {
   return items_overlap(item, &locator);
 }
 
-bool nb_format_overlaps_earlier(uintptr_t locator, const nb_layout *layout, uint32_t index) {
+bool nb_format_overlaps(uintptr_t locator, const nb_layout *layout, uint32_t index,
+                        uint32_t count) {
   nb_item item = nb_item_read(nb_item_at(locator, layout, index), layout);
-  for (uint32_t i = 0; i < index; i++) {
-    nb_item earlier = nb_item_read(nb_item_at(locator, layout, i), layout);
-    if (items_overlap(&earlier, &item)) {
+  for (uint32_t i = 0; i < count; i++) {
+    nb_item other = nb_item_read(nb_item_at(locator, layout, i), layout);
+    if (i != index && items_overlap(&other, &item)) {
       return true;
     }
   }
@@ -212,7 +213,7 @@ nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t th
     fault = nb_item_check(&values, layout);
     bool is_overlap = nb_item_covers_locator(&values, this_address) ||
                       (layout->dialect != NEARBUF_DIALECT_RUST &&
-                       nb_format_overlaps_earlier(locator, layout, index));
+                       nb_format_overlaps(locator, layout, index, index));
     if (fault == NB_FAULT_NONE && is_overlap) {
       fault = NB_FAULT_ITEM_OVERLAP;
     }

@@ -117,7 +117,7 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
 /* Whether a locator is valid: the first thing that is wrong with it, and in `*item` (may be null)
  * the item that is meant. `this_address` is where it is mapped in its own process. Never crashes and
  * never writes, whatever the bytes are. Overlaps are no fault in the Rust dialect, whose reference
- * makes them; see nb_format_overlaps_earlier. */
+ * makes them; see nb_format_overlaps. */
 nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t this_address,
                          uint32_t *item);
 
@@ -127,7 +127,8 @@ nb_fault nb_item_check(const nb_item *item, const nb_layout *layout);
 /* Whether the buffer of an item shares a byte with the locator that is mapped at `this_address`. */
 bool nb_item_covers_locator(const nb_item *item, uint64_t this_address);
 
-/* Whether the buffer of an item shares a byte with the buffer of an earlier item of its locator. */
-bool nb_format_overlaps_earlier(uintptr_t locator, const nb_layout *layout, uint32_t index);
+/* Whether the buffer of an item shares a byte with the buffer of another one among the first `count`
+ * items of its locator. */
+bool nb_format_overlaps(uintptr_t locator, const nb_layout *layout, uint32_t index, uint32_t count);
 
 #endif

@@ -86,19 +86,6 @@ typedef struct locator_walk {
   bool has_passed_held;
 } locator_walk;
 
-/* Whether a reference listed memory that must not be used: twice, or in the locator's own page,
- * which a forked child of the reference shares. */
-static bool is_usable(const nb_known *known, uint32_t index, uintptr_t base) {
-  if (!nb_page_has_tail()) {
-    uintptr_t page = nb_os_page_size();
-    if (nb_align_down(base, page) == nb_align_down(known->base, page)) {
-      return false;
-    }
-  }
-  return known->dialect != NEARBUF_DIALECT_RUST ||
-         !nb_format_overlaps_earlier(known->base, nb_known_layout(known), index);
-}
-
 /* Whether the item is on a cache line that no other thread of this module uses. */
 static bool is_home_for(locator_walk *walk, uint32_t index, uintptr_t reference) {
   return nb_is_home(index) && !nb_hints_elsewhere(&walk->session->hints, walk->mine, reference);
@@ -136,7 +123,7 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
     return false;
   }
   if ((walk->wants_home && !is_home_for(walk, index, reference)) ||
-      !nb_known_is_sound(known, index) || !is_usable(known, index, as_seen.base)) {
+      !nb_known_is_sound(known, index)) {
     return false;
   }
   if (!nb_item_claim(reference, walk->fit, walk->claim)) {
@@ -157,7 +144,7 @@ static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bo
     if (atomic_load_explicit(&known->is_damaged, memory_order_relaxed)) {
       break;
     }
-    *is_found = try_item(walk, known, index);
+    *is_found = !nb_known_is_passed_over(known, index) && try_item(walk, known, index);
     if (*is_found) {
       return index;
     }

@@ -5,7 +5,11 @@
 
 enum { LOOKS_AGAIN = 20 };
 
-static nb_outcome look(uintptr_t start, uintptr_t size) {
+static bool allows(const nb_mapping *mapping, bool is_executed) {
+  return mapping->readable && mapping->writable && (mapping->executable || !is_executed);
+}
+
+static nb_outcome look(uintptr_t start, uintptr_t size, bool is_executed) {
   nb_map map;
   nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_os_map_open(&map, false);
@@ -16,9 +20,10 @@ static nb_outcome look(uintptr_t start, uintptr_t size) {
     nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
     if (answer == NB_MAP_FAILED) {
       outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
-    } else if (answer == NB_MAP_END || mapping.range.min > from || !mapping.readable ||
-               !mapping.writable) {
+    } else if (answer == NB_MAP_END || mapping.range.min > from) {
       outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    } else if (!allows(&mapping, is_executed)) {
+      outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
     } else if (mapping.range.max >= last) {
       break;
     } else {
@@ -30,12 +35,21 @@ static nb_outcome look(uintptr_t start, uintptr_t size) {
   return outcome;
 }
 
-nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
-  nb_outcome outcome = look(start, size);
+static nb_outcome look_patiently(uintptr_t start, uintptr_t size, bool is_executed) {
+  nb_outcome outcome = look(start, size, is_executed);
   /* For a moment qemu 7.2 leaves out of the map what another thread maps something beside. */
   for (int again = 0; again < LOOKS_AGAIN && outcome.status == NEARBUF_NOT_FOUND; again++) {
     nb_os_pause();
-    outcome = look(start, size);
+    outcome = look(start, size, is_executed);
   }
   return outcome;
+}
+
+nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
+  nb_outcome outcome = look_patiently(start, size, false);
+  return outcome.status == NEARBUF_INCOMPATIBLE ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+}
+
+nb_outcome nb_mapped_check_buffer(uintptr_t start, uintptr_t size) {
+  return look_patiently(start, size, true);
 }

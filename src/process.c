@@ -158,10 +158,12 @@ static const nb_layout *walk_layout(const nearbuf_process_walk *walk) {
 }
 
 static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
-  return mapping->is.is_readable != 0 && mapping->is.is_writable != 0;
+  return mapping->is.is_readable != 0 && mapping->is.is_writable != 0 &&
+         mapping->is.is_executable != 0;
 }
 
-/* Whether the memory of a buffer is there, readable and writable from its first to its last byte. */
+/* Whether the memory of a buffer is there, readable, writable and executable from its first to its
+ * last byte. */
 static nb_outcome check_memory(const nearbuf_process *process, uint64_t base, uint64_t size) {
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
@@ -334,7 +336,7 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
   }
   uint32_t index = walk->index - 1;
   if (fault == NB_FAULT_NONE &&
-      nb_format_overlaps_earlier(image_of(walk), walk_layout(walk), index)) {
+      nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count)) {
     fault = NB_FAULT_ITEM_OVERLAP;
   }
   item->address = values.base;
@@ -588,8 +590,7 @@ static nb_outcome check_private(const nearbuf_process *process, uint64_t address
       continue;
     }
     bool is_ours = mapping.is.min <= from && is_mapped_for_use(&mapping) &&
-                   mapping.is.is_executable != 0 && mapping.is.is_shared == 0 &&
-                   mapping.inode == 0 && mapping.is.name[0] == '\0';
+                   mapping.is.is_shared == 0 && mapping.inode == 0 && mapping.is.name[0] == '\0';
     if (!is_ours) {
       outcome = nb_outcome_of(NEARBUF_NO_ROOM);
     } else if (mapping.is.max >= last) {
@@ -705,7 +706,7 @@ static bool is_usable(const finding *what, uint32_t index, const nb_item *item) 
   uint64_t page = nb_os_page_size();
   return nb_item_check(item, walk_layout(walk)) == NB_FAULT_NONE &&
          item->base / page != walk->address / page &&
-         !nb_format_overlaps_earlier(image_of(walk), walk_layout(walk), index) &&
+         !nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count) &&
          check_memory(what->process, item->base, item->size).status == NEARBUF_OK;
 }
 

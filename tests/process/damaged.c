@@ -8,25 +8,33 @@
 #include "shared.h"
 #include "support.h"
 
-enum { PAGE = 4096, BUFFER = 65536 };
+enum { PAGE = 4096, BUFFER = 65536, PIECES = 16 };
 
 static unsigned char *buffer_memory;
 
-/* A page that somebody else published for this process, and has mapped: only its bytes can be wrong. */
-static unsigned char *publish(void) {
-  own_tmp();
-  make_locator_directory();
-  buffer_memory = mmap(NULL, (size_t)2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/* A page that another library published for this process, and has mapped, with these items. */
+static unsigned char *publish_items(nearbuf_dialect dialect, const nb_item *items, uint32_t count) {
   int file = open(locator_path(getpid()).text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   CHECK_EQUAL(0, ftruncate(file, PAGE));
   unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   close(file);
+  nb_format_build((uintptr_t)page, nb_native_layout(dialect), (uintptr_t)page, items, count);
+  return page;
+}
+
+static void prepare(void) {
+  own_tmp();
+  make_locator_directory();
+  buffer_memory = mmap(NULL, (size_t)2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* One with two good items: only what the test changes then can be wrong. */
+static unsigned char *publish(void) {
+  prepare();
   nb_item items[] = {{.base = (uintptr_t)buffer_memory, .size = BUFFER},
                      {.base = (uintptr_t)buffer_memory + BUFFER, .size = BUFFER}};
-  nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
-                  items, 2);
-  return page;
+  return publish_items(NEARBUF_DIALECT_WRITTEN, items, 2);
 }
 
 static const nb_layout *layout(void) {
@@ -165,10 +173,90 @@ TEST(an_item_whose_memory_is_not_mapped_is_never_used) {
   expect_damaged_item(page);
 }
 
-TEST(an_item_whose_memory_cannot_be_written_is_never_used) {
+/* ---- Items that are passed over ---------------------------------------------------------------- */
+
+/* Two modules, one of which comes later, place more than two items hold: not a byte goes into the memory of
+ * the first `bad` items, which stay as they are, and the other one is used. */
+static void expect_passed_over(const unsigned char *page, nearbuf_dialect dialect, uint32_t bad,
+                               uintptr_t good) {
+  const nb_layout *items = nb_native_layout(dialect);
+  static unsigned char before[PAGE];
+  memcpy(before, page, PAGE);
+  copy later = load_copy(1);
+  bool is_good_used = false;
+  for (int i = 0; i < 2 * PIECES; i++) {
+    nearbuf_request request = request_of(2 * BUFFER / PIECES);
+    nearbuf_buffer buffer;
+    CHECK_OK((i % 2 == 0 ? nearbuf_get : later.get)(&request, &buffer));
+    is_good_used = is_good_used || buffer.address == good;
+    for (uint32_t k = 0; k < bad; k++) {
+      nb_item item = nb_item_read(nb_item_at((uintptr_t)page, items, k), items);
+      CHECK(buffer.address + buffer.start >= item.base + item.size ||
+            buffer.address + buffer.limit <= item.base);
+    }
+    static const unsigned char bytes[2 * BUFFER / PIECES] = {1};
+    CHECK_OK((i % 2 == 0 ? nearbuf_append : later.append)(&buffer, bytes, sizeof bytes, NULL));
+    CHECK_OK((i % 2 == 0 ? nearbuf_release : later.release)(&buffer));
+  }
+  CHECK(good == 0 || is_good_used);
+  uintptr_t first = nb_item_at(0, items, 0);
+  CHECK(memcmp(before + first, page + first, bad * items->item_size) == 0);
+  CHECK_EQUAL((uintptr_t)page, first_locator());
+  CHECK_EQUAL((uintptr_t)page, first_locator_of(&later));
+  CHECK_EQUAL(1, count_locator_files());
+}
+
+static void expect_protected_is_passed_over(int protection) {
   unsigned char *page = publish();
-  CHECK_EQUAL(0, mprotect(buffer_memory + BUFFER - PAGE, PAGE, PROT_READ));
-  expect_damaged_item(page);
+  CHECK_EQUAL(0, mprotect(buffer_memory + BUFFER - PAGE, PAGE, protection));
+  expect_passed_over(page, NEARBUF_DIALECT_WRITTEN, 1, (uintptr_t)buffer_memory + BUFFER);
+}
+
+TEST(an_item_with_a_page_that_cannot_be_written_is_passed_over) {
+  expect_protected_is_passed_over(PROT_READ | PROT_EXEC);
+}
+
+TEST(an_item_with_a_page_that_cannot_be_executed_is_passed_over) {
+  expect_protected_is_passed_over(PROT_READ | PROT_WRITE);
+}
+
+TEST(an_item_with_a_page_that_cannot_be_used_at_all_is_passed_over) {
+  expect_protected_is_passed_over(PROT_NONE);
+}
+
+/* As the Rust reference lists what is left of its section on Windows. */
+TEST(items_that_a_rust_locator_lists_at_one_address_are_passed_over_all_of_them) {
+  prepare();
+  uintptr_t shared = (uintptr_t)buffer_memory;
+  uintptr_t good = shared + BUFFER;
+  nb_item items[] = {{.base = shared, .size = 16384},
+                     {.base = shared, .size = 16384},
+                     {.base = shared, .size = 16384},
+                     {.base = shared, .size = 12288},
+                     {.base = good, .size = BUFFER}};
+  const unsigned char *page = publish_items(NEARBUF_DIALECT_RUST, items, 5);
+  expect_passed_over(page, NEARBUF_DIALECT_RUST, 4, good);
+}
+
+TEST(an_item_that_a_later_one_shares_a_byte_with_is_passed_over) {
+  prepare();
+  uintptr_t shared = (uintptr_t)buffer_memory;
+  nb_item items[] = {{.base = shared, .size = BUFFER},
+                     {.base = shared + BUFFER - 1, .size = BUFFER}};
+  const unsigned char *page = publish_items(NEARBUF_DIALECT_RUST, items, 2);
+  expect_passed_over(page, NEARBUF_DIALECT_RUST, 2, 0);
+}
+
+TEST(an_item_that_is_passed_over_is_not_looked_up_again) {
+  unsigned char *page = publish();
+  CHECK_EQUAL(0, mprotect(buffer_memory, BUFFER, PROT_READ | PROT_WRITE));
+  (void)place("x", 1);
+  CHECK_EQUAL(0, mprotect(buffer_memory, BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC));
+  nearbuf_request request = request_of(1);
+  request.range = (nearbuf_range){(uintptr_t)buffer_memory, (uintptr_t)buffer_memory + BUFFER - 1};
+  nearbuf_buffer buffer;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer));
+  CHECK_EQUAL((uintptr_t)page, first_locator());
 }
 
 /* ---- Chains ------------------------------------------------------------------------------------ */

@@ -259,7 +259,7 @@ TEST(damaged_locators_are_reported_and_not_followed) {
     check_fault(&process, "it counts more items than fit", 0);
     overwrite(&process, at + layout->count, &count, 1);
   }
-  uint64_t slot = (uint64_t)NB_FIRST_SLOT * layout->item_size;
+  uint64_t slot = (uint64_t)nb_page_first_slot() * layout->item_size;
   uint64_t position = at + layout->header_size + slot + layout->position;
   overwrite(&process, position, &huge, sizeof huge);
   check_fault(&process, "an item has used more than its size", buffers);
@@ -274,6 +274,37 @@ TEST(damaged_locators_are_reported_and_not_followed) {
   CHECK_EQUAL(nowhere, locator.address);
   CHECK(locator.fault != NULL && strcmp(locator.fault, "its memory cannot be read") == 0);
   CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  (void)target_end(&idle);
+}
+
+static int find_data(const nearbuf_process_mapping *mapping, void *context) {
+  nearbuf_process_mapping *found = context;
+  bool is_data = mapping->is_readable && mapping->is_writable && !mapping->is_executable &&
+                 !mapping->is_shared && mapping->max - mapping->min >= 4095;
+  if (is_data) {
+    *found = *mapping;
+  }
+  return is_data;
+}
+
+TEST(an_item_with_memory_that_cannot_be_executed_is_passed_over) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_mapping data = {0};
+  CHECK_OK(nearbuf_process_visit_map(&process, find_data, &data));
+  CHECK(data.min != 0);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t at = first_locator(&process, &walk, &locator);
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  static _Alignas(8) unsigned char bytes[32];
+  nb_item item = {.base = data.min, .size = 4096};
+  nb_item_write((uintptr_t)bytes, layout, &item);
+  uint64_t slot = (uint64_t)nb_page_first_slot() * layout->item_size;
+  overwrite(&process, at + layout->header_size + slot, bytes, layout->item_size);
+  uint64_t placed = put(&process, "hello", 5);
+  CHECK(placed < data.min || placed > data.max);
   (void)target_end(&idle);
 }
 

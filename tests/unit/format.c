@@ -440,15 +440,17 @@ TEST(items_that_share_a_byte_are_a_fault_outside_the_rust_dialect) {
   }
 }
 
-TEST(overlaps_with_earlier_items_are_seen_in_every_dialect) {
+TEST(overlaps_with_earlier_and_later_items_are_seen_in_every_dialect) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
     uintptr_t at = (uintptr_t)whole.bytes;
-    CHECK(!nb_format_overlaps_earlier(at, layout_of(i), 1));
+    CHECK(!nb_format_overlaps(at, layout_of(i), 1, 2));
     nb_item same = {golden[i].bases[0], 0x1000, 0, 0};
     nb_item_write(nb_item_at(at, layout_of(i), 1), layout_of(i), &same);
-    CHECK(nb_format_overlaps_earlier(at, layout_of(i), 1));
-    CHECK(!nb_format_overlaps_earlier(at, layout_of(i), 0));
+    CHECK(nb_format_overlaps(at, layout_of(i), 1, 2));
+    CHECK(nb_format_overlaps(at, layout_of(i), 1, 1));
+    CHECK(nb_format_overlaps(at, layout_of(i), 0, 2));
+    CHECK(!nb_format_overlaps(at, layout_of(i), 0, 1));
   }
 }
 
