@@ -487,6 +487,16 @@ static bool next_character(nb_remote_map *map, char *character) {
   return true;
 }
 
+/* Keeps the end of a name, where it tells what it is, and no part of a character. */
+static void keep_end(const char *text, char *name, size_t size) {
+  size_t length = strlen(text);
+  size_t from = length < size ? 0 : length - (size - 1);
+  while (from > 0 && ((unsigned char)text[from] & 0xc0) == 0x80) {
+    from++;
+  }
+  memcpy(name, text + from, length - from + 1);
+}
+
 static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
   const nb_mapping *from = &line->mapping;
   *mapping = (nb_remote_mapping){.device = from->device, .inode = from->inode};
@@ -497,7 +507,7 @@ static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
                                           .is_executable = from->executable,
                                           .is_shared = from->shared,
                                           .file_offset = from->offset};
-  memcpy(mapping->is.name, from->name_end, sizeof mapping->is.name);
+  keep_end(from->name_end, mapping->is.name, sizeof mapping->is.name);
 }
 
 nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
