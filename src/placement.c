@@ -58,6 +58,7 @@ bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place) {
 typedef struct choice {
   const nb_need *need;
   nb_place place;
+  nb_range gap;
   uintptr_t distance;
   bool is_made;
   uint32_t questions_left;
@@ -82,6 +83,7 @@ static bool consider(choice *best, nb_range gap) {
   }
   if (wins) {
     best->place = place;
+    best->gap = gap;
     best->distance = distance;
     best->is_made = true;
   }
@@ -276,9 +278,10 @@ nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint3
 nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
                                      nb_lesson *lesson) {
   choice best = {.need = need, .questions_left = need->is_content ? 0 : QUESTIONS_FOR_MORE_ROOM};
-  nb_lesson learned = {{1, 0}, {1, 0}};
+  nb_lesson learned = {.barren = {1, 0}, .narrow = {1, 0}};
   nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &learned)
                                                       : search_ascending(&best, source);
+  learned.gap = best.gap;
   if (lesson != NULL) {
     *lesson = learned;
   }

@@ -53,7 +53,8 @@ typedef enum nb_search_answer {
 typedef struct nb_lesson {
   nb_range barren; /* nowhere in it are need->least bytes free: it is as good as occupied */
   nb_range
-      narrow; /* nowhere in it were need->want bytes seen: no use to look for more room again */
+      narrow;   /* nowhere in it were need->want bytes seen: no use to look for more room again */
+  nb_range gap; /* the free addresses around the place that was found, as far as they were seen */
 } nb_lesson;
 
 /* The best place for the need. What is found may be taken by the time it is used: then say so in

@@ -402,7 +402,7 @@ static nearbuf_status check_request(const nearbuf_process *process,
 /* So often the map may have changed before a request is given up. */
 enum { MOST_TRIES = 16 };
 
-/* What the process will need itself: room for its heap, and for its main thread's stack. */
+/* What the process will need itself: room for its heap, and for each stack that grows. */
 enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
 
 typedef struct obstacles {
@@ -412,6 +412,7 @@ typedef struct obstacles {
   nb_range last;
   bool is_last_valid;
   bool is_ended;
+  bool use_reserved;
   uint32_t extra_count;
   nb_range extra[2 + MOST_TRIES];
 } obstacles;
@@ -470,6 +471,23 @@ static nb_outcome note_reserved(obstacles *all) {
   return outcome.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : outcome;
 }
 
+static nb_outcome allocate_place(const nearbuf_process *process, const nb_need *need,
+                                 nb_place *place) {
+  nb_outcome outcome = nb_remote_allocate(process, place->start, place->size);
+  if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
+    place->size = need->least;
+    outcome = nb_remote_allocate(process, place->start, place->size);
+  }
+  return outcome;
+}
+
+/* Whether something that starts behind the gap, a stack, will grow as far as to the place. */
+static bool will_be_grown_into(const obstacles *all, const nb_place *place, nb_range gap) {
+  uintptr_t distance = gap.max - (place->start + (place->size - 1));
+  return !all->use_reserved && distance >= NB_OS_LEAST_GROWTH && distance < FOR_STACK &&
+         nb_remote_is_growing_stack(all->process, gap.max + 1);
+}
+
 /* Finds a place and maps memory there, until it is not the lack of room that stands in the way. */
 static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_place *place) {
   nb_source source = {next_obstacle, all, false};
@@ -478,22 +496,29 @@ static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_pl
     if (outcome.status != NEARBUF_OK) {
       return outcome;
     }
-    nb_search_answer found = nb_placement_search(need, &source, place, NULL);
+    nb_lesson lesson;
+    nb_search_answer found = nb_placement_search(need, &source, place, &lesson);
     if (found == NB_SEARCH_FAILED) {
       return all->outcome;
     }
     if (found == NB_SEARCH_NO_ROOM) {
       return nb_outcome_of(NEARBUF_NO_ROOM);
     }
-    outcome = nb_remote_allocate(all->process, place->start, place->size);
-    if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
-      place->size = need->least;
-      outcome = nb_remote_allocate(all->process, place->start, place->size);
+    nb_range gap = lesson.gap;
+    nb_range refused = {place->start, place->start + (place->size - 1)};
+    bool is_stack = will_be_grown_into(all, place, gap);
+    if (!is_stack) {
+      outcome = allocate_place(all->process, need, place);
+      if (outcome.status != NEARBUF_NO_ROOM) {
+        return outcome;
+      }
+      is_stack = nb_remote_is_growing_stack(all->process, gap.max + 1);
     }
-    if (outcome.status != NEARBUF_NO_ROOM) {
-      return outcome;
+    if (is_stack) {
+      uintptr_t room = all->use_reserved ? NB_OS_LEAST_GROWTH : FOR_STACK;
+      refused = (nb_range){nb_sub_saturating(gap.max, room - 1), gap.max};
     }
-    all->extra[all->extra_count++] = (nb_range){place->start, place->start + (place->size - 1)};
+    all->extra[all->extra_count++] = refused;
   }
   return nb_outcome_of(NEARBUF_NO_ROOM);
 }
@@ -519,6 +544,7 @@ static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, u
     outcome = search_and_allocate(&all, &need, place);
   }
   if (outcome.status == NEARBUF_NO_ROOM) {
+    all.use_reserved = true;
     all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
     outcome = search_and_allocate(&all, &need, place);
   }

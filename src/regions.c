@@ -31,6 +31,8 @@ typedef struct obstacles {
   uint32_t barren_count;
   nb_range narrow;    /* where no more room than was found is to be looked for */
   uint32_t questions; /* that the map was asked */
+  bool use_reserved;
+  uintptr_t clear_until; /* of the place that was found, see nb_span */
   nb_map map;
   nb_range extra[NB_OS_RESERVED_MAX + MOST_TRIES];
   uint32_t extra_count;
@@ -71,7 +73,7 @@ static uintptr_t origin_of(const nb_need *need) {
 
 /* Remembers that the region is there, as a part of the span that it touches or as a new one. */
 static void remember(nb_regions *regions, const nb_need *need, const nb_place *region,
-                     uint64_t believed_until) {
+                     uintptr_t clear_until, uint64_t believed_until) {
   if (!try_lock(regions)) {
     return;
   }
@@ -94,6 +96,9 @@ static void remember(nb_regions *regions, const nb_need *need, const nb_place *r
   if (end > span->end) {
     span->end = end;
     span->refused[ABOVE] = 0;
+  }
+  if (end == span->end && clear_until > span->clear_until) {
+    span->clear_until = clear_until;
   }
   if (believed_until != 0) {
     span->origin = origin_of(need);
@@ -119,7 +124,8 @@ static bool is_fit_beside(const nb_need *need, const nb_span *span, int side, nb
   uintptr_t refused = span->refused[side];
   place->size = need->want;
   place->start = side == ABOVE ? span->end : nb_sub_saturating(span->start, need->want);
-  return span->start != 0 && (refused == 0 || need->want < refused) &&
+  bool is_clear = side == BELOW || place->start + (place->size - 1) <= span->clear_until;
+  return span->start != 0 && (refused == 0 || need->want < refused) && is_clear &&
          nb_range_holds(need->range, place->start, place->size) &&
          place->start % need->alignment == 0 &&
          is_good_enough(need, span, nb_placement_distance(need, place));
@@ -183,7 +189,7 @@ static nb_outcome make_beside(nb_regions *regions, const nb_need *need, nb_place
     nb_outcome outcome = is_reserved(region) ? nb_outcome_of(NEARBUF_NO_ROOM)
                                              : nb_os_map(region->start, region->size);
     if (outcome.status == NEARBUF_OK) {
-      remember(regions, need, region, 0);
+      remember(regions, need, region, 0, 0);
     }
     if (outcome.status != NEARBUF_NO_ROOM) {
       return outcome;
@@ -260,7 +266,38 @@ static nb_search_answer search_place(obstacles *all, const nb_need *need, nb_pla
   return nb_placement_search(need, &source, region, lesson);
 }
 
-/* Maps what the search finds, until it finds nothing or something else than room is missing. */
+/* The last address above the place that is free and that no stack will grow into, at least not below
+ * the place. The gap may go on behind the range in which it was seen. */
+static uintptr_t clear_until(obstacles *all, const nb_need *need, const nb_place *place,
+                             nb_range gap, bool is_mapped) {
+  nb_mapping above;
+  if (gap.max == need->range.max) {
+    nb_map_answer answer = nb_os_map_next(&all->map, gap.max, &above);
+    bool is_higher = answer == NB_MAP_FOUND && above.range.min > gap.max;
+    gap.max = is_higher ? above.range.min - 1 : gap.max;
+  }
+  uintptr_t last = place->start + (place->size - 1);
+  if (gap.max - last >= NB_OS_MOST_GROWTH) {
+    return gap.max - NB_OS_MOST_GROWTH;
+  }
+  if (is_mapped && (gap.max - last < NB_OS_LEAST_GROWTH || all->use_reserved)) {
+    return all->use_reserved ? last : gap.max;
+  }
+  return nb_sub_saturating(gap.max, nb_os_growth_room(gap.max + 1, all->use_reserved));
+}
+
+/* Maps memory at the place, or where that is more than there is, what is needed of it. */
+static nb_outcome map_place(const nb_need *need, nb_place *place) {
+  nb_outcome outcome = nb_os_map(place->start, place->size);
+  if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
+    place->size = need->least;
+    outcome = nb_os_map(place->start, place->size);
+  }
+  return outcome;
+}
+
+/* Maps what the search finds, until it finds nothing or something else than room is missing. What a
+ * stack will grow into counts as reserved. */
 static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region,
                                  nb_lesson *lesson) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
@@ -271,16 +308,22 @@ static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *
     if (answer == NB_SEARCH_NO_ROOM) {
       return nb_outcome_of(NEARBUF_NO_ROOM);
     }
-    nb_outcome outcome = nb_os_map(region->start, region->size);
-    if (outcome.status == NEARBUF_OUT_OF_MEMORY && region->size > need->least) {
-      region->size = need->least;
-      outcome = nb_os_map(region->start, region->size);
-    }
-    if (outcome.status != NEARBUF_NO_ROOM) {
+    nb_outcome outcome = map_place(need, region);
+    bool is_mapped = outcome.status == NEARBUF_OK;
+    if (!is_mapped && outcome.status != NEARBUF_NO_ROOM) {
       return outcome;
     }
-    /* Somebody was faster, or the map calls free what the system does not give. */
-    all->extra[all->extra_count++] = range_of_refusal(region, tries);
+    all->clear_until = clear_until(all, need, region, lesson->gap, is_mapped);
+    bool is_clear = all->clear_until >= region->start + (region->size - 1);
+    if (is_mapped && is_clear) {
+      return outcome;
+    }
+    if (is_mapped) {
+      (void)nb_os_unmap(region->start, region->size);
+    }
+    /* A stack; else somebody was faster, or the map calls free what the system does not give. */
+    all->extra[all->extra_count++] = is_clear ? range_of_refusal(region, tries)
+                                              : (nb_range){all->clear_until + 1, lesson->gap.max};
   }
   return nb_outcome_of(NEARBUF_NO_ROOM);
 }
@@ -315,9 +358,9 @@ static bool let_system_search(const nb_need *need, nb_place *region) {
 }
 
 static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
-                             nb_place *region) {
-  obstacles all = {.questions = 0};
-  nb_lesson lesson = {{1, 0}, {1, 0}};
+                             nb_place *region, uintptr_t *clear_until) {
+  obstacles all = {.use_reserved = use_reserved};
+  nb_lesson lesson = {.barren = {1, 0}, .narrow = {1, 0}};
   uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_os_map_open(&all.map, false);
   if (outcome.status == NEARBUF_OK) {
@@ -334,6 +377,7 @@ static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_
     }
   }
   nb_os_map_close(&all.map);
+  *clear_until = all.clear_until;
   if (outcome.status == NEARBUF_OK && !use_reserved && need->alignment == need->granularity) {
     bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
     learn(regions, lesson.barren, need->least, was_long, start);
@@ -346,12 +390,13 @@ static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_rese
                          nb_place *region) {
   uint64_t start = nb_os_nanoseconds();
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  uintptr_t clear_until = UINTPTR_MAX;
   if (use_reserved || !let_system_search(need, region)) {
-    outcome = search_map(regions, need, use_reserved, region);
+    outcome = search_map(regions, need, use_reserved, region, &clear_until);
   }
   if (outcome.status == NEARBUF_OK) {
     uint64_t now = nb_os_nanoseconds();
-    remember(regions, need, region, now + (now - start) * BELIEF_FACTOR);
+    remember(regions, need, region, clear_until, now + (now - start) * BELIEF_FACTOR);
   }
   return outcome;
 }

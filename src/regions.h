@@ -13,6 +13,7 @@
 typedef struct nb_span {
   uintptr_t start;
   uintptr_t end;           /* exclusive; equal to start: a gap to remember */
+  uintptr_t clear_until;   /* no stack grows into what is above, as far as that was looked at */
   uintptr_t origin;        /* what the search that found it wanted to be near to */
   uintptr_t distance;      /* at which it found it: there was no gap nearer */
   uint64_t believed_until; /* nanoseconds: until then that search need not be repeated */

@@ -21,6 +21,13 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
   return 0;
 }
 
+/* A stack of FreeBSD has all its room from the start (a guard entry of the map), macOS has none that
+ * grow beside the main thread's. */
+uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+  (void)start, (void)is_least;
+  return 0;
+}
+
 /* ---- The map, code ------------------------------------------------------------------------------ */
 
 bool nb_posix_may_be_mapped(uintptr_t page) {

@@ -44,7 +44,9 @@ static int statx(int directory, const char *name, int flags, unsigned mask, stru
 
 enum {
   LEAST_LOWEST = 0x10000,
-  RENAME_NO_REPLACE = 1,         /* linux/fs.h: RENAME_NOREPLACE */
+  STACK_GUARD_PAGES =
+      256,               /* the kernel's stack_guard_gap, unless it was started with another one */
+  RENAME_NO_REPLACE = 1, /* linux/fs.h: RENAME_NOREPLACE */
   MEMBARRIER_SYNC_CORE = 1 << 5, /* PRIVATE_EXPEDITED_SYNC_CORE */
   MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6,
   ADVICE_THAT_CANNOT_EXIST = 0x7ead0bad /* some emulators say yes to anything */
@@ -107,8 +109,7 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
   const uintptr_t for_heap = sizeof(uintptr_t) == 8 ? (uintptr_t)256 << 20 : (uintptr_t)32 << 20;
   const uintptr_t most_for_stack =
       sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
-  const uintptr_t guard_gap = (uintptr_t)1
-                              << 20; /* the kernel keeps 256 pages below a stack free */
+  const uintptr_t guard_gap = STACK_GUARD_PAGES * nb_os_page_size();
   size_t count = 0;
   void *break_now = sbrk(0);
   if (break_now != (void *)-1) { /* NOLINT(performance-no-int-to-ptr): sbrk's own sentinel */
@@ -127,11 +128,47 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-/* What is not to be run is the library's own, and is written at once: one call for all its pages is
+/* Kernels from 6.7 to 6.12 move what is as large as this to an aligned place, though the hint is free. */
+enum { MAY_BE_MOVED = 2 << 20 };
+
+/* The address is a hint: the kernel takes it exactly where the place is free and is not kept free
+ * below a stack that grows (MAP_GROWSDOWN; stack_guard_gap, 256 pages). A demand, MAP_FIXED_NOREPLACE,
+ * passes over the latter: such a stack then runs into the memory, and nothing stops it.
+ *
+ * What is not to be run is the library's own, and is written at once: one call for all its pages is
  * half of a fault for each. */
 int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
   int populate = (protection & PROT_EXEC) == 0 ? MAP_POPULATE : 0;
-  return nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE | populate);
+  int error = nb_posix_mmap_at(address, size, protection, populate);
+  size_t page = nb_os_page_size();
+  uintptr_t last_page = address + (size - page);
+  if (error == EEXIST && size >= MAY_BE_MOVED &&
+      nb_posix_mmap_at(last_page, page, PROT_NONE, 0) == 0) {
+    (void)munmap((void *)last_page, page);
+    error = nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE | populate);
+  }
+  return error;
+}
+
+/* A hint for the page below tells whether the mapping is such a stack. It may become as large as the
+ * limit for stacks, and what it keeps free comes on top of that. */
+uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+  size_t page = nb_os_page_size();
+  int error = nb_posix_mmap_at(start - page, page, PROT_NONE, 0);
+  if (error == 0) {
+    (void)munmap((void *)(start - page), page);
+  }
+  if (error != EEXIST) {
+    return 0;
+  }
+  uintptr_t guard_gap = STACK_GUARD_PAGES * page;
+  uintptr_t most = NB_OS_MOST_GROWTH > guard_gap ? NB_OS_MOST_GROWTH - guard_gap : 0;
+  struct rlimit limit;
+  if (is_least) {
+    return guard_gap;
+  }
+  bool is_less = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < most;
+  return (is_less ? nb_align_down((uintptr_t)limit.rlim_cur, page) : most) + guard_gap;
 }
 
 /* Gives advice that the system must follow, not only accept. */

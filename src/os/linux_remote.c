@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -622,6 +623,7 @@ nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, 
 typedef struct memory_call {
   uint64_t address;
   uint64_t size;
+  uint64_t protection;
 } memory_call;
 
 static nb_outcome outcome_of_mmap(int64_t result) {
@@ -638,16 +640,15 @@ static nb_outcome outcome_of_mmap(int64_t result) {
 
 static nb_outcome allocate_script(nb_trace *trace, void *context) {
   const memory_call *what = context;
-  /* PROT_READ | PROT_WRITE | PROT_EXEC; MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE: the same
-   * on all processors that are supported here. */
-  const uint64_t map[6] = {what->address, what->size, 7, 0x100022, UINT64_MAX, 0};
+  /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
+   * address is a hint, for a demand would not heed what the kernel keeps free below a stack. */
+  const uint64_t map[6] = {what->address, what->size, what->protection, 0x22, UINT64_MAX, 0};
   int64_t result;
   if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &result)) {
     return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
   }
   nb_outcome outcome = outcome_of_mmap(result);
   if (outcome.status == NEARBUF_OK && (uint64_t)result != what->address) {
-    /* A kernel before 4.17 takes the address for a hint. */
     const uint64_t unmap[6] = {(uint64_t)result, what->size};
     (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result);
     outcome = nb_outcome_of(NEARBUF_NO_ROOM);
@@ -656,8 +657,17 @@ static nb_outcome allocate_script(nb_trace *trace, void *context) {
 }
 
 nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
-  memory_call what = {address, size};
+  memory_call what = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
   return nb_linux_run(process, allocate_script, &what);
+}
+
+bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+  memory_call what = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
+  nb_outcome outcome = nb_linux_run(process, allocate_script, &what);
+  if (outcome.status == NEARBUF_OK) {
+    (void)nb_remote_free(process, what.address, what.size);
+  }
+  return outcome.status == NEARBUF_NO_ROOM;
 }
 
 static nb_outcome free_script(nb_trace *trace, void *context) {
@@ -671,6 +681,6 @@ static nb_outcome free_script(nb_trace *trace, void *context) {
 }
 
 nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
-  memory_call what = {address, size};
+  memory_call what = {.address = address, .size = size};
   return nb_linux_run(process, free_script, &what);
 }

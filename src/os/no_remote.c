@@ -109,6 +109,11 @@ nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint
   return unsupported();
 }
 
+bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+  (void)process, (void)start;
+  return false;
+}
+
 nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
                            nearbuf_dialect *if_empty) {
   (void)process;

@@ -44,11 +44,20 @@ bool nb_os_environment(const char *name, char *value, size_t size);
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-/* Maps zeroed, private memory that can be read, written and run, at `address` exactly (a demand, not
- * a hint); both are whole granules. On failure nothing is mapped. NO_ROOM: something is there
- * already, or the system never gives these addresses; OUT_OF_MEMORY; DENIED: this memory may not be
- * executable, or not here. */
+/* Maps zeroed, private memory that can be read, written and run, at `address` exactly; both are whole
+ * granules. On failure nothing is mapped. NO_ROOM: something is there already, the system never gives
+ * these addresses, or it keeps them free below a stack that grows; OUT_OF_MEMORY; DENIED: this memory
+ * may not be executable. */
 nb_outcome nb_os_map(uintptr_t address, size_t size);
+
+/* The page below `start` is free. If what starts there is a stack that grows on demand, how many
+ * addresses below it to leave to the stack: all that it may become, or of that, as the least, what
+ * nb_os_map refuses anyhow. 0: it is none. Two system calls. */
+uintptr_t nb_os_growth_room(uintptr_t start, bool is_least);
+
+/* The room of a stack is not more, and what nb_os_map refuses not less. */
+#define NB_OS_MOST_GROWTH ((uintptr_t)(sizeof(uintptr_t) == 8 ? 64 : 9) << 20)
+#define NB_OS_LEAST_GROWTH ((uintptr_t)1 << 20)
 
 /* Where the system searches by itself: maps memory as nb_os_map does, at the lowest or the highest
  * multiple of `alignment` at which it lies in the range, and answers where. 0: it cannot, or has none

@@ -88,7 +88,7 @@ int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) 
     return errno;
   }
   if ((uintptr_t)got != address) {
-    /* A kernel that ignores the flags (Linux before 4.17, emulators, valgrind). */
+    /* The place is not free, or kernel, emulator or valgrind ignores the flags. */
     (void)munmap(got, size);
     return EEXIST;
   }

@@ -55,13 +55,13 @@ bool nb_posix_wipe_in_children(void *pages, size_t size);
  * question before the map is opened. */
 bool nb_posix_may_be_mapped(uintptr_t page);
 
-/* Maps zeroed, private memory at the address exactly, never over something that is there. 0 or an
- * errno value: EEXIST where something is there; ENOMEM or EINVAL may also mean that this place is
- * never given. */
+/* Maps zeroed, private memory at the address exactly, never over something that is there, nor into
+ * what the system keeps free below a stack. 0 or an errno value: EEXIST where the place is not free;
+ * ENOMEM or EINVAL may also mean that it is never given. */
 int nb_posix_map_at(uintptr_t address, size_t size, int protection);
 
-/* The same with the flags by which mmap fails rather than replaces, where the system has such; a
- * kernel that does not know them takes the address for a hint, and that counts as EEXIST (posix.c). */
+/* The same with flags of mmap's: without any, and on a kernel that does not know them, the address is
+ * a hint; where the system maps elsewhere, that is undone and counts as EEXIST (posix.c). */
 int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags);
 
 /* Calls `visit` for names in a directory, a bounded number of them from a place that differs from

@@ -74,6 +74,10 @@ nb_range nb_remote_limits(uint32_t address_bits);
 nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size);
 nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size);
 
+/* Whether the mapping that starts at `start`, the page below which is free, is a stack that grows on
+ * demand: nb_remote_allocate refuses places less than NB_OS_LEAST_GROWTH below it. */
+bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start);
+
 /* ---- Locators ------------------------------------------------------------------------------------ */
 
 /* Where the first locator is. NOT_FOUND where there is none; `*if_empty` as in pages.h. */

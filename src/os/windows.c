@@ -57,6 +57,11 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
   return 0;
 }
 
+uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+  (void)start, (void)is_least;
+  return 0;
+}
+
 uint64_t nb_os_nanoseconds(void) {
   const uint64_t second = UINT64_C(1000000000);
   LARGE_INTEGER frequency;

@@ -503,3 +503,8 @@ nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint
              ? nb_outcome_of(NEARBUF_OK)
              : last_outcome();
 }
+
+bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+  (void)process, (void)start;
+  return false;
+}

@@ -1,0 +1,110 @@
+/* Memory that only looks free: what lies below a stack that grows on demand (MAP_GROWSDOWN), as some
+ * libraries of user threads make them. */
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "maps.h"
+#include "os/posix_anchor.h"
+#include "space.h"
+#include "test.h"
+
+enum { MIB = 1 << 20, HOLE = 64 * MIB, STACK_SIZE = 64 << 10, GUARD_GAP = MIB };
+
+static uintptr_t limit_of_stacks(void) {
+  struct rlimit limit;
+  CHECK_EQUAL(0, getrlimit(RLIMIT_STACK, &limit));
+  limit.rlim_cur = (rlim_t)8 * MIB;
+  CHECK_EQUAL(0, setrlimit(RLIMIT_STACK, &limit));
+  return (uintptr_t)limit.rlim_cur;
+}
+
+/* A hole in which nothing else is free, with a stack at its upper end; where that begins. */
+static uintptr_t make_stack(void) {
+  space_settle();
+  uintptr_t hole = space_occupy(HOLE);
+  uintptr_t start = hole + HOLE - STACK_SIZE;
+  space_free(hole + space_page(), HOLE - space_page());
+  void *stack = mmap((void *)start, STACK_SIZE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
+  CHECK_EQUAL(start, stack);
+  return start;
+}
+
+/* Has the stack grow as recursion would, from its current start. */
+static void grow(uintptr_t stack, uintptr_t size) {
+  for (uintptr_t at = 0; at < size; at += 4096) {
+    *(volatile char *)(stack - at - 8) = 1;
+  }
+}
+
+static nearbuf_request request_below(uintptr_t stack, uintptr_t depth, size_t size) {
+  nearbuf_request request = space_request(stack - depth, depth + STACK_SIZE, size);
+  request.target = stack;
+  return request;
+}
+
+TEST(a_stack_that_grows_keeps_the_room_that_it_may_grow_into) {
+  uintptr_t limit = limit_of_stacks();
+  uintptr_t stack = make_stack();
+  nearbuf_request request = request_below(stack, HOLE / 2, 4096);
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  uintptr_t end = nearbuf_buffer_address(&buffer) + nearbuf_buffer_size(&buffer);
+  CHECK_EQUAL(stack - limit - GUARD_GAP, end);
+  grow(stack, limit - STACK_SIZE - MIB);
+  for (size_t i = 0; i < 4096; i++) {
+    CHECK_EQUAL(0, ((unsigned char *)nearbuf_buffer_address(&buffer))[i]);
+  }
+}
+
+TEST(memory_that_is_placed_beside_memory_stays_away_from_a_stack_above) {
+  uintptr_t limit = limit_of_stacks();
+  uintptr_t stack = make_stack();
+  nearbuf_request request = request_below(stack, HOLE / 2, 64 << 10);
+  request.target = stack - limit - 2 * MIB;
+  nearbuf_memory memory;
+  for (int i = 0; i < 4 * MIB / (64 << 10); i++) {
+    CHECK_OK(nearbuf_allocate(&request, &memory));
+    CHECK((uintptr_t)memory.run_at + memory.size_bytes <= stack - limit - GUARD_GAP);
+  }
+  grow(stack, limit - STACK_SIZE - MIB);
+}
+
+TEST(where_nothing_else_fits_a_stack_keeps_what_the_system_guards) {
+  (void)limit_of_stacks();
+  uintptr_t stack = make_stack();
+  nearbuf_request request = request_below(stack, 2 * MIB, 4096);
+  nearbuf_memory memory;
+  for (int i = 0; i < MIB / 4096; i++) {
+    CHECK_OK(nearbuf_allocate(&request, &memory));
+    CHECK((uintptr_t)memory.run_at + memory.size_bytes <= stack - GUARD_GAP);
+  }
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
+  nearbuf_buffer buffer;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer));
+}
+
+/* What the library keeps at addresses that it knows. */
+TEST(the_anchor_is_not_put_below_a_stack) {
+  uintptr_t place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), 0);
+  uintptr_t stack = place + 2 * space_page();
+  CHECK_EQUAL(stack,
+              mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, -1, 0));
+  space_settle();
+  static maps all;
+  maps_read(&all);
+  CHECK(maps_find(&all, place) == NULL);
+}
+
+TEST(what_lies_below_other_memory_is_used_up_to_it) {
+  uintptr_t stack = make_stack();
+  CHECK_EQUAL(0, munmap((void *)stack, STACK_SIZE));
+  CHECK_EQUAL(stack, mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+  nearbuf_request request = request_below(stack, HOLE / 2, 4096);
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK_EQUAL(stack, (uintptr_t)memory.run_at + memory.size_bytes);
+}
