@@ -10,6 +10,7 @@ help:
 	@echo 'make format    format the sources'
 	@echo 'make lint      check format and sources with clang-format, clang-tidy and cppcheck'
 	@echo 'make matrix    build and test for every system (Debian; TARGET=name for one of make matrix-list)'
+	@echo 'make mutants   see which small changes of the code no test notices (Debian, as root; SAMPLE=400, SEED=date)'
 	@echo 'make clean     remove build/'
 
 demo:
@@ -43,7 +44,13 @@ matrix:
 matrix-list:
 	@scripts/matrix.sh --list
 
+# An hour for 400; a run that was stopped goes on.
+SAMPLE = 400
+SEED = $(shell date -u +%F)
+mutants:
+	@scripts/mutants.sh --sample '$(SAMPLE)' --seed '$(SEED)' --report docs/mutants.md
+
 clean:
 	rm -rf build
 
-.PHONY: matrix matrix-list help demo test bench install format lint clean
+.PHONY: mutants matrix matrix-list help demo test bench install format lint clean

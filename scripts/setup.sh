@@ -5,6 +5,7 @@
 #   scripts/setup.sh ci      also all that .ci/run uses (Debian only)
 #   scripts/setup.sh cross   the cross-compilers and emulators of scripts/matrix.sh (Debian only)
 #   scripts/setup.sh wine    Wine for 64 and 32 bits, from a later Debian, for scripts/wine.sh (Debian only)
+#   scripts/setup.sh mutants what scripts/mutants.sh uses (Debian only)
 #   scripts/setup.sh zig     Zig, the cross-compiler for macOS and FreeBSD; prints where it is
 #
 # On Debian as root what is missing is installed; elsewhere it is named, and the status is 1.
@@ -21,6 +22,7 @@ cross_packages="$build_packages clang ninja-build debootstrap musl-tools linux-l
   gcc-i686-linux-gnu libc6-dev-i386-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
   gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
   gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"
+mutants_packages="$build_packages clang git ninja-build python3 python3-clang-14 util-linux"
 zig_version=0.17.1
 cache=/var/cache/nearbuf
 
@@ -148,6 +150,10 @@ case ${1-} in
     # shellcheck disable=SC2086
     want_packages $cross_packages
     ;;
+  mutants)
+    # shellcheck disable=SC2086
+    want_packages $mutants_packages
+    ;;
   wine)
     set_up_wine
     ;;
@@ -155,7 +161,7 @@ case ${1-} in
     set_up_zig
     ;;
   *)
-    echo "usage: scripts/setup.sh build|ci|cross|wine|zig" >&2
+    echo "usage: scripts/setup.sh build|ci|cross|mutants|wine|zig" >&2
     exit 2
     ;;
 esac

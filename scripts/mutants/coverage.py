@@ -1,0 +1,106 @@
+"""Which test reaches which statement."""
+
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+
+import suite
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+class Coverage:
+    """For each statement the tests that reach it; for each test its time. A statement is (file, index)."""
+
+    def __init__(self, tests_of, seconds_of, reach_of, failed):
+        self.tests_of = tests_of
+        self.seconds_of = seconds_of
+        self.reach_of = reach_of  # how many statements a test reaches
+        self.failed = failed  # the tests that do not pass with probes
+
+    def tests_for(self, mutant, source):
+        """The names of the tests that reach the mutant. Outside of functions: that reach its file."""
+        at = source.statement_of(mutant.start)
+        if at is not None:
+            return self.tests_of.get(f"{mutant.file}:{at}", [])
+        files = source.includers | {mutant.file}
+        return sorted({name for statement, names in self.tests_of.items()
+                       if statement.rsplit(":", 1)[0] in files for name in names})  # fmt: skip
+
+
+def measure(sources, tree, jobs, say):
+    """Runs every test once in a build with probes; keeps the answer in the tree's folder."""
+    numbers = _number(sources)
+    hits = os.path.join(os.path.dirname(tree.files), "hits")
+    _write_hits(hits, len(numbers))
+    header = os.path.join(os.path.dirname(tree.files), "probe.h")
+    shutil.copy(os.path.join(FOLDER, "probe.h"), header)
+    tree.update({name: _with_probes(source, numbers) for name, source in sources.items()})
+    flags = f'-include {header} -DNB_PROBE_COUNT={len(numbers)} -DNB_PROBE_FILE=\\"{hits}\\"'
+    tree.configure([f"-DCMAKE_C_FLAGS={flags} -w"])
+    say("coverage: building")
+    tree.make(jobs=jobs)
+    return _run_all(tree, numbers, hits, jobs, say)
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return Coverage(**json.load(file))
+
+
+def save(path, coverage):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(vars(coverage), file)
+
+
+def _number(sources):
+    keys = [f"{name}:{i}" for name, source in sorted(sources.items()) for i in range(len(source.statements))]
+    return {key: number for number, key in enumerate(keys)}
+
+
+def _with_probes(source, numbers):
+    text = source.text
+    for i, (start, _) in reversed(list(enumerate(source.statements))):
+        text = text[:start] + f"NB_PROBE({numbers[f'{source.file}:{i}']}); " + text[start:]
+    return text
+
+
+def _write_hits(path, count):
+    with open(path, "wb") as file:
+        file.write(bytes(count))
+    os.chmod(path, 0o666)  # some tests are other users
+
+
+def _run_all(tree, numbers, hits, jobs, say):
+    tests_of, seconds_of, reach_of, failed = {}, {}, {}, []
+    keys = list(numbers)
+    files = Queue()
+    for job in range(jobs):
+        files.put(f"{hits}-{job}")
+
+    def run(test):
+        mine = files.get()
+        _write_hits(mine, len(keys))
+        result, took = suite.run(test, cover=(mine, hits))
+        with open(mine, "rb") as file:
+            reached = [keys[number] for number, hit in enumerate(file.read()) if hit]
+        files.put(mine)
+        return test, result, took, reached
+
+    tests = suite.read_tests(tree)
+    with ThreadPoolExecutor(jobs) as pool:
+        for done, (test, result, took, reached) in enumerate(pool.map(run, tests), 1):
+            if done % 100 == 0 or done == len(tests):
+                say(f"coverage: {done} of {len(tests)} tests")
+            if result in (suite.FAILED, suite.HUNG):
+                failed.append(test.name)
+            if result == suite.SKIPPED:
+                continue
+            seconds_of[test.name] = took
+            reach_of[test.name] = len(reached)
+            for key in reached:
+                tests_of.setdefault(key, []).append(test.name)
+    say(f"coverage: {len(tests_of)} of {len(keys)} statements are reached")
+    return Coverage(tests_of, seconds_of, reach_of, failed)
