@@ -203,20 +203,34 @@ void nb_remote_close(nearbuf_process *process) {
 
 /* ---- About a process --------------------------------------------------------------------------- */
 
+int nb_linux_read_lines(int file, char *text, size_t size) {
+  enum { LINE_MAX_KEPT = 400 };
+  char piece[1024];
+  size_t fill = 0;
+  size_t column = 0;
+  ssize_t count;
+  do {
+    count = read(file, piece, sizeof piece);
+    for (ssize_t i = 0; i < count; i++) {
+      bool is_end = piece[i] == '\n';
+      if (fill < size - 1 && (is_end || column < LINE_MAX_KEPT)) {
+        text[fill++] = piece[i];
+      }
+      column = is_end ? 0 : column + 1;
+    }
+  } while (count > 0 || (count < 0 && errno == EINTR));
+  text[fill] = '\0';
+  return count < 0 ? errno : 0;
+}
+
 int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size) {
   text[0] = '\0';
   int file = nb_linux_open(process, name, O_RDONLY);
   if (file < 0) {
     return errno;
   }
-  size_t fill = 0;
-  ssize_t count;
-  while ((count = read(file, text + fill, size - 1 - fill)) > 0) {
-    fill += (size_t)count;
-  }
-  int error = count < 0 ? errno : 0;
+  int error = nb_linux_read_lines(file, text, size);
   close(file);
-  text[fill] = '\0';
   return error;
 }
 

@@ -5,7 +5,8 @@
 #include "linux_trace.h"
 #include "remote.h"
 
-/* Enough for /proc/<id>/status, whose longest lines list processors. */
+/* Enough for what nb_linux_read_text keeps of /proc/<id>/status: some 60 lines, of which ten are long.
+ * The whole is longer where a process is in hundreds of groups (65,536 at most). */
 enum { NB_LINUX_STATUS_SIZE = 8192 };
 
 /* The open directory /proc/<id>. */
@@ -18,8 +19,11 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags);
 /* The outcome of a failed system call about the process; its death explains every failure. */
 nb_outcome nb_linux_outcome(const nearbuf_process *process, int error);
 
-/* Reads what fits of an entry, and ends it with a zero. 0 or an errno value. */
+/* Reads the beginning of every line of an entry, as far as that fits, and ends it with a zero. The
+ * longest line that is read to its end lists the ids of a process in 33 namespaces. 0 or an errno
+ * value. */
 int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size);
+int nb_linux_read_lines(int file, char *text, size_t size);
 
 /* Behind the colon of "field:" in such a text, or null. */
 const char *nb_linux_field(const char *text, const char *field);

@@ -328,11 +328,11 @@ static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS
   char path[32];
   (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
   int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
-  ssize_t count = file < 0 ? 0 : read(file, status, NB_LINUX_STATUS_SIZE - 1);
+  status[0] = '\0';
   if (file >= 0) {
+    (void)nb_linux_read_lines(file, status, NB_LINUX_STATUS_SIZE);
     close(file);
   }
-  status[count > 0 ? count : 0] = '\0';
   const char *state = nb_linux_field(status, "State");
   if (state == NULL || state[0] != '\t') {
     return '\0';

@@ -95,3 +95,20 @@ TEST(a_locator_below_a_long_root_is_found_by_its_name) {
   (void)snprintf(command, sizeof command, "rm -r /tmp/%.20s*", root + 5);
   CHECK_EQUAL(0, system(command));
 }
+
+/* ---- Long texts --------------------------------------------------------------------------------- */
+
+TEST(a_filtered_process_in_thousands_of_groups_is_understood_and_lives) {
+  if (geteuid() != 0) {
+    test_skip("needs the right to be in other groups");
+  }
+  target what = target_start(REMOTE_HOSTILE_TARGET, "groups", NULL);
+  nearbuf_process process = target_open(&what);
+  nearbuf_process_info info;
+  CHECK_OK(nearbuf_process_describe(&process, &info));
+  CHECK_EQUAL(what.id, info.own_id);
+  CHECK_EQUAL(1, info.is_filtered);
+  (void)put(&process, "hello", 5);
+  CHECK_OK(nearbuf_process_check(&process));
+  end_of_input(&what);
+}

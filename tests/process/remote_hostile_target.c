@@ -1,15 +1,19 @@
 /* A program that shows what no honest one would: to the library that looks at it, and to the inspector.
  * What it shows is its first argument; it says "ready" and stays until its standard input ends.
  *
- *   names FOLDER   files with paths of every length that a buffer might end at, mapped one by one */
+ *   names FOLDER   files with paths of every length that a buffer might end at, mapped one by one
+ *   groups         it is in 4,000 groups, and may only read, write and end (seccomp) */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void fail(const char *what) {
@@ -54,11 +58,31 @@ static void show_names(const char *folder) {
   }
 }
 
+/* ---- A long status ------------------------------------------------------------------------------ */
+
+static void run_strictly_in_many_groups(void) {
+  enum { GROUPS = 4000 };
+  static gid_t groups[GROUPS];
+  char byte;
+  for (int i = 0; i < GROUPS; i++) {
+    groups[i] = 4000000000U + (gid_t)i;
+  }
+  if (setgroups(GROUPS, groups) != 0 || prctl(PR_SET_SECCOMP, 1 /* strict */) != 0) {
+    fail("groups");
+  }
+  (void)!write(1, "ready\n", 6);
+  while (read(0, &byte, 1) > 0) {
+  }
+  (void)syscall(SYS_exit, 0);
+}
+
 /* ------------------------------------------------------------------------------------------------ */
 
 int main(int count, char **arguments) {
   if (count == 3 && strcmp(arguments[1], "names") == 0) {
     show_names(arguments[2]);
+  } else if (count == 2 && strcmp(arguments[1], "groups") == 0) {
+    run_strictly_in_many_groups();
   } else {
     printf("unknown: %s\n", count > 1 ? arguments[1] : "");
     return 2;
