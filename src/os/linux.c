@@ -214,7 +214,9 @@ int nb_posix_rename_new(int directory, const char *from, const char *to) {
   if (syscall(SYS_renameat2, directory, from, directory, to, RENAME_NO_REPLACE) == 0) {
     return 0;
   }
-  return errno == EINVAL ? ENOSYS : errno;
+  /* EINVAL: this file system cannot do it. EPERM: a filter of system calls; what really must not be
+   * renamed is refused without this call as well. */
+  return errno == EINVAL || errno == EPERM ? ENOSYS : errno;
 #else
   (void)directory;
   (void)from;

@@ -98,7 +98,12 @@ typedef struct thread_search {
   const char *name;
   int flags;
   int file;
+  int refusals;
 } thread_search;
+
+/* A thread that is just ending refuses what the others grant; whom all refuse has one asked after the
+ * other no longer. */
+enum { MOST_REFUSALS = 4 };
 
 static bool open_of_thread(const char *thread, void *context) {
   thread_search *search = context;
@@ -106,15 +111,16 @@ static bool open_of_thread(const char *thread, void *context) {
   int length = snprintf(path, sizeof path, "task/%s/%s", thread, search->name);
   if (thread[0] != '.' && length < (int)sizeof path &&
       (int64_t)nb_linux_number(thread, 0, 10) != search->process->id) {
-    search->file = openat(handle_of(search->process, DIRECTORY), path, search->flags | O_CLOEXEC);
+    search->file = openat(handle_of(search->process, DIRECTORY), path, search->flags);
+    search->refusals += search->file < 0 && errno == EACCES;
   }
-  return search->file < 0;
+  return search->file < 0 && search->refusals < MOST_REFUSALS;
 }
 
 /* Opens an entry of another thread: where the first one has ended, its own entries of what all
- * threads have, as their memory, lead nowhere. -1: there is no other thread. */
+ * threads have, as their memory, lead nowhere, and belong to root. -1: there is no other thread. */
 static int open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
-  thread_search search = {process, name, flags, -1};
+  thread_search search = {process, name, flags | O_NONBLOCK | O_CLOEXEC, -1, 0};
   int threads = openat(handle_of(process, DIRECTORY), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (threads >= 0) {
     (void)nb_linux_visit(threads, open_of_thread, &search);
@@ -123,15 +129,16 @@ static int open_of_another_thread(const nearbuf_process *process, const char *na
   return search.file;
 }
 
+/* Some entries lead to files of others' choice, who may have leases on them: never waited for. */
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
                                   : handle_of(process, DIRECTORY);
-  int file = openat(directory, name, flags | O_CLOEXEC);
+  int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
   int error = errno;
   if (process == NULL && directory >= 0) {
     close(directory);
   }
-  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT)) {
+  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT || error == EACCES)) {
     file = open_of_another_thread(process, name, flags);
   }
   errno = error;
@@ -573,14 +580,18 @@ nb_range nb_remote_limits(uint32_t address_bits) {
 /* ---- Making memory ----------------------------------------------------------------------------- */
 
 /* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
- * one: the thread stops again right behind them. */
-static bool find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
-                       const unsigned char *bytes, size_t size, uint64_t *address) {
+ * one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it could not
+ * be read. */
+static nb_outcome find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
+                             const unsigned char *bytes, size_t size, uint64_t *address) {
   unsigned char text[4096];
   for (uint64_t at = mapping->is.min; at < mapping->is.max && at - mapping->is.min < (1U << 20);
        at += sizeof text) {
     size_t done;
-    (void)nb_remote_read(process, at, text, sizeof text, &done);
+    nb_outcome outcome = nb_remote_read(process, at, text, sizeof text, &done);
+    if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
     const unsigned char *found = done < size ? NULL : memmem(text, done, bytes, size);
     while (found != NULL && (size_t)(found - text) % (size == 4 ? 4 : 1) != 0) {
       size_t skipped = (size_t)(found - text) + 1;
@@ -588,37 +599,42 @@ static bool find_bytes(const nearbuf_process *process, const nb_remote_mapping *
     }
     if (found != NULL) {
       *address = at + (uint64_t)(found - text);
-      return true;
+      return nb_outcome_of(NEARBUF_OK);
     }
   }
-  return false;
+  return nb_outcome_of(NEARBUF_NOT_FOUND);
+}
+
+/* In the mappings that can be run: in the system's own, or in any. NOT_FOUND: in none of them. */
+static nb_outcome find_entry_in(const nearbuf_process *process, nb_trace_target *target,
+                                bool in_any) {
+  const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
+  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  nb_outcome found = nb_outcome_of(NEARBUF_NOT_FOUND);
+  while (outcome.status == NEARBUF_OK && found.status == NEARBUF_NOT_FOUND) {
+    outcome = nb_remote_map_next(&map, &mapping);
+    bool is_vdso = strcmp(mapping.is.name, "[vdso]") == 0;
+    if (outcome.status == NEARBUF_OK && mapping.is.is_executable && mapping.is.is_readable &&
+        (is_vdso || in_any)) {
+      found = find_bytes(process, &mapping, bytes, size, &target->entry);
+    }
+  }
+  nb_remote_map_close(&map);
+  return outcome.status == NEARBUF_OK ? found : outcome;
 }
 
 /* An instruction that enters the kernel: the system puts one into every process ([vdso]), and where
  * that was switched off the C library has some. */
 static nb_outcome find_entry(const nearbuf_process *process, nb_trace_target *target) {
-  const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
-  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
-  bool is_found = false;
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
-  for (int any = 0; any < 2 && !is_found && outcome.status == NEARBUF_OK; any++) {
-    nb_remote_map map;
-    nb_remote_mapping mapping = {0};
-    outcome = nb_remote_map_open(process, &map);
-    while (outcome.status == NEARBUF_OK && !is_found) {
-      outcome = nb_remote_map_next(&map, &mapping);
-      bool is_vdso = strcmp(mapping.is.name, "[vdso]") == 0;
-      is_found = outcome.status == NEARBUF_OK && mapping.is.is_executable &&
-                 mapping.is.is_readable && (is_vdso || any != 0) &&
-                 find_bytes(process, &mapping, bytes, size, &target->entry);
-    }
-    nb_remote_map_close(&map);
-    outcome = outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_OK) : outcome;
+  nb_outcome outcome = find_entry_in(process, target, false);
+  if (outcome.status == NEARBUF_NOT_FOUND && outcome.system_error == 0) {
+    outcome = find_entry_in(process, target, true);
   }
-  if (outcome.status == NEARBUF_OK && !is_found) {
-    return nb_outcome_of(NEARBUF_UNSUPPORTED);
-  }
-  return outcome;
+  bool is_nowhere = outcome.status == NEARBUF_NOT_FOUND && outcome.system_error == 0;
+  return is_nowhere ? nb_outcome_of(NEARBUF_UNSUPPORTED) : outcome;
 }
 
 nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {

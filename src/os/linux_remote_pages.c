@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -97,22 +98,35 @@ static nb_outcome open_directory(const nearbuf_process *process, bool make, int 
 
 /* ---- One file ---------------------------------------------------------------------------------- */
 
-/* Opens a file that could be a locator of that user. */
+/* Opens a file that could be a locator of that user. It is looked at before it is opened: what has the
+ * name could be a link, a pipe or a device, put there by whoever can write to the directory. */
 static int open_trusted(int directory, const char *name, uint64_t user) {
-  int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC; /* it might be a link, or a pipe */
-  int file = openat(directory, name, O_RDWR | flags);
-  if (file < 0 && (errno == EACCES || errno == EROFS)) {
-    file = openat(directory, name, O_RDONLY | flags);
+  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) {
+    return -1;
   }
   struct stat status;
-  if (file >= 0 &&
-      (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != user ||
-       (status.st_mode & S_IWOTH) != 0 || status.st_size < NB_LOCATOR_SIZE)) {
-    close(file);
-    file = -1;
-    errno = EPERM;
+  int file = -1;
+  int error = EPERM;
+  if (fstat(place, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == user &&
+      (status.st_mode & S_IWOTH) == 0 && status.st_size >= NB_LOCATOR_SIZE) {
+    char path[32];
+    int flags = O_NONBLOCK | O_CLOEXEC; /* its user may have a lease on it, and keep us waiting */
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", place);
+    file = open(path, O_RDWR | flags);
+    if (file < 0 && (errno == EACCES || errno == EROFS)) {
+      file = open(path, O_RDONLY | flags);
+    }
+    error = errno;
   }
+  close(place);
+  errno = error;
   return file;
+}
+
+/* Why a file could not be opened. A lease ends soon: another try helps. */
+static nb_outcome outcome_of_opening(int error) {
+  return nb_outcome_system(error == EWOULDBLOCK ? NEARBUF_BUSY : NEARBUF_DENIED, error);
 }
 
 static bool holds_address(const nb_remote_mapping *mapping, const void *context) {
@@ -304,16 +318,23 @@ static void follow_other_name(const nearbuf_process *process, uint64_t *address)
 typedef struct map_search {
   const nearbuf_process *process;
   int64_t own_id;
+  nb_outcome *unread; /* why something that could have been it was not read */
 } map_search;
 
 static bool is_first_locator(const nb_remote_mapping *mapping, const void *context) {
   const map_search *search = context;
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
-  return is_locator_mapping(mapping) && mapping->is.file_offset == 0 &&
-         nb_name_is_of_process(mapping->is.name, search->own_id) &&
-         nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done).status ==
-             NEARBUF_OK &&
+  if (!is_locator_mapping(mapping) || mapping->is.file_offset != 0 ||
+      !nb_name_is_of_process(mapping->is.name, search->own_id)) {
+    return false;
+  }
+  nb_outcome outcome =
+      nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done);
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NO_ROOM) {
+    *search->unread = outcome;
+  }
+  return outcome.status == NEARBUF_OK &&
          address_in(header, search->process->address_bits) == mapping->is.min;
 }
 
@@ -384,12 +405,14 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
   if (outcome.status == NEARBUF_DENIED && process->address_bits == 0) {
     return find_hidden(&who, address, if_empty);
   }
-  map_search search = {process, who.own_id};
+  nb_outcome unread = nb_outcome_of(NEARBUF_OK);
+  map_search search = {process, who.own_id, &unread};
   nb_remote_mapping mapping;
   outcome = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
   *address = outcome.status == NEARBUF_OK ? mapping.is.min : 0;
   *if_empty = NEARBUF_DIALECT_UNKNOWN;
-  return outcome;
+  bool is_unknown = outcome.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
+  return is_unknown ? unread : outcome;
 }
 
 /* ---- Images and views -------------------------------------------------------------------------- */
@@ -445,24 +468,48 @@ static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
   return nb_outcome_of(NEARBUF_OK);
 }
 
-/* By the name that the map tells, in the shared directory. */
+/* The name of a locator's file at the end of a mapped path. Its folders are the process's choice: only
+ * what is directly in the shared directory is opened. */
+static bool name_at_end(const char *path, nb_name *name) {
+  const char *slash = strrchr(path, '/');
+  const char *last = slash == NULL ? path : slash + 1;
+  if (nb_name_process(last) < 0) {
+    return false;
+  }
+  memcpy(name->text, last, strlen(last) + 1);
+  return true;
+}
+
+/* The names that the file of a mapping can have in the shared directory: the one that the map tells and,
+ * because that is the temporary one where the system could not rename it (nb_file_publish), those of
+ * a first locator. */
+static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs,
+                            nb_name names[3]) {
+  int count = name_at_end(theirs->is.name, &names[0]) ? 1 : 0;
+  return count == 0 ? 0 : count + names_of(who, &names[1]);
+}
+
+/* By its name in the shared directory. Whatever is found there is proved to be what is mapped. */
 static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
                                uint64_t address, nb_remote_view *view) {
-  const char *name = strstr(theirs->is.name, NB_NAME_PREFIX);
   identity who = {0};
   int directory = -1;
-  nb_outcome outcome = name == NULL ? nb_outcome_of(NEARBUF_DENIED) : identify(process, &who);
+  nb_outcome outcome = identify(process, &who);
   if (outcome.status == NEARBUF_OK) {
     outcome = open_directory(process, false, &directory);
   }
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
-  int file = open_trusted(directory, name, who.user);
-  outcome =
-      file < 0 ? nb_outcome_system(NEARBUF_DENIED, errno) : map_same(file, theirs, address, view);
-  if (file >= 0) {
-    close(file);
+  nb_name names[3];
+  int count = names_of_mapping(&who, theirs, names);
+  outcome = nb_outcome_of(NEARBUF_DENIED);
+  for (int i = 0; i < count && outcome.status == NEARBUF_DENIED; i++) {
+    int file = open_trusted(directory, names[i].text, who.user);
+    outcome = file < 0 ? outcome_of_opening(errno) : map_same(file, theirs, address, view);
+    if (file >= 0) {
+      close(file);
+    }
   }
   close(directory);
   return outcome;
@@ -488,7 +535,7 @@ static nb_outcome view_by_map(const nearbuf_process *process, const nb_remote_ma
   if (file < 0) {
     int error = errno;
     nb_outcome alive = nb_remote_check(process);
-    return alive.status == NEARBUF_OK ? nb_outcome_system(NEARBUF_DENIED, error) : alive;
+    return alive.status == NEARBUF_OK ? outcome_of_opening(error) : alive;
   }
   nb_outcome outcome = map_same(file, theirs, address, view);
   close(file);
@@ -510,7 +557,8 @@ nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
     return nb_outcome_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
   }
   outcome = view_by_name(process, &theirs, address, view);
-  return outcome.status == NEARBUF_OK ? outcome : view_by_map(process, &theirs, address, view);
+  bool is_settled = outcome.status == NEARBUF_OK || outcome.status == NEARBUF_BUSY;
+  return is_settled ? outcome : view_by_map(process, &theirs, address, view);
 }
 
 /* ---- Making a page in it ----------------------------------------------------------------------- */
@@ -537,7 +585,7 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
   page_call *page = context;
   const nb_outcome gone = nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
   const uint64_t here = (uint64_t)AT_FDCWD;
-  const uint64_t opening[6] = {here, page->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC};
+  const uint64_t opening[6] = {here, page->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC};
   int64_t file;
   int64_t base;
   int64_t ignored;

@@ -1,7 +1,12 @@
 /* The first locator of another process, where it is not simply found under its name. */
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,7 +15,7 @@
 
 /* ---- A process whose first thread has ended ------------------------------------------------------ */
 
-TEST(a_process_whose_first_thread_has_ended_is_understood_and_given_memory) {
+static void check_without_first_thread(void) {
   target headless = target_start(REMOTE_TARGET, "headless", NULL);
   CHECK(target_reaches(&headless, 'Z'));
   nearbuf_process process = target_open(&headless);
@@ -30,6 +35,17 @@ TEST(a_process_whose_first_thread_has_ended_is_understood_and_given_memory) {
   usleep(10000);
   CHECK_EQUAL(1, target_end(&headless));
   CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_check(&process));
+}
+
+TEST(a_process_whose_first_thread_has_ended_is_understood_and_given_memory) {
+  check_without_first_thread();
+}
+
+/* Without the first thread its entries belong to root. */
+TEST(a_process_whose_first_thread_has_ended_is_understood_by_an_ordinary_user) {
+  want_own_tmp();
+  become_nobody();
+  check_without_first_thread();
 }
 
 /* ---- A process that uses the library ------------------------------------------------------------- */
@@ -147,4 +163,37 @@ TEST(a_process_without_a_place_for_files_is_given_no_first_locator) {
   CHECK_EQUAL(maps, target_lines(&user, "maps"));
   (void)let_place(&user);
   CHECK_EQUAL(0, target_end(&user));
+}
+
+/* ---- Old kernels -------------------------------------------------------------------------------- */
+
+static void refuse(unsigned call, unsigned error) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+  CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+/* Then the file gets its name by a link, and the map goes on telling the one that it had before. */
+static void put_without_renameat2(unsigned error) {
+  want_own_tmp();
+  become_nobody();
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  refuse(SYS_renameat2, error);
+  uint64_t address = put(&process, "hello", 5);
+  CHECK_EQUAL(address + 16, put(&process, "again", 5));
+  (void)target_end(&idle);
+}
+
+TEST(an_ordinary_user_needs_no_renameat2) {
+  put_without_renameat2(EINVAL);
+}
+
+TEST(an_ordinary_user_needs_no_renameat2_where_a_filter_forbids_it) {
+  put_without_renameat2(EPERM);
 }

@@ -1,11 +1,14 @@
 /* Other processes that show what no honest one would: nothing of it harms the process that looks. The
  * inspector is tried with the same by tests/cli/hostile_*.sh. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format.h"
 #include "remote_linux.h"
 #include "test.h"
 
@@ -110,5 +113,81 @@ TEST(a_filtered_process_in_thousands_of_groups_is_understood_and_lives) {
   CHECK_EQUAL(1, info.is_filtered);
   (void)put(&process, "hello", 5);
   CHECK_OK(nearbuf_process_check(&process));
+  end_of_input(&what);
+}
+
+static void need_own_tmp(void) {
+  if (geteuid() != 0) {
+    test_skip("needs a /tmp of its own");
+  }
+  want_own_tmp();
+}
+
+/* ---- Files of its choice ------------------------------------------------------------------------ */
+
+/* Gives the process a first locator that is full, and a second one in the page that it prints. */
+static void chain_printed_page(target *what, nearbuf_process *process) {
+  _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+  const nb_layout *layout = nb_layout_of(sizeof(void *), NEARBUF_DIALECT_WRITTEN);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  char line[64];
+  unsigned long long page;
+  target_line(what, line, sizeof line);
+  CHECK_EQUAL(1, sscanf(line, "%llx", &page));
+  (void)put(process, "hello", 5);
+  uint64_t first = first_locator(process, &walk, &locator);
+  nb_format_build((uintptr_t)image, layout, (uintptr_t)page, NULL, 0);
+  CHECK_OK(nearbuf_process_write(process, page, image, sizeof image, NULL));
+  CHECK_OK(nearbuf_process_read(process, first, image, sizeof image, NULL));
+  const nb_item last = {.base = 0x10000000, .size = 16, .taken = 1}; /* which may not be empty */
+  nb_item_write(nb_item_at((uintptr_t)image, layout, layout->capacity - 1), layout, &last);
+  nb_format_store_count((uintptr_t)image, layout, layout->capacity);
+  CHECK(nb_shared_link_set_release((uintptr_t)image + layout->next, (uintptr_t)page));
+  CHECK_OK(nearbuf_process_write(process, first, image, sizeof image, NULL));
+}
+
+static nearbuf_status get_large(nearbuf_process *process) {
+  nearbuf_process_request request = anywhere(100000); /* more than what is listed has */
+  nearbuf_process_buffer buffer;
+  nearbuf_status status = nearbuf_process_get(process, &request, &buffer);
+  if (status == NEARBUF_OK) {
+    CHECK_OK(nearbuf_process_release(process, &buffer));
+  }
+  return status;
+}
+
+TEST(a_mapped_name_with_a_slash_opens_nothing) {
+  need_own_tmp();
+  static const char folder[] = "/tmp/Reloaded.Memory.Buffers.MemoryBuffer, PID 1";
+  static const char link[] =
+      "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID 1";
+  char path[128];
+  (void)snprintf(path, sizeof path, "%s/victim", folder);
+  CHECK(mkdir(folder, 0700) == 0 && mkdir("/tmp/victims", 0700) == 0);
+  target what = target_start(REMOTE_HOSTILE_TARGET, "map", path);
+  nearbuf_process process = target_open(&what);
+  chain_printed_page(&what, &process);
+  /* The path of the victim, read on from the shared directory, leads to another one. */
+  CHECK(symlink("/tmp/victims", link) == 0);
+  FILE *victim = fopen("/tmp/victims/victim", "w");
+  CHECK(victim != NULL && ftruncate(fileno(victim), 4096) == 0 && fclose(victim) == 0);
+  int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  CHECK(watch >= 0 && inotify_add_watch(watch, "/tmp/victims/victim", IN_OPEN) >= 0);
+  nearbuf_status status = get_large(&process);
+  CHECK(status == NEARBUF_OK || status == NEARBUF_DENIED);
+  char event[256];
+  CHECK(read(watch, event, sizeof event) < 0 && errno == EAGAIN);
+  end_of_input(&what);
+}
+
+TEST(a_lease_on_a_locators_file_keeps_nobody_waiting) {
+  need_own_tmp();
+  target what = target_start(REMOTE_HOSTILE_TARGET, "lease", "/tmp/leased");
+  nearbuf_process process = target_open(&what);
+  chain_printed_page(&what, &process);
+  /* Who waits gets the file after /proc/sys/fs/lease-break-time seconds. */
+  CHECK_STATUS(NEARBUF_BUSY, get_large(&process));
+  CHECK_EQUAL(EWOULDBLOCK, process.system_error);
   end_of_input(&what);
 }

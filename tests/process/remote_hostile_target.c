@@ -2,11 +2,15 @@
  * What it shows is its first argument; it says "ready" and stays until its standard input ends.
  *
  *   names FOLDER   files with paths of every length that a buffer might end at, mapped one by one
+ *   map PATH       a page of that file, shared; it prints where
+ *   lease PATH     the same, with a lease on the file: who opens it waits until that is broken
  *   groups         it is in 4,000 groups, and may only read, write and end (seccomp) */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +62,21 @@ static void show_names(const char *folder) {
   }
 }
 
+/* ---- A file ------------------------------------------------------------------------------------- */
+
+static void *show_file(const char *path, bool is_leased) {
+  int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0 || ftruncate(file, 4096) != 0) {
+    fail(path);
+  }
+  void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  signal(SIGIO, SIG_IGN);
+  if (page == MAP_FAILED || (is_leased && fcntl(file, F_SETLEASE, F_WRLCK) != 0)) {
+    fail(path);
+  }
+  return page;
+}
+
 /* ---- A long status ------------------------------------------------------------------------------ */
 
 static void run_strictly_in_many_groups(void) {
@@ -79,8 +98,13 @@ static void run_strictly_in_many_groups(void) {
 /* ------------------------------------------------------------------------------------------------ */
 
 int main(int count, char **arguments) {
+  void *page = NULL;
   if (count == 3 && strcmp(arguments[1], "names") == 0) {
     show_names(arguments[2]);
+  } else if (count == 3 && strcmp(arguments[1], "map") == 0) {
+    page = show_file(arguments[2], false);
+  } else if (count == 3 && strcmp(arguments[1], "lease") == 0) {
+    page = show_file(arguments[2], true);
   } else if (count == 2 && strcmp(arguments[1], "groups") == 0) {
     run_strictly_in_many_groups();
   } else {
@@ -88,6 +112,9 @@ int main(int count, char **arguments) {
     return 2;
   }
   puts("ready");
+  if (page != NULL) {
+    printf("%p\n", page);
+  }
   fflush(stdout);
   while (getchar() != EOF) {
   }
