@@ -34,6 +34,7 @@ enum {
 
 typedef struct elf_module {
   nearbuf_process *process;
+  nearbuf_status *refusal; /* out: why memory could not be read that is there */
   const elf_class *class;
   uint64_t start;
   uint64_t bias; /* what is added to the addresses in the file */
@@ -44,7 +45,11 @@ typedef struct elf_module {
 } elf_module;
 
 static bool read_bytes(const elf_module *module, uint64_t address, void *bytes, size_t size) {
-  return nearbuf_process_read(module->process, address, bytes, size, NULL) == NEARBUF_OK;
+  nearbuf_status status = nearbuf_process_read(module->process, address, bytes, size, NULL);
+  if (status != NEARBUF_OK && status != NEARBUF_NO_ROOM) {
+    *module->refusal = status;
+  }
+  return status == NEARBUF_OK;
 }
 
 static bool read_u32(const elf_module *module, uint64_t address, uint32_t *value) {
@@ -190,11 +195,13 @@ static bool look_up(const elf_module *module, const char *name, uint64_t *addres
   return false;
 }
 
-bool elf_symbol_find(tool_target *target, const process_module *module, const char *name,
-                     uint64_t *address) {
-  elf_module elf = {.process = &target->process, .start = module->min};
+nearbuf_status elf_symbol_find(tool_target *target, const process_module *module, const char *name,
+                               uint64_t *address) {
+  nearbuf_status refusal = NEARBUF_NOT_FOUND;
+  elf_module elf = {.process = &target->process, .refusal = &refusal, .start = module->min};
   uint64_t headers;
   uint64_t count;
-  return read_header(&elf, &headers, &count) && read_segments(&elf, headers, count) &&
-         read_dynamic(&elf) && look_up(&elf, name, address);
+  bool is_found = read_header(&elf, &headers, &count) && read_segments(&elf, headers, count) &&
+                  read_dynamic(&elf) && look_up(&elf, name, address);
+  return is_found ? NEARBUF_OK : refusal;
 }

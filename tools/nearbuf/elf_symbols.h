@@ -2,12 +2,11 @@
 #ifndef NEARBUF_TOOL_ELF_SYMBOLS_H
 #define NEARBUF_TOOL_ELF_SYMBOLS_H
 
-#include <stdbool.h>
-
 #include "snapshot.h"
 
-/* False: the module does not export it, or is no ELF file. Never believes what it reads. */
-bool elf_symbol_find(tool_target *target, const process_module *module, const char *name,
-                     uint64_t *address);
+/* OK, or why the module could not be read. NOT_FOUND: it does not export the symbol, or is no ELF file.
+ * Never believes what it reads. */
+nearbuf_status elf_symbol_find(tool_target *target, const process_module *module, const char *name,
+                               uint64_t *address);
 
 #endif

@@ -119,14 +119,31 @@ bool host_user_name(uint64_t user, char *name, size_t name_size) {
   return true;
 }
 
+/* Who may trace, as Linux' Yama has it: 0, everybody who could without it, to 3, nobody. */
+static int tracing_scope(void) {
+  FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "r");
+  int scope = file == NULL ? '0' : getc(file);
+  if (file != NULL) {
+    (void)fclose(file);
+  }
+  return scope - '0';
+}
+
 const char *host_denied_hint(void) {
+  int scope = tracing_scope();
+  if (scope == 3) {
+    return "On this system no process may be traced: /proc/sys/kernel/yama/ptrace_scope is 3.";
+  }
   if (geteuid() == 0) {
     return "Root may not where the right to trace (Linux: CAP_SYS_PTRACE) was taken from it, as "
            "in\n"
            "  containers.";
   }
-  return "Root may; and its own user where the system lets a process be traced (Linux:\n"
-         "  /proc/sys/kernel/yama/ptrace_scope is 0, and the program did not opt out).";
+  if (scope == 1 || scope == 2) {
+    return "Root may; its own user may not, because /proc/sys/kernel/yama/ptrace_scope is not 0.";
+  }
+  return "Root may; and its own user, but for programs that opted out or were started with more\n"
+         "  rights than that user has.";
 }
 
 bool host_has_colours(void) {

@@ -29,12 +29,23 @@ typedef struct pe_exports {
 
 typedef struct pe_module {
   nearbuf_process *process;
+  nearbuf_status *refusal; /* out: why memory could not be read that is there */
   uint64_t start;
 } pe_module;
 
+/* Reads what is there; answers whether that is all of it. */
+static bool read_some(const pe_module *module, uint64_t offset, void *bytes, size_t size,
+                      size_t *done) {
+  nearbuf_status status =
+      nearbuf_process_read(module->process, module->start + offset, bytes, size, done);
+  if (status != NEARBUF_OK && status != NEARBUF_NO_ROOM) {
+    *module->refusal = status;
+  }
+  return status == NEARBUF_OK;
+}
+
 static bool read_at(const pe_module *module, uint64_t offset, void *bytes, size_t size) {
-  return nearbuf_process_read(module->process, module->start + offset, bytes, size, NULL) ==
-         NEARBUF_OK;
+  return read_some(module, offset, bytes, size, NULL);
 }
 
 static bool find_exports(const pe_module *module, pe_exports *exports) {
@@ -74,7 +85,7 @@ static bool read_exports(const pe_module *module, pe_exports *exports) {
 /* Reads as much of a name as there is room for; it may be the last thing that can be read. */
 static bool read_name(const pe_module *module, uint32_t offset, char name[NAME_MAX]) {
   size_t done = 0;
-  (void)nearbuf_process_read(module->process, module->start + offset, name, NAME_MAX - 1, &done);
+  (void)read_some(module, offset, name, NAME_MAX - 1, &done);
   name[done] = '\0';
   return done != 0;
 }
@@ -106,22 +117,28 @@ static bool find_name(const pe_module *module, const pe_exports *exports, const 
   return false;
 }
 
-bool pe_symbol_find(tool_target *target, const process_module *module, const char *name,
-                    uint64_t *address) {
-  pe_module pe = {&target->process, module->min};
+static bool find(const pe_module *pe, const char *name, uint32_t *function) {
   pe_exports exports;
   uint32_t index;
   uint16_t number;
-  uint32_t function;
-  if (!find_exports(&pe, &exports) || !read_exports(&pe, &exports) ||
-      !find_name(&pe, &exports, name, &index) ||
-      !read_at(&pe, exports.numbers + (uint64_t)index * 2, &number, sizeof number) ||
+  if (!find_exports(pe, &exports) || !read_exports(pe, &exports) ||
+      !find_name(pe, &exports, name, &index) ||
+      !read_at(pe, exports.numbers + (uint64_t)index * 2, &number, sizeof number) ||
       number >= exports.function_count ||
-      !read_at(&pe, exports.functions + (uint64_t)number * 4, &function, sizeof function)) {
+      !read_at(pe, exports.functions + (uint64_t)number * 4, function, sizeof *function)) {
     return false;
   }
   /* What points into the table itself is the name of a function in another module. */
-  bool is_forwarded = function >= exports.start && function - exports.start < exports.size;
+  bool is_forwarded = *function >= exports.start && *function - exports.start < exports.size;
+  return *function != 0 && !is_forwarded;
+}
+
+nearbuf_status pe_symbol_find(tool_target *target, const process_module *module, const char *name,
+                              uint64_t *address) {
+  nearbuf_status refusal = NEARBUF_NOT_FOUND;
+  pe_module pe = {&target->process, &refusal, module->min};
+  uint32_t function = 0;
+  bool is_found = find(&pe, name, &function);
   *address = module->min + function;
-  return function != 0 && !is_forwarded;
+  return is_found ? NEARBUF_OK : refusal;
 }

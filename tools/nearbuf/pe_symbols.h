@@ -2,13 +2,11 @@
 #ifndef NEARBUF_TOOL_PE_SYMBOLS_H
 #define NEARBUF_TOOL_PE_SYMBOLS_H
 
-#include <stdbool.h>
-
 #include "snapshot.h"
 
-/* False: the module does not export it, forwards it to another module, or is no PE file, as Windows
- * and Wine load them. Never believes what it reads. */
-bool pe_symbol_find(tool_target *target, const process_module *module, const char *name,
-                    uint64_t *address);
+/* OK, or why the module could not be read. NOT_FOUND: it does not export the symbol, forwards it to
+ * another module, or is no PE file, as Windows and Wine load them. Never believes what it reads. */
+nearbuf_status pe_symbol_find(tool_target *target, const process_module *module, const char *name,
+                              uint64_t *address);
 
 #endif

@@ -83,9 +83,12 @@ static exit_code put(const tool_arguments *arguments, tool_target *target,
   uint64_t address;
   status =
       nearbuf_process_append(&target->process, &buffer, content->bytes, content->size, &address);
+  int32_t system_error = target->process.system_error; /* of the append: the release has its own */
   nearbuf_status released = nearbuf_process_release(&target->process, &buffer);
   if (status == NEARBUF_OK) {
     status = released;
+  } else {
+    target->process.system_error = system_error;
   }
   if (status != NEARBUF_OK) {
     return target_complain(target, "the bytes could not be written", status);

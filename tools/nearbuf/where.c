@@ -25,24 +25,36 @@ static bool read_in_module(const process_snapshot *snapshot, const char *text, u
   return false;
 }
 
-static bool read_symbol(tool_target *target, const process_snapshot *snapshot, const char *text,
-                        uint64_t *address) {
+/* NOT_FOUND: no module exports it, as far as they could be read; else why one could not. */
+static nearbuf_status read_symbol(tool_target *target, const process_snapshot *snapshot,
+                                  const char *text, uint64_t *address) {
   size_t at = 0;
   process_module module;
   while (snapshot_next_module(snapshot, &at, &module)) {
-    if (elf_symbol_find(target, &module, text, address) ||
-        pe_symbol_find(target, &module, text, address)) {
-      return true;
+    nearbuf_status status = elf_symbol_find(target, &module, text, address);
+    if (status == NEARBUF_NOT_FOUND) {
+      status = pe_symbol_find(target, &module, text, address);
+    }
+    if (status != NEARBUF_NOT_FOUND) {
+      return status;
     }
   }
-  return false;
+  return NEARBUF_NOT_FOUND;
 }
 
 exit_code where_read(tool_target *target, const process_snapshot *snapshot, const char *text,
                      uint64_t *address) {
-  if (number_read(text, address) || read_in_module(snapshot, text, address) ||
-      read_symbol(target, snapshot, text, address)) {
+  if (number_read(text, address) || read_in_module(snapshot, text, address)) {
     return EXIT_DONE;
+  }
+  nearbuf_status status = read_symbol(target, snapshot, text, address);
+  if (status == NEARBUF_OK) {
+    return EXIT_DONE;
+  }
+  bool is_gone =
+      status == NEARBUF_NOT_FOUND && nearbuf_process_check(&target->process) == NEARBUF_NOT_FOUND;
+  if (status != NEARBUF_NOT_FOUND || is_gone) {
+    return target_complain(target, "its modules cannot be read", status);
   }
   if (!snapshot->has_map) {
     return target_complain(target, "its memory map cannot be read", NEARBUF_UNSUPPORTED);
