@@ -72,7 +72,6 @@ nearbuf_status nearbuf_find(const void *address, nearbuf_info *info) {
   if (info == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  *info = (nearbuf_info){0};
   nb_session *session;
   nearbuf_status status = begin(&session);
   uint32_t order = 0;

@@ -85,7 +85,7 @@ class Worker:
         if not names:
             return NOT_COVERED, ""
         made = set()
-        for name in sorted(names, key=lambda name: self._rank(mutant.file, name)):
+        for name in self._in_order(mutant.file, names):
             if self.deadline and time.monotonic() > self.deadline:
                 return UNFINISHED, ""
             test = self.tests[name]
@@ -107,7 +107,18 @@ class Worker:
             return True
         return result == suite.FAILED and suite.run(test, limit)[0] in (suite.FAILED, suite.HUNG)
 
-    def _rank(self, file, name):
-        """First what noticed changes in this file before, then what is quick and about little else."""
-        reach, seconds = self.coverage.reach_of[name], self.coverage.seconds_of[name]
-        return -self.kills.get((file, name), 0) / (seconds + 0.2), reach * (seconds + 0.05)
+    def _in_order(self, file, names):
+        """First what noticed changes in this file before. Then one test of each program after the other, for tests of
+        one program notice the same: of each those first that are quick and reach little else."""
+        known = [name for name in names if self.kills.get((file, name))]
+        known.sort(key=lambda name: -self.kills[file, name] / (self.coverage.seconds_of[name] + 0.2))
+        rounds = []
+        of_program = {}
+        for name in sorted(set(names) - set(known), key=self._cost):
+            program = name.split(".")[0]
+            of_program[program] = of_program.get(program, 0) + 1
+            rounds.append((of_program[program], self.coverage.seconds_of[name], name))
+        return known + [name for _, _, name in sorted(rounds)]
+
+    def _cost(self, name):
+        return self.coverage.reach_of[name] * (self.coverage.seconds_of[name] + 0.05)

@@ -1,0 +1,156 @@
+/* Which listed buffer of another process a request is given, and how what is made is listed. The target is a
+ * program that uses no part of the library; its locator is filled from outside. */
+#include <string.h>
+
+#include "format.h"
+#include "remote_support.h"
+#include "test.h"
+
+enum { PAGE = 4096 };
+
+static const nb_layout *layout(void) {
+  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+}
+
+/* Memory of the process that nothing else uses, with `pages` pages and nothing mapped beside it. */
+static uint64_t take_pages(nearbuf_process *process, uint64_t pages) {
+  nearbuf_process_request request = anywhere((pages + 2) * PAGE);
+  uint64_t address;
+  CHECK_OK(nearbuf_process_allocate(process, &request, &address, NULL));
+  CHECK_OK(nearbuf_process_free(process, address, PAGE));
+  CHECK_OK(nearbuf_process_free(process, address + (pages + 1) * PAGE, PAGE));
+  return address + PAGE;
+}
+
+/* Makes the locator list one more buffer, as another copy of the library would. */
+static void list(nearbuf_process *process, uint64_t base, uint32_t size, uint32_t position) {
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+  nb_item item = {.base = base, .size = size, .position = position};
+  uint64_t at = first_locator(process, &walk, &locator);
+  CHECK_OK(nearbuf_process_read(process, at, image, sizeof image, NULL));
+  uint32_t count = nb_format_count((uintptr_t)image, layout());
+  nb_item_write(nb_item_at((uintptr_t)image, layout(), count), layout(), &item);
+  nb_format_store_count((uintptr_t)image, layout(), count + 1);
+  CHECK_OK(nearbuf_process_write(process, at, image, sizeof image, NULL));
+}
+
+/* What a request is given that wants only what is listed, in [min, max]. */
+static nearbuf_status get_listed(nearbuf_process *process, uint64_t min, uint64_t max,
+                                 uint64_t size, nearbuf_process_buffer *buffer) {
+  nearbuf_process_request request = anywhere(size);
+  request.min = min;
+  request.max = max;
+  request.alignment_bytes = 1;
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  return nearbuf_process_get(process, &request, buffer);
+}
+
+/* Whether such a request is given the buffer at `base`. */
+static bool is_given(nearbuf_process *process, uint64_t base, uint64_t min, uint64_t max,
+                     uint64_t size) {
+  nearbuf_process_buffer buffer;
+  nearbuf_status status = get_listed(process, min, max, size, &buffer);
+  if (status != NEARBUF_OK) {
+    CHECK_EQUAL(NEARBUF_NO_ROOM, status);
+    return false;
+  }
+  CHECK_EQUAL(base, buffer.address);
+  CHECK_OK(nearbuf_process_release(process, &buffer));
+  return true;
+}
+
+static nearbuf_process open_with_locator(target *idle) {
+  *idle = target_start_idle();
+  nearbuf_process process = target_open(idle);
+  (void)put(&process, "hello", 5);
+  return process;
+}
+
+/* Finds what the walk tells of the buffer at `address`; false: no locator lists it. */
+static bool find_item(nearbuf_process *process, uint64_t address, nearbuf_process_item *item) {
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  while (nearbuf_process_next_locator(process, &walk, &locator) == NEARBUF_OK) {
+    while (nearbuf_process_next_item(&walk, item) == NEARBUF_OK) {
+      if (item->address == address) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+TEST(every_buffer_that_is_made_is_listed_as_what_it_is) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_request request = anywhere(1 << 20); /* nothing listed has so much room */
+  for (int i = 0; i < 3; i++) {
+    nearbuf_process_buffer buffer;
+    nearbuf_process_item item;
+    uint64_t bytes;
+    CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+    CHECK(buffer.size >= request.size_bytes);
+    CHECK(find_item(&process, buffer.address, &item));
+    CHECK_EQUAL(buffer.size, item.size_bytes);
+    CHECK_EQUAL(0, item.used_bytes);
+    CHECK_EQUAL(1, item.is_taken);
+    CHECK(item.fault == NULL);
+    CHECK_OK(nearbuf_process_append(&process, &buffer, "12345", 5, &bytes));
+    CHECK_EQUAL(buffer.address, bytes);
+    uint64_t address = buffer.address;
+    CHECK_OK(nearbuf_process_release(&process, &buffer));
+    CHECK(find_item(&process, address, &item));
+    CHECK_EQUAL(5, item.used_bytes);
+    CHECK_EQUAL(0, item.is_taken);
+  }
+  (void)target_end(&idle);
+}
+
+TEST(a_buffer_is_given_only_where_all_of_its_memory_is_there) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  const uint32_t size = 4 * PAGE;
+  uint64_t base = take_pages(&process, 4);
+  list(&process, base, size, 0);
+  CHECK(is_given(&process, base, base, base + size - 1, size));
+  for (uint64_t missing = 0; missing < 4; missing++) {
+    base = take_pages(&process, 4);
+    CHECK_OK(nearbuf_process_free(&process, base + missing * PAGE, PAGE));
+    list(&process, base, size, 0);
+    CHECK(!is_given(&process, base, base, base + size - 1, size));
+  }
+  (void)target_end(&idle);
+}
+
+TEST(room_is_used_to_the_last_byte_of_buffer_and_range) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  uint64_t base = take_pages(&process, 1);
+  uint64_t last = base + PAGE - 1;
+  list(&process, base, PAGE, 4000);
+  CHECK(is_given(&process, base, base, last, 96));
+  CHECK(!is_given(&process, base, base, last, 97));
+  CHECK(is_given(&process, base, base + 4000, last, 96)); /* the range begins where the room does */
+  CHECK(!is_given(&process, base, base + 4001, last, 1));
+  CHECK(is_given(&process, base, base, base + 4009, 10)); /* it ends inside the room */
+  CHECK(!is_given(&process, base, base, base + 4009, 11));
+  CHECK(is_given(&process, base, base, base + 4000, 1));
+  CHECK(!is_given(&process, base, base, base + 3999, 1));
+  CHECK(!is_given(&process, base, base - PAGE, base - 1, 1));   /* it ends before the buffer */
+  CHECK(is_given(&process, base, base + 4000, base + 4000, 1)); /* a range of a single byte */
+  (void)target_end(&idle);
+}
+
+TEST(a_buffer_that_is_used_up_is_passed_over) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  uint64_t full = take_pages(&process, 1);
+  list(&process, full, PAGE, PAGE);
+  CHECK(!is_given(&process, full, full, full + PAGE - 1, 1));
+  uint64_t other = take_pages(&process, 1);
+  list(&process, other, PAGE, PAGE - 1);
+  CHECK(is_given(&process, other, other, other + PAGE - 1, 1));
+  (void)target_end(&idle);
+}
