@@ -36,8 +36,8 @@ SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_bu
   nb_fit fit = nb_request_fit(request, request->flags);
   nb_claim claim;
   uint32_t generation;
-  nb_outcome outcome =
-      nb_claim_find_or_make(&fit, request->target, NEARBUF_DIALECT_WRITTEN, &claim, &generation);
+  nb_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
+  nb_outcome outcome = nb_claim_find_or_make(&fit, &preference, &claim, &generation);
   buffer->system_error = outcome.system_error;
   if (outcome.status == NEARBUF_OK) {
     fill(buffer, &claim, request->flags, generation);
@@ -45,32 +45,69 @@ SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_bu
   return outcome.status;
 }
 
-/* The warm path: the item that this thread used last, if it is free and still fits. Everything is
- * worked out from what the item says before it is locked, while the processor still has stores to
- * finish; behind the locked instruction as little as possible is left. */
-NB_WARM nearbuf_status get_again(const nearbuf_request *request, uint32_t flags,
-                                 const nb_session *session, uintptr_t item, bool is_rust,
-                                 nearbuf_buffer *buffer) {
-  nb_fit fit = nb_request_fit(request, flags);
+/* The item of the thread's hint, which is locked, does not do after all. */
+SLOW static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
+                                         nearbuf_buffer *buffer) {
+  nb_shared_unlock_release(taken);
+  return get_slowly(request, buffer);
+}
+
+/* Takes room of an item that is locked: any request, any layout of items. */
+APART static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
+                                        uintptr_t item, bool is_rust, nearbuf_buffer *buffer) {
+  nb_fit fit = nb_request_fit(request, request->flags);
   nb_claim claim = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
                     .base = nb_item_base(item),
-                    .order = nb_hint_order(&session->hints)};
+                    .order = nb_hint_order(hint)};
   nb_item_look(item, is_rust, &claim);
-  if (!nb_fit_in(&fit, &claim) || !nb_item_claim_unchanged(item, is_rust, claim.position)) {
+  if (!nb_fit_in(&fit, &claim) ||
+      !nb_is_near(claim.base + claim.start, request->target, request->near_bytes)) {
+    return get_elsewhere(request, nb_taken_of(item, is_rust), buffer);
+  }
+  fill(buffer, &claim, request->flags, nb_hint_generation(hint));
+  return NEARBUF_OK;
+}
+
+/* The fast path: the item that this thread used last, if it is free and the request fits. It is
+ * locked first: what stands before a locked instruction must be done before it, what stands behind
+ * it runs beside what follows. `below` is the alignment less 1, a mask. A range that ends inside
+ * the buffer is for get_exactly. */
+NB_WARM nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
+                                 const nb_hint *hint, uintptr_t item, nearbuf_buffer *buffer) {
+  if (!nb_shared_lock_acquire(nb_taken_of(item, false))) {
     return get_slowly(request, buffer);
   }
-  fill(buffer, &claim, flags, nb_session_generation(session));
+  uintptr_t base = nb_item_base(item);
+  uintptr_t end = base + nb_shared_load_relaxed(nb_size_of(item, false));
+  uintptr_t free_from = base + nb_shared_load_relaxed(nb_position_of(item, false));
+  uintptr_t start = (free_from + below) & ~below;     /* below free_from where the sum wraps */
+  uintptr_t last = start + (request->size_bytes - 1); /* nothing is as small as a size of 0 */
+  if (free_from < request->range.min || request->range.max < end || start < free_from ||
+      last < start || last >= end || !nb_is_near(start, request->target, request->near_bytes)) {
+    return get_exactly(request, hint, item, false, buffer);
+  }
+  buffer->item = item;
+  buffer->address = base;
+  buffer->start = (uint32_t)(start - base);
+  buffer->limit = (uint32_t)(end - base);
+  buffer->order = nb_hint_order(hint);
+  buffer->generation = nb_hint_generation(hint);
+  buffer->write_delta = 0;
+  buffer->reserved = 0;
+  buffer->system_error = 0;
   return NEARBUF_OK;
 }
 
 /* The same for memory for data, and for items that are laid out as the Rust reference does it. */
-APART static nearbuf_status get_unusual(const nearbuf_request *request, const nb_session *session,
+APART static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
                                         uintptr_t reference, nearbuf_buffer *buffer) {
-  if (nb_request_check(request) != NEARBUF_OK) {
+  uintptr_t item = nb_reference_item(reference);
+  bool is_rust = nb_reference_is_rust(reference);
+  if (nb_request_check(request) != NEARBUF_OK ||
+      !nb_shared_lock_acquire(nb_taken_of(item, is_rust))) {
     return get_slowly(request, buffer);
   }
-  return get_again(request, request->flags, session, nb_reference_item(reference),
-                   nb_reference_is_rust(reference), buffer);
+  return get_exactly(request, hint, item, is_rust, buffer);
 }
 
 /* What is wrong with a request is told by the slow way. Here it is enough that nothing fits a wrong one:
@@ -80,30 +117,37 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  const nb_session *session = nb_session_current();
-  uintptr_t reference = nb_hint_item(&session->hints);
-  if (reference == 0 || request == NULL || request->struct_size != sizeof *request ||
-      (request->alignment_bytes & (request->alignment_bytes - 1)) != 0) {
+  const nb_hint *hint = nb_hint_of(&nb_session_current()->hints);
+  uintptr_t reference = nb_hint_item(hint);
+  if (reference == 0 || request == NULL || request->struct_size != sizeof *request) {
+    return get_slowly(request, buffer);
+  }
+  uintptr_t below = request->alignment_bytes - 1;
+  if ((request->alignment_bytes & below) != 0) {
     return get_slowly(request, buffer);
   }
   if (((reference & NB_REFERENCE_RUST) | request->flags) != 0) {
-    return get_unusual(request, session, reference, buffer);
+    return get_unusual(request, hint, reference, buffer);
   }
-  return get_again(request, 0, session, reference, false, buffer);
+  return get_again(request, below, hint, reference, buffer);
 }
 
 /* ---- Release ------------------------------------------------------------------------------------ */
 
 /* Whether the handle is held, in this process. */
-static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
+static inline nearbuf_status check_handle_in(const nb_session *session,
+                                             const nearbuf_buffer *buffer) {
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  return buffer->generation == nb_session_generation(nb_session_current()) ? NEARBUF_OK
-                                                                           : NEARBUF_STALE;
+  return buffer->generation == nb_session_generation(session) ? NEARBUF_OK : NEARBUF_STALE;
+}
+
+static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
+  return check_handle_in(nb_session_current(), buffer);
 }
 
 static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
@@ -180,16 +224,24 @@ APART static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *
   return let_go(session, item_of(buffer), is_rust(buffer), buffer);
 }
 
+/* What is wrong with a handle that is not held in this process. */
+SLOW static nearbuf_status refuse(const nb_session *session, nearbuf_buffer *buffer) {
+  nearbuf_status status = check_handle_in(session, buffer);
+  if (status == NEARBUF_STALE) {
+    buffer->item = 0;
+  }
+  return status;
+}
+
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
-  nearbuf_status status = check_handle(buffer);
-  if (status != NEARBUF_OK) {
-    if (status == NEARBUF_STALE) {
-      buffer->item = 0;
-    }
-    return status;
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
   }
   nb_session *session = nb_session_current();
   uintptr_t reference = buffer->item;
+  if (reference == 0 || buffer->generation != nb_session_generation(session)) {
+    return refuse(session, buffer);
+  }
   if ((reference & NB_REFERENCE_TAGS) != 0) {
     return let_unusual_go(session, buffer);
   }

@@ -38,8 +38,7 @@ static bool need_of(const nb_fit *fit, uintptr_t target, nb_need *need) {
 typedef struct search {
   nb_session *session;
   const nb_fit *fit;
-  uintptr_t target;
-  nearbuf_dialect preferred;
+  const nb_preference *preference;
   nb_claim *claim;
 } search;
 
@@ -61,7 +60,7 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
   nb_outcome outcome =
-      nb_rendezvous_find_or_make(what->session, &item, what->preferred, &is_listed);
+      nb_rendezvous_find_or_make(what->session, &item, what->preference->dialect, &is_listed);
   *is_claimed = true;
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -111,7 +110,7 @@ static nb_outcome make_region(const search *what, const nb_need *need, bool *is_
 static nb_outcome make(const search *what, bool is_held) {
   nb_regions *regions = &what->session->regions;
   nb_need need;
-  if (!need_of(what->fit, what->target, &need)) {
+  if (!need_of(what->fit, what->preference->target, &need)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   bool is_contended = atomic_load_explicit(&what->session->contended, memory_order_relaxed) != 0;
@@ -134,7 +133,8 @@ static nb_outcome take_or_make(const search *what) {
   nb_outcome outcome = nb_rendezvous_find(what->session, true);
   if (outcome.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
     bool is_listed;
-    outcome = nb_rendezvous_find_or_make(what->session, NULL, what->preferred, &is_listed);
+    outcome =
+        nb_rendezvous_find_or_make(what->session, NULL, what->preference->dialect, &is_listed);
   }
   if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NOT_FOUND) {
     return outcome;
@@ -174,23 +174,52 @@ static nb_outcome take_anything(const search *what) {
   return nb_outcome_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
 
-nb_outcome nb_claim_find_or_make(const nb_fit *fit, uintptr_t target, nearbuf_dialect preferred,
+/* The part of the request's range in which memory is near to its target; false: the request has no
+ * such part, or all of the range is. */
+static bool narrow_to_near(const nb_fit *fit, const nb_preference *preference, nb_fit *near_fit) {
+  uintptr_t target = preference->target;
+  uintptr_t bytes = preference->near_bytes;
+  nb_range around = {nb_sub_saturating(target, bytes),
+                     nb_add_saturating(nb_add_saturating(target, bytes), fit->size - 1)};
+  *near_fit = *fit;
+  return target != 0 && bytes != 0 && nb_range_intersect(fit->range, around, &near_fit->range) &&
+         (near_fit->range.min != fit->range.min || near_fit->range.max != fit->range.max);
+}
+
+/* Whether memory that is farther away may do better. */
+static bool is_out_of_room(nb_outcome outcome) {
+  return outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY ||
+         outcome.status == NEARBUF_DENIED;
+}
+
+static nb_outcome find_or_make(search *what, const nb_fit *fit) {
+  nb_fit near_fit;
+  if (narrow_to_near(fit, what->preference, &near_fit)) {
+    what->fit = &near_fit;
+    nb_outcome outcome = take_or_make(what);
+    if (!is_out_of_room(outcome)) {
+      return outcome;
+    }
+  }
+  what->fit = fit;
+  nb_outcome outcome = take_or_make(what);
+  return outcome.status == NEARBUF_NO_ROOM ? take_anything(what) : outcome;
+}
+
+nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *preference,
                                  nb_claim *claim, uint32_t *generation) {
-  search what = {.fit = fit, .target = target, .preferred = preferred, .claim = claim};
+  search what = {.preference = preference, .claim = claim};
   nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_session_begin(&what.session);
   if (outcome.status == NEARBUF_OK) {
-    outcome = take_or_make(&what);
-    if (outcome.status == NEARBUF_NO_ROOM) {
-      outcome = take_anything(&what);
-    }
+    outcome = find_or_make(&what, fit);
   }
   if (outcome.status == NEARBUF_OK) {
     nb_fit skipping = *fit;
     skipping.may_skip = true;
     (void)nb_fit_in(&skipping, claim); /* start and limit, for a buffer that was just made */
-    nb_hint_set(nb_hints_mine(&what.session->hints), claim->reference, claim->order);
     *generation = nb_session_generation(what.session);
+    nb_hint_set(nb_hints_mine(&what.session->hints), claim->reference, claim->order, *generation);
   }
   nb_os_leave(guard);
   return outcome;

@@ -19,10 +19,22 @@ NB_WARM nb_fit nb_request_fit(const nearbuf_request *request, uint32_t flags) {
   return fit;
 }
 
-/* Finds an item that is free and fits, or makes one, and holds it. `preferred` is the dialect of the
- * first locator, should this call make it. The slow path: the item of the
+/* What a request would like, beside what it demands. */
+typedef struct nb_preference {
+  uintptr_t target;        /* 0: none */
+  uintptr_t near_bytes;    /* of nearbuf_request */
+  nearbuf_dialect dialect; /* of the first locator, should this call make it */
+} nb_preference;
+
+/* Whether memory that starts there is as near to the target as the request would like. */
+NB_WARM bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t near_bytes) {
+  /* One comparison for both sides; a doubled distance that wraps only makes it stricter. */
+  return near_bytes == 0 || address - target + near_bytes <= 2 * near_bytes;
+}
+
+/* Finds an item that is free and fits, or makes one, and holds it. The slow path: the item of the
  * thread's hint is tried first. The errors are those of nearbuf_get. */
-nb_outcome nb_claim_find_or_make(const nb_fit *fit, uintptr_t target, nearbuf_dialect preferred,
+nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *preference,
                                  nb_claim *claim, uint32_t *generation);
 
 #endif

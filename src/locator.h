@@ -126,21 +126,6 @@ static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_clai
   return false;
 }
 
-/* Takes an item that fitted as it was before, which this module has held before, if it is free and
- * unchanged: base and size never change, so the position is all there is to look at. For the warm
- * path, which has worked out everything else before the locked instruction. */
-NB_WARM bool nb_item_claim_unchanged(uintptr_t item, bool is_rust, uint32_t position) {
-  uintptr_t taken = nb_taken_of(item, is_rust);
-  if (!nb_shared_lock_acquire(taken)) {
-    return false;
-  }
-  if (nb_shared_load_relaxed(nb_position_of(item, is_rust)) == position) {
-    return true;
-  }
-  nb_shared_unlock_release(taken); /* somebody had it meanwhile */
-  return false;
-}
-
 /* ---- Taking and registering ------------------------------------------------------------------- */
 
 /* Takes the first item that fits, from where this module's walks have come to, or from the start of

@@ -18,6 +18,19 @@ uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
   return origin > last ? origin - last : 0;
 }
 
+bool nb_placement_choose_target(nb_need *need, uintptr_t system_place) {
+  nb_range range = need->range;
+  if (need->target != 0 || range.max < NEARBUF_4_GIB) {
+    return false;
+  }
+  bool is_narrowed = range.min < NEARBUF_4_GIB;
+  range.min = is_narrowed ? (uintptr_t)NEARBUF_4_GIB : range.min;
+  bool is_inside = range.min <= system_place && system_place <= range.max;
+  need->target = is_inside ? system_place : range.min + (range.max - range.min) / 2;
+  need->range = range;
+  return is_narrowed;
+}
+
 /* The start nearest to the origin for `size` bytes inside the gap: the highest one that does not begin
  * behind the origin, or the lowest one that does. */
 static bool nearest_start(const nb_need *need, nb_range gap, uintptr_t size, uintptr_t *start) {

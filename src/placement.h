@@ -68,6 +68,12 @@ nb_search_answer nb_placement_search(const nb_need *need, const nb_source *sourc
 /* How far a place is from what the need asks to be near to. */
 uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place);
 
+/* Gives a need without a target one, where its range goes beyond 4 GiB: `system_place`, where the
+ * system puts mappings itself, if that lies in the range, else the range's middle: a caller that
+ * forgot its target and has a range around it is served there. True: the range was narrowed to what
+ * lies above 4 GiB, for low addresses are scarce; where that is full, the whole range is next. */
+bool nb_placement_choose_target(nb_need *need, uintptr_t system_place);
+
 /* The place inside one gap, both ends inclusive, that suits the need best; false: none fits. */
 bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place);
 

@@ -401,17 +401,44 @@ static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_rese
   return outcome;
 }
 
+/* Where the system puts a mapping that nothing is said about; 0: it has none to give. */
+static uintptr_t system_place(nb_regions *regions) {
+  uintptr_t place = atomic_load_explicit(&regions->system_place, memory_order_relaxed);
+  if (place == 0) {
+    size_t size = nb_os_granularity();
+    void *probe = nb_os_own_pages(size);
+    if (probe != NULL) {
+      place = (uintptr_t)probe;
+      (void)nb_os_unmap(place, size);
+      atomic_store_explicit(&regions->system_place, place, memory_order_relaxed);
+    }
+  }
+  return place;
+}
+
+static nb_outcome make_in_range(nb_regions *regions, const nb_need *need, nb_place *region) {
+  nb_outcome outcome = make_beside(regions, need, region);
+  if (outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY) {
+    outcome = search(regions, need, false, region);
+  }
+  if (outcome.status == NEARBUF_NO_ROOM) {
+    outcome = search(regions, need, true, region);
+  }
+  return outcome;
+}
+
 nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
   nb_need possible = *need;
   if (!nb_range_intersect(need->range, nb_os_limits(need->range.min), &possible.range)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
-  nb_outcome outcome = make_beside(regions, &possible, region);
-  if (outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY) {
-    outcome = search(regions, &possible, false, region);
-  }
-  if (outcome.status == NEARBUF_NO_ROOM) {
-    outcome = search(regions, &possible, true, region);
+  nb_range whole = possible.range;
+  bool is_narrowed = need->target == 0 && whole.max >= NEARBUF_4_GIB &&
+                     nb_placement_choose_target(&possible, system_place(regions));
+  nb_outcome outcome = make_in_range(regions, &possible, region);
+  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+    possible.range = whole;
+    outcome = make_in_range(regions, &possible, region);
   }
   if (outcome.status != NEARBUF_OK) {
     *region = (nb_place){0, 0};

@@ -37,6 +37,7 @@ typedef struct nb_regions {
   nb_span spans[NB_SPANS];
   nb_searched searched[NB_SEARCHED];
   uint32_t next_searched;
+  _Atomic uintptr_t system_place; /* where the system puts mappings itself; 0: not asked yet */
 } nb_regions;
 
 /* Maps a region for the need, of need->want bytes where there is room and of need->least at least.

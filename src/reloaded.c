@@ -64,6 +64,11 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
   return nb_request_check(request);
 }
 
+/* Callers know the other library's order: lowest first. Near to the lowest address is that. */
+static uintptr_t lowest_target(const nearbuf_request *request) {
+  return request->range.min == 0 ? 1 : request->range.min;
+}
+
 /* ---- Buffers ----------------------------------------------------------------------------------- */
 
 static nearbuf_status get(const BufferSearchSettings *settings, uint32_t alignment,
@@ -81,7 +86,8 @@ static nearbuf_status get(const BufferSearchSettings *settings, uint32_t alignme
   fit.ends_inside = true; /* the caller sees all of the item's room */
   nb_claim claim;
   uint32_t generation;
-  status = nb_claim_find_or_make(&fit, 0, NEARBUF_DIALECT_RUST, &claim, &generation).status;
+  nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
+  status = nb_claim_find_or_make(&fit, &lowest, &claim, &generation).status;
   if (status == NEARBUF_OK) {
     uintptr_t address = nb_reference_item(claim.reference);
     nb_shared_store_relaxed(address + rust()->position, claim.start);
@@ -203,6 +209,7 @@ static nearbuf_status allocate(BufferAllocatorSettings *settings, nearbuf_memory
   nearbuf_status status =
       request_of(settings->min_address, settings->max_address, settings->size, 1, &request);
   if (status == NEARBUF_OK) {
+    request.target = lowest_target(&request);
     status = nearbuf_allocate(&request, memory);
   }
   if (status == NEARBUF_OK) {

@@ -136,6 +136,17 @@ typedef enum nearbuf_reach {
 NEARBUF_API nearbuf_status nearbuf_range_within_reach(const nearbuf_range *targets, size_t count,
                                                       nearbuf_reach reach, nearbuf_range *range);
 
+/* A range in which any two addresses reach each other, and each reaches every target: what code and
+ * data of one compilation need, which refer to each other. It is half the reach around the targets;
+ * parameters and errors are those of nearbuf_range_within_reach.
+ *
+ * NO_ROOM: the targets are farther apart than the reach. So are, on x86-64, a position-independent
+ * executable and the C library (some 41 TiB): make one group for each, or reach the far one by a
+ * jump through an address that is stored in memory (an import table of one's own).
+ * Signal handlers: yes. Cost: arithmetic. */
+NEARBUF_API nearbuf_status nearbuf_range_for_group(const nearbuf_range *targets, size_t count,
+                                                   nearbuf_reach reach, nearbuf_range *range);
+
 /* The addresses below `limit`, which is 1 or more; NEARBUF_2_GIB and NEARBUF_4_GIB are the usual
  * ones. A limit above the address space means all of it. Address 0 and what the system keeps free
  * above it are inside the range but are never handed out.
@@ -158,17 +169,34 @@ typedef struct nearbuf_request {
   nearbuf_range range;    /* the constraint: every byte handed out lies inside */
   size_t size_bytes;      /* 1 ... 2^32 - 1 */
   size_t alignment_bytes; /* of the first byte: a power of two, the page size and beyond included */
-  uintptr_t target; /* the preference: new memory is taken near to it; 0: as low as possible */
+  uintptr_t target; /* the preference: new memory is taken near to it; 0: no target, see below */
   uint32_t flags;   /* 0 or NEARBUF_DATA */
   uint32_t reserved_for_growth; /* 0 */
+  uintptr_t near_bytes; /* with a target: memory that starts farther from it than this is used only
+                           where there is none so near; 0: an existing buffer of the range will do,
+                           whatever its distance */
 } nearbuf_request;
 
-/* Anywhere, aligned to 16, near to nothing; the size is still to be set. */
+/* Any address, aligned to 16, no target; set size_bytes.
+ *
+ * Without a target a new region lies
+ *   - as low as possible, from 64 KiB on, in a range that ends below 4 GiB. A null pointer plus an
+ *     offset can hit such memory: set range.min, or a target at the upper end, to keep away;
+ *   - above 4 GiB in a range that goes beyond: beside the mappings that the system itself places,
+ *     if that lies in the range, else around its middle. Addresses below 4 GiB, which are scarce,
+ *     are used when nothing else is free. */
 #define NEARBUF_REQUEST_INIT                                                                       \
-  { sizeof(nearbuf_request), {0, UINTPTR_MAX}, 0, 16, 0, 0, 0 }
+  { sizeof(nearbuf_request), {0, UINTPTR_MAX}, 0, 16, 0, 0, 0, 0 }
 
 /* Makes the request that a hook of `target` needs: `size_bytes` of memory within NEARBUF_REACH_JUMP
- * of it, as near as possible, aligned to 16.
+ * of it, as near as possible, aligned to 16. near_bytes is a quarter of the instruction's reach
+ * (512 MiB on x86-64, 32 MiB on AArch64; 0 where all addresses are within reach).
+ *
+ * Guaranteed is that `target` and the memory reach each other by a jump. Code that is copied away
+ * from the target may also refer to data, by operands that are relative to the instruction: only
+ * memory that reaches the whole module reaches all of it, see nearbuf_request_near_module. Check
+ * each displacement that is encoded anew.
+ *
  * Errors: INVALID_ARGUMENT (null). The size is checked when the request is used.
  * Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_request_near(const void *target, size_t size_bytes,
@@ -208,9 +236,10 @@ typedef struct nearbuf_buffer {
 
 /* Takes a buffer with room for the request, and holds it.
  *
- * An existing buffer with room is used, whatever its distance from the target; else one is made:
- * near to the target, or as low as possible without one. The room that the caller does not append
- * to is everybody's after nearbuf_release.
+ * An existing buffer of the range with room is used, with near_bytes one that is so near; else one
+ * is made as near to the target as there is room. Where nothing so near is free, what is farther
+ * away is used in the same order. The room that the caller does not append to is free for all
+ * after nearbuf_release.
  *
  *   request  see there; not null. Alignment holds for the first byte that is appended.
  *   buffer   out: the handle; its item is 0 after a failure.

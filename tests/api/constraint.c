@@ -233,9 +233,10 @@ static void needs_low_memory(void) {
   }
 }
 
-TEST(memory_without_a_target_is_as_low_as_possible_but_not_below_64_kib) {
+TEST(memory_below_4_gib_without_a_target_is_as_low_as_possible_but_not_below_64_kib) {
   needs_low_memory();
   nearbuf_request request = NEARBUF_REQUEST_INIT;
+  CHECK_OK(nearbuf_range_below(NEARBUF_4_GIB, &request.range));
   request.size_bytes = space_page(); /* more than what may be left beside the locator */
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
@@ -271,7 +272,7 @@ TEST(memory_below_4_gib_is_below_4_gib_and_near_its_target) {
   check_below(NEARBUF_4_GIB, 0xe0000000);
 }
 
-TEST(an_existing_buffer_in_the_range_is_used_whatever_its_distance_from_the_target) {
+TEST(an_existing_buffer_of_the_range_is_used_where_no_nearness_is_asked_for) {
   needs_low_memory();
   nearbuf_request low = NEARBUF_REQUEST_INIT;
   low.size_bytes = 16;

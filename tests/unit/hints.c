@@ -55,9 +55,9 @@ TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
   nb_hint *mine = nb_hints_mine(&hints);
   nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
   CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
-  nb_hint_set(mine, 0x1234, 5);
+  nb_hint_set(mine, 0x1234, 5, 1);
   CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
-  nb_hint_set(other, 0x1234, 5);
+  nb_hint_set(other, 0x1234, 5, 1);
   CHECK(nb_hints_elsewhere(&hints, mine, 0x1234));
 }
 

@@ -462,3 +462,43 @@ TEST(both_searches_find_the_best_place_in_any_map) {
 TEST(both_searches_find_the_best_place_below_the_end_of_the_address_space) {
   check_random_maps(UINTPTR_MAX - (GRANULES * GRANULE - 1));
 }
+
+/* ---- Without a target --------------------------------------------------------------------------- */
+
+static nb_need need_anywhere(uintptr_t min, uintptr_t max) {
+  return need_of(min, max, 4096, 0);
+}
+
+TEST(below_4_gib_a_need_without_a_target_goes_to_the_lowest_address) {
+  nb_need need = need_anywhere(0x10000, UINT32_MAX);
+  CHECK(!nb_placement_choose_target(&need, 0x7f0000000000 & UINTPTR_MAX));
+  CHECK_EQUAL(0, need.target);
+  CHECK_EQUAL(0x10000, need.range.min);
+}
+
+#if UINTPTR_MAX > UINT32_MAX
+TEST(beyond_4_gib_it_goes_where_the_system_puts_its_own) {
+  nb_need need = need_anywhere(0x10000, 0x7fffffffffff);
+  CHECK(nb_placement_choose_target(&need, 0x7f0000000000));
+  CHECK_EQUAL(0x7f0000000000, need.target);
+  CHECK_EQUAL(NEARBUF_4_GIB, need.range.min);
+  CHECK_EQUAL(0x7fffffffffff, need.range.max);
+}
+
+TEST(it_goes_to_the_middle_of_a_range_in_which_the_system_puts_nothing) {
+  nb_need need = need_anywhere(0x600000000000, 0x600000ffffff);
+  CHECK(!nb_placement_choose_target(&need, 0x7f0000000000));
+  CHECK_EQUAL(0x6000007fffff, need.target);
+  CHECK_EQUAL(0x600000000000, need.range.min);
+  need = need_anywhere(0x10000, 0x1ffffffff); /* half of it is low */
+  CHECK(nb_placement_choose_target(&need, 0));
+  CHECK_EQUAL(0x17fffffff, need.target);
+}
+
+TEST(a_need_with_a_target_keeps_it) {
+  nb_need need = need_of(0x10000, 0x7fffffffffff, 4096, 0x20000);
+  CHECK(!nb_placement_choose_target(&need, 0x7f0000000000));
+  CHECK_EQUAL(0x20000, need.target);
+  CHECK_EQUAL(0x10000, need.range.min);
+}
+#endif

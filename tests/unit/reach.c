@@ -228,6 +228,8 @@ TEST(a_request_near_a_target_asks_for_its_reach) {
   CHECK_EQUAL(16, request.alignment_bytes);
   CHECK_EQUAL(0x40000010, request.target);
   CHECK_EQUAL(0, request.flags);
+  uintptr_t upwards = range.max - 0x40000010; /* as far as the instruction reaches */
+  CHECK_EQUAL(range.max == UINTPTR_MAX ? 0 : (upwards + 1) / 4, request.near_bytes);
 }
 
 TEST(a_request_near_nothing_is_refused_and_zero) {
@@ -237,4 +239,54 @@ TEST(a_request_near_nothing_is_refused_and_zero) {
   CHECK_EQUAL(0, request.range.max);
   CHECK_EQUAL(0, request.alignment_bytes);
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_request_near(&request, 1, NULL));
+}
+
+/* ---- Groups ------------------------------------------------------------------------------------- */
+
+static nearbuf_range group_of(const nearbuf_range *all, size_t count, nearbuf_reach reach) {
+  nearbuf_range range = {0, 0};
+  CHECK_OK(nearbuf_range_for_group(all, count, reach, &range));
+  CHECK(range.min <= range.max);
+  return range;
+}
+
+TEST(in_a_group_the_first_and_the_last_byte_reach_each_other_and_the_target) {
+  needs_64_bits();
+  for (int i = 0; i < TARGETS; i++) {
+    nearbuf_range range = group_of(&targets[i], 1, NEARBUF_REACH_X86_REL32);
+    CHECK(rel32_serves(targets[i], range.min));
+    CHECK(rel32_serves(targets[i], range.max));
+    CHECK(rel32_encodes(range.min + 1, range.max));
+    CHECK(rel32_encodes(range.max + LONGEST_INSTRUCTION, range.min));
+    CHECK(range.max - range.min > NEARBUF_2_GIB - (targets[i].max - targets[i].min) - 4096);
+
+    range = group_of(&targets[i], 1, NEARBUF_REACH_ARM64_PAGE);
+    CHECK(adrp_encodes(range.min, range.max) && adrp_encodes(range.max, range.min));
+    CHECK(adrp_encodes(range.min, targets[i].max) && adrp_encodes(range.max, targets[i].min));
+  }
+  nearbuf_range range = group_of(&targets[0], 1, NEARBUF_REACH_ARM64_BRANCH);
+  CHECK(branch26_encodes(range.min, range.max & ~(uintptr_t)3));
+  CHECK(branch26_encodes(range.max & ~(uintptr_t)3, range.min));
+  CHECK(branch26_encodes(range.max & ~(uintptr_t)3, targets[0].min));
+}
+
+TEST(a_group_with_targets_as_far_apart_as_the_reach_has_no_room) {
+  needs_64_bits();
+  nearbuf_range far[] = {{0x200000000, 0x200000000}, {0x280000000, 0x280000000}};
+  nearbuf_range range = {1, 2};
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_range_for_group(far, 2, NEARBUF_REACH_X86_REL32, &range));
+  check_range(0, 0, range);
+  far[1].min = far[1].max = 0x240000000;
+  range = group_of(far, 2, NEARBUF_REACH_X86_REL32);
+  CHECK(rel32_serves(far[0], range.max) && rel32_serves(far[1], range.min));
+}
+
+TEST(a_group_where_all_addresses_are_within_reach_is_everything) {
+  nearbuf_range target = {0x40000010, 0x40000010};
+  if (sizeof(void *) == 4) {
+    check_range(0, UINTPTR_MAX, group_of(&target, 1, NEARBUF_REACH_X86_REL32));
+    check_range(0, UINTPTR_MAX, group_of(&target, 1, NEARBUF_REACH_ARM64_PAGE));
+  }
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT,
+               nearbuf_range_for_group(&target, 1, NEARBUF_REACH_JUMP, NULL));
 }
