@@ -202,6 +202,24 @@ typedef struct nearbuf_request {
 NEARBUF_API nearbuf_status nearbuf_request_near(const void *target, size_t size_bytes,
                                                 nearbuf_request *request);
 
+/* Where the module that holds `address` begins and ends in memory, both inclusive: an executable, a
+ * shared library, a DLL, with its data and its zeroed tail. What other modules or the system map
+ * into holes of it counts as inside. On macOS what the linker left for debuggers does not.
+ *
+ * Errors: INVALID_ARGUMENT (null), NOT_FOUND (the address is in no module: heap, stack, a buffer).
+ * Signal handlers: no, nor while threads are suspended: on POSIX systems the list of modules is
+ * read under the loader's lock. Cost: a look at each module; on Windows at each part of one. */
+NEARBUF_API nearbuf_status nearbuf_module_extent(const void *address, nearbuf_range *range);
+
+/* As nearbuf_request_near, for memory that reaches *all* of the module that holds `target`, and is
+ * reached from all of it: what copies code must reach whatever that code refers to. As near to
+ * `target` as possible; near_bytes is 0, for all of the range will do.
+ *
+ * Errors: INVALID_ARGUMENT (null), NOT_FOUND (`target` is in no module), NO_ROOM (the module is
+ * larger than the reach). Signal handlers: no. Cost: as nearbuf_module_extent. */
+NEARBUF_API nearbuf_status nearbuf_request_near_module(const void *target, size_t size_bytes,
+                                                       nearbuf_request *request);
+
 /* ---- Memory that was handed out --------------------------------------------------------------- */
 
 /* A piece of memory. Write through `write_to`; run, read and point at `run_at`. The two are equal

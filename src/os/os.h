@@ -116,6 +116,10 @@ void nb_os_map_close(nb_map *map);
  * an answer is what was true at some moment of the call. */
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping);
 
+/* The first and the last byte of the module that holds the address; false: none does. May take the
+ * loader's lock. */
+bool nb_os_module_extent(uintptr_t address, nb_range *extent);
+
 /* ---- Code -------------------------------------------------------------------------------------- */
 
 /* Makes stores to [address, address + size) visible to instruction fetch. */
