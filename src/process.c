@@ -574,8 +574,11 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
     return status;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_place place;
-  nb_outcome outcome = allocate(process, &wanted, 0, &place);
+  nb_place place = {0, 0};
+  nb_outcome outcome = nb_remote_note_program(process);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = allocate(process, &wanted, 0, &place);
+  }
   *address = place.start;
   if (size_bytes != NULL) {
     *size_bytes = place.size;
@@ -640,7 +643,13 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
     return NEARBUF_UNSUPPORTED;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = check_private(process, address, size_bytes);
+  nb_outcome outcome = nb_remote_check_program(process); /* the one that it was allocated in */
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_note_program(process);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    outcome = check_private(process, address, size_bytes);
+  }
   if (outcome.status == NEARBUF_OK) {
     outcome = check_unlisted(process, address, size_bytes);
   }
@@ -938,7 +947,10 @@ static nb_outcome grow(finding *what, const listing *new) {
 static nb_outcome list_region(finding *what, const nb_place *region) {
   listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
   nb_outcome outcome = nb_outcome_of(NEARBUF_BUSY);
-  for (int tries = 0; tries < MOST_TRIES && outcome.status == NEARBUF_BUSY; tries++) {
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  for (int tries = 0; tries < MOST_TRIES && outcome.status == NEARBUF_BUSY &&
+                      (tries == 0 || nb_os_nanoseconds() < end);
+       tries++) {
     bool is_done;
     bool is_damaged;
     new.last = 0;
@@ -1013,7 +1025,12 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
   }
   nb_os_guard guard = nb_os_enter();
   finding what = {.process = process, .wanted = &wanted, .buffer = buffer};
-  return answer(process, get(&what), guard);
+  nb_outcome outcome = nb_remote_note_program(process);
+  bool is_hidden = outcome.status == NEARBUF_DENIED; /* but what it has may be had all the same */
+  if (outcome.status == NEARBUF_OK || is_hidden) {
+    outcome = get(&what);
+  }
+  return answer(process, outcome, guard);
 }
 
 /* The position is everybody's, but only the holder changes it. */

@@ -13,13 +13,20 @@
  *               for want of rights or by policy: DENIED. A system without this: UNSUPPORTED.
  *   threads     one at a time for one nearbuf_process, any number for several. No signal handlers.
  *   heap        never calls malloc and starts no thread. An open process keeps descriptors.
+ *   waiting     has a bound, whatever the process does: 20 seconds (get may wait three times), then BUSY.
+ *               That long waits only the last resort; a process that is frozen or in the middle of
+ *               replacing itself is BUSY after a tenth of a second to two seconds, and a retry helps later.
+ *               On Linux a signal that ends our program (SIGINT, SIGTERM, SIGHUP, SIGQUIT without a
+ *               handler) ends it at any time, and what was begun in the process is still brought to its
+ *               end; other signals come when the call returns.
  *
  * Rights. On Linux: reading and locking want what ptrace wants (ptrace(2), "ptrace access mode
  * checking"): usually the same user and a process that is dumpable. Making memory is done by remote
  * system calls through ptrace, so it also wants a process that nobody traces, and no seccomp filter
  * unless the caller may suspend it (CAP_SYS_ADMIN). Another tracer has a tenth of a second to let
  * go, for most need less, we among them; a debugger keeps the process: DENIED. Where only ptrace is
- * refused everything else works. A locator whose file has lost its name is opened through
+ * refused everything else works. A process whose system calls become signals to itself (syscall user
+ * dispatch; Wine) has that switched off for the moment; kernels before 6.4 cannot: DENIED. A locator whose file has lost its name is opened through
  * /proc/<pid>/map_files, which wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
  * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is made
@@ -69,7 +76,9 @@ typedef struct nearbuf_process {
 } nearbuf_process;
 
 /* Opens a process. The handle means this process for ever: when it dies, calls answer NOT_FOUND,
- * whoever has its id. When it replaces itself (exec) the handle stays good, its buffers are gone.
+ * whoever has its id. When it replaces itself (exec) the handle stays good, its buffers and what was
+ * allocated are gone. A call that meets that moment changes nothing in the new program: BUSY, and a retry
+ * is about the new one.
  *
  *   process  out: zero after a failure, but for its system_error.
  *
@@ -272,8 +281,8 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_release(nearbuf_process *proc
  *
  *   done_bytes  out, may be null: how many bytes were copied, also after a failure.
  *
- * Errors: NO_ROOM (something of it is not mapped, or not for this use), NOT_FOUND, DENIED,
- * INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on meanwhile. */
+ * Errors: NO_ROOM (something of it is not mapped, or not for this use), NOT_FOUND, DENIED, BUSY (it is
+ * just replacing itself), INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on meanwhile. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address,
                                                         void *bytes, size_t size_bytes,
                                                         size_t *done_bytes);
@@ -297,7 +306,8 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *pro
                                                             uint64_t *size_bytes);
 
 /* Unmaps what nearbuf_process_allocate gave: whole, or (not on Windows) whole pages of it. Memory that a locator
- * lists is refused, as is what is not readable, writable and executable private memory.
+ * lists is refused, as is what is not readable, writable and executable private memory, and everything
+ * where the process runs another program than when memory was last made in it through this handle.
  * Errors: INVALID_ARGUMENT (not whole pages, size 0), NO_ROOM (it is no such memory), NOT_FOUND,
  * DENIED, BUSY, UNSUPPORTED, SYSTEM_ERROR. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,

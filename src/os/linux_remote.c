@@ -61,36 +61,62 @@ static nb_outcome outcome_of_error(int error) {
 
 nb_outcome nb_linux_outcome(const nearbuf_process *process, int error) {
   nb_outcome alive = error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_remote_check(process);
-  return alive.status == NEARBUF_OK ? outcome_of_error(error) : alive;
+  if (alive.status != NEARBUF_OK) {
+    return alive;
+  }
+  /* It lives and is not to be found: it is just being replaced by another program. */
+  return error == ESRCH ? nb_outcome_system(NEARBUF_BUSY, error) : outcome_of_error(error);
 }
 
 /* ---- Open and close ---------------------------------------------------------------------------- */
 
-/* Whether the only thread that is left is on its way out: its memory goes before the process does. */
-static bool is_ending(const nearbuf_process *process) {
-  enum { EXITING = 4 }; /* PF_EXITING */
+int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
   char text[512];
-  int error = nb_linux_read_text(process, "stat", text, sizeof text);
-  if (error == ESRCH || error == ENOENT) {
-    return true; /* the entries of a directory of a reaped process are gone */
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return errno;
   }
+  ssize_t count = read(file, text, sizeof text - 1);
+  int error = count < 0 ? errno : 0;
+  close(file);
+  text[count > 0 ? count : 0] = '\0';
   const char *behind_name = strrchr(text, ')');
-  unsigned flags = 0;
-  int threads = 0;
   /* The kernel's own text needs no checks: NOLINTBEGIN(cert-err34-c) */
   int found = behind_name == NULL
                   ? 0
                   : sscanf(behind_name + 1,
-                           " %*c %*d %*d %*d %*d %*d %u %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %d",
-                           &flags, &threads);
+                           " %c %*d %*d %*d %*d %*d %u %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %d",
+                           &stat->state, &stat->flags, &stat->threads);
   /* NOLINTEND(cert-err34-c) */
-  return found == 2 && (flags & EXITING) != 0 && threads <= 1;
+  return error == 0 && found != 3 ? EIO : error;
 }
 
-nb_outcome nb_remote_check(const nearbuf_process *process) {
+/* Whether the only thread that is left is on its way out: its memory goes before the process does. */
+static bool is_ending(const nearbuf_process *process) {
+  enum { EXITING = 4 }; /* PF_EXITING */
+  nb_linux_stat stat = {0};
+  int error = nb_linux_read_stat(handle_of(process, DIRECTORY), "stat", &stat);
+  /* The entries of a directory of a reaped process are gone. */
+  return error == ESRCH || error == ENOENT ||
+         (error == 0 && (stat.flags & EXITING) != 0 && stat.threads <= 1);
+}
+
+static bool looks_ended(const nearbuf_process *process) {
   struct pollfd ended = {.fd = handle_of(process, PIDFD), .events = POLLIN};
-  bool is_gone = (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
-  return is_gone ? nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH) : nb_outcome_of(NEARBUF_OK);
+  return (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
+}
+
+/* A process whose second thread replaces the program (exec) looks ended for a moment: that thread becomes
+ * the first one, which has ended, and a reader may still have that one in its hands. */
+nb_outcome nb_remote_check(const nearbuf_process *process) {
+  enum { LOOKS = 4 };
+  for (int i = 0; i < LOOKS; i++) {
+    if (!looks_ended(process)) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    nb_os_pause();
+  }
+  return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
 }
 
 typedef struct thread_search {
@@ -356,20 +382,27 @@ nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-typedef ssize_t (*vm_copy)(pid_t, const struct iovec *, unsigned long, const struct iovec *,
-                           unsigned long, unsigned long);
+/* The program that the calls with this process are about; see nb_remote_note_program. */
+static nb_linux_program noted_program(const nearbuf_process *process) {
+  return (nb_linux_program){process->reserved[0], {process->reserved[1], process->reserved[2]}};
+}
 
-/* Copies through process_vm_readv or _writev, whose addresses are as wide as ours. 0 or an errno
- * value; ENOSYS: this cannot be done so. */
-static int copy_direct(const nearbuf_process *process, vm_copy copy, uint64_t address, void *bytes,
-                       size_t size, size_t *done) {
+static bool is_same(const nb_linux_program *one, const nb_linux_program *other) {
+  return one->address == other->address && one->random[0] == other->random[0] &&
+         one->random[1] == other->random[1];
+}
+
+/* Reads through process_vm_readv, whose addresses are as wide as ours. 0 or an errno value; ENOSYS:
+ * this cannot be done so. */
+static int read_direct(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
+                       size_t *done) {
   if (address > UINTPTR_MAX || size > UINTPTR_MAX - (uintptr_t)address) {
     return ENOSYS;
   }
   while (*done < size) {
     struct iovec here = {(unsigned char *)bytes + *done, size - *done};
     struct iovec there = {(void *)(uintptr_t)(address + *done), size - *done};
-    ssize_t count = copy((pid_t)process->id, &here, 1, &there, 1, 0);
+    ssize_t count = process_vm_readv((pid_t)process->id, &here, 1, &there, 1, 0);
     if (count <= 0) {
       return count < 0 ? errno : EFAULT;
     }
@@ -407,7 +440,7 @@ static int read_memory(int memory, uint64_t address, void *bytes, size_t size, s
 nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
                           size_t size, size_t *done) {
   *done = 0;
-  int error = copy_direct(process, process_vm_readv, address, bytes, size, done);
+  int error = read_direct(process, address, bytes, size, done);
   if (error == ENOSYS || error == EFAULT || error == ESRCH) {
     int memory = nb_linux_open(process, "mem", O_RDONLY);
     if (memory >= 0) {
@@ -421,32 +454,39 @@ nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void
     *done = 0;
     return alive;
   }
-  return outcome_of_error(error);
+  return error == ESRCH ? nb_outcome_system(NEARBUF_BUSY, error) : outcome_of_error(error);
 }
 
+/* Never by the id, which may be another process's by now. */
 nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                            size_t size, size_t *done) {
   *done = 0;
-  nb_outcome outcome = nb_remote_check(process);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  int memory = nb_linux_open(process, "mem", O_RDWR);
+  if (memory < 0) {
+    return nb_linux_outcome(process, errno);
   }
-  int error =
-      copy_direct(process, process_vm_writev, address, (void *)(uintptr_t)bytes, size, done);
-  if (error == ENOSYS || error == EFAULT || error == ESRCH) {
-    int memory = nb_linux_open(process, "mem", O_RDWR);
-    if (memory >= 0) {
-      error = write_memory(memory, address, bytes, size, done);
-      close(memory);
-    }
-  }
+  int error = write_memory(memory, address, bytes, size, done);
+  close(memory);
   return nb_linux_outcome(process, error);
 }
 
 nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   int file = nb_linux_open(process, "mem", O_RDWR);
+  *memory = 0;
+  if (file < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  nb_linux_program noted = noted_program(process);
+  nb_linux_program seen = noted;
+  size_t done = 0;
+  if (noted.address != 0 &&
+      (read_memory(file, noted.address, seen.random, sizeof seen.random, &done) != 0 ||
+       !is_same(&noted, &seen))) {
+    close(file);
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
   *memory = file + 1;
-  return file < 0 ? nb_linux_outcome(process, errno) : nb_outcome_of(NEARBUF_OK);
+  return nb_outcome_of(NEARBUF_OK);
 }
 
 nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
@@ -577,6 +617,71 @@ nb_range nb_remote_limits(uint32_t address_bits) {
   return limits;
 }
 
+/* ---- Which program it runs ---------------------------------------------------------------------- */
+
+/* The place of its random bytes, as the kernel told the program at its start. */
+static nb_outcome find_random(const nearbuf_process *process, uint64_t *address) {
+  enum { RANDOM = 25, MOST_ENTRIES = 128 }; /* AT_RANDOM */
+  _Alignas(8) unsigned char entries[MOST_ENTRIES * 16];
+  size_t width = process->address_bits / 8;
+  ssize_t size = 0;
+  *address = 0;
+  int file = nb_linux_open(process, "auxv", O_RDONLY);
+  if (file >= 0) {
+    size = read(file, entries, sizeof entries);
+    close(file);
+  }
+  if (size == 0) { /* its first thread has ended */
+    file = open_of_another_thread(process, "auxv", O_RDONLY);
+    if (file >= 0) {
+      size = read(file, entries, sizeof entries);
+      close(file);
+    }
+  }
+  if (file < 0 || size < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  for (size_t at = 0; width != 0 && at + 2 * width <= (size_t)size; at += 2 * width) {
+    if (nb_shared_address_relaxed((uintptr_t)entries + at, (uint32_t)width) == RANDOM) {
+      *address = nb_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
+    }
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+static nb_outcome find_program(const nearbuf_process *process, nb_linux_program *program) {
+  size_t done;
+  *program = (nb_linux_program){0};
+  nb_outcome outcome = find_random(process, &program->address);
+  if (outcome.status == NEARBUF_OK && program->address != 0) {
+    outcome =
+        nb_remote_read(process, program->address, program->random, sizeof program->random, &done);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_note_program(nearbuf_process *process) {
+  nb_linux_program program;
+  nb_outcome outcome = find_program(process, &program);
+  if (outcome.status == NEARBUF_OK) {
+    process->reserved[0] = program.address;
+    process->reserved[1] = program.random[0];
+    process->reserved[2] = program.random[1];
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+  nb_linux_program noted = noted_program(process);
+  nb_linux_program now;
+  if (noted.address == 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  nb_outcome outcome = find_program(process, &now);
+  bool is_known = outcome.status == NEARBUF_OK || outcome.status == NEARBUF_NO_ROOM;
+  return is_known ? nb_outcome_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_NO_ROOM) : outcome;
+}
+
 /* ---- Making memory ----------------------------------------------------------------------------- */
 
 /* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
@@ -640,14 +745,21 @@ static nb_outcome find_entry(const nearbuf_process *process, nb_trace_target *ta
 nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
   nb_trace_target target = {.id = process->id,
                             .directory = handle_of(process, DIRECTORY),
-                            .is_64_bit = process->address_bits == 64};
+                            .is_64_bit = process->address_bits == 64,
+                            .program = noted_program(process)};
   nb_outcome outcome = find_entry(process, &target);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
   outcome = nb_trace_run(&target, script, context);
+  if (outcome.status == NEARBUF_OK) {
+    return outcome;
+  }
   nb_outcome alive = nb_remote_check(process);
-  return outcome.status != NEARBUF_OK && alive.status != NEARBUF_OK ? alive : outcome;
+  bool is_thread_gone = outcome.status == NEARBUF_NOT_FOUND; /* another one may do */
+  return alive.status != NEARBUF_OK ? alive
+         : is_thread_gone           ? nb_outcome_system(NEARBUF_BUSY, outcome.system_error)
+                                    : outcome;
 }
 
 typedef struct memory_call {

@@ -25,6 +25,14 @@ nb_outcome nb_linux_outcome(const nearbuf_process *process, int error);
 int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size);
 int nb_linux_read_lines(int file, char *text, size_t size);
 
+/* What /proc/<id>/stat, or that of a thread, begins with. 0 or an errno value. */
+typedef struct nb_linux_stat {
+  char state;
+  uint32_t flags; /* PF_… of the kernel's task */
+  int32_t threads;
+} nb_linux_stat;
+int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat);
+
 /* Behind the colon of "field:" in such a text, or null. */
 const char *nb_linux_field(const char *text, const char *field);
 

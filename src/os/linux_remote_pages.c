@@ -659,15 +659,19 @@ static nb_outcome map_there(const nearbuf_process *process, const nb_item *item,
   char path[sizeof made->temporary.text + 64] = "/tmp/.reloaded/memory.buffers/";
   strcat(path, made->temporary.text); /* NOLINT: it fits, both lengths are above */
   size_t length = strlen(path) + 1;
-  size_t done;
-  nb_outcome outcome = nb_remote_write(process, item->base, path, length, &done);
+  intptr_t memory;
+  nb_outcome outcome = nb_remote_memory_open(process, &memory);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
-  *page = (page_call){.path = item->base, .size = nb_os_page_size()};
-  outcome = nb_linux_run(process, page_script, page);
-  memset(path, 0, sizeof path);
-  (void)nb_remote_write(process, item->base, path, length, &done);
+  outcome = nb_remote_memory_write(memory, item->base, path, length);
+  if (outcome.status == NEARBUF_OK) {
+    *page = (page_call){.path = item->base, .size = nb_os_page_size()};
+    outcome = nb_linux_run(process, page_script, page);
+    memset(path, 0, sizeof path);
+    (void)nb_remote_memory_write(memory, item->base, path, length);
+  }
+  nb_remote_memory_close(memory);
   return outcome;
 }
 

@@ -55,6 +55,16 @@ nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, con
   return unsupported();
 }
 
+nb_outcome nb_remote_note_program(nearbuf_process *process) {
+  (void)process;
+  return nb_outcome_of(NEARBUF_UNSUPPORTED);
+}
+
+nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+  (void)process;
+  return nb_outcome_of(NEARBUF_UNSUPPORTED);
+}
+
 nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   (void)process;
   *memory = 0;

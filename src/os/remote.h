@@ -38,6 +38,13 @@ nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void
 nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                            size_t size, size_t *done);
 
+/* A process may replace its program (exec) at any time; then nothing that was learned about its memory
+ * holds any more. The first call notes in `reserved` which one it runs. From then on the calls that make,
+ * unmap and open memory for writing do so in that program alone, and return BUSY where another one runs.
+ * The second tells whether it is still that one, or none was noted: OK or NO_ROOM, or what went wrong. */
+nb_outcome nb_remote_note_program(nearbuf_process *process);
+nb_outcome nb_remote_check_program(const nearbuf_process *process);
+
 /* The address space as it is now, for writing: after an exec nothing is written any more. */
 nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory);
 nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,

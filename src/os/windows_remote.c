@@ -318,6 +318,17 @@ nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, con
 
 /* A process keeps its address space for life, and the handle outlives everything that is got through
  * it. */
+/* A process runs one program here, to its end. */
+nb_outcome nb_remote_note_program(nearbuf_process *process) {
+  (void)process;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+  (void)process;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
 nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   bool may_change = nb_windows_may_change(process);
   *memory = may_change ? process->handles[PROCESS] : 0;

@@ -186,7 +186,8 @@ static bool is_documented(nearbuf_status status, int error) {
     /* Who hides what it runs (EACCES) is looked for in the way of those who hide all. */
     return error == ENOENT || error == ESRCH || error == EACCES;
   case NEARBUF_BUSY:
-    return error == EWOULDBLOCK;
+    /* What was there a moment ago is not: that looks like a program that is just being replaced. */
+    return error == EWOULDBLOCK || error == EFAULT || error == ESRCH;
   case NEARBUF_NO_ROOM:
     return error == EIO || error == EFAULT;
   default:
