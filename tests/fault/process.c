@@ -187,7 +187,7 @@ static bool is_documented(nearbuf_status status, int error) {
     return error == ENOENT || error == ESRCH || error == EACCES;
   case NEARBUF_BUSY:
     /* What was there a moment ago is not: that looks like a program that is just being replaced. */
-    return error == EWOULDBLOCK || error == EFAULT || error == ESRCH;
+    return error == EWOULDBLOCK || error == EFAULT || error == ESRCH || error == ENOENT;
   case NEARBUF_NO_ROOM:
     return error == EIO || error == EFAULT;
   default:
