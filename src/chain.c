@@ -378,11 +378,11 @@ static uint8_t dialect_of_empty_behind(const nb_known *known) {
 /* Whether the link behind a held lock was there longer than the bound ago: then what it leads to is
  * complete, whatever became of the holder. For those who do not wait. */
 static bool is_linked_for_long(nb_known *known) {
-  uint32_t now = (uint32_t)(nb_os_nanoseconds() / 1000000) | 1;
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_LINKED_SINCE_SHIFT) | 1;
   uint32_t since = 0;
   return !atomic_compare_exchange_strong_explicit(&known->linked_since, &since, now,
                                                   memory_order_relaxed, memory_order_relaxed) &&
-         now - since > NB_WAIT_BOUND_NS / 1000000;
+         now - since > NB_WAIT_BOUND_NS >> NB_LINKED_SINCE_SHIFT;
 }
 
 /* Adds the locator behind the last one. The references link theirs first and fill it in then, under

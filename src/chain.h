@@ -17,10 +17,13 @@
 /* The order of an item: number of the locator * 256 + index. */
 enum { NB_ORDERS_PER_LOCATOR = 256 };
 
+/* The unit of nb_known.linked_since, 2^20 ns or about a millisecond: no division of 64 bits, for which 32-bit
+ * code calls the compiler's runtime. */
+enum { NB_LINKED_SINCE_SHIFT = 20 };
+
 typedef struct nb_known {
   uintptr_t base;
-  _Atomic uint32_t
-      linked_since; /* ms: since then, at least, a link has been seen behind a held lock */
+  _Atomic uint32_t linked_since; /* since then, at least, a link has been seen behind a held lock */
   _Atomic uint32_t used_slots; /* of the first one, when this module last had its lock; at least */
   /* A bit for each item: its buffer may be handed out; its buffer must not be. Neither: not looked at. */
   _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32];

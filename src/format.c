@@ -194,7 +194,7 @@ static nb_fault check_header(uintptr_t locator, const nb_layout *layout, uint64_
     return NB_FAULT_THIS_ADDRESS;
   }
   uint64_t next = nb_shared_address_relaxed(locator + layout->next, layout->width);
-  if (next == this_address || next % layout->width != 0) {
+  if (next == this_address || (next & (layout->width - 1)) != 0) {
     return NB_FAULT_NEXT_ADDRESS;
   }
   if (nb_shared_load_relaxed(locator + layout->locked) > 1) {

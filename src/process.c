@@ -634,9 +634,9 @@ static nb_outcome check_private(const nearbuf_process *process, uint64_t address
 
 nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
                                     uint64_t size_bytes) {
-  uint64_t granule = nb_os_granularity();
-  if (!is_open(process) || address == 0 || size_bytes == 0 || address % granule != 0 ||
-      size_bytes % granule != 0 || address > UINT64_MAX - size_bytes) {
+  uint64_t in_granule = nb_os_granularity() - 1;
+  if (!is_open(process) || address == 0 || size_bytes == 0 || (address & in_granule) != 0 ||
+      (size_bytes & in_granule) != 0 || address > UINT64_MAX - size_bytes) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   if (width_of(process) > sizeof(uintptr_t)) {
@@ -738,9 +738,9 @@ static bool claim(const finding *what, nb_remote_view *view, uint32_t index, int
 /* Whether an item of the copy may be used at all. */
 static bool is_usable(const finding *what, uint32_t index, const nb_item *item) {
   const nearbuf_process_walk *walk = &what->walk;
-  uint64_t page = nb_os_page_size();
+  uint64_t in_page = nb_os_page_size() - 1;
   return nb_item_check(item, walk_layout(walk)) == NB_FAULT_NONE &&
-         item->base / page != walk->address / page &&
+         (item->base & ~in_page) != (walk->address & ~in_page) &&
          !nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count) &&
          check_memory(what->process, item->base, item->size).status == NEARBUF_OK;
 }

@@ -62,15 +62,51 @@ uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
   return 0;
 }
 
+/* A second in ticks of the performance counter becomes a tick in units of 2^-32 ns. Divided bit by bit and
+ * once: 32-bit code calls the compiler's runtime for a division of 64 bits, and programs that link the
+ * static library with another compiler do not have it. */
+static uint64_t length_of_tick(uint64_t ticks_of_second) {
+  uint64_t rest = UINT64_C(1000000000) << 32;
+  uint64_t quotient = 0;
+  int shift = 0;
+  while (shift < 63 && (ticks_of_second << shift >> 62) == 0) {
+    shift++;
+  }
+  for (; shift >= 0; shift--) {
+    uint64_t part = ticks_of_second << shift;
+    if (rest >= part) {
+      rest -= part;
+      quotient |= UINT64_C(1) << shift;
+    }
+  }
+  return quotient;
+}
+
+/* The upper part of a product, ticks * 2^-32 ns; it wraps after centuries. */
+static uint64_t multiply(uint64_t ticks, uint64_t length) {
+  uint64_t ticks_low = (uint32_t)ticks;
+  uint64_t ticks_high = ticks >> 32;
+  uint64_t length_low = (uint32_t)length;
+  uint64_t length_high = length >> 32;
+  return (ticks_high * length_high << 32) + ticks_high * length_low + ticks_low * length_high +
+         (ticks_low * length_low >> 32);
+}
+
 uint64_t nb_os_nanoseconds(void) {
-  const uint64_t second = UINT64_C(1000000000);
-  LARGE_INTEGER frequency;
+  static _Atomic uint32_t known_low;
+  static _Atomic uint32_t known_high; /* stored last; 0: not known, or no more than a nanosecond */
+  uint64_t length = (uint64_t)atomic_load_explicit(&known_high, memory_order_acquire) << 32;
+  length |= atomic_load_explicit(&known_low, memory_order_relaxed);
+  if (length >> 32 == 0) {
+    LARGE_INTEGER frequency;
+    (void)QueryPerformanceFrequency(&frequency); /* cannot fail from Windows XP on */
+    length = length_of_tick((uint64_t)frequency.QuadPart);
+    atomic_store_explicit(&known_low, (uint32_t)length, memory_order_relaxed);
+    atomic_store_explicit(&known_high, (uint32_t)(length >> 32), memory_order_release);
+  }
   LARGE_INTEGER count;
-  (void)QueryPerformanceFrequency(&frequency); /* cannot fail from Windows XP on */
   (void)QueryPerformanceCounter(&count);
-  uint64_t ticks = (uint64_t)count.QuadPart;
-  uint64_t ticks_of_second = (uint64_t)frequency.QuadPart;
-  return ticks / ticks_of_second * second + ticks % ticks_of_second * second / ticks_of_second;
+  return multiply((uint64_t)count.QuadPart, length);
 }
 
 void nb_os_pause(void) {

@@ -270,7 +270,7 @@ static nb_outcome copy(HANDLE process, uint32_t address_bits, direction where, u
   *done = is_done ? end : 0;
   for (is_done = true; is_done && *done < end;) {
     uint64_t from = address + *done;
-    size_t to_end = page - (size_t)(from % page);
+    size_t to_end = page - (size_t)(from & (page - 1));
     size_t part = to_end < end - *done ? to_end : end - *done;
     unsigned char *here = (unsigned char *)bytes + *done;
     is_done = copy_whole(process, where, from, here, part) ||

@@ -21,13 +21,24 @@ static void append_text(nb_section_name *name, const wchar_t *text) {
   name->text[name->length] = L'\0';
 }
 
-static void append_number(nb_section_name *name, uint64_t number, uint64_t base) {
+static void append_decimal(nb_section_name *name, uint32_t number) {
+  wchar_t digits[16];
+  size_t at = sizeof digits / sizeof digits[0] - 1;
+  digits[at] = L'\0';
+  do {
+    digits[--at] = L"0123456789"[number % 10];
+    number /= 10;
+  } while (number != 0);
+  append_text(name, &digits[at]);
+}
+
+static void append_hexadecimal(nb_section_name *name, uint64_t number) {
   wchar_t digits[24];
   size_t at = sizeof digits / sizeof digits[0] - 1;
   digits[at] = L'\0';
   do {
-    digits[--at] = L"0123456789abcdef"[number % base];
-    number /= base;
+    digits[--at] = L"0123456789abcdef"[number & 15];
+    number >>= 4;
   } while (number != 0);
   append_text(name, &digits[at]);
 }
@@ -35,7 +46,7 @@ static void append_number(nb_section_name *name, uint64_t number, uint64_t base)
 static nb_section_name name_of_process(uint32_t process_id) {
   nb_section_name name = {.length = 0};
   append_text(&name, NAME_PREFIX);
-  append_number(&name, process_id, 10);
+  append_decimal(&name, process_id);
   return name;
 }
 
@@ -46,7 +57,7 @@ nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *p
     FILETIME unused;
     (void)GetProcessTimes(process, &created, &unused, &unused, &unused);
     append_text(&name, L", T ");
-    append_number(&name, (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime, 16);
+    append_hexadecimal(&name, (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime);
   }
   return name;
 }
@@ -54,7 +65,7 @@ nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *p
 nb_section_name nb_section_name_of_later(uint32_t process_id, uint64_t base) {
   nb_section_name name = name_of_process(process_id);
   append_text(&name, L", 0x");
-  append_number(&name, base, 16);
+  append_hexadecimal(&name, base);
   return name;
 }
 

@@ -127,6 +127,18 @@ TEST(buffers_outlive_the_dll_that_made_them_and_it_may_come_back) {
   CHECK_OK(nearbuf_find(placed.run_at, &info));
 }
 
+TEST(the_static_libraries_need_nothing_but_the_systems_dlls) {
+  HMODULE bare = LoadLibraryA("bare.dll");
+  CHECK(bare != NULL);
+  nearbuf_status (*place_from)(nearbuf_memory * placed);
+  FARPROC found = GetProcAddress(bare, "place_from_bare_dll");
+  CHECK(found != NULL);
+  memcpy(&place_from, &found, sizeof place_from);
+  nearbuf_memory placed;
+  CHECK_OK(place_from(&placed));
+  CHECK_EQUAL(0, memcmp(placed.run_at, "bare", 4));
+}
+
 /* ---- Addresses --------------------------------------------------------------------------------- */
 
 TEST(code_runs_in_every_part_of_the_address_space) {
