@@ -141,13 +141,13 @@ bool nb_known_lock(nb_known *known) {
   if (try_lock(known)) {
     return true;
   }
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  nb_wait wait = nb_wait_start();
   while (!atomic_load_explicit(&known->is_given_up, memory_order_relaxed)) {
-    nb_os_pause();
+    bool is_over = !nb_wait_on(&wait);
     if (try_lock(known)) {
       return true;
     }
-    if (nb_os_nanoseconds() > end) {
+    if (is_over) {
       atomic_store_explicit(&known->is_given_up, true, memory_order_relaxed);
     }
   }
@@ -195,12 +195,13 @@ static bool is_locked(uintptr_t base) {
 /* A reference counts an item before it fills it in, so what looks wrong is looked at again: a few
  * times, and as long as the lock is held within the bound. */
 static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  nb_wait wait = nb_wait_start();
   for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
-    if ((tries >= 3 && !is_locked(base)) || nb_os_nanoseconds() > end) {
+    if (tries < 3) {
+      nb_os_pause();
+    } else if (!is_locked(base) || !nb_wait_on(&wait)) {
       return nb_outcome_of(NEARBUF_INCOMPATIBLE);
     }
-    nb_os_pause();
   }
   return nb_outcome_of(NEARBUF_OK);
 }

@@ -60,9 +60,8 @@ bool nb_session_try_lock(nb_session *session) {
 }
 
 void nb_session_lock(nb_session *session) {
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
-  while (!nb_session_try_lock(session) && nb_os_nanoseconds() < end) {
-    nb_os_pause();
+  nb_wait wait = nb_wait_start();
+  while (!nb_session_try_lock(session) && nb_wait_on(&wait)) {
   }
 }
 

@@ -16,10 +16,7 @@
 #include "hints.h"
 #include "outcome.h"
 #include "regions.h"
-
-/* How long the header lock of a locator, or the lock of this module, is waited for. The references
- * hold the header lock while they parse the memory map: up to 30 ms at 60,000 mappings. */
-#define NB_WAIT_BOUND_NS UINT64_C(500000000)
+#include "wait.h"
 
 /* Requests are sorted by the power of two at or below their size. */
 enum { NB_SIZE_CLASSES = 32 };

@@ -36,10 +36,17 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]);
 uint64_t nb_os_nanoseconds(void);
 void nb_os_pause(void);
 
+/* The same for a caller that paused `times` times before for the same thing: where the shortest pause is
+ * long (1 to 16 ms on Windows) the first ones are shorter, and may only let threads of other processors
+ * get on. */
+void nb_os_pause_again(uint32_t times);
+
 /* The id of this process. */
 uint32_t nb_os_process(void);
 
-/* Copies the value of an environment variable; false where it is not set or longer than the room. */
+/* Copies the value of an environment variable; false where it is not set or longer than the room. Windows
+ * knows the library's own variables only, as they were when the module was loaded: to read others takes a
+ * lock that a suspended thread may have. */
 bool nb_os_environment(const char *name, char *value, size_t size);
 
 /* ---- Memory ------------------------------------------------------------------------------------ */

@@ -43,6 +43,11 @@ void nb_os_pause(void) {
   (void)nanosleep(&pause, NULL);
 }
 
+void nb_os_pause_again(uint32_t times) {
+  (void)times;
+  nb_os_pause();
+}
+
 uint32_t nb_os_process(void) {
   return (uint32_t)getpid();
 }

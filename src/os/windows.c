@@ -113,14 +113,104 @@ void nb_os_pause(void) {
   Sleep(1); /* Sleep(0) would not let a holder of lower priority run */
 }
 
+/* Whoever is waited for mostly needs a few stores, and Sleep(1) takes up to 16 ms. */
+void nb_os_pause_again(uint32_t times) {
+  enum { SPINNING = 8, YIELDING = 32 };
+  if (times >= SPINNING + YIELDING) {
+    nb_os_pause();
+  } else if (times >= SPINNING) {
+    (void)SwitchToThread();
+  } else {
+    for (uint32_t i = 0; i < UINT32_C(1) << times; i++) {
+      YieldProcessor();
+    }
+  }
+}
+
 uint32_t nb_os_process(void) {
   return GetCurrentProcessId();
 }
 
-bool nb_os_environment(const char *name, char *value, size_t size) {
-  DWORD length = GetEnvironmentVariableA(name, value, (DWORD)size);
-  return length != 0 && length < size;
+/* ---- When the module is loaded ------------------------------------------------------------------ */
+
+/* What could wait for a lock of the loader or of the process's environment: who suspends all threads and
+ * calls the library then would wait for a suspended one for ever. */
+
+typedef struct own_variable {
+  const char *name;
+  char value[16];
+  DWORD length; /* 0: not set, or longer than any value that means something */
+} own_variable;
+
+static own_variable own_variables[] = {{.name = "NEARBUF_DIALECT"}};
+
+enum { OWN_VARIABLES = sizeof own_variables / sizeof own_variables[0] };
+
+static void read_environment(void) {
+  for (int i = 0; i < OWN_VARIABLES; i++) {
+    own_variable *each = &own_variables[i];
+    DWORD length = GetEnvironmentVariableA(each->name, each->value, sizeof each->value);
+    each->length = length < sizeof each->value ? length : 0;
+  }
 }
+
+bool nb_os_environment(const char *name, char *value, size_t size) {
+  for (int i = 0; i < OWN_VARIABLES; i++) {
+    const own_variable *each = &own_variables[i];
+    if (strcmp(name, each->name) == 0 && each->length != 0 && each->length < size) {
+      memcpy(value, each->value, each->length + 1);
+      return true;
+    }
+  }
+  return false;
+}
+
+_Atomic(nb_virtual_alloc2) nb_windows_virtual_alloc2;
+
+static void look_for_virtual_alloc2(void) {
+  HMODULE base = GetModuleHandleW(L"kernelbase.dll");
+  FARPROC found = base == NULL ? NULL : GetProcAddress(base, "VirtualAlloc2");
+  nb_virtual_alloc2 function;
+  static_assert(sizeof function == sizeof found, "functions have one kind of pointer");
+  memcpy(&function, &found, sizeof function);
+  atomic_store_explicit(&nb_windows_virtual_alloc2, function, memory_order_relaxed);
+}
+
+/* The first name of an object that a process uses opens the directory of names, under a lock that the
+ * process's environment has, too, on some systems. */
+static void open_directory_of_names(void) {
+  HANDLE section = OpenFileMappingW(FILE_MAP_READ, FALSE, L"nearbuf: there is no such section");
+  if (section != NULL) {
+    (void)CloseHandle(section);
+  }
+}
+
+static void prepare(void) {
+  static bool is_done; /* the loader calls one function at a time */
+  if (!is_done) {
+    is_done = true;
+    DWORD error = GetLastError();
+    read_environment();
+    look_for_virtual_alloc2();
+    open_directory_of_names();
+    SetLastError(error);
+  }
+}
+
+static void NTAPI when_loaded(PVOID module, DWORD reason, PVOID reserved) {
+  (void)module, (void)reserved;
+  if (reason == DLL_PROCESS_ATTACH) {
+    prepare();
+  }
+}
+
+/* Called before the C runtime is started, where the module has a TLS directory: mingw's modules do. */
+__attribute__((section(".CRT$XLB"), used)) static const PIMAGE_TLS_CALLBACK loader_entry =
+    when_loaded;
+
+/* Called when the C runtime starts, mingw's and Microsoft's. Who calls the library still earlier has the
+ * map searched, and no variable. */
+__attribute__((section(".CRT$XCB"), used)) static void (*const runtime_entry)(void) = prepare;
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
@@ -140,19 +230,6 @@ nb_outcome nb_os_map(uintptr_t address, size_t size) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   return nb_outcome_of(NEARBUF_OK);
-}
-
-_Atomic(nb_virtual_alloc2) nb_windows_virtual_alloc2;
-
-/* When the module is loaded, for GetProcAddress may wait for a lock of the loader. Who calls the library
- * still earlier has the map searched. */
-__attribute__((constructor)) static void look_for_virtual_alloc2(void) {
-  HMODULE base = GetModuleHandleW(L"kernelbase.dll");
-  FARPROC found = base == NULL ? NULL : GetProcAddress(base, "VirtualAlloc2");
-  nb_virtual_alloc2 function;
-  static_assert(sizeof function == sizeof found, "functions have one kind of pointer");
-  memcpy(&function, &found, sizeof function);
-  atomic_store_explicit(&nb_windows_virtual_alloc2, function, memory_order_relaxed);
 }
 
 uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {

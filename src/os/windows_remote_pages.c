@@ -14,6 +14,7 @@
 
 #include "../session.h"
 #include "os.h"
+#include "windows_anchor.h"
 #include "windows_remote.h"
 #include "windows_sections.h"
 
@@ -36,14 +37,22 @@ static bool is_view(const nb_windows_region *region) {
          region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
 }
 
+/* Memory of the process itself, where it could not have a section. */
+static bool is_private_page(const nb_windows_region *region) {
+  return region->type == MEM_PRIVATE && region->base == region->allocation &&
+         region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
+}
+
 /* OK: the process has a locator there, for all that can be seen from outside. */
-static nb_outcome check_locator_at(const nearbuf_process *process, uint64_t address) {
+static nb_outcome check_locator_at(const nearbuf_process *process, uint64_t address,
+                                   bool may_be_private) {
   nb_windows_region region;
   nb_outcome outcome = address == 0 ? nb_outcome_of(NEARBUF_NOT_FOUND)
                                     : nb_windows_query(nb_windows_process(process),
                                                        process->address_bits, address, &region);
   bool is_possible = outcome.status == NEARBUF_UNSUPPORTED || /* it can only be read */
-                     (outcome.status == NEARBUF_OK && region.base == address && is_view(&region));
+                     (outcome.status == NEARBUF_OK && region.base == address &&
+                      (is_view(&region) || (may_be_private && is_private_page(&region))));
   if (!is_possible) {
     return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
   }
@@ -67,7 +76,7 @@ static nb_outcome next_in_map(const nearbuf_process *process, uint64_t *from, ui
     *from = region.base + region.size;
     *address = region.base;
     _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-    if (!is_view(&region) || check_locator_at(process, region.base).status != NEARBUF_OK ||
+    if (!is_view(&region) || check_locator_at(process, region.base, false).status != NEARBUF_OK ||
         nb_remote_image(process, region.base, image).status != NEARBUF_OK) {
       continue;
     }
@@ -162,6 +171,39 @@ static uint64_t address_by_name(const nearbuf_process *process, const nb_section
   return address;
 }
 
+/* ---- The anchor -------------------------------------------------------------------------------- */
+
+/* The word of the anchor at a place, 0: there is none, or it says nothing yet. */
+static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
+  nb_windows_region region;
+  nb_outcome outcome =
+      nb_windows_query(nb_windows_process(process), process->address_bits, place, &region);
+  if (outcome.status != NEARBUF_OK || region.base != place || region.allocation != place ||
+      region.type != MEM_PRIVATE || region.size != NB_ANCHOR_SIZE ||
+      !nb_windows_is_writable(region.protection)) {
+    return 0;
+  }
+  _Alignas(8) unsigned char words[NB_ANCHOR_WORD_AT + 8] = {0};
+  size_t done;
+  outcome = nb_remote_read(process, place, words, sizeof words, &done);
+  bool is_anchor =
+      outcome.status == NEARBUF_OK && nb_shared_load_relaxed((uintptr_t)words) == NB_ANCHOR_MARK;
+  return is_anchor
+             ? nb_shared_address_relaxed((uintptr_t)words + NB_ANCHOR_WORD_AT, width_of(process))
+             : 0;
+}
+
+/* Copies of the library in the process agree on what the anchor says, whatever became of names. */
+static nb_outcome find_by_anchor(const nearbuf_process *process, uint64_t *address) {
+  uint64_t word = 0;
+  uint64_t place;
+  for (uint32_t i = 0; word == 0 && (place = nb_anchor_place(width_of(process), i)) != 0; i++) {
+    word = word_at(process, place);
+  }
+  *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
+  return check_locator_at(process, *address, (word & NB_ANCHOR_PRIVATE) != 0);
+}
+
 /* ---- The first locator ------------------------------------------------------------------------- */
 
 nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
@@ -171,10 +213,14 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
   if (!nb_windows_may_look(process)) {
     return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
+  nb_outcome anchored = find_by_anchor(process, address);
+  if (anchored.status != NEARBUF_NOT_FOUND) {
+    return anchored;
+  }
   for (int i = 0; i < NB_SECTION_NAMES; i++) {
     nb_section_name name = first_name(process, i);
     *address = address_by_name(process, &name);
-    nb_outcome outcome = check_locator_at(process, *address);
+    nb_outcome outcome = check_locator_at(process, *address, false);
     if (outcome.status != NEARBUF_NOT_FOUND) {
       return outcome;
     }
@@ -231,7 +277,7 @@ static bool open_view(const nearbuf_process *process, const nb_section_name *nam
 nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
                                nb_remote_view *view) {
   *view = (nb_remote_view){0, 0, 0};
-  nb_outcome outcome = check_locator_at(process, address);
+  nb_outcome outcome = check_locator_at(process, address, false);
   if (outcome.status != NEARBUF_OK) {
     /* A reference's later locator is on its heap, where it cannot be shared. */
     return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_DENIED) : outcome;
@@ -308,7 +354,7 @@ static nb_outcome examine_taken(const nearbuf_process *process, const nb_section
     nb_os_pause();
     address = address_by_name(process, name);
   }
-  bool is_theirs = check_locator_at(process, address).status == NEARBUF_OK;
+  bool is_theirs = check_locator_at(process, address, false).status == NEARBUF_OK;
   return nb_outcome_system(is_theirs ? NEARBUF_BUSY : NEARBUF_DENIED, ERROR_ALREADY_EXISTS);
 }
 
@@ -384,6 +430,7 @@ static nb_outcome publish(const nearbuf_process *process, HANDLE section, const 
   }
   if (outcome.status == NEARBUF_OK) {
     nb_section_build(view, page->address, seed);
+    nb_section_publish(view, page->address, seed);
     page->handle = (intptr_t)theirs;
   }
   (void)UnmapViewOfFile((const void *)view);

@@ -88,5 +88,8 @@ void nb_section_build(uintptr_t view, uint64_t base, const nb_seed *seed) {
     at += size;
   }
   nb_format_build(view, seed->layout, 0, items, count);
+}
+
+void nb_section_publish(uintptr_t view, uint64_t base, const nb_seed *seed) {
   nb_shared_address_store_release(view, seed->layout->width, base);
 }

@@ -63,6 +63,7 @@ FAILING(LPVOID, MapViewOfFileEx,
         (section, access, high, low, size, address))
 FAILING(HANDLE, OpenFileMappingW, (DWORD access, BOOL inherit, LPCWSTR name),
         (access, inherit, name))
+FAILING(BOOL, SetHandleInformation, (HANDLE object, DWORD mask, DWORD flags), (object, mask, flags))
 FAILING(BOOL, UnmapViewOfFile, (LPCVOID address), (address))
 FAILING(LPVOID, VirtualAlloc, (LPVOID address, SIZE_T size, DWORD kind, DWORD protection),
         (address, size, kind, protection))
@@ -83,9 +84,10 @@ static PVOID WINAPI failing_VirtualAlloc2(HANDLE process, PVOID address, SIZE_T 
 }
 
 static const char *const functions[] = {
-    "CloseHandle",     "CreateFileMappingW",    "GetProcessTimes", "MapViewOfFile",
-    "MapViewOfFileEx", "OpenFileMappingW",      "UnmapViewOfFile", "VirtualAlloc",
-    "VirtualFree",     "FlushInstructionCache", "VirtualAlloc2",   "VirtualQuery"};
+    "CloseHandle",     "CreateFileMappingW",   "GetProcessTimes",       "MapViewOfFile",
+    "MapViewOfFileEx", "OpenFileMappingW",     "UnmapViewOfFile",       "VirtualAlloc",
+    "VirtualFree",     "SetHandleInformation", "FlushInstructionCache", "VirtualAlloc2",
+    "VirtualQuery"};
 
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -96,6 +98,7 @@ static void replace_all(void) {
   IMPORT_REPLACE(real_MapViewOfFile, MapViewOfFile, failing_MapViewOfFile);
   IMPORT_REPLACE(real_MapViewOfFileEx, MapViewOfFileEx, failing_MapViewOfFileEx);
   IMPORT_REPLACE(real_OpenFileMappingW, OpenFileMappingW, failing_OpenFileMappingW);
+  IMPORT_REPLACE(real_SetHandleInformation, SetHandleInformation, failing_SetHandleInformation);
   IMPORT_REPLACE(real_UnmapViewOfFile, UnmapViewOfFile, failing_UnmapViewOfFile);
   IMPORT_REPLACE(real_VirtualAlloc, VirtualAlloc, failing_VirtualAlloc);
   IMPORT_REPLACE(real_VirtualFree, VirtualFree, failing_VirtualFree);

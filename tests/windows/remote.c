@@ -7,6 +7,7 @@
 #include <aclapi.h>
 
 #include "format.h"
+#include "os/windows_sections.h"
 #include "remote_windows.h"
 #include "test.h"
 
@@ -97,6 +98,24 @@ TEST(a_process_that_may_only_be_looked_at_is_not_changed) {
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_write(&process, placed, "x", 1, NULL));
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_allocate(&process, &request, &address, NULL));
+  CHECK_EQUAL(0, target_end(&user));
+}
+
+TEST(a_locator_that_is_private_to_its_process_is_read_and_not_written) {
+  target user = start_user();
+  for (int i = 0; i < NB_SECTION_NAMES; i++) {
+    nb_section_name name = nb_section_name_of_first(i, (uint32_t)user.id, user.handle);
+    CHECK(CreateMutexW(NULL, FALSE, name.text) != NULL);
+  }
+  CHECK(ask_address(&user, "place 10\n") != 0);
+  nearbuf_process process = target_open(&user);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_buffer buffer;
+  nearbuf_process_request request = anywhere(10);
+  CHECK_EQUAL(ask_address(&user, "first\n"), first_locator(&process, &walk, &locator));
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
+  CHECK_OK(nearbuf_process_close(&process));
   CHECK_EQUAL(0, target_end(&user));
 }
 

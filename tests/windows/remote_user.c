@@ -50,7 +50,8 @@ static void hold(const char *arguments) {
 static void make_nameless(void) {
   HANDLE section =
       CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0, GRANULE, NULL);
-  uintptr_t base = (uintptr_t)MapViewOfFile(section, FILE_MAP_ALL_ACCESS, 0, 0, 0);
+  uintptr_t base =
+      (uintptr_t)MapViewOfFile(section, FILE_MAP_ALL_ACCESS | FILE_MAP_EXECUTE, 0, 0, 0);
   nb_item item = {.base = base + NB_LOCATOR_SIZE, .size = GRANULE - NB_LOCATOR_SIZE};
   nb_format_build(base, nb_native_layout(NEARBUF_DIALECT_WRITTEN), base, &item, 1);
   say_address(base);

@@ -4,8 +4,10 @@
 
 #include <windows.h>
 
+#include "imports.h"
 #include "machine_code.h"
 #include "os/os.h"
+#include "os/windows_sections.h"
 #include "test.h"
 
 static void place(size_t size, nearbuf_range range, nearbuf_memory *placed) {
@@ -95,6 +97,82 @@ TEST(another_kind_of_object_of_that_name_is_gone_around) {
   char name[96];
   name_of_locator(name);
   CHECK(CreateMutexA(NULL, FALSE, name) != NULL);
+  works_and_is_shared_by("plugin_one.dll");
+}
+
+/* ---- Without a name ---------------------------------------------------------------------------- */
+
+static void squat_on_both_names(void) {
+  for (int i = 0; i < NB_SECTION_NAMES; i++) {
+    nb_section_name name = nb_section_name_of_first(i, GetCurrentProcessId(), GetCurrentProcess());
+    CHECK(CreateMutexW(NULL, FALSE, name.text) != NULL);
+  }
+}
+
+TEST(where_both_names_are_taken_the_locator_is_private_and_all_copies_share_it) {
+  squat_on_both_names();
+  works_and_is_shared_by("plugin_one.dll");
+  CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, totals().sharing);
+  CHECK_EQUAL(ERROR_INVALID_HANDLE, totals().private_reason);
+  works_and_is_shared_by("plugin_two.dll");
+  CHECK_EQUAL(1, totals().locators);
+}
+
+static HANDLE WINAPI refuse_section(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
+                                    DWORD high, DWORD low, LPCWSTR name) {
+  (void)file, (void)security, (void)protection, (void)high, (void)low, (void)name;
+  SetLastError(ERROR_ACCESS_DENIED);
+  return NULL;
+}
+
+typedef HANDLE(WINAPI *section_maker)(HANDLE, LPSECURITY_ATTRIBUTES, DWORD, DWORD, DWORD, LPCWSTR);
+static section_maker real_CreateFileMappingW;
+
+TEST(where_sections_are_refused_code_runs_from_a_private_locator_and_there_can_be_more) {
+  IMPORT_REPLACE(real_CreateFileMappingW, CreateFileMappingW, refuse_section);
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = sizeof code_of_answer;
+  nearbuf_memory placed;
+  CHECK_OK(nearbuf_place(&request, code_of_answer, &placed));
+  CHECK_EQUAL(ANSWER, run_code_at(placed.run_at));
+  CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, totals().sharing);
+  CHECK_EQUAL(ERROR_ACCESS_DENIED, totals().private_reason);
+  works_and_is_shared_by("plugin_one.dll"); /* to which sections are not refused */
+  request.size_bytes = 65536;
+  while (totals().locators < 2) {
+    nearbuf_buffer buffer; /* held: each is another one */
+    CHECK_OK(nearbuf_get(&request, &buffer));
+  }
+  works_and_is_shared_by("plugin_two.dll");
+}
+
+static HANDLE section_made;
+
+static HANDLE WINAPI note_section(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protection,
+                                  DWORD high, DWORD low, LPCWSTR name) {
+  section_made = real_CreateFileMappingW(file, security, protection, high, low, name);
+  return section_made;
+}
+
+TEST(the_name_outlives_a_stray_close_of_its_handle) {
+  IMPORT_REPLACE(real_CreateFileMappingW, CreateFileMappingW, note_section);
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  CHECK(!CloseHandle(section_made));
+  char name[96];
+  name_of_locator(name);
+  CHECK(OpenFileMappingA(FILE_MAP_READ, FALSE, name) != NULL);
+}
+
+TEST(copies_that_come_later_find_the_locator_whose_name_is_gone) {
+  IMPORT_REPLACE(real_CreateFileMappingW, CreateFileMappingW, note_section);
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  CHECK(SetHandleInformation(section_made, HANDLE_FLAG_PROTECT_FROM_CLOSE, 0));
+  CHECK(CloseHandle(section_made));
+  char name[96];
+  name_of_locator(name);
+  CHECK(OpenFileMappingA(FILE_MAP_READ, FALSE, name) == NULL);
   works_and_is_shared_by("plugin_one.dll");
 }
 
