@@ -172,9 +172,17 @@ static void refuse(nb_regions *regions, const nb_place *region) {
   unlock(regions);
 }
 
+static nb_range range_of(const nb_place *place) {
+  return (nb_range){place->start, place->start + (place->size - 1)};
+}
+
 static bool is_reserved(const nb_place *place) {
   nb_range reserved[NB_OS_RESERVED_MAX];
-  nb_range range = {place->start, place->start + (place->size - 1)};
+  nb_range range = range_of(place);
+  nb_range around;
+  if (nb_os_is_near_image(range, &around)) {
+    return true;
+  }
   size_t count = nb_os_reserved(range, reserved);
   for (size_t i = 0; i < count; i++) {
     if (nb_range_overlaps(range, reserved[i])) {
@@ -308,6 +316,11 @@ static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *
     if (answer == NB_SEARCH_NO_ROOM) {
       return nb_outcome_of(NEARBUF_NO_ROOM);
     }
+    nb_range around;
+    if (!all->use_reserved && nb_os_is_near_image(range_of(region), &around)) {
+      all->extra[all->extra_count++] = around;
+      continue;
+    }
     nb_outcome outcome = map_place(need, region);
     bool is_mapped = outcome.status == NEARBUF_OK;
     if (!is_mapped && outcome.status != NEARBUF_NO_ROOM) {
@@ -392,6 +405,9 @@ static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_rese
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
   uintptr_t clear_until = UINTPTR_MAX;
   if (use_reserved || !let_system_search(need, region)) {
+    if (!nb_os_may_have_room(need->range, need->least, need->alignment)) {
+      return nb_outcome_of(NEARBUF_NO_ROOM);
+    }
     outcome = search_map(regions, need, use_reserved, region, &clear_until);
   }
   if (outcome.status == NEARBUF_OK) {

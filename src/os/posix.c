@@ -43,6 +43,16 @@ void nb_os_pause(void) {
   (void)nanosleep(&pause, NULL);
 }
 
+bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
+  (void)range, (void)size, (void)alignment;
+  return true;
+}
+
+bool nb_os_is_near_image(nb_range place, nb_range *around) {
+  (void)place, (void)around;
+  return false;
+}
+
 void nb_os_pause_again(uint32_t times) {
   (void)times;
   nb_os_pause();

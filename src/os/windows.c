@@ -232,30 +232,103 @@ nb_outcome nb_os_map(uintptr_t address, size_t size) {
   return nb_outcome_of(NEARBUF_OK);
 }
 
-uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
-  nb_virtual_alloc2 allocate =
-      atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
-  uintptr_t granule = nb_os_granularity();
-  uintptr_t lowest;
-  uintptr_t highest;
-  if (allocate == NULL || !nb_range_fit_lowest(range, size, granule, &lowest) ||
-      !nb_range_fit_highest(range, size, granule, &highest)) {
-    return 0;
+bool nb_os_is_near_image(nb_range place, nb_range *around) {
+  const uintptr_t distance = (uintptr_t)16 << 20;
+  uintptr_t at = nb_sub_saturating(place.min, distance);
+  uintptr_t last = nb_add_saturating(place.max, distance);
+  bool is_found = false;
+  MEMORY_BASIC_INFORMATION region;
+  while (at <= last && VirtualQuery((const void *)at, &region, sizeof region) != 0) {
+    uintptr_t region_last = (uintptr_t)region.BaseAddress + (region.RegionSize - 1);
+    if (region.State != MEM_FREE && region.Type == MEM_IMAGE) {
+      uintptr_t start = nb_sub_saturating((uintptr_t)region.AllocationBase, distance);
+      around->min = is_found ? around->min : start;
+      around->max = nb_add_saturating(region_last, distance);
+      is_found = true;
+    }
+    if (region_last < at || region_last == UINTPTR_MAX) {
+      break;
+    }
+    at = region_last + 1;
   }
-  MEM_ADDRESS_REQUIREMENTS bounds = {(void *)lowest, (void *)(highest + (size - 1)), alignment};
+  return is_found;
+}
+
+/* Asks the system for addresses between two. 0: it has none to give. */
+static uintptr_t ask_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t size,
+                             uintptr_t alignment, ULONG kind, ULONG protection) {
+  MEM_ADDRESS_REQUIREMENTS ends = {(void *)bounds.min, (void *)bounds.max, alignment};
   MEM_EXTENDED_PARAMETER parameter = {.Type = MemExtendedParameterAddressRequirements};
-  parameter.Pointer = &bounds;
+  parameter.Pointer = &ends;
+  return (uintptr_t)allocate(GetCurrentProcess(), NULL, size, kind, protection, &parameter, 1);
+}
+
+/* Maps memory between two addresses, where the system likes. 0: it has none to give. */
+static uintptr_t map_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t size,
+                             uintptr_t alignment, bool is_highest) {
   ULONG kind = MEM_RESERVE | MEM_COMMIT | (is_highest ? MEM_TOP_DOWN : 0);
-  void *got =
-      allocate(GetCurrentProcess(), NULL, size, kind, PAGE_EXECUTE_READWRITE, &parameter, 1);
-  uintptr_t start = (uintptr_t)got;
-  if (got != NULL && (!nb_range_holds(range, start, size) || start % alignment != 0)) {
+  uintptr_t start = ask_between(allocate, bounds, size, alignment, kind, PAGE_EXECUTE_READWRITE);
+  if (start != 0 && (!nb_range_holds(bounds, start, size) || start % alignment != 0)) {
     /* Wine 8 has the function and ignores the lowest address: the map is searched from now on. */
-    (void)VirtualFree(got, 0, MEM_RELEASE);
+    (void)VirtualFree((void *)start, 0, MEM_RELEASE);
     atomic_store_explicit(&nb_windows_virtual_alloc2, NULL, memory_order_relaxed);
     return 0;
   }
   return start;
+}
+
+/* Whole granules at which the size fits, as the system wants the ends of a range. */
+static bool narrow_to_granules(nb_range range, size_t size, nb_range *bounds) {
+  uintptr_t granule = nb_os_granularity();
+  uintptr_t highest;
+  if (!nb_range_fit_lowest(range, size, granule, &bounds->min) ||
+      !nb_range_fit_highest(range, size, granule, &highest)) {
+    return false;
+  }
+  bounds->max = highest + (size - 1);
+  return true;
+}
+
+uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
+  enum { MOST_IMAGES = 32 }; /* groups of them; after that the map is searched */
+  nb_virtual_alloc2 allocate =
+      atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
+  nb_range bounds;
+  for (int i = 0; allocate != NULL && i < MOST_IMAGES && narrow_to_granules(range, size, &bounds);
+       i++) {
+    uintptr_t start = map_between(allocate, bounds, size, alignment, is_highest);
+    nb_range around;
+    if (start == 0 || !nb_os_is_near_image((nb_range){start, start + (size - 1)}, &around)) {
+      return start;
+    }
+    (void)VirtualFree((void *)start, 0, MEM_RELEASE);
+    if (is_highest ? around.min <= range.min : around.max >= range.max) {
+      return 0;
+    }
+    range =
+        is_highest ? (nb_range){range.min, around.min - 1} : (nb_range){around.max + 1, range.max};
+  }
+  return 0;
+}
+
+/* Reserved, memory does not count as used: what fails is room, unless the error is another one. */
+bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
+  nb_virtual_alloc2 allocate =
+      atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
+  nb_range bounds;
+  if (!narrow_to_granules(range, size, &bounds)) {
+    return false;
+  }
+  if (allocate == NULL) {
+    return true;
+  }
+  uintptr_t start = ask_between(allocate, bounds, size, alignment, MEM_RESERVE, PAGE_NOACCESS);
+  if (start == 0) {
+    DWORD error = GetLastError();
+    return error != ERROR_NOT_ENOUGH_MEMORY && error != ERROR_INVALID_ADDRESS;
+  }
+  (void)VirtualFree((void *)start, 0, MEM_RELEASE);
+  return true;
 }
 
 nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
@@ -300,8 +373,10 @@ static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
   /* What is only reserved, or guards a stack, is occupied and can do nothing. */
   bool is_usable = region->State == MEM_COMMIT && (region->Protect & PAGE_GUARD) == 0;
   DWORD protection = is_usable ? region->Protect : PAGE_NOACCESS;
-  uintptr_t start = (uintptr_t)region->BaseAddress;
-  mapping->range = (nb_range){start, start + (region->RegionSize - 1)};
+  uintptr_t last = (uintptr_t)region->BaseAddress + (region->RegionSize - 1);
+  /* What lies below in the same allocation is occupied, too, whatever its protection. From the page that was
+   * asked for on, as the system tells it, a search downwards would come by a granule a question. */
+  mapping->range = (nb_range){(uintptr_t)region->AllocationBase, last};
   mapping->readable = (protection & readable) != 0;
   mapping->writable = (protection & writable) != 0;
   mapping->executable = (protection & executable) != 0;

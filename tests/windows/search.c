@@ -18,17 +18,20 @@ static allocate_function real_allocate;
 static query_function real_query;
 static nb_virtual_alloc2 real_allocate2;
 
-/* Free memory, of which the test is the only user: the library has what it needs for itself. */
+enum { CLEAR = 16 << 20 }; /* of images, when there is other room */
+
+/* Free memory, of which the test is the only user: the library has what it needs for itself. It is far from
+ * images. */
 static uintptr_t free_stretch(uintptr_t size) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 1;
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
   CHECK_OK(nearbuf_free(&memory));
-  void *stretch = VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
-  CHECK(stretch != NULL);
-  CHECK(VirtualFree(stretch, 0, MEM_RELEASE));
-  return (uintptr_t)stretch;
+  void *wide = VirtualAlloc(NULL, size + 2 * (uintptr_t)CLEAR, MEM_RESERVE, PAGE_NOACCESS);
+  CHECK(wide != NULL);
+  CHECK(VirtualFree(wide, 0, MEM_RELEASE));
+  return (uintptr_t)wide + CLEAR;
 }
 
 static void occupy(uintptr_t start, uintptr_t size) {
@@ -55,10 +58,14 @@ static nearbuf_range range_of(uintptr_t start, uintptr_t granules) {
 /* ---- The system's own search ------------------------------------------------------------------- */
 
 static int questions;
+static nb_range asked = {UINTPTR_MAX, 0};
 
 static SIZE_T WINAPI count_questions(LPCVOID address, PMEMORY_BASIC_INFORMATION region,
                                      SIZE_T size) {
   questions++;
+  uintptr_t at = (uintptr_t)address;
+  asked.min = at < asked.min ? at : asked.min;
+  asked.max = at > asked.max ? at : asked.max;
   return real_query(address, region, size);
 }
 
@@ -69,7 +76,7 @@ static void needs_virtual_alloc2(void) {
   }
 }
 
-TEST(the_system_finds_what_is_nearest_on_either_side_without_a_look_at_the_map) {
+TEST(the_system_finds_what_is_nearest_on_either_side_and_only_its_surroundings_are_looked_at) {
   needs_virtual_alloc2();
   uintptr_t stretch = free_stretch(64 * GRANULE);
   for (uintptr_t i = 0; i < 64; i++) {
@@ -81,7 +88,23 @@ TEST(the_system_finds_what_is_nearest_on_either_side_without_a_look_at_the_map) 
   nearbuf_range range = range_of(stretch, 64);
   CHECK_EQUAL(stretch + 40 * GRANULE, allocate(range, stretch + 30 * GRANULE));
   CHECK_EQUAL(stretch + 3 * GRANULE, allocate(range, stretch + 30 * GRANULE));
-  CHECK_EQUAL(0, questions);
+  const uintptr_t clear = (uintptr_t)16 << 20;
+  CHECK(asked.min >= stretch - clear && asked.max <= stretch + 64 * GRANULE + clear);
+}
+
+TEST(that_a_range_is_full_is_known_without_a_look_at_each_mapping) {
+  needs_virtual_alloc2();
+  uintptr_t stretch = free_stretch(2000 * GRANULE);
+  for (uintptr_t i = 0; i < 2000; i++) {
+    occupy(stretch + i * GRANULE, GRANULE);
+  }
+  IMPORT_REPLACE(real_query, VirtualQuery, count_questions);
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = 1;
+  request.range = range_of(stretch, 2000);
+  nearbuf_memory memory;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
+  CHECK(questions < 100);
 }
 
 /* ---- The map ----------------------------------------------------------------------------------- */
@@ -122,6 +145,61 @@ TEST(a_system_that_ignores_the_range_is_noticed_and_not_asked_again) {
   CHECK(VirtualQuery((const void *)lie, &region, sizeof region) != 0);
   CHECK_EQUAL(MEM_FREE, region.State);
   CHECK(atomic_load(&nb_windows_virtual_alloc2) == NULL);
+}
+
+TEST(downwards_an_allocation_takes_one_question_however_large_it_is) {
+  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  uintptr_t stretch = free_stretch(2000 * GRANULE);
+  occupy(stretch + GRANULE, 1999 * GRANULE);
+  IMPORT_REPLACE(real_query, VirtualQuery, count_questions);
+  CHECK_EQUAL(stretch, allocate(range_of(stretch, 2000), stretch + 1999 * GRANULE));
+  CHECK(questions < 500);
+}
+
+/* ---- Images ------------------------------------------------------------------------------------ */
+
+static bool is_near_an_image(uintptr_t address) {
+  MEMORY_BASIC_INFORMATION region;
+  for (uintptr_t at = 0; VirtualQuery((const void *)at, &region, sizeof region) != 0;
+       at = (uintptr_t)region.BaseAddress + region.RegionSize) {
+    uintptr_t start = (uintptr_t)region.BaseAddress;
+    bool is_below = address + GRANULE + CLEAR <= start;
+    bool is_above = start + region.RegionSize + CLEAR <= address;
+    if (region.Type == MEM_IMAGE && region.State != MEM_FREE && !is_below && !is_above) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void check_clear_of_images(void) {
+  uintptr_t here = (uintptr_t)&check_clear_of_images;
+  nearbuf_request request;
+  for (int i = 0; i < 20; i++) {
+    CHECK_OK(nearbuf_request_near((const void *)here, 1, &request));
+    nearbuf_memory memory;
+    CHECK_OK(nearbuf_allocate(&request, &memory));
+    CHECK(!is_near_an_image((uintptr_t)memory.run_at));
+    CHECK(nb_range_holds(request.range, (uintptr_t)memory.run_at, GRANULE));
+  }
+}
+
+TEST(new_regions_keep_clear_of_images) {
+  check_clear_of_images();
+}
+
+TEST(new_regions_keep_clear_of_images_where_the_map_is_searched) {
+  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  check_clear_of_images();
+}
+
+TEST(beside_an_image_is_used_where_there_is_no_other_room_in_reach) {
+  uintptr_t image = (uintptr_t)GetModuleHandleA(NULL);
+  nearbuf_range range = {image - CLEAR / 2, image + CLEAR / 2};
+  range.min = range.min > image || range.min < GRANULE ? GRANULE : range.min;
+  uintptr_t got = allocate(range, image);
+  CHECK(is_near_an_image(got));
+  CHECK(allocate(range, image) != got);
 }
 
 /* ---- Trying ------------------------------------------------------------------------------------ */
