@@ -8,6 +8,15 @@ install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(TARGETS nearbuf nearbuf_static nearbuf_reloaded nearbuf_reloaded_static
                 nearbuf_process nearbuf_process_static
         EXPORT nearbuf-targets)
+if(MINGW)
+  foreach(file nearbuf reloaded_memory_buffers nearbuf_process)
+    install(FILES ${PROJECT_BINARY_DIR}/${file}.def ${PROJECT_BINARY_DIR}/${file}.lib
+            DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL)
+  endforeach()
+  foreach(library nearbuf nearbuf_reloaded nearbuf_process)
+    install(FILES ${PROJECT_BINARY_DIR}/${library}_static.lib DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endforeach()
+endif()
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearbuf)
 install(EXPORT nearbuf-targets NAMESPACE nearbuf:: DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/nearbuf-config-version.cmake

@@ -18,7 +18,7 @@ ci_packages="$build_packages g++ clang libclang-rt-14-dev clang-format clang-tid
   util-linux valgrind"
 
 cross_packages="$build_packages clang ninja-build debootstrap musl-tools linux-libc-dev
-  gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 qemu-user libc6-i386
+  gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 lld llvm qemu-user libc6-i386
   gcc-i686-linux-gnu libc6-dev-i386-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
   gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
   gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"

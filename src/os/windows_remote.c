@@ -33,8 +33,37 @@ static nb_outcome last_outcome(void) {
   return nb_windows_outcome(GetLastError());
 }
 
+/* Looked up when the module is loaded: later that could wait for a lock of the loader, which a suspended
+ * thread may have. */
+static struct native {
+  const char *name;
+  uintptr_t function;
+} natives[] = {{"NtMapViewOfSection", 0},
+               {"NtUnmapViewOfSection", 0},
+               {"NtWow64QueryVirtualMemory64", 0},
+               {"NtWow64ReadVirtualMemory64", 0},
+               {"NtWow64WriteVirtualMemory64", 0}};
+
+enum { NATIVES = sizeof natives / sizeof natives[0] };
+
+static void look_for_natives(void) {
+  HMODULE system = GetModuleHandleW(L"ntdll.dll");
+  for (int i = 0; i < NATIVES; i++) {
+    natives[i].function = (uintptr_t)GetProcAddress(system, natives[i].name);
+  }
+}
+
+/* Called when the C runtime starts, mingw's and Microsoft's. */
+__attribute__((section(".CRT$XCB"),
+               used)) static void (*const runtime_entry)(void) = look_for_natives;
+
 uintptr_t nb_windows_native(const char *name) {
-  return (uintptr_t)GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name);
+  for (int i = 0; i < NATIVES; i++) {
+    if (strcmp(natives[i].name, name) == 0) {
+      return natives[i].function;
+    }
+  }
+  return 0;
 }
 
 /* ---- Open and close ---------------------------------------------------------------------------- */

@@ -30,11 +30,11 @@ static void check_exports(const char *file, const char *names) {
 }
 
 TEST(the_library_exports_what_is_listed) {
-  check_exports("libnearbuf.dll", NAMES_OF_NEARBUF);
+  check_exports("nearbuf.dll", NAMES_OF_NEARBUF);
 }
 
 TEST(the_library_for_other_processes_exports_what_is_listed) {
-  check_exports("libnearbuf_process.dll", NAMES_OF_PROCESS);
+  check_exports("nearbuf_process.dll", NAMES_OF_PROCESS);
 }
 
 TEST(the_drop_in_exports_what_is_listed) {
@@ -50,8 +50,7 @@ typedef struct version_resource {
 } version_resource;
 
 TEST(each_dll_tells_its_version) {
-  const char *const files[] = {"libnearbuf.dll", "libnearbuf_process.dll",
-                               "reloaded_memory_buffers.dll"};
+  const char *const files[] = {"nearbuf.dll", "nearbuf_process.dll", "reloaded_memory_buffers.dll"};
   for (int i = 0; i < 3; i++) {
     HMODULE library = LoadLibraryA(files[i]);
     CHECK(library != NULL);
