@@ -20,10 +20,10 @@ uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
 
 bool nb_placement_choose_target(nb_need *need, uintptr_t system_place) {
   nb_range range = need->range;
-  if (need->target != 0 || range.max < NEARBUF_4_GIB) {
+  if (need->target != 0 || !nb_is_beyond_4_gib(range.max)) {
     return false;
   }
-  bool is_narrowed = range.min < NEARBUF_4_GIB;
+  bool is_narrowed = !nb_is_beyond_4_gib(range.min);
   range.min = is_narrowed ? (uintptr_t)NEARBUF_4_GIB : range.min;
   bool is_inside = range.min <= system_place && system_place <= range.max;
   need->target = is_inside ? system_place : range.min + (range.max - range.min) / 2;

@@ -35,6 +35,11 @@ static inline bool nb_align_up(uintptr_t value, uintptr_t alignment, uintptr_t *
   return *aligned >= value;
 }
 
+/* Compared with the number itself compilers warn in 32 bits that it cannot be. */
+static inline bool nb_is_beyond_4_gib(uintptr_t address) {
+  return (uint64_t)address >> 32 != 0;
+}
+
 static inline uintptr_t nb_distance(uintptr_t a, uintptr_t b) {
   return a < b ? b - a : a - b;
 }

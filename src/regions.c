@@ -449,7 +449,7 @@ nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *re
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   nb_range whole = possible.range;
-  bool is_narrowed = need->target == 0 && whole.max >= NEARBUF_4_GIB &&
+  bool is_narrowed = need->target == 0 && nb_is_beyond_4_gib(whole.max) &&
                      nb_placement_choose_target(&possible, system_place(regions));
   nb_outcome outcome = make_in_range(regions, &possible, region);
   if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
