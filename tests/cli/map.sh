@@ -21,6 +21,7 @@ has_line '^0x[0-9a-f]*  BBB .* 64 KiB  buffers    1 buffer, 24 bytes used, 0 hel
 has_line '^0x[0-9a-f]*  #+ .*  module     cli_holder$'
 has_line '^0x[0-9a-f]*  #+ .*  module     '"$libc\$"
 has_line '^0x[0-9a-f]*  h+ .*  heap       \[heap\]$'
+has_line '^0x[0-9a-f]*  .* system     \[vdso\]$'
 has_line '^0x[0-9a-f]*  s+ .*  stack      \[stack\]$'
 has_line '^0x[0-9a-f]*  L  .*  locator    Reloaded\.Memory\.Buffers\.MemoryBuffer, PID '
 if grep -q "$(printf '\033')" "$work/out"; then
