@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "os/os.h"
 #include "remote_support.h"
 #include "test.h"
 
@@ -152,5 +153,159 @@ TEST(a_buffer_that_is_used_up_is_passed_over) {
   uint64_t other = take_pages(&process, 1);
   list(&process, other, PAGE, PAGE - 1);
   CHECK(is_given(&process, other, other, other + PAGE - 1, 1));
+  (void)target_end(&idle);
+}
+
+/* ---- What a walk tells ------------------------------------------------------------------------- */
+
+static void write_word(nearbuf_process *process, uint64_t address, uint32_t word) {
+  CHECK_OK(nearbuf_process_write(process, address, &word, sizeof word, NULL));
+}
+
+TEST(a_walk_tells_the_lock_of_the_header_and_where_the_next_locator_is) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t at = first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(0, locator.is_locked);
+  CHECK_EQUAL(0, locator.next);
+  CHECK_EQUAL(0, locator.number);
+  CHECK_EQUAL(layout()->capacity, locator.capacity);
+  write_word(&process, at + layout()->locked, 1);
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(1, locator.is_locked);
+  CHECK(locator.fault == NULL);
+  write_word(&process, at + layout()->locked, 0);
+  uint64_t page = take_pages(&process, 1);
+  uint64_t buffer = take_pages(&process, 1);
+  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+  nb_item item = {.base = buffer, .size = PAGE, .taken = 1};
+  uintptr_t link = (uintptr_t)page;
+  nb_format_build((uintptr_t)image, layout(), page, &item, 1);
+  CHECK_OK(nearbuf_process_write(&process, page, image, sizeof image, NULL));
+  CHECK_OK(nearbuf_process_write(&process, at + layout()->next, &link, sizeof link, NULL));
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(page, locator.next);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_EQUAL(page, locator.address);
+  CHECK_EQUAL(0, locator.next);
+  CHECK_EQUAL(1, locator.number);
+  CHECK_EQUAL(1, locator.count);
+  nearbuf_process_item told;
+  CHECK_OK(nearbuf_process_next_item(&walk, &told));
+  CHECK_EQUAL(0, told.index);
+  CHECK_EQUAL(buffer, told.address);
+  CHECK_EQUAL(1, told.is_taken);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  (void)target_end(&idle);
+}
+
+TEST(a_walk_tells_each_slot_by_its_index_and_which_of_them_is_damaged) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  nearbuf_process_item item;
+  (void)first_locator(&process, &walk, &locator);
+  uint32_t count = walk.count; /* slots; the first ones may be empty */
+  uint64_t sound = take_pages(&process, 1);
+  uint64_t damaged = take_pages(&process, 1);
+  list(&process, sound, PAGE, 17);
+  list(&process, damaged, PAGE, PAGE + 1);
+  uint64_t at = first_locator(&process, &walk, &locator);
+  CHECK(locator.fault != NULL);
+  CHECK_EQUAL(count + 1, locator.fault_index);
+  CHECK_EQUAL(at, locator.address);
+  uint32_t told = 0;
+  uint32_t last = 0;
+  while (nearbuf_process_next_item(&walk, &item) == NEARBUF_OK) {
+    CHECK(told == 0 || item.index > last);
+    last = item.index;
+    CHECK((item.fault != NULL) == (item.address == damaged));
+    CHECK(item.address != sound || (item.index == count && item.used_bytes == 17));
+    told++;
+  }
+  CHECK_EQUAL(count + 1, last);
+  CHECK_EQUAL(locator.count, told);
+  (void)target_end(&idle);
+}
+
+/* ---- Freeing beside what is listed ------------------------------------------------------------- */
+
+TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  uint64_t base = take_pages(&process, 4);
+  list(&process, base + PAGE, 2 * PAGE, 0);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base, 2 * PAGE));
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + PAGE, PAGE));
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + 2 * PAGE, PAGE));
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + 2 * PAGE, 2 * PAGE));
+  CHECK_OK(nearbuf_process_free(&process, base, PAGE));
+  CHECK_OK(nearbuf_process_free(&process, base + 3 * PAGE, PAGE));
+  CHECK(is_given(&process, base + PAGE, base, base + 4 * PAGE - 1, 2 * PAGE));
+  (void)target_end(&idle);
+}
+
+/* ---- Where new memory goes --------------------------------------------------------------------- */
+
+TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_request request = anywhere(PAGE);
+  uint64_t size;
+  uint64_t first;
+  uint64_t second;
+  request.min = UINT64_C(0x30000000); /* where nothing is */
+  request.max = UINT64_C(0x3fffffff);
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &first, &size));
+  CHECK_EQUAL(request.min, first);
+  CHECK_EQUAL(PAGE, size);
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &second, NULL));
+  CHECK_EQUAL(first + PAGE, second);
+  request.target = UINT64_C(0x38000000);
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &first, NULL));
+  CHECK(first == request.target || first + PAGE == request.target);
+  request.target = UINT64_MAX;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &first, NULL));
+  CHECK_EQUAL(request.max + 1 - PAGE, first);
+  request.target = 0;
+  request.alignment_bytes = 1 << 20;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &first, NULL));
+  CHECK_EQUAL(request.min + request.alignment_bytes, first);
+  (void)target_end(&idle);
+}
+
+/* ---- Data -------------------------------------------------------------------------------------- */
+
+TEST(data_has_cache_lines_of_its_own) {
+  enum { LINE = NB_CACHE_LINE };
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  uint64_t data;
+  uint64_t other;
+  request.alignment_bytes = 1;
+  request.flags = NEARBUF_DATA;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK_OK(nearbuf_process_append(&process, &buffer, "0123456789", 10, &data));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  CHECK_EQUAL(0, data % LINE);
+  request.flags = 0;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK_OK(nearbuf_process_append(&process, &buffer, "x", 1, &other));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  CHECK_EQUAL(data + LINE, other);
+  request.flags = NEARBUF_DATA; /* what is not written consumes nothing */
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  request.flags = 0;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK_OK(nearbuf_process_append(&process, &buffer, "x", 1, &data));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  CHECK_EQUAL(other + 1, data);
   (void)target_end(&idle);
 }
