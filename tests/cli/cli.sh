@@ -64,10 +64,10 @@ expect_error() {
   [ "$(cat "$work/err")" = "$1" ] || fail "$ran: its error output is not: $1"
 }
 
-# Starts the process to look at, with these arguments, and sets $holder to its id and $libc to the file that getenv is in.
+# Starts the process to look at, which holds so many buffers more as $holds says, and sets $holder to its id and $libc to the file that getenv is in.
 start_holder() {
   mkfifo "$work/until" "$work/says"
-  "${HOLDER:?}" "$@" <"$work/until" >"$work/says" &
+  "${HOLDER:?}" "${holds-0}" <"$work/until" >"$work/says" &
   holder=$!
   exec 9>"$work/until"
   read -r answer <"$work/says"

@@ -5,7 +5,8 @@ wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 
-start_holder 300
+holds=300
+start_holder
 run show "$holder"
 expect_status 0
 grep -c '^ *[0-9]*  0x.* rwxp ' "$work/out" >"$work/count" || true
