@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import json
+import math
 import os
 import random
 import re
@@ -23,6 +24,14 @@ BUILD = os.path.join(TOP, "build", "mutants")
 ACCEPTED = os.path.join(TOP, "scripts", "mutants", "accepted.txt")
 
 
+HEAD = """\
+# What the tests notice
+
+Written by `make mutants`; docs/testing.md tells how it works. A row counts changes of one operator, constant, condition,
+status or statement, made one at a time. *Killed*: a test failed. *Equivalent*: shown below to change nothing; these do
+not count. The score is the share of the killed among the others."""
+
+
 def read_arguments():
     parser = argparse.ArgumentParser(prog="scripts/mutants.sh", description=__doc__)
     parser.add_argument("--sample", type=int, default=400, help="how many mutants (default: 400)")
@@ -32,7 +41,9 @@ def read_arguments():
     parser.add_argument("--changed", metavar="BASE", help="only lines that differ from this commit")
     parser.add_argument("--only", metavar="PATTERN", help="only mutants whose description matches")
     parser.add_argument("--survivors", metavar="FILE", help="those that a file of results says survived")
-    parser.add_argument("--minutes", type=float, help="stop then, and tell what is known")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, and tell what is known")
+    parser.add_argument("--patience", type=float, metavar="SECONDS", default=math.inf,
+                        help="leave a mutant that nothing noticed by then")  # fmt: skip
     parser.add_argument("--report", metavar="FILE", help="write the report here")
     parser.add_argument("--list", action="store_true", help="show what would be tried, and stop")
     return parser.parse_args()
@@ -44,8 +55,8 @@ def say(text):
 
 def changed_lines(base):
     """The lines that a diff from base adds or changes, as (file, line)."""
-    diff = subprocess.run(["git", "diff", "-U0", "--no-color", base, "--", "src", "tools"], cwd=TOP, check=True,
-                          capture_output=True, text=True).stdout  # fmt: skip
+    command = ["git", "diff", "-U0", "--no-color", base, "--", "src", "tools"]
+    diff = subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True).stdout
     lines, file = set(), None
     for text in diff.splitlines():
         if text.startswith("+++ "):
@@ -105,7 +116,7 @@ class Run:
     def next(self, file):
         """The next of the file that this worker has in hand, else of the file with the most left."""
         with self.lock:
-            if not self.queue or (self.deadline and time.monotonic() > self.deadline):
+            if not self.queue or time.monotonic() > self.deadline:
                 return None
             if file not in self.queue:
                 file = max(self.queue, key=lambda each: len(self.queue[each]))
@@ -117,13 +128,14 @@ class Run:
     def note(self, mutant, result):
         with self.lock:
             self.done += 1
-            self.results[result.key] = result
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(result.as_dict()) + "\n")
+            if result.result != UNFINISHED:
+                self.results[result.key] = result
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(result.as_dict()) + "\n")
             by = f" by {result.test}" if result.test else ""
             say(f"[{self.done}/{self.total}] {mutant.file}:{mutant.line} {mutant.operator}: "
                 f"{result.result}{by} ({result.seconds} s)")  # fmt: skip
-            if result.result in (SURVIVED, NOT_COVERED):
+            if result.result in (SURVIVED, NOT_COVERED, UNFINISHED):
                 print("\n".join("          " + line for line in result.key.split("\n")[1:]), flush=True)
 
     def work(self, worker, unusable):
@@ -131,8 +143,7 @@ class Run:
         while (mutant := self.next(file)) is not None:
             file = mutant.file
             result = worker.try_mutant(mutant, unusable)
-            if result.result != UNFINISHED:
-                self.note(mutant, result)
+            self.note(mutant, result)
 
 
 def get_coverage(sources, probes, state, jobs):
@@ -142,14 +153,15 @@ def get_coverage(sources, probes, state, jobs):
     return coverage_of.load(path)
 
 
-def try_all(run, units, sources, coverage, jobs):
+def try_all(run, units, sources, coverage, jobs, patience):
     """Builds a tree for each worker, and lets them work."""
     kills = {}
     folders = [os.path.join(BUILD, f"worker-{job}") for job in range(jobs)]
     say("building")
+    times = (run.deadline, patience)
     with ThreadPoolExecutor(jobs) as pool:
         workers = list(pool.map(
-            lambda folder: Worker(trees.Tree(TOP, folder), sources, coverage, kills, run.deadline), folders))
+            lambda folder: Worker(trees.Tree(TOP, folder), sources, coverage, kills, times), folders))
         for worker in workers:
             worker.note_outputs(units)
         unusable = workers[0].drop_unusable(coverage.failed)
@@ -162,11 +174,7 @@ def describe(arguments, results, sources):
     """The head of the report."""
     count = sum(len(each.mutants) for each in sources.values())
     tried = f"{len(results)} of {count} possible changes, seed `{arguments.seed}`"
-    return ["# What the tests notice", "",
-            "Written by `make mutants`; docs/testing.md tells how it works. Each line of the table counts changes of one "
-            "operator, constant, condition, status or statement, made one at a time. *Killed*: a test failed. *Equivalent*: "
-            "shown below to change nothing; these do not count. The score is the share of the killed among the others.", "",
-            f"{tried}."]  # fmt: skip
+    return [*HEAD.split("\n"), "", f"{tried}."]
 
 
 def main():
@@ -182,11 +190,11 @@ def main():
     if arguments.list or not mutants:
         print("\n\n".join(mutant.key(sources[mutant.file].text) for mutant in mutants))
         return 0
-    deadline = START + 60 * arguments.minutes if arguments.minutes else None
+    deadline = START + 60 * arguments.minutes
     run = Run(os.path.join(BUILD, f"results-{state}.jsonl"), mutants, sources, deadline)
     if run.queue:
         coverage = get_coverage(sources, probes, state, arguments.jobs)
-        try_all(run, units, sources, coverage, arguments.jobs)
+        try_all(run, units, sources, coverage, arguments.jobs, arguments.patience)
     wanted = {mutant.key(sources[mutant.file].text) for mutant in mutants}
     results = [result for key, result in run.results.items() if key in wanted]
     accepted = report.read_accepted(ACCEPTED)

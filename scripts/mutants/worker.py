@@ -10,7 +10,7 @@ KILLED, SURVIVED, NOT_COVERED = "killed", "survived", "not covered"
 # Neither of these says anything about the tests.
 REJECTED = "rejected by the compiler"
 SAME = "compiles to the same code"
-UNFINISHED = "unfinished"  # the time was up
+UNFINISHED = "not noticed in the time given"  # is not kept
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Result:
 class Worker:
     """A tree that is built, and the file in it that is changed at the moment."""
 
-    def __init__(self, tree, sources, coverage, kills, deadline):
-        self.deadline = deadline
+    def __init__(self, tree, sources, coverage, kills, times):
+        self.deadline, self.patience = times
         self.tree = tree
         self.sources = sources
         self.coverage = coverage
@@ -85,8 +85,9 @@ class Worker:
         if not names:
             return NOT_COVERED, ""
         made = set()
+        end = min(time.monotonic() + self.patience, self.deadline)
         for name in self._in_order(mutant.file, names):
-            if self.deadline and time.monotonic() > self.deadline:
+            if time.monotonic() > end:
                 return UNFINISHED, ""
             test = self.tests[name]
             missing = set(test.targets) - made
@@ -108,8 +109,8 @@ class Worker:
         return result == suite.FAILED and suite.run(test, limit)[0] in (suite.FAILED, suite.HUNG)
 
     def _in_order(self, file, names):
-        """First what noticed changes in this file before. Then one test of each program after the other, for tests of
-        one program notice the same: of each those first that are quick and reach little else."""
+        """First what noticed changes in this file before. Then one test of each program after the other, for
+        tests of one program notice the same: of each those first that are quick and reach little else."""
         known = [name for name in names if self.kills.get((file, name))]
         known.sort(key=lambda name: -self.kills[file, name] / (self.coverage.seconds_of[name] + 0.2))
         rounds = []

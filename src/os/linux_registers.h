@@ -38,6 +38,10 @@ long nb_trace_request(pid_t thread, long what, uintptr_t address, uintptr_t data
 bool nb_registers_get(pid_t thread, nb_registers *set);
 bool nb_registers_set(pid_t thread, const nb_registers *set);
 
+/* Notes what a thread that runs is blocked in, where its registers will not tell that once it is stopped.
+ * `directory`: /proc/<id>. */
+void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call);
+
 /* Makes the registers of a stopped thread those of a thread that is about to make a system call. */
 void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_trace_call call,
                           const uint64_t arguments[6], const nb_blocked_call *before);

@@ -148,27 +148,6 @@ static bool has_ended(char state) {
   return state == '\0' || state == 'Z' || state == 'X';
 }
 
-static void read_blocked_call(int directory, pid_t thread, nb_blocked_call *call) {
-  char path[32];
-  char text[256];
-  (void)snprintf(path, sizeof path, "task/%d/syscall", (int)thread);
-  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
-  ssize_t count = file < 0 ? 0 : read(file, text, sizeof text - 1);
-  if (file >= 0) {
-    close(file);
-  }
-  text[count > 0 ? count : 0] = '\0';
-  /* "232 0x4 0x7ffd... 0x20 0xffffffff 0x0 0x0 0x7ffd... 0x7f..." or "running" */
-  unsigned long long field[4] = {0};
-  /* The kernel's own text needs no checks: NOLINTNEXTLINE(cert-err34-c) */
-  call->is_known = sscanf(text, "%llu %llx %*x %*x %*x %*x %*x %llx %llx", &field[0], &field[1],
-                          &field[2], &field[3]) == 4;
-  call->number = field[0];
-  call->first_argument = field[1];
-  call->stack = field[2];
-  call->next = field[3];
-}
-
 /* Waits for the next stop until `end`, or only until `if_asleep_ns` have passed where the thread is not
  * running then. False: it has ended (`is_gone`), or it did not stop in time. */
 static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
@@ -333,7 +312,7 @@ static void limit_seizing(void) {
 static nb_outcome seize(nb_trace *trace) {
   uint64_t end = nb_os_nanoseconds() + TRACER_BOUND_NS;
   for (int refusals = 0;;) {
-    read_blocked_call(trace->target->directory, trace->thread, &trace->before);
+    nb_registers_note_call(trace->target->directory, trace->thread, &trace->before);
     if (request(trace, PTRACE_SEIZE, 0, PTRACE_O_TRACESYSGOOD) == 0) {
       return nb_outcome_of(NEARBUF_OK);
     }

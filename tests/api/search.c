@@ -87,3 +87,45 @@ TEST(that_there_is_no_room_is_never_said_without_looking) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &second)); /* never by belief alone */
   CHECK(questions >= MAPPINGS - 2);
 }
+
+/* Where nothing else is within so many bytes, so that regions touch their own kind. */
+static uintptr_t free_stretch(void) {
+  uintptr_t size = (uintptr_t)512 << 20;
+  uintptr_t start = space_occupy(size);
+  space_free(start, size);
+  return (start + (size / 2)) / ((uintptr_t)64 << 10) * ((uintptr_t)64 << 10);
+}
+
+static nearbuf_memory allocate_near(uintptr_t target) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  nearbuf_memory memory;
+  request.size_bytes = 4 * space_page();
+  request.target = target;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  return memory;
+}
+
+TEST(what_grows_at_one_place_does_not_make_another_place_be_searched_again) {
+  enum { TIMES = 100 };
+  space_settle();
+  uintptr_t one = free_stretch();
+  nearbuf_memory rare = allocate_near(one);
+  uintptr_t other = (uintptr_t)rare.run_at + ((uintptr_t)200 << 20);
+  nearbuf_memory last = allocate_near(other);
+  questions = 0;
+  for (int i = 0; i < TIMES; i++) {
+    nearbuf_memory next = allocate_near(other);
+    uintptr_t a = (uintptr_t)last.run_at;
+    uintptr_t b = (uintptr_t)next.run_at;
+    CHECK(next.size_bytes == last.size_bytes);
+    CHECK(a != b);
+    last = next;
+  }
+  CHECK_EQUAL(0, questions); /* beside the one before, or at the other end of them all */
+  nearbuf_memory again = allocate_near(one);
+  CHECK_EQUAL(0, questions);
+  uintptr_t distance = (uintptr_t)again.run_at > (uintptr_t)rare.run_at
+                           ? (uintptr_t)again.run_at - (uintptr_t)rare.run_at
+                           : (uintptr_t)rare.run_at - (uintptr_t)again.run_at;
+  CHECK_EQUAL(rare.size_bytes, distance);
+}

@@ -105,6 +105,10 @@ TEST(every_buffer_that_is_made_is_listed_as_what_it_is) {
     CHECK(find_item(&process, address, &item));
     CHECK_EQUAL(5, item.used_bytes);
     CHECK_EQUAL(0, item.is_taken);
+    nearbuf_process_walk walk;
+    nearbuf_process_locator locator;
+    (void)first_locator(&process, &walk, &locator);
+    CHECK_EQUAL(0, locator.is_locked); /* what listed it let go */
   }
   (void)target_end(&idle);
 }
@@ -280,32 +284,37 @@ TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
 
 /* ---- Data -------------------------------------------------------------------------------------- */
 
+/* Appends bytes to a buffer that a request with these flags gets, and tells where they are. */
+static uint64_t put_flagged(nearbuf_process *process, uint32_t flags, size_t size) {
+  static const char bytes[4 * NB_CACHE_LINE];
+  nearbuf_process_request request = anywhere(size == 0 ? 1 : size);
+  nearbuf_process_buffer buffer;
+  uint64_t address = 0;
+  request.alignment_bytes = 1;
+  request.flags = flags;
+  CHECK_OK(nearbuf_process_get(process, &request, &buffer));
+  if (size != 0) {
+    CHECK_OK(nearbuf_process_append(process, &buffer, bytes, size, &address));
+  }
+  CHECK_OK(nearbuf_process_release(process, &buffer));
+  return address;
+}
+
 TEST(data_has_cache_lines_of_its_own) {
   enum { LINE = NB_CACHE_LINE };
   target idle;
   nearbuf_process process = open_with_locator(&idle);
-  nearbuf_process_request request = anywhere(10);
-  nearbuf_process_buffer buffer;
-  uint64_t data;
-  uint64_t other;
-  request.alignment_bytes = 1;
-  request.flags = NEARBUF_DATA;
-  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
-  CHECK_OK(nearbuf_process_append(&process, &buffer, "0123456789", 10, &data));
-  CHECK_OK(nearbuf_process_release(&process, &buffer));
-  CHECK_EQUAL(0, data % LINE);
-  request.flags = 0;
-  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
-  CHECK_OK(nearbuf_process_append(&process, &buffer, "x", 1, &other));
-  CHECK_OK(nearbuf_process_release(&process, &buffer));
-  CHECK_EQUAL(data + LINE, other);
-  request.flags = NEARBUF_DATA; /* what is not written consumes nothing */
-  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
-  CHECK_OK(nearbuf_process_release(&process, &buffer));
-  request.flags = 0;
-  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
-  CHECK_OK(nearbuf_process_append(&process, &buffer, "x", 1, &data));
-  CHECK_OK(nearbuf_process_release(&process, &buffer));
-  CHECK_EQUAL(other + 1, data);
+  static const struct {
+    size_t size;
+    uint64_t lines;
+  } cases[] = {{1, 1}, {10, 1}, {LINE - 1, 1}, {LINE, 1}, {LINE + 1, 2}, {2 * LINE, 2}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    uint64_t data = put_flagged(&process, NEARBUF_DATA, cases[i].size);
+    CHECK_EQUAL(0, data % LINE);
+    uint64_t other = put_flagged(&process, 0, 1);
+    CHECK_EQUAL(data + cases[i].lines * LINE, other);
+    (void)put_flagged(&process, NEARBUF_DATA, 0); /* what is not written consumes nothing */
+    CHECK_EQUAL(other + 1, put_flagged(&process, 0, 1));
+  }
   (void)target_end(&idle);
 }
