@@ -30,6 +30,7 @@ REMOVABLE = {
 LABELS = {Kind.CASE_STMT, Kind.DEFAULT_STMT, Kind.LABEL_STMT}
 # Where a condition stands among the children of the node that has one.
 CONDITIONS = {Kind.IF_STMT: 0, Kind.WHILE_STMT: 0, Kind.DO_STMT: 1, Kind.CONDITIONAL_OPERATOR: 0}
+ENCODING = "latin-1"  # of whatever a file is in: clang counts bytes, and so a character is one
 PARTS_THAT_HOLD_CODE = ("src/", "tools/")
 
 
@@ -51,7 +52,8 @@ class Mutant:
         before, after = self.diff(text)
         earlier = text.count("\n".join(["", *before, ""]), 0, first)
         number = f" ({earlier + 1})" if earlier else ""
-        return "\n".join([f"{self.file} {self.function}{number}",
+        place = f"{self.file} {self.function or '(no function)'}{number}"
+        return "\n".join([place,
                           *(f"-{line.strip()}" for line in before), *(f"+{line.strip()}" for line in after)])
 
     def changed(self, text):
@@ -140,7 +142,7 @@ class _Reader:
     def __init__(self, top, path, parsed):
         self.parsed = parsed
         self.name = os.path.join(top, path)
-        with open(self.name, encoding="ascii") as file:  # so that bytes and characters count the same
+        with open(self.name, encoding=ENCODING) as file:
             text = file.read()
         self.source = Source(path, text, [], [], set())
         self.seen = set()

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 
+from source import ENCODING
+
 BUILD_TYPE = "RelWithDebInfo"  # optimised, but each object by itself, so that one change is quick to link
 
 
@@ -47,7 +49,7 @@ class Tree:
             with open(os.path.join(self.top, name), "rb") as file:
                 content = file.read()
             if changed and name in changed:
-                content = changed[name].encode("ascii")
+                content = changed[name].encode(ENCODING)
             self._write_if_other(name, content, os.stat(os.path.join(self.top, name)).st_mode)
         for folder, _, present in os.walk(self.files):
             for name in present:
@@ -69,7 +71,7 @@ class Tree:
             os.chmod(path, mode)
 
     def write(self, name, text):
-        self._write_if_other(name, text.encode("ascii"))
+        self._write_if_other(name, text.encode(ENCODING))
 
     def configure(self, extra=()):
         self._run(["cmake", "-S", self.files, "-B", self.build, "-G", "Ninja",
