@@ -5,10 +5,6 @@
 #include "claim.h"
 #include "os/os.h"
 
-/* Kept out of the warm path, whose values can then stay in registers. */
-#define APART __attribute__((noinline))
-#define SLOW __attribute__((noinline, cold))
-
 /* The reference to a held item also tells what it is held for. */
 enum { HELD_FOR_DATA = 2 };
 
@@ -27,7 +23,7 @@ NB_WARM void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t flags,
   buffer->system_error = 0;
 }
 
-SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
+NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
   *buffer = (nearbuf_buffer){0};
   nearbuf_status status = nb_request_check(request);
   if (request == NULL || status != NEARBUF_OK) {
@@ -46,15 +42,16 @@ SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_bu
 }
 
 /* The item of the thread's hint, which is locked, does not do after all. */
-SLOW static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
-                                         nearbuf_buffer *buffer) {
+NB_SLOW static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
+                                            nearbuf_buffer *buffer) {
   nb_shared_unlock_release(taken);
   return get_slowly(request, buffer);
 }
 
 /* Takes room of an item that is locked: any request, any layout of items. */
-APART static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
-                                        uintptr_t item, bool is_rust, nearbuf_buffer *buffer) {
+NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
+                                              uintptr_t item, bool is_rust,
+                                              nearbuf_buffer *buffer) {
   nb_fit fit = nb_request_fit(request, request->flags);
   nb_claim claim = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
                     .base = nb_item_base(item),
@@ -99,8 +96,8 @@ NB_WARM nearbuf_status get_again(const nearbuf_request *request, uintptr_t below
 }
 
 /* The same for memory for data, and for items that are laid out as the Rust reference does it. */
-APART static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
-                                        uintptr_t reference, nearbuf_buffer *buffer) {
+NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
+                                              uintptr_t reference, nearbuf_buffer *buffer) {
   uintptr_t item = nb_reference_item(reference);
   bool is_rust = nb_reference_is_rust(reference);
   if (nb_request_check(request) != NEARBUF_OK ||
@@ -189,7 +186,8 @@ static uint32_t end_of_line(uintptr_t address, uint32_t size, uint32_t position)
 }
 
 /* Makes an item that was given back findable for the walks of this module, if they have passed it. */
-APART static void tell_walks(nb_session *session, uintptr_t item, bool is_rust, uint32_t order) {
+NB_NOINLINE static void tell_walks(nb_session *session, uintptr_t item, bool is_rust,
+                                   uint32_t order) {
   nb_claim seen = {0};
   nb_item_look(item, is_rust, &seen);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
@@ -216,7 +214,7 @@ NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
 }
 
 /* The same for memory for data, and for items that are laid out as the Rust reference does it. */
-APART static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *buffer) {
+NB_NOINLINE static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *buffer) {
   /* Appending moved the start to the position; before it the start is only a plan. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
     advance(buffer, end_of_line(buffer->address, size_of(buffer), buffer->start));
@@ -225,7 +223,7 @@ APART static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *
 }
 
 /* What is wrong with a handle that is not held in this process. */
-SLOW static nearbuf_status refuse(const nb_session *session, nearbuf_buffer *buffer) {
+NB_SLOW static nearbuf_status refuse(const nb_session *session, nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle_in(session, buffer);
   if (status == NEARBUF_STALE) {
     buffer->item = 0;
@@ -280,8 +278,8 @@ static inline nearbuf_status check_append(const nearbuf_buffer *buffer, const vo
   return size_bytes > buffer->limit - buffer->start ? NEARBUF_BEYOND_ROOM : NEARBUF_OK;
 }
 
-APART static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
-                                   bool is_code, void **address) {
+NB_NOINLINE static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes,
+                                         size_t size_bytes, bool is_code, void **address) {
   nearbuf_status status = check_append(buffer, bytes, size_bytes);
   if (address != NULL) {
     *address = status == NEARBUF_OK ? (void *)next_address(buffer) : NULL;

@@ -104,17 +104,26 @@ static nb_outcome make_region(const search *what, const nb_need *need, bool *is_
   return outcome;
 }
 
-/* Makes a buffer. It is larger than the request where the existing ones are used up; where they are
- * only held it is not: who keeps thousands of buffers must not eat the range. Threads that contend
- * get more, too, for their buffers must not share cache lines. */
+/* The size that a new region should have. It is larger than the request where the existing buffers
+ * are used up; where they are only held it is not, for a program that keeps thousands of buffers must
+ * not eat the range. Threads that contend get room for the pieces before an item that shares its
+ * cache lines with no other, see nb_locator_register. */
+static uintptr_t size_to_want(nb_session *session, uintptr_t least, bool is_held) {
+  if (!is_held) {
+    return nb_region_size(&session->regions, least);
+  }
+  bool is_contended = atomic_load_explicit(&session->contended, memory_order_relaxed) != 0;
+  uintptr_t pieces = (uintptr_t)NB_HOME_STRIDE * nb_os_granularity();
+  return is_contended ? nb_add_saturating(least, pieces) : least;
+}
+
+/* Makes a buffer. */
 static nb_outcome make(const search *what, bool is_held) {
-  nb_regions *regions = &what->session->regions;
   nb_need need;
   if (!need_of(what->fit, what->preference->target, &need)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
-  bool is_contended = atomic_load_explicit(&what->session->contended, memory_order_relaxed) != 0;
-  need.want = is_held && !is_contended ? need.least : nb_region_size(regions, need.least);
+  need.want = size_to_want(what->session, need.least, is_held);
   bool is_claimed = false;
   nb_outcome outcome = make_region(what, &need, &is_claimed);
   if (outcome.status == NEARBUF_OK && !is_claimed) {
@@ -206,6 +215,20 @@ static nb_outcome find_or_make(search *what, const nb_fit *fit) {
   return outcome.status == NEARBUF_NO_ROOM ? take_anything(what) : outcome;
 }
 
+/* Makes the item the one that this thread tries first. Where another thread's lies in the same lines
+ * both would be slow without ever meeting: then the next request looks for an item that shares its
+ * lines with no other. Threads that start at once register neighbouring items, since the second one
+ * finds the first item held before the first thread has stored its hint. */
+static void keep_hint(nb_session *session, const nb_claim *claim, uint32_t generation) {
+  nb_hint *mine = nb_hints_mine(&session->hints);
+  nb_hint_set(&session->hints, mine, claim->reference, claim->order, generation);
+  if (atomic_load_explicit(&session->contended, memory_order_relaxed) == 0 &&
+      nb_hints_crowd(&session->hints, mine, nb_reference_item(claim->reference))) {
+    atomic_store_explicit(&session->contended, 1, memory_order_relaxed);
+    nb_hint_set(&session->hints, mine, 0, 0, 0);
+  }
+}
+
 nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *preference,
                                  nb_claim *claim, uint32_t *generation) {
   search what = {.preference = preference, .claim = claim};
@@ -219,7 +242,7 @@ nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *prefere
     skipping.may_skip = true;
     (void)nb_fit_in(&skipping, claim); /* start and limit, for a buffer that was just made */
     *generation = nb_session_generation(what.session);
-    nb_hint_set(nb_hints_mine(&what.session->hints), claim->reference, claim->order, *generation);
+    keep_hint(what.session, claim, *generation);
   }
   nb_os_leave(guard);
   return outcome;

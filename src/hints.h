@@ -1,5 +1,5 @@
-/* Where each thread starts looking: a table of cache lines, indexed by a hash of the thread
- * pointer. A hint can be wrong, and two threads may share a line; both cost speed only. */
+/* Where each thread starts looking: a table that is indexed by a hash of the thread pointer. A hint
+ * can be wrong, and two threads may share a slot; both cost speed only. */
 #ifndef NB_HINTS_H
 #define NB_HINTS_H
 
@@ -10,7 +10,7 @@
 #include "os/os.h"
 #include "os/thread.h"
 
-enum { NB_HINT_SLOTS = 64 };
+enum { NB_HINT_BITS = 8, NB_HINT_SLOTS = 1 << NB_HINT_BITS };
 
 /* On neighbouring items, which share a line, two threads run at 0.2 to 1.1 times the speed of one
  * thread, without ever seeing a failed exchange; where lines have 64 bytes, processors fetch them in
@@ -24,21 +24,23 @@ enum {
   NB_HOME_INDEX = sizeof(uintptr_t) == 8 ? (NB_APART - 24 + 19) / 20 : (NB_APART - 16) / 16
 };
 
+/* Slots are written on slow paths only, so that several may share a cache line. */
 typedef struct nb_hint {
-  _Alignas(NB_CACHE_LINE) _Atomic uintptr_t item; /* tagged, see locator.h; 0: none */
-  _Atomic uint32_t order;                         /* where the item stands in the chain */
-  _Atomic uint32_t generation;                    /* of the session */
+  _Atomic uintptr_t item;      /* tagged, see locator.h; 0: none */
+  _Atomic uint32_t order;      /* where the item stands in the chain */
+  _Atomic uint32_t generation; /* of the session */
 } nb_hint;
 
 typedef struct nb_hints {
   nb_hint slots[NB_HINT_SLOTS];
+  _Atomic uint32_t used[NB_HINT_SLOTS / 32]; /* a bit for each slot that was ever set */
 } nb_hints;
 
 /* The slot of the calling thread. */
 static inline uint32_t nb_hint_slot(void) {
-  /* Thread blocks lie pages apart and often a power of two apart: Fibonacci hashing spreads them. Of 8
-   * threads with stacks of 8 MiB none shared a slot; by a product of 64 bits three did (measured). */
-  return (uint32_t)nb_os_thread() * UINT32_C(0x9E3779B1) >> 26;
+  /* Thread blocks lie pages apart and often a power of two apart: Fibonacci hashing spreads them. Of
+   * 64 threads with stacks of 8 MiB none shared a slot (measured; in 64 slots half of them did). */
+  return (uint32_t)nb_os_thread() * UINT32_C(0x9E3779B1) >> (32 - NB_HINT_BITS);
 }
 
 static inline nb_hint *nb_hints_mine(nb_hints *hints) {
@@ -62,7 +64,10 @@ static inline uint32_t nb_hint_generation(const nb_hint *hint) {
   return atomic_load_explicit(&hint->generation, memory_order_relaxed);
 }
 
-static inline void nb_hint_set(nb_hint *hint, uintptr_t item, uint32_t order, uint32_t generation) {
+static inline void nb_hint_set(nb_hints *hints, nb_hint *hint, uintptr_t item, uint32_t order,
+                               uint32_t generation) {
+  uint32_t slot = (uint32_t)(hint - hints->slots);
+  atomic_fetch_or_explicit(&hints->used[slot / 32], UINT32_C(1) << slot % 32, memory_order_relaxed);
   atomic_store_explicit(&hint->generation, generation, memory_order_relaxed);
   atomic_store_explicit(&hint->order, order, memory_order_relaxed);
   atomic_store_explicit(&hint->item, item, memory_order_release);
@@ -70,6 +75,11 @@ static inline void nb_hint_set(nb_hint *hint, uintptr_t item, uint32_t order, ui
 
 /* Whether another slot than `mine` points at the item. */
 bool nb_hints_elsewhere(nb_hints *hints, const nb_hint *mine, uintptr_t item);
+
+/* Whether another slot than `mine` points at another item that shares a pair of lines with this
+ * one; `item` is an address. What `mine` says must have been stored before: then of two threads
+ * that do this at once at least one notices. */
+bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item);
 
 static inline bool nb_is_home(uint32_t index) {
   return index % NB_HOME_STRIDE == NB_HOME_INDEX;

@@ -20,6 +20,10 @@
 /* For the warm path, which is compiled once for each layout of items. */
 #define NB_WARM static inline __attribute__((always_inline))
 
+/* Kept out of the fast path, whose values can then stay in registers. */
+#define NB_NOINLINE __attribute__((noinline))
+#define NB_SLOW __attribute__((noinline, cold))
+
 enum {
   NB_REFERENCE_RUST = 1,
   NB_REFERENCE_TAGS = 3 /* the other one is free for who holds the item */

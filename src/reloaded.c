@@ -17,7 +17,7 @@ static const nb_layout *rust(void) {
 }
 
 static uintptr_t taken_word(const LocatorItem *item) {
-  return (uintptr_t)item + rust()->taken;
+  return nb_taken_of((uintptr_t)item, true);
 }
 
 static nb_item values_of(const LocatorItem *item) {
@@ -64,6 +64,26 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
   return nb_request_check(request);
 }
 
+/* Makes a released item findable for the walks of this module, if they have passed it. */
+NB_SLOW static void rewind_cursors(nb_session *session, uintptr_t item, uint32_t room) {
+  nb_locator_released_item(session, item, room);
+}
+
+/* Gives an item back. */
+NB_WARM void release_item(LocatorItem *item) {
+  if (item == NULL) {
+    return;
+  }
+  uintptr_t address = (uintptr_t)item;
+  uint32_t size = nb_shared_load_relaxed(nb_size_of(address, true));
+  uint32_t position = nb_shared_load_relaxed(nb_position_of(address, true));
+  nb_shared_unlock_release(nb_taken_of(address, true));
+  nb_session *session = nb_session_current();
+  if (nb_locator_is_passed(session, 0)) {
+    rewind_cursors(session, address, position < size ? size - position : 0);
+  }
+}
+
 /* Callers know the other library's order: lowest first. Near to the lowest address is that. */
 static uintptr_t lowest_target(const nearbuf_request *request) {
   return request->range.min == 0 ? 1 : request->range.min;
@@ -71,8 +91,8 @@ static uintptr_t lowest_target(const nearbuf_request *request) {
 
 /* ---- Buffers ----------------------------------------------------------------------------------- */
 
-static nearbuf_status get(const BufferSearchSettings *settings, uint32_t alignment,
-                          LocatorItem **item) {
+static nearbuf_status claim_item(const BufferSearchSettings *settings, uint32_t alignment,
+                                 LocatorItem **item) {
   nearbuf_request request;
   nearbuf_status status = settings == NULL
                               ? NEARBUF_INVALID_ARGUMENT
@@ -84,34 +104,81 @@ static nearbuf_status get(const BufferSearchSettings *settings, uint32_t alignme
   nb_fit fit = nb_request_fit(&request, request.flags);
   fit.only_dialect = NEARBUF_DIALECT_RUST;
   fit.ends_inside = true; /* the caller sees all of the item's room */
+  nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
   nb_claim claim;
   uint32_t generation;
-  nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
   status = nb_claim_find_or_make(&fit, &lowest, &claim, &generation).status;
   if (status == NEARBUF_OK) {
     uintptr_t address = nb_reference_item(claim.reference);
-    nb_shared_store_relaxed(address + rust()->position, claim.start);
+    nb_shared_store_relaxed(nb_position_of(address, true), claim.start);
     *item = (LocatorItem *)address;
   }
   return status;
 }
 
-GetBufferResult buffers_get_buffer_aligned(const BufferSearchSettings *settings,
-                                           uint32_t alignment) {
+NB_SLOW static GetBufferResult get_slowly(const BufferSearchSettings *settings,
+                                          uint32_t alignment) {
   LocatorItem *item = NULL;
-  nearbuf_status status = get(settings, alignment, &item);
+  nearbuf_status status = claim_item(settings, alignment, &item);
   bool is_ok = status == NEARBUF_OK;
   return (GetBufferResult){
       .is_ok = is_ok, .ok = item, .err = is_ok ? NULL : nearbuf_status_text(status)};
 }
 
+/* Callers copy the first two words of a result in one go, and a load that spans two stores waits until
+ * both have left the processor: so they are stored in one go, too. It is most of the time that a get
+ * takes. */
+NB_WARM GetBufferResult success(LocatorItem *item) {
+  GetBufferResult result = {.is_ok = true, .ok = item, .err = NULL};
+#if UINTPTR_MAX > UINT32_MAX && defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  typedef uint64_t two_words __attribute__((vector_size(16)));
+  static_assert(offsetof(GetBufferResult, ok) == 8, "the first two words of a result");
+  two_words words = {1, (uintptr_t)item};
+  memcpy(&result, &words, sizeof words);
+#endif
+  return result;
+}
+
+/* The fast path: the item that this thread used last, if it is free and the settings fit, as
+ * nearbuf_get has it. What is wrong with settings is told by the slow path: nothing fits them. */
+NB_WARM GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
+  uintptr_t reference = nb_hint_item(nb_hint_of(&nb_session_current()->hints));
+  uint32_t below = alignment - 1;
+  if (!nb_reference_is_rust(reference) || settings == NULL || (alignment & below) != 0) {
+    return get_slowly(settings, alignment);
+  }
+  uintptr_t item = nb_reference_item(reference);
+  if (!nb_shared_lock_acquire(nb_taken_of(item, true))) {
+    return get_slowly(settings, alignment);
+  }
+  uintptr_t base = nb_item_base(item);
+  uintptr_t end = base + nb_shared_load_relaxed(nb_size_of(item, true));
+  uintptr_t free_from = base + nb_shared_load_relaxed(nb_position_of(item, true));
+  uintptr_t start = (free_from + below) & ~(uintptr_t)below;
+  uintptr_t last = start + ((uintptr_t)settings->size - 1); /* nothing is as small as 0 */
+  if (free_from < settings->min_address || settings->max_address < end || start < free_from ||
+      last < start || last >= end || alignment == 0) {
+    nb_shared_unlock_release(nb_taken_of(item, true));
+    return get_slowly(settings, alignment);
+  }
+  if (alignment != 1) {
+    nb_shared_store_relaxed(nb_position_of(item, true), (uint32_t)(start - base));
+  }
+  return success((LocatorItem *)item);
+}
+
+GetBufferResult buffers_get_buffer_aligned(const BufferSearchSettings *settings,
+                                           uint32_t alignment) {
+  return get(settings, alignment);
+}
+
 GetBufferResult buffers_get_buffer(const BufferSearchSettings *settings) {
-  return buffers_get_buffer_aligned(settings, 1);
+  return get(settings, 1);
 }
 
 void free_get_buffer_result(GetBufferResult item) {
   if (item.is_ok) {
-    locatoritem_unlock(item.ok);
+    release_item(item.ok);
   }
 }
 
@@ -158,15 +225,7 @@ void locatoritem_lock(LocatorItem *item) {
 }
 
 void locatoritem_unlock(LocatorItem *item) {
-  if (item == NULL) {
-    return;
-  }
-  uint32_t room = locatoritem_bytes_left(item);
-  nb_shared_unlock_release(taken_word(item));
-  nb_session *session = nb_session_current();
-  if (nb_session_generation(session) != 0) {
-    nb_locator_released_item(session, (uintptr_t)item, room);
-  }
+  release_item(item);
 }
 
 void free_locator_item(LocatorItem *item) {
@@ -181,19 +240,38 @@ bool locatoritem_can_use(const LocatorItem *item, uint32_t size, uintptr_t min_a
          nb_add_saturating((uintptr_t)values.base, values.size) <= max_address;
 }
 
+/* Of 16 to 32 bytes, as stubs often are, the first and the last 16 are copied: the call of memcpy
+ * takes longer than the copying. */
+enum { PIECE = 16 };
+
+NB_WARM void copy(unsigned char *to, const uint8_t *from, size_t size) {
+  if (size - PIECE > PIECE) {
+    memcpy(to, from, size);
+    return;
+  }
+  unsigned char first[PIECE];
+  unsigned char last[PIECE];
+  memcpy(first, from, PIECE);
+  memcpy(last, from + size - PIECE, PIECE);
+  memcpy(to, first, PIECE);
+  memcpy(to + size - PIECE, last, PIECE);
+}
+
 uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data, size_t data_len) {
-  nb_item values = values_of(item);
-  if (values.base == 0 || values.position > values.size || data_len > room_of(&values) ||
-      (data == NULL && data_len != 0)) {
+  if (item == NULL || (data == NULL && data_len != 0)) {
     return 0;
   }
-  uintptr_t address = (uintptr_t)values.base + values.position;
-  if (data_len != 0) {
-    memcpy((void *)address, data, data_len);
-    nb_shared_store_relaxed((uintptr_t)item + rust()->position,
-                            values.position + (uint32_t)data_len);
+  uintptr_t base = nb_item_base((uintptr_t)item);
+  uint32_t size = nb_shared_load_relaxed(nb_size_of((uintptr_t)item, true));
+  uint32_t position = nb_shared_load_relaxed(nb_position_of((uintptr_t)item, true));
+  if (base == 0 || position > size || data_len > size - position) {
+    return 0;
   }
-  return address;
+  if (data_len != 0) {
+    copy((unsigned char *)(base + position), data, data_len);
+    nb_shared_store_relaxed(nb_position_of((uintptr_t)item, true), position + (uint32_t)data_len);
+  }
+  return base + position;
 }
 
 /* ---- Private memory ---------------------------------------------------------------------------- */

@@ -11,12 +11,10 @@
 
 static nb_hints hints;
 
-TEST(a_thread_keeps_its_slot_and_the_slot_fills_a_cache_line) {
+TEST(a_thread_keeps_its_slot) {
   nb_hint *mine = nb_hints_mine(&hints);
   CHECK(mine == nb_hints_mine(&hints));
   CHECK(mine >= hints.slots && mine < hints.slots + NB_HINT_SLOTS);
-  CHECK_EQUAL(NB_CACHE_LINE, sizeof(nb_hint));
-  CHECK_EQUAL(0, (uintptr_t)mine % NB_CACHE_LINE);
 }
 
 enum { THREADS = 32 };
@@ -48,17 +46,37 @@ TEST(threads_spread_over_the_slots) {
     }
     different += is_new;
   }
-  CHECK(different >= THREADS / 3);
+  CHECK(different >= THREADS * 3 / 4);
 }
 
 TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
   nb_hint *mine = nb_hints_mine(&hints);
   nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
   CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
-  nb_hint_set(mine, 0x1234, 5, 1);
+  nb_hint_set(&hints, mine, 0x1234, 5, 1);
   CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
-  nb_hint_set(other, 0x1234, 5, 1);
+  nb_hint_set(&hints, other, 0x1234, 5, 1);
   CHECK(nb_hints_elsewhere(&hints, mine, 0x1234));
+}
+
+/* Two threads that start at once end on neighbouring items, and must notice. */
+TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
+  enum { ITEM = sizeof(uintptr_t) + 12, APART = NB_APART };
+  nb_hint *mine = nb_hints_mine(&hints);
+  nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
+  uintptr_t item = 64 * APART;
+  nb_hint_set(&hints, mine, item, 5, 1);
+  CHECK(!nb_hints_crowd(&hints, mine, item));
+  nb_hint_set(&hints, other, item, 5, 1);
+  CHECK(!nb_hints_crowd(&hints, mine, item)); /* threads that share an item notice by its lock */
+  nb_hint_set(&hints, other, item + ITEM + 1, 6, 1); /* tagged */
+  CHECK(nb_hints_crowd(&hints, mine, item));
+  nb_hint_set(&hints, other, item - 4, 4, 1); /* its end is in our lines */
+  CHECK(nb_hints_crowd(&hints, mine, item));
+  nb_hint_set(&hints, other, item + APART, 7, 1);
+  CHECK(!nb_hints_crowd(&hints, mine, item));
+  nb_hint_set(&hints, other, item - ITEM, 4, 1);
+  CHECK(!nb_hints_crowd(&hints, mine, item));
 }
 
 static bool shares_line(uintptr_t a, uintptr_t a_size, uintptr_t b, uintptr_t b_size) {
