@@ -356,6 +356,7 @@ typedef struct wish {
   uintptr_t alignment;
   uintptr_t size;
   uintptr_t target;
+  uintptr_t near_bytes; /* 0: any distance */
   uint32_t flags;
 } wish;
 
@@ -387,6 +388,8 @@ static nearbuf_status check_request(const nearbuf_process *process,
   checked->alignment = (uintptr_t)request->alignment_bytes;
   checked->size = (uintptr_t)request->size_bytes;
   checked->target = (uintptr_t)(request->target > highest ? highest : request->target);
+  checked->near_bytes =
+      (uintptr_t)(request->target == 0 || request->near_bytes > highest ? 0 : request->near_bytes);
   checked->flags = request->flags;
   if ((request->flags & NEARBUF_DATA) != 0 && checked->alignment < NB_CACHE_LINE) {
     checked->alignment = NB_CACHE_LINE;
@@ -523,6 +526,29 @@ static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_pl
   return nb_outcome_of(NEARBUF_NO_ROOM);
 }
 
+static nb_outcome allocate_in_range(const nearbuf_process *process, const nb_need *need,
+                                    nb_place *place) {
+  obstacles all = {.process = process};
+  nb_outcome outcome = note_reserved(&all);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = search_and_allocate(&all, need, place);
+  }
+  if (outcome.status == NEARBUF_NO_ROOM) {
+    all.use_reserved = true;
+    all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
+    outcome = search_and_allocate(&all, need, place);
+  }
+  nb_remote_map_close(&all.map);
+  return outcome;
+}
+
+/* Where memory starts that is as near to the target as was asked for. */
+static nb_range near_range(const wish *wanted) {
+  uintptr_t last = nb_add_saturating(wanted->target, wanted->near_bytes);
+  return (nb_range){nb_sub_saturating(wanted->target, wanted->near_bytes),
+                    nb_add_saturating(last, wanted->size - 1)};
+}
+
 static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, uintptr_t want,
                            nb_place *place) {
   uintptr_t granularity = nb_os_granularity();
@@ -538,17 +564,16 @@ static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, u
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   need.want = want > need.least ? want : need.least;
-  obstacles all = {.process = process};
-  nb_outcome outcome = note_reserved(&all);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = search_and_allocate(&all, &need, place);
+  if (wanted->near_bytes != 0 && !nb_range_intersect(need.range, near_range(wanted), &need.range)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
   }
-  if (outcome.status == NEARBUF_NO_ROOM) {
-    all.use_reserved = true;
-    all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
-    outcome = search_and_allocate(&all, &need, place);
+  nb_range whole = need.range;
+  bool is_narrowed = nb_placement_choose_target(&need, 0);
+  nb_outcome outcome = allocate_in_range(process, &need, place);
+  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+    need.range = whole;
+    outcome = allocate_in_range(process, &need, place);
   }
-  nb_remote_map_close(&all.map);
   if (outcome.status != NEARBUF_OK) {
     *place = (nb_place){0, 0};
   }
@@ -666,7 +691,7 @@ enum { SHARED_SIZE = 64 << 10 }; /* of a buffer that is made, where there is roo
 /* What a request finds. */
 typedef struct finding {
   nearbuf_process *process;
-  const wish *wanted;
+  wish wanted;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
   bool is_refused; /* something would have done, but its locator may not be shared with us */
@@ -692,7 +717,9 @@ static bool fits(const wish *wanted, const nb_item *item, uint32_t *start, uint3
     return false;
   }
   *start = (uint32_t)(aligned - base);
-  return *limit - *start >= wanted->size;
+  bool is_near =
+      wanted->near_bytes == 0 || nb_distance(aligned, wanted->target) <= wanted->near_bytes;
+  return is_near && *limit - *start >= wanted->size;
 }
 
 static void fill(const finding *what, const nb_item *item, uint32_t start, uint32_t limit,
@@ -703,7 +730,7 @@ static void fill(const finding *what, const nb_item *item, uint32_t start, uint3
   buffer->room = limit - start;
   buffer->position = item->position;
   buffer->start = start;
-  buffer->flags = what->wanted->flags;
+  buffer->flags = what->wanted.flags;
   buffer->layout = what->walk.width << 8 | what->walk.dialect;
   buffer->item = reference;
   buffer->handles[0] = (intptr_t)view->page;
@@ -727,7 +754,7 @@ static bool claim(const finding *what, nb_remote_view *view, uint32_t index, int
   uint32_t start;
   uint32_t limit;
   if (nb_item_check(&locked, layout) == NB_FAULT_NONE &&
-      fits(what->wanted, &locked, &start, &limit)) {
+      fits(&what->wanted, &locked, &start, &limit)) {
     fill(what, &locked, start, limit, item, view, memory);
     return true;
   }
@@ -770,7 +797,7 @@ static bool take_here(finding *what) {
     nb_item item = walk_item(&what->walk, i);
     uint32_t start;
     uint32_t limit;
-    if (!fits(what->wanted, &item, &start, &limit)) {
+    if (!fits(&what->wanted, &item, &start, &limit)) {
       continue;
     }
     what->is_held = what->is_held || item.taken != 0;
@@ -866,7 +893,7 @@ static bool list_here(finding *what, void *context) {
       what->is_listed = true;
       uint32_t start = 0;
       uint32_t limit = 0;
-      (void)fits(what->wanted, &new->item, &start, &limit);
+      (void)fits(&what->wanted, &new->item, &start, &limit);
       nb_shared_unlock_release(header);
       fill(what, &new->item, start, limit, item, &view, memory);
     } else {
@@ -903,7 +930,7 @@ static nb_outcome hold_first(finding *what, const nb_remote_page *page, const nb
   }
   uint32_t start = 0;
   uint32_t limit = 0;
-  (void)fits(what->wanted, item, &start, &limit);
+  (void)fits(&what->wanted, item, &start, &limit);
   uintptr_t held = nb_item_at(view.base, walk_layout(&what->walk), page->slot);
   fill(what, item, start, limit, held, &view, memory);
   return nb_outcome_of(NEARBUF_OK);
@@ -968,7 +995,7 @@ static nb_outcome list_region(finding *what, const nb_place *region) {
 
 static nb_outcome make(finding *what) {
   nb_place region;
-  nb_outcome outcome = allocate(what->process, what->wanted, SHARED_SIZE, &region);
+  nb_outcome outcome = allocate(what->process, &what->wanted, SHARED_SIZE, &region);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
@@ -981,7 +1008,7 @@ static nb_outcome make(finding *what) {
 
 /* ---- The public calls on buffers --------------------------------------------------------------- */
 
-static nb_outcome get(finding *what) {
+static nb_outcome get_within(finding *what) {
   bool is_done;
   bool is_damaged;
   nb_outcome outcome = each_locator(what, visit_to_take, NULL, &is_done, &is_damaged);
@@ -995,7 +1022,7 @@ static nb_outcome get(finding *what) {
   if (is_damaged) {
     return nb_outcome_of(NEARBUF_INCOMPATIBLE);
   }
-  if ((what->wanted->flags & NEARBUF_PROCESS_EXISTING) == 0) {
+  if ((what->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
     outcome = make(what);
     bool is_no_answer = outcome.status == NEARBUF_NO_ROOM;
     if (!is_no_answer) {
@@ -1006,6 +1033,21 @@ static nb_outcome get(finding *what) {
     return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
   }
   return nb_outcome_of(what->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
+}
+
+/* What is as near as was asked for comes first, then all of the range. */
+static nb_outcome get(finding *what) {
+  nb_outcome outcome = get_within(what);
+  bool is_out_of_room = outcome.status == NEARBUF_NO_ROOM ||
+                        outcome.status == NEARBUF_OUT_OF_MEMORY ||
+                        (outcome.status == NEARBUF_BUSY && what->is_held);
+  if (!is_out_of_room || what->wanted.near_bytes == 0) {
+    return outcome;
+  }
+  what->wanted.near_bytes = 0;
+  what->is_held = false;
+  what->is_refused = false;
+  return get_within(what);
 }
 
 nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_process_request *request,
@@ -1024,7 +1066,7 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
     return status;
   }
   nb_os_guard guard = nb_os_enter();
-  finding what = {.process = process, .wanted = &wanted, .buffer = buffer};
+  finding what = {.process = process, .wanted = wanted, .buffer = buffer};
   nb_outcome outcome = nb_remote_note_program(process);
   bool is_hidden = outcome.status == NEARBUF_DENIED; /* but what it has may be had all the same */
   if (outcome.status == NEARBUF_OK || is_hidden) {

@@ -210,13 +210,15 @@ typedef struct nearbuf_process_request {
   uint64_t max;
   uint64_t size_bytes;          /* 1 ... 2^32 - 1 */
   uint64_t alignment_bytes;     /* of the first byte: a power of two */
-  uint64_t target;              /* new memory is taken near to it; 0: as low as possible */
+  uint64_t target;              /* new memory is taken near to it; 0: none, see nearbuf_request */
   uint32_t flags;               /* NEARBUF_DATA, NEARBUF_PROCESS_EXISTING */
   uint32_t reserved_for_growth; /* 0 */
+  uint64_t
+      near_bytes; /* with a target: what starts farther from it is used last; 0: any distance */
 } nearbuf_process_request;
 
 #define NEARBUF_PROCESS_REQUEST_INIT                                                               \
-  { sizeof(nearbuf_process_request), 0, UINT64_MAX, 0, 16, 0, 0, 0 }
+  { sizeof(nearbuf_process_request), 0, UINT64_MAX, 0, 16, 0, 0, 0, 0 }
 
 /* A buffer in another process that the caller holds. Read the first three fields. */
 typedef struct nearbuf_process_buffer {

@@ -140,6 +140,53 @@ TEST(bytes_are_put_within_reach_of_a_target) {
   (void)target_end(&idle);
 }
 
+/* The address of the buffer that a request gets. */
+static uint64_t buffer_for(nearbuf_process *process, const nearbuf_process_request *request) {
+  nearbuf_process_buffer buffer;
+  CHECK_OK(nearbuf_process_get(process, request, &buffer));
+  uint64_t address = buffer.address;
+  CHECK_OK(nearbuf_process_release(process, &buffer));
+  return address;
+}
+
+TEST(a_buffer_that_is_farther_away_than_asked_for_is_used_when_nothing_nearer_is_free) {
+  if (sizeof(void *) == 4) {
+    test_skip("the addresses of this test have more than 32 bits");
+  }
+  const uint64_t start = UINT64_C(0x500000000000);
+  const uint64_t mib = 1 << 20;
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(16);
+  request.min = request.target = start + 512 * mib;
+  request.max = request.min + mib - 1;
+  uint64_t far = buffer_for(&process, &request);
+  request.min = start;
+  request.target = start + 2 * mib;
+  request.near_bytes = mib;
+  uint64_t near = buffer_for(&process, &request);
+  CHECK(near >= start + mib - (64 << 10) && near < start + 3 * mib);
+  CHECK_EQUAL(near, buffer_for(&process, &request));
+  request.target = start + 512 * mib;
+  request.near_bytes = 0;
+  request.min = start + 256 * mib;
+  CHECK_EQUAL(far, buffer_for(&process, &request));
+  (void)target_end(&idle);
+}
+
+TEST(memory_anywhere_is_not_taken_from_its_lowest_4_gib) {
+  if (sizeof(void *) == 4) {
+    test_skip("in 32 bits nothing lies above 4 GiB");
+  }
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(16);
+  CHECK(buffer_for(&process, &request) >= NEARBUF_4_GIB);
+  request.max = NEARBUF_4_GIB - 1;
+  CHECK(buffer_for(&process, &request) < NEARBUF_2_GIB);
+  (void)target_end(&idle);
+}
+
 TEST(requests_that_cannot_work_are_refused) {
   target idle = target_start_idle();
   nearbuf_process process = target_open(&idle);

@@ -76,6 +76,15 @@ nearbuf_range where_reach(const tool_target *target, uint64_t address) {
   return reach;
 }
 
+/* How near hooks like memory to be: what is copied away from the target refers to what is around it. */
+static uint64_t near_bytes(const tool_target *target, uint64_t address) {
+  nearbuf_request native;
+  bool is_of_our_width = target->info.address_bits == 8 * sizeof(uintptr_t);
+  bool is_known = is_of_our_width &&
+                  nearbuf_request_near((const void *)(uintptr_t)address, 1, &native) == NEARBUF_OK;
+  return is_known ? native.near_bytes : 0;
+}
+
 static exit_code read_near(tool_target *target, const char *text,
                            nearbuf_process_request *request) {
   process_snapshot snapshot;
@@ -87,6 +96,7 @@ static exit_code read_near(tool_target *target, const char *text,
   nearbuf_range reach = where_reach(target, request->target);
   request->min = reach.min;
   request->max = reach.max;
+  request->near_bytes = near_bytes(target, request->target);
   return code;
 }
 
