@@ -15,9 +15,9 @@ static const nb_layout *layout(void) {
 
 /* Memory of the process that nothing else uses, with `pages` pages and nothing mapped beside it. */
 static uint64_t take_pages(nearbuf_process *process, uint64_t pages) {
-  static uint64_t target = UINT64_C(0x500000000000);
+  static uint64_t last = UINT64_C(0x500000000000);
   nearbuf_process_request request = anywhere((pages + 2) * PAGE);
-  request.target = target += 1 << 20; /* what a listed buffer has lost is not to be given again */
+  request.target = last += 1 << 20; /* what a listed buffer has lost is not to be given again */
   uint64_t address;
   CHECK_OK(nearbuf_process_allocate(process, &request, &address, NULL));
   CHECK_OK(nearbuf_process_free(process, address, PAGE));
