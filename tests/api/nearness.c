@@ -29,7 +29,9 @@ static uintptr_t buffer_at(uintptr_t start) {
 }
 
 static nearbuf_request request_around(uintptr_t target, uintptr_t near_bytes) {
-  nearbuf_request request = space_request(target - 30 * MIB, 60 * MIB, 16);
+  uintptr_t start =
+      target > 31 * MIB ? target - 30 * MIB : MIB; /* in 32 bits it may lie that low */
+  nearbuf_request request = space_request(start, target + 30 * MIB - start, 16);
   request.target = target;
   request.near_bytes = near_bytes;
   return request;

@@ -476,8 +476,14 @@ TEST(below_4_gib_a_need_without_a_target_goes_to_the_lowest_address) {
   CHECK_EQUAL(0x10000, need.range.min);
 }
 
-#if UINTPTR_MAX > UINT32_MAX
+static void needs_addresses_beyond_4_gib(void) {
+  if (UINTPTR_MAX == UINT32_MAX) {
+    test_skip("addresses have 32 bits");
+  }
+}
+
 TEST(beyond_4_gib_it_goes_where_the_system_puts_its_own) {
+  needs_addresses_beyond_4_gib();
   nb_need need = need_anywhere(0x10000, 0x7fffffffffff);
   CHECK(nb_placement_choose_target(&need, 0x7f0000000000));
   CHECK_EQUAL(0x7f0000000000, need.target);
@@ -486,6 +492,7 @@ TEST(beyond_4_gib_it_goes_where_the_system_puts_its_own) {
 }
 
 TEST(it_goes_to_the_middle_of_a_range_in_which_the_system_puts_nothing) {
+  needs_addresses_beyond_4_gib();
   nb_need need = need_anywhere(0x600000000000, 0x600000ffffff);
   CHECK(!nb_placement_choose_target(&need, 0x7f0000000000));
   CHECK_EQUAL(0x6000007fffff, need.target);
@@ -496,9 +503,9 @@ TEST(it_goes_to_the_middle_of_a_range_in_which_the_system_puts_nothing) {
 }
 
 TEST(a_need_with_a_target_keeps_it) {
+  needs_addresses_beyond_4_gib();
   nb_need need = need_of(0x10000, 0x7fffffffffff, 4096, 0x20000);
   CHECK(!nb_placement_choose_target(&need, 0x7f0000000000));
   CHECK_EQUAL(0x20000, need.target);
   CHECK_EQUAL(0x10000, need.range.min);
 }
-#endif
