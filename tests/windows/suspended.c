@@ -19,8 +19,8 @@ static nearbuf_memory place(size_t size) {
   request.size_bytes = size;
   nearbuf_memory placed;
   static const unsigned char bytes[300000];
-  CHECK_OK(
-      nearbuf_place(&request, size == sizeof code_of_answer ? code_of_answer : bytes, &placed));
+  CHECK_OK(nearbuf_place(
+      &request, size == sizeof code_of_answer ? (const void *)code_of_answer : bytes, &placed));
   return placed;
 }
 
