@@ -1,10 +1,11 @@
 /* Windows on x86-64: code in a buffer through which exceptions pass.
  *
- * To find a handler the system walks the stack, and for that it needs to know of each function what its
- * beginning did to the stack. For a DLL the linker has written that down; for code that was placed at run time
- * RtlAddFunctionTable tells it. Entries hold offsets of 32 bits from one address: so the tables have to be near
- * the code, and what is placed together with it is. Code without a table is taken for a function that leaves
- * the stack alone, and an exception behind it finds its handler by luck or ends the process. A leaf that does so needs none. */
+ * To find a handler the system walks the stack, and for that it needs to know of each function what
+ * its beginning did to the stack. For a DLL the linker has written that down; for code that was
+ * placed at run time RtlAddFunctionTable tells it. Entries hold offsets of 32 bits from one
+ * address: so the tables have to be near the code, and what is placed together with it is. Code
+ * without a table is taken for a function that leaves the stack alone, and an exception behind it
+ * finds its handler by luck or ends the process. A leaf that does so needs none. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,8 +71,8 @@ int main(void) {
     fprintf(stderr, "unwind: %s\n", nearbuf_status_text(status));
     return 1;
   }
-  /* The table stays where it is, for the system keeps its address. Who places many stubs uses one table for
-   * each region, and RtlAddGrowableFunctionTable. */
+  /* The table stays where it is, for the system keeps its address. Who places many stubs uses one
+   * table for each region, and RtlAddGrowableFunctionTable. */
   stub *there = (stub *)(void *)placed.run_at;
   if (!RtlAddFunctionTable(&there->function, 1, (DWORD64)placed.run_at)) {
     fprintf(stderr, "unwind: RtlAddFunctionTable failed\n");

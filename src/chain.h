@@ -17,8 +17,8 @@
 /* The order of an item: number of the locator * 256 + index. */
 enum { NB_ORDERS_PER_LOCATOR = 256 };
 
-/* The unit of nb_known.linked_since, 2^20 ns or about a millisecond: no division of 64 bits, for which 32-bit
- * code calls the compiler's runtime. */
+/* The unit of nb_known.linked_since, 2^20 ns or about a millisecond: no division of 64 bits, for
+ * which 32-bit code calls the compiler's runtime. */
 enum { NB_LINKED_SINCE_SHIFT = 20 };
 
 typedef struct nb_known {

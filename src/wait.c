@@ -5,8 +5,8 @@
 
 #include "os/os.h"
 
-/* When a wait was last in vain, in units of 2^20 ns, about a millisecond; 0: never. It wraps after 50
- * days: then one wait is short without need. */
+/* When a wait was last in vain, in units of 2^20 ns, about a millisecond; 0: never. It wraps after
+ * 50 days: then one wait is short without need. */
 static _Atomic uint32_t last_in_vain;
 
 enum { UNIT_SHIFT = 20, SHORT_FOR = 1000 };

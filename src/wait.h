@@ -13,8 +13,9 @@
  * hold the header lock while they parse the memory map: up to 30 ms at 60,000 mappings. */
 #define NB_WAIT_BOUND_NS UINT64_C(500000000)
 
-/* For a second after a wait in vain, others last so long at most: one call can meet several locks, and
- * a thread that is stopped may have more than one of them. Without it a call took four times the bound. */
+/* For a second after a wait in vain, others last so long at most: one call can meet several locks,
+ * and a thread that is stopped may have more than one of them. Without it a call took four times
+ * the bound. */
 #define NB_WAIT_SHORT_BOUND_NS (NB_WAIT_BOUND_NS / 16)
 
 typedef struct nb_wait {

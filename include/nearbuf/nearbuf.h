@@ -257,8 +257,8 @@ typedef struct nearbuf_buffer {
  * An existing buffer of the range with room is used, with near_bytes one that is so near; else one
  * is made as near to the target as there is room. Where nothing so near is free, what is farther
  * away is used in the same order. On Windows new memory keeps 16 MiB clear of executables and DLLs,
- * where the loader puts those that come later, as long as there is other room in the range. The room that the caller does not append to is free for all
- * after nearbuf_release.
+ * where the loader puts those that come later, as long as there is other room in the range. The
+ * room that the caller does not append to is free for all after nearbuf_release.
  *
  *   request  see there; not null. Alignment holds for the first byte that is appended.
  *   buffer   out: the handle; its item is 0 after a failure.
@@ -466,7 +466,8 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
 
 /* Chooses the layout of the locator that this module would make: WRITTEN (the default) or RUST, for
  * programs that also load the Rust reference. The environment variable NEARBUF_DIALECT=rust does
- * the same for programs that do not ask (on Windows as it was when the module was loaded). An existing locator is used in its own dialect, always.
+ * the same for programs that do not ask (on Windows as it was when the module was loaded). An
+ * existing locator is used in its own dialect, always.
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another dialect), INCOMPATIBLE (the process has a first locator of

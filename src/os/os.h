@@ -36,17 +36,17 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]);
 uint64_t nb_os_nanoseconds(void);
 void nb_os_pause(void);
 
-/* The same for a caller that paused `times` times before for the same thing: where the shortest pause is
- * long (1 to 16 ms on Windows) the first ones are shorter, and may only let threads of other processors
- * get on. */
+/* The same for a caller that paused `times` times before for the same thing: where the shortest
+ * pause is long (1 to 16 ms on Windows) the first ones are shorter, and may only let threads of
+ * other processors get on. */
 void nb_os_pause_again(uint32_t times);
 
 /* The id of this process. */
 uint32_t nb_os_process(void);
 
-/* Copies the value of an environment variable; false where it is not set or longer than the room. Windows
- * knows the library's own variables only, as they were when the module was loaded: to read others takes a
- * lock that a suspended thread may have. */
+/* Copies the value of an environment variable; false where it is not set or longer than the room.
+ * Windows knows the library's own variables only, as they were when the module was loaded: to read
+ * others takes a lock that a suspended thread may have. */
 bool nb_os_environment(const char *name, char *value, size_t size);
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
@@ -66,17 +66,19 @@ uintptr_t nb_os_growth_room(uintptr_t start, bool is_least);
 #define NB_OS_MOST_GROWTH ((uintptr_t)(sizeof(uintptr_t) == 8 ? 64 : 9) << 20)
 #define NB_OS_LEAST_GROWTH ((uintptr_t)1 << 20)
 
-/* Whether the place lies where the system likes to put what comes later, so that it is to be used last: on
- * Windows within 16 MiB of an image, where the loader puts DLLs, some of which cannot lie elsewhere.
- * `*around` is then what surrounds the place and is as good. A question for each mapping in these 32 MiB. */
+/* Whether the place lies where the system likes to put what comes later, so that it is to be used
+ * last: on Windows within 16 MiB of an image, where the loader puts DLLs, some of which cannot lie
+ * elsewhere. `*around` is then what surrounds the place and is as good. A question for each mapping
+ * in these 32 MiB. */
 bool nb_os_is_near_image(nb_range place, nb_range *around);
 
 /* Where the system searches by itself: maps memory as nb_os_map does, at the lowest or the highest
- * multiple of `alignment` at which it lies in the range and is not near an image, and returns where. 0: it cannot, or has none
- * to give; nothing is mapped, and nb_os_map tells why not. */
+ * multiple of `alignment` at which it lies in the range and is not near an image, and returns
+ * where. 0: it cannot, or has none to give; nothing is mapped, and nb_os_map tells why not. */
 uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest);
 
-/* False where the system itself says that nowhere in the range so much is free: then no search is needed. */
+/* False where the system itself says that nowhere in the range so much is free: then no search is
+ * needed. */
 bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment);
 
 /* Unmaps exactly what these mapped. */
@@ -127,9 +129,9 @@ typedef enum nb_map_answer { NB_MAP_FOUND, NB_MAP_END, NB_MAP_FAILED } nb_map_an
 nb_outcome nb_os_map_open(nb_map *map, bool with_names);
 void nb_os_map_close(nb_map *map);
 
-/* The mapping that holds `from`, or else the first one above it. What is told of its protection is true from
- * `from` on; on Windows not below, where the range begins with the allocation. The map may change between calls:
- * an answer is what was true at some moment of the call. */
+/* The mapping that holds `from`, or else the first one above it. What is told of its protection is
+ * true from `from` on; on Windows not below, where the range begins with the allocation. The map
+ * may change between calls: an answer is what was true at some moment of the call. */
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping);
 
 /* The first and the last byte of the module that holds the address; false: none does. May take the

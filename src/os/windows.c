@@ -1,6 +1,7 @@
-/* Windows: memory, the map, clocks, code. Also runs under Wine. Nothing here needs the C runtime to be
- * started, or a lock of the loader: all of it may be called from DllMain. Sources: learn.microsoft.com
- * on VirtualAlloc, VirtualAlloc2, VirtualQuery, FlushInstructionCache, FlushProcessWriteBuffers. */
+/* Windows: memory, the map, clocks, code. Also runs under Wine. Nothing here needs the C runtime to
+ * be started, or a lock of the loader: all of it may be called from DllMain. Sources:
+ * learn.microsoft.com on VirtualAlloc, VirtualAlloc2, VirtualQuery, FlushInstructionCache,
+ * FlushProcessWriteBuffers. */
 #include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -62,9 +63,9 @@ uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
   return 0;
 }
 
-/* A second in ticks of the performance counter becomes a tick in units of 2^-32 ns. Divided bit by bit and
- * once: 32-bit code calls the compiler's runtime for a division of 64 bits, and programs that link the
- * static library with another compiler do not have it. */
+/* A second in ticks of the performance counter becomes a tick in units of 2^-32 ns. Divided bit by
+ * bit and once: 32-bit code calls the compiler's runtime for a division of 64 bits, and programs
+ * that link the static library with another compiler do not have it. */
 static uint64_t length_of_tick(uint64_t ticks_of_second) {
   uint64_t rest = UINT64_C(1000000000) << 32;
   uint64_t quotient = 0;
@@ -133,8 +134,8 @@ uint32_t nb_os_process(void) {
 
 /* ---- When the module is loaded ------------------------------------------------------------------ */
 
-/* What could wait for a lock of the loader or of the process's environment: who suspends all threads and
- * calls the library then would wait for a suspended one for ever. */
+/* What could wait for a lock of the loader or of the process's environment: who suspends all
+ * threads and calls the library then would wait for a suspended one for ever. */
 
 typedef struct own_variable {
   const char *name;
@@ -176,8 +177,8 @@ static void look_for_virtual_alloc2(void) {
   atomic_store_explicit(&nb_windows_virtual_alloc2, function, memory_order_relaxed);
 }
 
-/* The first name of an object that a process uses opens the directory of names, under a lock that the
- * process's environment has, too, on some systems. */
+/* The first name of an object that a process uses opens the directory of names, under a lock that
+ * the process's environment has, too, on some systems. */
 static void open_directory_of_names(void) {
   HANDLE section = OpenFileMappingW(FILE_MAP_READ, FALSE, L"nearbuf: there is no such section");
   if (section != NULL) {
@@ -204,12 +205,13 @@ static void NTAPI when_loaded(PVOID module, DWORD reason, PVOID reserved) {
   }
 }
 
-/* Called before the C runtime is started, where the module has a TLS directory: mingw's modules do. */
+/* Called before the C runtime is started, where the module has a TLS directory: mingw's modules do.
+ */
 __attribute__((section(".CRT$XLB"), used)) static const PIMAGE_TLS_CALLBACK loader_entry =
     when_loaded;
 
-/* Called when the C runtime starts, mingw's and Microsoft's. Who calls the library still earlier has the
- * map searched, and no variable. */
+/* Called when the C runtime starts, mingw's and Microsoft's. Who calls the library still earlier
+ * has the map searched, and no variable. */
 __attribute__((section(".CRT$XCB"), used)) static void (*const runtime_entry)(void) = prepare;
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
@@ -374,8 +376,9 @@ static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
   bool is_usable = region->State == MEM_COMMIT && (region->Protect & PAGE_GUARD) == 0;
   DWORD protection = is_usable ? region->Protect : PAGE_NOACCESS;
   uintptr_t last = (uintptr_t)region->BaseAddress + (region->RegionSize - 1);
-  /* What lies below in the same allocation is occupied, too, whatever its protection. From the page that was
-   * asked for on, as the system tells it, a search downwards would come by a granule a question. */
+  /* What lies below in the same allocation is occupied, too, whatever its protection. From the page
+   * that was asked for on, as the system tells it, a search downwards would come by a granule a
+   * question. */
   mapping->range = (nb_range){(uintptr_t)region->AllocationBase, last};
   mapping->readable = (protection & readable) != 0;
   mapping->writable = (protection & writable) != 0;
@@ -395,9 +398,9 @@ static bool can_reserve(uintptr_t address) {
   return got != NULL && VirtualFree(got, 0, MEM_RELEASE);
 }
 
-/* In 32 bits Wine calls all memory reserved that it has not set aside at its start, such as everything
- * above 2 GiB, and grants it all the same. So what looks like that is tried, at both ends and in the
- * middle; where it was a real reservation that fails and changes nothing. */
+/* In 32 bits Wine calls all memory reserved that it has not set aside at its start, such as
+ * everything above 2 GiB, and grants it all the same. So what looks like that is tried, at both
+ * ends and in the middle; where it was a real reservation that fails and changes nothing. */
 static bool is_free(const MEMORY_BASIC_INFORMATION *region) {
   if (region->State == MEM_FREE || sizeof(uintptr_t) == 8) {
     return region->State == MEM_FREE;

@@ -9,8 +9,8 @@ static uintptr_t place_of(uint32_t index) {
   return (uintptr_t)nb_anchor_place(sizeof(uintptr_t), index);
 }
 
-/* Whether memory of an anchor's shape is there, whose mark is ours or not stored yet: its maker may have
- * been stopped in between, and nobody waits for that. */
+/* Whether memory of an anchor's shape is there, whose mark is ours or not stored yet: its maker may
+ * have been stopped in between, and nobody waits for that. */
 static bool is_anchor(uintptr_t place, const MEMORY_BASIC_INFORMATION *region) {
   if (region->State != MEM_COMMIT || region->Type != MEM_PRIVATE ||
       region->Protect != PAGE_READWRITE || (uintptr_t)region->AllocationBase != place ||
@@ -22,8 +22,8 @@ static bool is_anchor(uintptr_t place, const MEMORY_BASIC_INFORMATION *region) {
          mark == NB_ANCHOR_MARK;
 }
 
-/* OK where the anchor is there. A place that cannot be looked at must not look like a free one: there would
- * be two. */
+/* OK where the anchor is there. A place that cannot be looked at must not look like a free one:
+ * there would be two. */
 static nb_outcome look_at(uintptr_t place, _Atomic uintptr_t **word) {
   MEMORY_BASIC_INFORMATION region;
   if (VirtualQuery((const void *)place, &region, sizeof region) == 0) {
@@ -62,7 +62,8 @@ static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
   return is_of_place ? nb_outcome_of(NEARBUF_NOT_FOUND) : nb_windows_failure(error);
 }
 
-/* All makers try the places in the same order, so two of them meet at the first that either gets. */
+/* All makers try the places in the same order, so two of them meet at the first that either gets.
+ */
 nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
   for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {

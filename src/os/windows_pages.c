@@ -1,16 +1,17 @@
 /* The pages of locators on Windows: named sections of one granule, whose tail is buffers.
  *
- * A section's name lives as long as a handle to it: who makes one never closes its handle, and protects it
- * from being closed by others; who opens one closes theirs. The name appears before the content, so a
- * section whose own address is still 0 is waited for. Any program of the same logon can make a section, or
- * another kind of object, of our name. Identity: the address in the header is a view of a section in this
- * process, and the header's lock, taken through a second view, appears there. What fails that is left alone;
- * then the name with the process's creation time appended is used. Where neither can be had, the locator is
- * private to the process: memory without a name.
+ * A section's name lives as long as a handle to it: who makes one never closes its handle, and
+ * protects it from being closed by others; who opens one closes theirs. The name appears before the
+ * content, so a section whose own address is still 0 is waited for. Any program of the same logon
+ * can make a section, or another kind of object, of our name. Identity: the address in the header
+ * is a view of a section in this process, and the header's lock, taken through a second view,
+ * appears there. What fails that is left alone; then the name with the process's creation time
+ * appended is used. Where neither can be had, the locator is private to the process: memory without
+ * a name.
  *
- * Which of several makers' locators is the first is decided by the anchor (windows_anchor.h), before the
- * address of any is stored: so a maker that was stopped half-way, and was waited for in vain, sees that it
- * lost. */
+ * Which of several makers' locators is the first is decided by the anchor (windows_anchor.h),
+ * before the address of any is stored: so a maker that was stopped half-way, and was waited for in
+ * vain, sees that it lost. */
 #include <string.h>
 
 #include <windows.h>
@@ -94,9 +95,9 @@ static uintptr_t wait_for_address(uintptr_t view) {
   return address;
 }
 
-/* Whether an opened section is the locator of this process, and where that is mapped. NOT_FOUND, DENIED: it
- * is somebody else's; any other failure leaves that open. No more than the locator is mapped: whoever
- * took the name may have made a section larger than the address space. */
+/* Whether an opened section is the locator of this process, and where that is mapped. NOT_FOUND,
+ * DENIED: it is somebody else's; any other failure leaves that open. No more than the locator is
+ * mapped: whoever took the name may have made a section larger than the address space. */
 static nb_outcome attach(HANDLE section, uintptr_t *base) {
   uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NB_LOCATOR_SIZE);
   if (view == 0) {
@@ -161,8 +162,8 @@ static nb_outcome make_or_attach(const nb_section_name *name, const nb_seed *see
   return nb_outcome_of(NEARBUF_OK);
 }
 
-/* The stray CloseHandle of somebody else would end the name while the locator lives. A debugger tells whoever
- * tries that. */
+/* The stray CloseHandle of somebody else would end the name while the locator lives. A debugger
+ * tells whoever tries that. */
 static void protect_handle(const nb_page *page) {
   (void)SetHandleInformation(page->handle, HANDLE_FLAG_PROTECT_FROM_CLOSE,
                              HANDLE_FLAG_PROTECT_FROM_CLOSE);
@@ -194,7 +195,8 @@ static nb_page page_of(uintptr_t word) {
                    .is_private = (word & NB_ANCHOR_PRIVATE) != 0};
 }
 
-/* What the anchor leads to is complete, but for its address where its maker was stopped just then. */
+/* What the anchor leads to is complete, but for its address where its maker was stopped just then.
+ */
 static void complete_address(uintptr_t base) {
   if (nb_shared_address_acquire(base, sizeof(uintptr_t)) == 0) {
     nb_shared_address_store_release(base, sizeof(uintptr_t), base);
@@ -215,8 +217,8 @@ static nb_outcome find_by_anchor(nb_page *page) {
   return outcome;
 }
 
-/* Makes the page the first one, unless another one is it by now: then that is the answer. `anchor` is null
- * where there is none: then names decide. */
+/* Makes the page the first one, unless another one is it by now: then that is the answer. `anchor`
+ * is null where there is none: then names decide. */
 static void settle_on(_Atomic uintptr_t *anchor, nb_page *page) {
   uintptr_t there = 0;
   if (anchor != NULL && !atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
@@ -255,8 +257,8 @@ nb_outcome nb_page_find(nb_page *page) {
   return outcome;
 }
 
-/* Makes the first locator under the first of its names that is not somebody else's, or without a name. A
- * locator without a name needs the anchor: nothing else leads to it. */
+/* Makes the first locator under the first of its names that is not somebody else's, or without a
+ * name. A locator without a name needs the anchor: nothing else leads to it. */
 static nb_outcome make_first(const nb_seed *seed, bool may_be_private, nb_page *page) {
   nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
   for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
@@ -286,8 +288,9 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
 
 /* ---- Later locators ---------------------------------------------------------------------------- */
 
-/* Makes one where the system likes. The name tells the address, which is therefore kept until the section
- * takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's, or refused. */
+/* Makes one where the system likes. The name tells the address, which is therefore kept until the
+ * section takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's,
+ * or refused. */
 static nb_outcome try_later(const nb_seed *seed, nb_page *page) {
   void *place = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
   if (place == NULL) {

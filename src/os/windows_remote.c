@@ -33,8 +33,8 @@ static nb_outcome last_outcome(void) {
   return nb_windows_outcome(GetLastError());
 }
 
-/* Looked up when the module is loaded: later that could wait for a lock of the loader, which a suspended
- * thread may have. */
+/* Looked up when the module is loaded: later that could wait for a lock of the loader, which a
+ * suspended thread may have. */
 static struct native {
   const char *name;
   uintptr_t function;
@@ -345,8 +345,8 @@ nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, con
                       done);
 }
 
-/* A process keeps its address space for life, and the handle outlives everything that is got through
- * it. */
+/* A process keeps its address space for life, and the handle outlives everything that is got
+ * through it. */
 /* A process runs one program here, to its end. */
 nb_outcome nb_remote_note_program(nearbuf_process *process) {
   (void)process;

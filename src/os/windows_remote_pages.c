@@ -1,10 +1,10 @@
 /* Windows: the sections that the locators of another process live in; see remote.h and
  * windows_pages.c.
  *
- * Names lead only to processes of our own session that see the names that we see (a packaged app has
- * others). What a name leads to is believed for reading if the process has a view of a section there
- * whose header names that address; for writing if the header's lock, taken here, is taken there. A
- * locator without a name is looked for in the map.
+ * Names lead only to processes of our own session that see the names that we see (a packaged app
+ * has others). What a name leads to is believed for reading if the process has a view of a section
+ * there whose header names that address; for writing if the header's lock, taken here, is taken
+ * there. A locator without a name is looked for in the map.
  *
  * A section is made here and mapped into the process, which also gets a handle, so that the name
  * lives as long as it does. No thread of the process takes part. */
@@ -389,8 +389,8 @@ static void unmap_there(const nearbuf_process *process, uint64_t address) {
   }
 }
 
-/* Maps all of a section into the process: at an address exactly or, if it is 0, where the system likes.
- * NO_ROOM: something is there. */
+/* Maps all of a section into the process: at an address exactly or, if it is 0, where the system
+ * likes. NO_ROOM: something is there. */
 static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
   const DWORD view_unmap = 2; /* not inherited */
   const LONG conflicting_addresses = (LONG)0xC0000018;
@@ -412,8 +412,8 @@ static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint
   return nb_outcome_of(NEARBUF_OK);
 }
 
-/* Puts a locator into a new section and the section into the process. Once its address stands in the
- * header, others may be using it: that comes last. */
+/* Puts a locator into a new section and the section into the process. Once its address stands in
+ * the header, others may be using it: that comes last. */
 static nb_outcome publish(const nearbuf_process *process, HANDLE section, const nb_seed *seed,
                           nb_remote_page *page) {
   uintptr_t view = map_page(section, LOOKING);
@@ -452,8 +452,9 @@ static nb_outcome make_section_for(const nearbuf_process *process, bool is_first
   return outcome;
 }
 
-/* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that the
- * system finds the place; it must not be made twice, for others wait where they saw its name. */
+/* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that
+ * the system finds the place; it must not be made twice, for others wait where they saw its name.
+ */
 static nb_outcome try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
                            nb_remote_page *page) {
   page->address = is_first ? 0 : keep_place(process);

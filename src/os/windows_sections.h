@@ -24,9 +24,9 @@ nb_section_name nb_section_name_of_later(uint32_t process_id, uint64_t base);
 /* A section is one granule. */
 size_t nb_section_size(void);
 
-/* Writes a locator into a zeroed section, seen at `view`, that its process has mapped at `base`: the
- * seed, then the tail as buffers; all but its own address. That comes last, with nb_section_publish: who
- * reads it sees everything. */
+/* Writes a locator into a zeroed section, seen at `view`, that its process has mapped at `base`:
+ * the seed, then the tail as buffers; all but its own address. That comes last, with
+ * nb_section_publish: who reads it sees everything. */
 void nb_section_build(uintptr_t view, uint64_t base, const nb_seed *seed);
 void nb_section_publish(uintptr_t view, uint64_t base, const nb_seed *seed);
 

@@ -1,6 +1,6 @@
-/* A program as Microsoft's tools build it: compiled for their ABI, linked by their linker's rules with the
- * import library or the static library, without anything of mingw. It has no C runtime: what it needs of the
- * system it declares. */
+/* A program as Microsoft's tools build it: compiled for their ABI, linked by their linker's rules
+ * with the import library or the static library, without anything of mingw. It has no C runtime:
+ * what it needs of the system it declares. */
 #include <nearbuf/nearbuf.h>
 
 __declspec(dllimport) void *__stdcall GetStdHandle(unsigned long which);

@@ -18,7 +18,8 @@ static nearbuf_totals totals(void) {
   return all;
 }
 
-/* Makes the first locator of this process, with buffers in its own view, and answers where it is. */
+/* Makes the first locator of this process, with buffers in its own view, and answers where it is.
+ */
 static uintptr_t make_locator(nearbuf_dialect dialect, DWORD access, const uint32_t offsets[],
                               uint32_t count) {
   nb_section_name name = nb_section_name_of_first(0, GetCurrentProcessId(), GetCurrentProcess());

@@ -20,8 +20,8 @@ static nb_virtual_alloc2 real_allocate2;
 
 enum { CLEAR = 16 << 20 }; /* of images, when there is other room */
 
-/* Free memory, of which the test is the only user: the library has what it needs for itself. It is far from
- * images. */
+/* Free memory, of which the test is the only user: the library has what it needs for itself. It is
+ * far from images. */
 static uintptr_t free_stretch(uintptr_t size) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 1;

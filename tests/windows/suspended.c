@@ -1,5 +1,5 @@
-/* Calls while other threads are suspended, wherever they happen to be: hooking libraries suspend all other
- * threads of the process, and allocate then. */
+/* Calls while other threads are suspended, wherever they happen to be: hooking libraries suspend
+ * all other threads of the process, and allocate then. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -111,8 +111,8 @@ static void lock_heap(void) {
   CHECK(HeapLock(GetProcessHeap()));
 }
 
-/* The verdict of a test is printed when its thread has ended, with the heap and the loader: so another
- * process is the one that is stuck. */
+/* The verdict of a test is printed when its thread has ended, with the heap and the loader: so
+ * another process is the one that is stuck. */
 static void in_a_child(const char *test, void (*lock)(void)) {
   if (!child_has_role("stuck")) {
     CHECK_EQUAL(0, child_status(child_start(test, "stuck")));
@@ -183,8 +183,8 @@ STOPPING(BOOL, VirtualFree, (LPVOID address, SIZE_T size, DWORD kind), (address,
 STOPPING(SIZE_T, VirtualQuery, (LPCVOID address, PMEMORY_BASIC_INFORMATION region, SIZE_T size),
          (address, region, size))
 
-/* The clock of the library: it goes on where the library sleeps, and a microsecond each time it is looked at.
- * So durations are those of an idle machine. */
+/* The clock of the library: it goes on where the library sleeps, and a microsecond each time it is
+ * looked at. So durations are those of an idle machine. */
 static _Atomic int64_t microseconds;
 static int64_t ticks_of_second;
 
