@@ -163,8 +163,9 @@ static inline uint32_t position_of(const nearbuf_buffer *buffer) {
   return nb_shared_load_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)));
 }
 
-/* Whether the item is still the buffer's: a reference that took the page for its own (os/pages.h) may have
- * put one of its own into the slot. Then the memory stays the holder's, and the item is let alone. */
+/* Whether the item is still the buffer's. A reference that was starting and took the page for its own
+ * (header.h) can have put one of its own into the slot: then the memory stays the holder's, and the item is
+ * let alone. */
 static inline bool is_listed(const nearbuf_buffer *buffer, uintptr_t item) {
   return nb_item_base(item) == buffer->address;
 }
@@ -431,7 +432,10 @@ uintptr_t nearbuf_buffer_address(const nearbuf_buffer *buffer) {
 }
 
 size_t nearbuf_buffer_size(const nearbuf_buffer *buffer) {
-  return check_handle(buffer) == NEARBUF_OK ? size_of(buffer) : 0;
+  if (check_handle(buffer) != NEARBUF_OK) {
+    return 0;
+  }
+  return is_listed(buffer, item_of(buffer)) ? size_of(buffer) : buffer->limit;
 }
 
 size_t nearbuf_buffer_room(const nearbuf_buffer *buffer) {

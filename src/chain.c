@@ -1,6 +1,7 @@
 /* The locators that this module knows; see chain.h. */
 #include "chain.h"
 
+#include "header.h"
 #include "mapped.h"
 #include "os/os.h"
 #include "os/pages.h"
@@ -62,117 +63,6 @@ uint32_t nb_known_count(const nb_known *known) {
   return count > layout->capacity ? layout->capacity : count;
 }
 
-/* ---- A header that was cleared ------------------------------------------------------------------ */
-
-/* A reference that looked for the file before we published it, and opened it afterwards, takes it for its
- * own. Whenever it comes to it, it stores the address of its own mapping of the page, and zeros over the
- * link, the lock and its count. Its mapping shows the same bytes, so all that is to do is to put them
- * back. That can meet it half-way through its stores; so not only its address counts. */
-
-static uintptr_t link_of(const nb_known *known) {
-  return nb_shared_link_acquire(known->base + nb_known_layout(known)->next);
-}
-
-static bool can_be_mended(const nb_known *known) {
-  return known == nb_chain_entry(0) && known->dialect != NEARBUF_DIALECT_UNKNOWN &&
-         !atomic_load_explicit(&known->is_damaged, memory_order_relaxed);
-}
-
-/* The second locator, 0: this module knows none. */
-static uintptr_t second_base(void) {
-  return nb_chain_length(nb_session_current()) > 1 ? nb_chain_entry(1)->base : 0;
-}
-
-/* Whether the header names another mapping; what cannot be one is damage of another kind. */
-static bool is_named_elsewhere(const nb_known *known) {
-  uintptr_t named = (uintptr_t)nb_shared_address_relaxed(known->base, sizeof(uintptr_t));
-  return named != known->base && named != 0 && named % nb_os_page_size() == 0;
-}
-
-/* The count that the reference goes by, which is the only one that it cleared. */
-static uint32_t count_of_reference(const nb_known *known, const nb_layout *layout) {
-  bool is_rust = layout->dialect == NEARBUF_DIALECT_RUST;
-  return nb_shared_count_acquire(known->base + (is_rust ? layout->count : layout->count_dotnet));
-}
-
-static bool is_cleared(const nb_known *known) {
-  const nb_layout *layout = nb_known_layout(known);
-  uint32_t used = atomic_load_explicit(&known->used_slots, memory_order_relaxed);
-  return is_named_elsewhere(known) || count_of_reference(known, layout) < used ||
-         (link_of(known) == 0 && second_base() != 0);
-}
-
-/* Under the lock, where every slot in use has been counted once. */
-static void mend(nb_known *known) {
-  const nb_layout *layout = nb_known_layout(known);
-  uint32_t used = nb_format_used_slots(known->base, layout);
-  uint32_t count = nb_known_count(known);
-  nb_format_store_count(known->base, layout, used > count ? used : count);
-  if (second_base() != 0) {
-    (void)nb_shared_link_set_release(known->base + layout->next, second_base());
-  }
-  if (is_named_elsewhere(known)) {
-    nb_shared_address_store_release(known->base, sizeof(uintptr_t), known->base);
-  }
-}
-
-/* ---- A header's lock ---------------------------------------------------------------------------- */
-
-/* Whoever has the lock when it is cleared goes on without it. Nobody else of this copy may come in then,
- * for the count that he goes by must stay what it was; the reference begins with another one. */
-static bool try_lock(nb_known *known) {
-  uintptr_t lock = known->base + nb_known_layout(known)->locked;
-  if (!nb_shared_lock_acquire(lock)) {
-    return false;
-  }
-  if (can_be_mended(known)) {
-    if (atomic_exchange_explicit(&known->is_inside, true, memory_order_acquire)) {
-      nb_shared_unlock_release(lock);
-      return false;
-    }
-    if (is_cleared(known)) {
-      mend(known);
-    }
-  }
-  return true;
-}
-
-bool nb_known_lock(nb_known *known) {
-  if (try_lock(known)) {
-    return true;
-  }
-  nb_wait wait = nb_wait_start();
-  while (!atomic_load_explicit(&known->is_given_up, memory_order_relaxed)) {
-    bool is_over = !nb_wait_on(&wait);
-    if (try_lock(known)) {
-      return true;
-    }
-    if (is_over) {
-      atomic_store_explicit(&known->is_given_up, true, memory_order_relaxed);
-    }
-  }
-  return false;
-}
-
-void nb_known_unlock(nb_known *known) {
-  bool is_first = can_be_mended(known);
-  if (is_first) {
-    atomic_store_explicit(&known->used_slots, nb_known_count(known), memory_order_relaxed);
-  }
-  if (!is_first || !is_named_elsewhere(known)) { /* else it is the reference's by now, or free */
-    nb_shared_unlock_release(known->base + nb_known_layout(known)->locked);
-  }
-  atomic_store_explicit(&known->is_inside, false, memory_order_release);
-}
-
-void nb_chain_mend(const nb_session *session) {
-  nb_known *first = nb_chain_entry(0);
-  if (nb_chain_length(session) > 0 && can_be_mended(first) && is_cleared(first) &&
-      try_lock(first)) {
-    nb_known_unlock(first);
-  }
-}
-
 /* ---- Belief ------------------------------------------------------------------------------------ */
 
 /* Recognises a locator and checks its bytes. */
@@ -192,8 +82,8 @@ static bool is_locked(uintptr_t base) {
   return nb_shared_load_acquire(base + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked) == 1;
 }
 
-/* A reference counts an item before it fills it in, so what looks wrong is looked at again: a few
- * times, and as long as the lock is held within the bound. */
+/* A reference counts an item before it fills it in, and can clear the header while it starts, so what looks
+ * wrong is looked at again: a few times, and as long as the lock is held within the bound. */
 static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
   nb_wait wait = nb_wait_start();
   for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
@@ -202,6 +92,7 @@ static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dia
     } else if (!is_locked(base) || !nb_wait_on(&wait)) {
       return nb_outcome_of(NEARBUF_INCOMPATIBLE);
     }
+    nb_page_restore_address(base);
   }
   return nb_outcome_of(NEARBUF_OK);
 }
@@ -335,11 +226,10 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
   added->is_kept_from_children =
       is_made ||
       (!has_buffers_in_page(base, nb_native_layout(dialect)) && nb_page_keep_from_children(base));
-  atomic_store_explicit(&added->is_inside, false, memory_order_relaxed);
   atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
   atomic_store_explicit(&added->linked_since, 0, memory_order_relaxed);
   atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
-  atomic_store_explicit(&added->used_slots, nb_known_count(added), memory_order_relaxed);
+  nb_header_start(added, number == 0);
   for (uint32_t i = 0; i < NB_ORDERS_PER_LOCATOR / 32; i++) {
     atomic_store_explicit(&added->sound[i], 0, memory_order_relaxed);
     atomic_store_explicit(&added->unusable[i], 0, memory_order_relaxed);
@@ -366,7 +256,7 @@ nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, 
 }
 
 static uintptr_t link_of_last(const nb_session *session) {
-  return link_of(nb_chain_entry(nb_chain_length(session) - 1));
+  return nb_header_link(nb_chain_entry(nb_chain_length(session) - 1));
 }
 
 /* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
@@ -391,12 +281,12 @@ static bool is_linked_for_long(nb_known *known) {
 static nb_outcome add_next(nb_session *session, bool may_wait) {
   uint32_t number = nb_chain_length(session);
   nb_known *last = nb_chain_entry(number - 1);
-  uintptr_t next = link_of(last);
+  uintptr_t next = nb_header_link(last);
   if (next == 0) {
     return nb_outcome_of(NEARBUF_OK);
   }
-  if (may_wait ? nb_known_lock(last) : try_lock(last)) {
-    nb_known_unlock(last);
+  if (may_wait ? nb_header_lock(last) : nb_header_try_lock(last)) {
+    nb_header_unlock(last);
   } else if (!atomic_load_explicit(&last->is_given_up, memory_order_relaxed) &&
              !is_linked_for_long(last)) {
     return nb_outcome_of(NEARBUF_BUSY);

@@ -24,13 +24,14 @@ enum { NB_LINKED_SINCE_SHIFT = 20 };
 typedef struct nb_known {
   uintptr_t base;
   _Atomic uint32_t linked_since; /* since then, at least, a link has been seen behind a held lock */
-  _Atomic uint32_t used_slots; /* of the first one, when this module last had its lock; at least */
+  _Atomic uint32_t used_slots;   /* when this module last had its lock; no more than there are */
   /* A bit for each item: its buffer may be handed out; its buffer must not be. Neither: not looked at. */
   _Atomic uint32_t sound[NB_ORDERS_PER_LOCATOR / 32];
   _Atomic uint32_t unusable[NB_ORDERS_PER_LOCATOR / 32];
   uint8_t dialect; /* UNKNOWN: it was found without items, and may be anybody's; unused */
   bool is_kept_from_children;
-  _Atomic bool is_inside;   /* a thread of this copy has the lock, or had it when it was cleared */
+  bool is_first;
+  bool is_hidden_from_dotnet;
   _Atomic bool is_given_up; /* its lock was held past the bound: full for ever */
   _Atomic bool is_damaged;  /* an item cannot be believed: nothing is written to it any more */
 } nb_known;
@@ -50,16 +51,6 @@ static inline uintptr_t nb_known_item(const nb_known *known, uint32_t index) {
 
 /* The items that a known locator counts, no more than fit; 0 where the dialect is not known. */
 uint32_t nb_known_count(const nb_known *known);
-
-/* Where a reference that was starting cleared the header of the first locator (pages.h), puts back what
- * it said, if the lock is to be had at once. To be called by everything but the warm path. */
-void nb_chain_mend(const nb_session *session);
-
-/* Takes the lock of a header, and gives it back; whoever has it finds the header whole. False once it
- * was held past the bound: its holder died or is stopped; the locator counts as full from then on, and
- * is not waited for again. */
-bool nb_known_lock(nb_known *known);
-void nb_known_unlock(nb_known *known);
 
 /* Remembers that `count` items from `first` on are sound: this module wrote them. */
 void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count);

@@ -1,6 +1,7 @@
 /* From a request to an item that is held; see claim.h. */
 #include "claim.h"
 
+#include "header.h"
 #include "os/os.h"
 #include "os/pages.h"
 #include "regions.h"
@@ -150,7 +151,7 @@ static nb_outcome take_or_make(const search *what) {
   }
   bool is_settled = outcome.status == NEARBUF_OK;
   if (is_settled) {
-    nb_chain_mend(what->session);
+    nb_header_mend(nb_chain_entry(0));
     if (take(what, false, &is_held)) {
       return outcome;
     }

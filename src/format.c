@@ -38,13 +38,28 @@ enum { VERSION_BITS = 0xE7 };
 /* The least size of a Rust item: the references register whole pages. */
 enum { LEAST_RUST_SIZE = 4096 };
 
-nb_item nb_item_read(uintptr_t item, const nb_layout *layout) {
+static nb_item read_as(uintptr_t item, const nb_layout *layout) {
   nb_item values = {
       .base = nb_shared_address_relaxed(item, layout->width),
       .size = nb_shared_load_relaxed(item + layout->size),
       .position = nb_shared_load_relaxed(item + layout->position),
       .taken = nb_shared_load_relaxed(item + layout->taken),
   };
+  return values;
+}
+
+nb_item nb_item_read(uintptr_t item, const nb_layout *layout) {
+  nb_item values = read_as(item, layout);
+  if (values.base == 0) {
+    return (nb_item){0};
+  }
+  if (layout->dialect == NEARBUF_DIALECT_RUST && values.size <= 1) {
+    nb_item other = read_as(item, nb_layout_of(layout->width, NEARBUF_DIALECT_DOTNET));
+    if (other.size >= LEAST_RUST_SIZE && other.position <= other.size) {
+      other.taken = 1;
+      return other;
+    }
+  }
   return values;
 }
 
@@ -80,6 +95,10 @@ uint32_t nb_format_used_slots(uintptr_t locator, const nb_layout *layout) {
   return used;
 }
 
+void nb_format_hide_from_dotnet(uintptr_t locator, const nb_layout *layout) {
+  nb_shared_count_release(locator + layout->count_dotnet, layout->capacity);
+}
+
 bool nb_format_is_hidden_from_dotnet(uintptr_t locator, const nb_layout *layout) {
   return layout->dialect == NEARBUF_DIALECT_RUST &&
          nb_shared_count_acquire(locator + layout->count_dotnet) == layout->capacity;
@@ -93,7 +112,7 @@ void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_add
     nb_item_write(nb_item_at(image, layout, i), layout, &items[i]);
   }
   if (layout->dialect == NEARBUF_DIALECT_RUST) {
-    nb_shared_count_release(image + layout->count_dotnet, layout->capacity);
+    nb_format_hide_from_dotnet(image, layout);
   }
   nb_format_store_count(image, layout, count);
 }
@@ -131,15 +150,14 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
   uint32_t count = written > dotnet ? written : dotnet;
   const nb_layout *layout =
       nb_layout_of(width, NEARBUF_DIALECT_WRITTEN); /* slots are where they are */
-  uint32_t index = 0;
-  while (index < count && index < layout->capacity &&
-         nb_shared_address_relaxed(nb_item_at(locator, layout, index), width) == 0) {
-    index++;
+  uint32_t last = count < layout->capacity ? count : layout->capacity;
+  while (last > 0 && nb_shared_address_relaxed(nb_item_at(locator, layout, last - 1), width) == 0) {
+    last--;
   }
-  if (index == count || index == layout->capacity) {
+  if (last == 0) {
     return NEARBUF_DIALECT_UNKNOWN;
   }
-  uint32_t second_field = nb_shared_load_relaxed(nb_item_at(locator, layout, index) + width);
+  uint32_t second_field = nb_shared_load_relaxed(nb_item_at(locator, layout, last - 1) + width);
   bool can_be_rust = written != 0 || dotnet == layout->capacity; /* cleared, but hidden from .NET */
   if (second_field >= LEAST_RUST_SIZE && can_be_rust) {
     return NEARBUF_DIALECT_RUST;
@@ -153,8 +171,7 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
 nb_fault nb_item_check(const nb_item *item, const nb_layout *layout) {
   uint64_t highest = layout->width == 8 ? UINT64_MAX : UINT32_MAX;
   if (item->base == 0) {
-    bool is_empty = item->size == 0 && item->position == 0 && item->taken == 0;
-    return is_empty ? NB_FAULT_NONE : NB_FAULT_ITEM_BASE;
+    return NB_FAULT_NONE; /* an empty slot */
   }
   if (item->size == 0 || item->size - 1 > highest - item->base) {
     return NB_FAULT_ITEM_SIZE;

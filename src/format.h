@@ -62,7 +62,7 @@ static inline uintptr_t nb_item_at(uintptr_t locator, const nb_layout *layout, u
   return locator + layout->header_size + (uintptr_t)index * layout->item_size;
 }
 
-/* A copy of one item. One whose base is 0 is an empty slot: no buffer. */
+/* A copy of one item. One whose base is 0 is an empty slot: no buffer, whatever its other bytes are. */
 typedef struct nb_item {
   uint64_t base;
   uint32_t size;
@@ -70,6 +70,9 @@ typedef struct nb_item {
   uint32_t taken;
 } nb_item;
 
+/* The other fields of an empty slot are read as 0. In a locator of the Rust dialect there can be items of
+ * the .NET reference, from when that was starting and took the page for its own: only it can use them, so
+ * they are told as taken. */
 nb_item nb_item_read(uintptr_t item, const nb_layout *layout);
 
 /* Writes an item that no count makes visible yet. The size goes first: to the .NET reference, which
@@ -89,7 +92,9 @@ uint32_t nb_format_used_slots(uintptr_t locator, const nb_layout *layout);
 void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_address,
                      const nb_item *items, uint32_t count);
 
-/* Whether a locator of the Rust dialect looks full to the .NET reference: then this library made it. */
+/* Lets a locator of the Rust dialect look full to the .NET reference; and whether it does: then this library
+ * made it. */
+void nb_format_hide_from_dotnet(uintptr_t locator, const nb_layout *layout);
 bool nb_format_is_hidden_from_dotnet(uintptr_t locator, const nb_layout *layout);
 
 /* What is wrong with a locator. */
@@ -110,8 +115,9 @@ typedef enum nb_fault {
 
 const char *nb_fault_text(nb_fault fault);
 
-/* The dialect of a locator by its first buffer; `if_empty` where it counts no item. UNKNOWN: an unknown
- * version, an item of no known layout, or nothing but empty slots. */
+/* The dialect of a locator by its last buffer, for the first ones can be those of a reference that took the
+ * page for its own; `if_empty` where it counts no item. UNKNOWN: an unknown version, an item of no known
+ * layout, or nothing but empty slots. */
 nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_dialect if_empty);
 
 /* Whether a locator is valid: the first thing that is wrong with it, and in `*item` (may be null)

@@ -4,6 +4,7 @@
  * taken while a header's lock is waited for. Nobody holds a header's lock over a system call. */
 #include "locator.h"
 
+#include "header.h"
 #include "os/os.h"
 #include "os/pages.h"
 
@@ -240,36 +241,80 @@ static bool has_free_slot(const nb_known *known, const nb_listing *listing) {
          nb_known_count(known) < nb_known_layout(known)->capacity;
 }
 
-/* Lists the region under the header's lock, which is held. */
-static void list_in(nb_session *session, nb_known *known, uint32_t number, uint32_t first,
+/* Takes an empty slot of the first locator by the lock of its item. The header's lock is not enough there: its
+ * holder loses it where a reference clears the header, and then another thread lists at the same time. */
+static bool take_slot(const nb_known *known, uint32_t index) {
+  uintptr_t item = nb_known_item(known, index);
+  uintptr_t taken = item + nb_known_layout(known)->taken;
+  if (!nb_shared_lock_acquire(taken)) {
+    return false;
+  }
+  if (nb_item_base(item) != 0) {
+    nb_shared_unlock_release(taken);
+    return false;
+  }
+  return true;
+}
+
+/* Takes all of these slots or none. In later locators nobody clears anything, and a slot that a reference
+ * has not used yet may hold anything. */
+static bool take_slots(const nb_known *known, uint32_t first, uint32_t count) {
+  if (!known->is_first) {
+    return true;
+  }
+  uint32_t had = 0;
+  while (had < count && take_slot(known, first + had)) {
+    had++;
+  }
+  for (uint32_t i = 0; had < count && i < had; i++) {
+    nb_shared_unlock_release(nb_known_item(known, first + i) + nb_known_layout(known)->taken);
+  }
+  return had == count;
+}
+
+/* Fills an empty slot that was taken. */
+static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *item) {
+  nb_item held = *item;
+  held.taken = 1;
+  nb_item_write(slot, layout, &held);
+  if (item->taken == 0) {
+    nb_shared_unlock_release(slot + layout->taken);
+  }
+}
+
+/* Lists the region from slot `first` on, under the header's lock. False: one of the slots is not free. */
+static bool list_at(nb_session *session, nb_known *known, uint32_t number, uint32_t first,
                     const nb_listing *listing, nb_claim *claim) {
   const nb_layout *layout = nb_known_layout(known);
   batch items = cut(session, listing, first, layout->capacity - first);
-  for (uint32_t i = 0; i < items.count; i++) {
-    nb_item_write(nb_known_item(known, first + i), layout, &items.items[i]);
+  if (!take_slots(known, first, items.count)) {
+    return false;
   }
-  nb_format_store_count(known->base, layout, first + items.count);
+  for (uint32_t i = 0; i < items.count; i++) {
+    fill_slot(nb_known_item(known, first + i), layout, &items.items[i]);
+  }
+  if (nb_known_count(known) < first + items.count) {
+    nb_format_store_count(known->base, layout, first + items.count);
+  }
   nb_known_mark_sound(known, first, items.count);
   claim_last(known->base, layout, first, &items, claim);
   claim->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
+  return true;
 }
 
 static bool register_in(nb_session *session, uint32_t number, const nb_listing *listing,
                         nb_claim *claim) {
   nb_known *known = nb_chain_entry(number);
-  if (!has_free_slot(known, listing)) {
+  if (!has_free_slot(known, listing) || !nb_header_lock(known)) {
     return false;
   }
-  if (!nb_known_lock(known)) {
-    return false;
-  }
+  uint32_t capacity = nb_known_layout(known)->capacity;
   uint32_t first = nb_known_count(known);
-  bool has_room = first < nb_known_layout(known)->capacity;
-  if (has_room) {
-    list_in(session, known, number, first, listing, claim);
+  while (first < capacity && !list_at(session, known, number, first, listing, claim)) {
+    first++;
   }
-  nb_known_unlock(known);
-  return has_room;
+  nb_header_unlock(known);
+  return first < capacity;
 }
 
 /* ---- Growing ----------------------------------------------------------------------------------- */
@@ -328,15 +373,14 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
   uintptr_t base = page.base;
   /* A lock that is held past the bound has no living owner: then the link is set without it. Room
    * in the page cannot be claimed without it. */
-  bool is_locked = nb_known_lock(last);
-  uintptr_t link = last->base + nb_known_layout(last)->next;
-  bool is_free = nb_shared_link_acquire(link) == 0 && (is_own_page || is_locked);
+  bool is_locked = nb_header_lock(last);
+  bool is_free = nb_header_link(last) == 0 && (is_own_page || is_locked);
   if (is_free && !is_own_page) {
     nb_format_build(base, layout, base, items.items, items.count);
   }
-  bool is_linked = is_free && nb_shared_link_set_release(link, base);
+  bool is_linked = is_free && nb_header_set_link(last, base);
   if (is_locked) {
-    nb_known_unlock(last);
+    nb_header_unlock(last);
   }
   *added = is_linked ? base : 0;
   if (is_linked) {

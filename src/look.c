@@ -1,6 +1,7 @@
 /* Looking at what is there: walk, find, totals. Never makes a locator, waits for nobody, and may be
  * called in a signal handler that interrupted any other call. */
 #include "chain.h"
+#include "header.h"
 #include "os/os.h"
 #include "range.h"
 #include "rendezvous.h"
@@ -14,7 +15,7 @@ static nearbuf_status begin(nb_session **session) {
     outcome = nb_rendezvous_find(*session, false);
   }
   if (outcome.status == NEARBUF_OK) {
-    nb_chain_mend(*session);
+    nb_header_mend(nb_chain_entry(0));
     (void)nb_chain_extend(*session, false);
   }
   nb_os_leave(guard);

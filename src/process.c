@@ -869,6 +869,16 @@ static bool lock_header(uintptr_t word) {
   return true;
 }
 
+/* Under the lock. A reference that was starting can have cleared the count of the first locator (header.h):
+ * what the slots say is true. In later ones nobody clears anything, and what is behind the count can be
+ * anything. */
+static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
+  const nb_layout *layout = walk_layout(walk);
+  uint32_t count = nb_format_count(locator, layout);
+  uint32_t used = walk->number == 0 ? nb_format_used_slots(locator, layout) : 0;
+  return used > count ? used : count;
+}
+
 /* Lists the item in the current locator, if that has a free slot, and holds it. */
 static bool list_here(finding *what, void *context) {
   listing *new = context;
@@ -883,7 +893,7 @@ static bool list_here(finding *what, void *context) {
   }
   bool is_listed = false;
   if (lock_header(view.base + layout->locked)) {
-    uint32_t count = nb_format_count(view.base, layout);
+    uint32_t count = next_slot(&what->walk, view.base);
     uintptr_t header = view.base + layout->locked;
     if (count < layout->capacity) {
       uintptr_t item = nb_item_at(view.base, layout, count);

@@ -44,14 +44,18 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page);
 nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page);
 void nb_page_discard(const nb_page *page);
 
+/* Where the header of a page that is mapped for reading and writing names another mapping of the same page:
+ * lets it name this one again. A reference that was starting took the page for its own. */
+void nb_page_restore_address(uintptr_t base);
+
 /* Whether a new first page lists buffers of its own beyond the seed (the rest of the granule). */
 bool nb_page_has_tail(void);
 
 /* The slot of the first buffer in a first page; those before it are empty. On POSIX systems a reference
- * that was starting when we published the page may take it for its own, at any time later: it clears the
- * header, and puts its buffers into the slots from the first one on. So many find room there before
- * ours is met; the header is mended long before (chain.c). The slot lies on one cache line, which no
- * other thread's home shares. */
+ * that was starting when the page was published can take it for its own, at any time later: it clears the
+ * header, and puts its buffers into the slots from the first one on. So many find room before the first one
+ * of ours; the header is in order again long before (header.h). The slot lies on one cache line, which
+ * no other thread's home shares. */
 enum { NB_FIRST_SLOT = NB_HOME_INDEX + 32 };
 
 static inline uint32_t nb_page_first_slot(void) {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,6 +59,15 @@ static bool is_locator_mapping(const nb_mapping *mapping, uintptr_t base) {
          mapping->offset == 0;
 }
 
+/* Whether two mappings show the same page of a locator. */
+static bool is_same_page(uintptr_t one, uintptr_t other) {
+  nb_mapping here;
+  nb_mapping there;
+  return find_mapping(one, &here).status == NEARBUF_OK &&
+         find_mapping(other, &there).status == NEARBUF_OK && is_locator_mapping(&here, one) &&
+         is_locator_mapping(&there, other) && is_same_file(&here, &there) && here.inode != 0;
+}
+
 /* OK where the open file is mapped at `claimed`, as a locator of this process is; NOT_FOUND where it
  * is not. */
 static nb_outcome check_mapped_at(int file, uintptr_t claimed) {
@@ -89,6 +99,7 @@ typedef enum file_state {
   FILE_ABSENT,
   FILE_ATTACHED, /* it is this process's */
   FILE_STALE,    /* it is this user's, but no locator of this process */
+  FILE_BLANK,    /* the same, and it says no address: it may be on its way */
   FILE_FOREIGN,  /* it is nothing that may be believed, locked or replaced */
   FILE_ERROR
 } file_state;
@@ -96,7 +107,7 @@ typedef enum file_state {
 typedef struct seen_file {
   file_state state;
   nb_outcome outcome; /* what is wrong where the state is ERROR */
-  int file;           /* open where the state is STALE */
+  int file;           /* open where the state is STALE or BLANK */
 } seen_file;
 
 /* Whether nobody but this user could have written what the file says. */
@@ -148,7 +159,7 @@ static seen_file examine_open(int file, nb_page *page) {
   if (outcome.status == NEARBUF_NOT_FOUND ||
       (outcome.status == NEARBUF_OK && nb_posix_may_have_parents_id() &&
        nb_posix_predates_process(file))) {
-    seen.state = FILE_STALE;
+    seen.state = base == 0 ? FILE_BLANK : FILE_STALE;
     return seen;
   }
   if (outcome.status != NEARBUF_OK) {
@@ -185,7 +196,7 @@ static seen_file examine(int directory, const char *name, nb_page *page) {
     return seen_unopened(errno);
   }
   seen_file seen = examine_open(file, page);
-  if (seen.state == FILE_STALE) {
+  if (seen.state == FILE_STALE || seen.state == FILE_BLANK) {
     seen.file = file;
   } else {
     close(file);
@@ -246,7 +257,7 @@ static nb_outcome find_by_name(int directory, nb_page *page) {
   nb_name name;
   for (int i = 0; own_name(i, &name); i++) {
     seen_file seen = examine(directory, name.text, page);
-    if (seen.state == FILE_STALE) {
+    if (seen.file >= 0) {
       close(seen.file);
     }
     if (seen.state == FILE_ATTACHED) {
@@ -335,6 +346,10 @@ static nb_outcome settle_on(nb_page *page) {
   if (first.base == page->base) {
     return outcome; /* another copy found what this one had just published */
   }
+  if (page->is_made && first.base != 0 && is_same_page(first.base, page->base)) {
+    page->base = first.base; /* the same, but a reference had taken it for its own (pages.h) */
+    return outcome;
+  }
   if (page->is_made) {
     unlink_names(page->base);
     /* After a lost race it stays mapped, for another copy may just be looking at it; without its
@@ -349,18 +364,6 @@ static nb_outcome settle_on(nb_page *page) {
   return outcome;
 }
 
-/* Where a reference took the page for its own (pages.h), its header names another mapping of it. */
-static void name_again(uintptr_t base) {
-  uintptr_t named = (uintptr_t)nb_shared_address_acquire(base, sizeof(uintptr_t));
-  nb_mapping here;
-  nb_mapping there;
-  if (named != base && find_mapping(base, &here).status == NEARBUF_OK &&
-      find_mapping(named, &there).status == NEARBUF_OK && is_locator_mapping(&here, base) &&
-      is_locator_mapping(&there, named) && is_same_file(&here, &there) && here.inode != 0) {
-    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
-  }
-}
-
 static nb_outcome find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
@@ -368,9 +371,6 @@ static nb_outcome find_by_anchor(nb_page *page) {
   if (outcome.status == NEARBUF_OK) {
     *page = page_of(atomic_load(anchor));
     outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
-  }
-  if (outcome.status == NEARBUF_OK) {
-    name_again(page->base);
   }
   return outcome;
 }
@@ -382,6 +382,13 @@ nb_outcome nb_page_find(nb_page *page) {
     return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
   }
   return outcome;
+}
+
+void nb_page_restore_address(uintptr_t base) {
+  uintptr_t named = (uintptr_t)nb_shared_address_acquire(base, sizeof(uintptr_t));
+  if (named != base && is_same_page(base, named)) {
+    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
+  }
 }
 
 /* ---- Private pages ----------------------------------------------------------------------------- */
@@ -420,7 +427,141 @@ static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t 
   return outcome;
 }
 
-/* ---- The first locator ------------------------------------------------------------------------- */
+/* ---- A file that a reference in this process is making ------------------------------------------ */
+
+/* The references make their file visible before it is complete, and look at every file in the directory
+ * before they store the address: the .NET one needs 0.5 s where 30,000 lie. So a file under our own name
+ * that says no address, and that this process has mapped, is on its way in another thread, whatever its
+ * age. No other locator may be made meanwhile, under no name. Before it is mapped it is open: for
+ * microseconds, but the thread can lose the processor there. */
+
+/* What is open for longer was given up: the reference failed to map it, as the .NET one does where nothing
+ * may be executed that lies in the place, and did not close it. */
+enum { SECONDS_TO_MAP = 30 };
+
+/* The limit on descriptors can be so high that to look at each would take a second. */
+enum { MOST_DESCRIPTORS = 1 << 16 };
+
+static bool was_given_up(int file, const struct stat *status) {
+  size_t size = nb_os_page_size();
+  void *page = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+  if (page != MAP_FAILED) {
+    (void)munmap(page, size);
+  }
+  return page == MAP_FAILED || status->st_ctime + SECONDS_TO_MAP < time(NULL);
+}
+
+/* Whether a descriptor of this process means the file. Those of this library, in other threads and copies
+ * that look at it as well, are told by O_NONBLOCK. */
+static bool is_open_here(const struct stat *status) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return false;
+  }
+  int end = limit.rlim_cur < MOST_DESCRIPTORS ? (int)limit.rlim_cur : MOST_DESCRIPTORS;
+  for (int each = 0; each < end; each++) {
+    int flags = fcntl(each, F_GETFL);
+    struct stat other;
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0 && fstat(each, &other) == 0 &&
+        other.st_dev == status->st_dev && other.st_ino == status->st_ino) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Looks for a mapping of the file that a locator can have; `fresh` is one that it cannot have, since
+ * nothing may be written through it. */
+static nb_map_answer find_in_map_as(nb_map *map, const nb_mapping *fresh) {
+  nb_mapping each = {.range = {0, 0}};
+  nb_map_answer answer = NB_MAP_FOUND;
+  while (answer == NB_MAP_FOUND && each.range.max != UINTPTR_MAX) {
+    uintptr_t from = each.range.max == 0 ? 0 : each.range.max + 1;
+    answer = nb_posix_map_next_shared(map, from, &each);
+    if (answer == NB_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
+        is_same_file(fresh, &each)) {
+      return NB_MAP_FOUND;
+    }
+  }
+  return answer == NB_MAP_FAILED ? NB_MAP_FAILED : NB_MAP_END;
+}
+
+/* Whether this process has the file mapped. True also where the map cannot be read: nothing is known. */
+static bool is_mapped_here(int file) {
+  size_t size = nb_os_page_size();
+  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+  if (fresh == MAP_FAILED) {
+    return true;
+  }
+  nb_mapping mapping;
+  nb_map map;
+  bool is_known = find_mapping((uintptr_t)fresh, &mapping).status == NEARBUF_OK;
+  bool is_open = nb_os_map_open(&map, true).status == NEARBUF_OK;
+  bool is_absent = is_known && is_open && find_in_map_as(&map, &mapping) == NB_MAP_END;
+  nb_os_map_close(&map);
+  (void)munmap(fresh, size);
+  return !is_absent;
+}
+
+/* How long after the file the descriptor may appear that it is made with. */
+#define DESCRIPTOR_BOUND_NS UINT64_C(200000000)
+
+/* Open is asked before mapped, for the Rust reference closes the file when it has mapped it. */
+static bool is_being_made(int file, uint64_t waited) {
+  struct stat status;
+  if (fstat(file, &status) != 0) {
+    return true; /* nothing is known */
+  }
+  return (is_young(&status) && waited < DESCRIPTOR_BOUND_NS) ||
+         (!was_given_up(file, &status) && is_open_here(&status)) || is_mapped_here(file);
+}
+
+/* Waits as long as the file is being made, up to the bound. OK: it is this process's locator now, or another
+ * one has become so, which the anchor then leads to and `page` is: a page that lost to that one stays
+ * mapped and blank (settle_on). NOT_FOUND: nothing in this process makes the file, or it got the address
+ * of something else, or lost its name. */
+static nb_outcome await_birth(int directory, const char *name, int file, nb_page *page) {
+  uint64_t start = nb_os_nanoseconds();
+  uint64_t waited = 0;
+  for (; waited < NB_WAIT_BOUND_NS; waited = nb_os_nanoseconds() - start) {
+    if (find_by_anchor(page).status == NEARBUF_OK) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    uintptr_t base = 0;
+    if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
+      return check_mapped_at(file, nb_little_address(base));
+    }
+    if (!nb_file_is_named(directory, name, file) || !is_being_made(file, waited)) {
+      return nb_outcome_of(NEARBUF_NOT_FOUND);
+    }
+    nb_os_pause();
+  }
+  return nb_outcome_system(NEARBUF_BUSY, EINPROGRESS);
+}
+
+static bool is_under_way(nb_outcome outcome) {
+  return outcome.status == NEARBUF_BUSY && outcome.system_error == EINPROGRESS;
+}
+
+/* As examine, and what may be being made is waited for. */
+static seen_file examine_patiently(int directory, const char *name, nb_page *page) {
+  seen_file seen = examine(directory, name, page);
+  if (seen.state != FILE_BLANK) {
+    return seen;
+  }
+  nb_outcome outcome = await_birth(directory, name, seen.file, page);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    seen.state = FILE_STALE;
+    return seen;
+  }
+  close(seen.file);
+  if (outcome.status != NEARBUF_OK) {
+    return seen_error(outcome);
+  }
+  return page->base != 0 ? (seen_file){FILE_ATTACHED, outcome, -1} : examine(directory, name, page);
+}
+
+/* ---- Publishing --------------------------------------------------------------------------------- */
 
 /* Every try ends in an answer unless somebody else changes the directory meanwhile, or holds the lock
  * of a dead file to replace it. He may have lost the processor; a stranger who keeps removing our
@@ -434,88 +575,6 @@ typedef enum publication {
   PUBLISH_REFUSED,  /* the name is somebody else's */
   PUBLISH_FAILED
 } publication;
-
-/* How long a reference may take from making its file to mapping it. */
-#define BIRTH_BOUND_NS UINT64_C(200000000)
-
-/* Whether this process has the file mapped as a locator is. The fresh mapping is none, for it cannot be
- * written. True also where the map cannot be read: nothing is known then. */
-static bool is_mapped_here(int file) {
-  size_t size = nb_os_page_size();
-  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
-  nb_mapping here;
-  nb_mapping each = {.range = {0, 0}};
-  if (fresh == MAP_FAILED || find_mapping((uintptr_t)fresh, &here).status != NEARBUF_OK) {
-    here.inode = 0;
-  }
-  nb_map map;
-  nb_map_answer answer =
-      nb_os_map_open(&map, true).status == NEARBUF_OK ? NB_MAP_FOUND : NB_MAP_FAILED;
-  bool is_found = here.inode == 0;
-  while (answer == NB_MAP_FOUND && !is_found && each.range.max != UINTPTR_MAX) {
-    uintptr_t from = each.range.max == 0 ? 0 : each.range.max + 1;
-    answer = nb_posix_map_next_shared(&map, from, &each);
-    is_found = answer == NB_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
-               is_same_file(&here, &each);
-  }
-  nb_os_map_close(&map);
-  if (fresh != MAP_FAILED) {
-    (void)munmap(fresh, size);
-  }
-  return is_found || answer == NB_MAP_FAILED;
-}
-
-typedef enum birth {
-  BIRTH_NONE,
-  BIRTH_SEEN,     /* it became this process's */
-  BIRTH_UNDER_WAY /* it is going to be */
-} birth;
-
-/* The references make their file visible before it is complete, and look at every file in the directory
- * before they store the address: the .NET one needs 0.5 s where 30,000 lie. So one that has none, but
- * is mapped in this process, is on its way in another thread, whatever its age. One that is not may be
- * so for a moment; if somebody has it open then (the .NET reference locks it), it is let alone, too. */
-static bool may_be_mapped_yet(int file, uint64_t waited) {
-  struct stat status;
-  return fstat(file, &status) == 0 && is_young(&status) &&
-         (waited < BIRTH_BOUND_NS || flock(file, LOCK_EX | LOCK_NB) != 0);
-}
-
-static birth await_birth(int file) {
-  uint64_t start = nb_os_nanoseconds();
-  uint64_t waited = 0;
-  for (; waited < NB_WAIT_BOUND_NS; waited = nb_os_nanoseconds() - start) {
-    uintptr_t base = 0;
-    if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
-      bool is_ours = check_mapped_at(file, nb_little_address(base)).status == NEARBUF_OK;
-      return is_ours ? BIRTH_SEEN : BIRTH_NONE;
-    }
-    if (!is_mapped_here(file) && !may_be_mapped_yet(file, waited)) {
-      return BIRTH_NONE;
-    }
-    nb_os_pause();
-  }
-  return BIRTH_UNDER_WAY;
-}
-
-/* The answer about a file that this process itself is making: there must not be another one. */
-static nb_outcome being_born(void) {
-  return nb_outcome_system(NEARBUF_BUSY, EINPROGRESS);
-}
-
-static bool is_being_born(nb_outcome outcome) {
-  return outcome.status == NEARBUF_BUSY && outcome.system_error == EINPROGRESS;
-}
-
-static seen_file examine_patiently(int directory, const char *name, nb_page *page) {
-  seen_file seen = examine(directory, name, page);
-  birth awaited = seen.state == FILE_STALE ? await_birth(seen.file) : BIRTH_NONE;
-  if (awaited != BIRTH_NONE) {
-    close(seen.file);
-    seen = awaited == BIRTH_SEEN ? examine(directory, name, page) : seen_error(being_born());
-  }
-  return seen;
-}
 
 /* What became of a file that got its name, or did not: ENOENT means that somebody removed it, and that
  * another one may fare better; with any other error it would not. */
@@ -558,6 +617,9 @@ static publication publish(int directory, const nb_new_file *file, const char *n
   case FILE_ERROR:
     *outcome = seen.outcome;
     return PUBLISH_FAILED;
+  case FILE_BLANK: /* it was completed, and replaced by another one */
+    close(seen.file);
+    return PUBLISH_AGAIN;
   case FILE_ABSENT:
   default:
     return PUBLISH_AGAIN;
@@ -605,6 +667,8 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
   return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
 }
 
+/* ---- The first locator ------------------------------------------------------------------------- */
+
 static nb_outcome make_first_shared(int directory, const nb_seed *seed, nb_page *page) {
   nb_outcome outcome = make_shared(directory, seed, false, page);
   if (outcome.status == NEARBUF_OK && page->is_made) {
@@ -628,7 +692,7 @@ static nb_outcome find_or_make_first(const nb_seed *seed, nb_page *page) {
     }
   }
   if (outcome.status == NEARBUF_OK || outcome.status == NEARBUF_OUT_OF_MEMORY ||
-      is_being_born(outcome)) {
+      is_under_way(outcome)) {
     return outcome;
   }
   int32_t reason = outcome.system_error;

@@ -286,6 +286,10 @@ nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
   return outcome;
 }
 
+void nb_page_restore_address(uintptr_t base) {
+  (void)base;
+}
+
 /* ---- Later locators ---------------------------------------------------------------------------- */
 
 /* Makes one where the system likes. The name tells the address, which is therefore kept until the

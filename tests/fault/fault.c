@@ -304,6 +304,26 @@ static void other_copy_starts(void) {
   CHECK_OK(other_copy.release(&buffer));
 }
 
+/* A reference that did not see the file when it looked for it takes the page for its own (src/header.h), and
+ * another copy of the library starts behind it. */
+static void reference_takes_the_page(void) {
+  int file = reference_bytes == 0 ? open(own_path(""), O_RDWR | O_CLOEXEC) : -1;
+  if (file < 0) {
+    return;
+  }
+  void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  CHECK(page != MAP_FAILED);
+  close(file);
+  reference_bytes = PAGE;
+  uintptr_t header = (uintptr_t)page;
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_DOTNET);
+  nb_shared_address_store_release(header, sizeof header, header);
+  nb_shared_address_store_release(header + layout->next, sizeof header, 0);
+  nb_shared_store_relaxed(header + layout->locked, 0);
+  nb_shared_count_release(header + layout->count_dotnet, 0);
+  other_copy_starts();
+}
+
 /* Somebody maps what the library is about to demand; try_once sees it afterwards, if it was mapped
  * over, for runnable bytes are counted. */
 static void place_is_taken(void) {
@@ -665,6 +685,22 @@ TEST(get_that_grows_the_chain_survives_another_copy_that_gets) {
 
 TEST(get_of_a_new_region_survives_another_copy_that_gets) {
   act_before_every_call(&get_of_a_new_region_scene, other_copy_starts);
+}
+
+TEST(first_get_survives_a_reference_that_takes_the_page) {
+  act_before_every_call(&first_get_scene, reference_takes_the_page);
+}
+
+TEST(first_get_on_an_old_kernel_survives_a_reference_that_takes_the_page) {
+  act_before_every_call(&first_get_on_an_old_kernel_scene, reference_takes_the_page);
+}
+
+TEST(get_that_grows_the_chain_survives_a_reference_that_takes_the_page) {
+  act_before_every_call(&get_that_grows_the_chain_scene, reference_takes_the_page);
+}
+
+TEST(get_of_a_new_region_survives_a_reference_that_takes_the_page) {
+  act_before_every_call(&get_of_a_new_region_scene, reference_takes_the_page);
 }
 
 TEST(first_get_survives_who_takes_its_place) {

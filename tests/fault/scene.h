@@ -45,6 +45,7 @@ extern int32_t last_system_error;
 
 /* Bytes of private allocations that are not freed. */
 extern size_t private_bytes;
+extern size_t reference_bytes; /* of mappings of locators that a reference has for itself */
 
 /* Memory of another actor: it must still be there, untouched, after the call. */
 void watch_memory(void *start, size_t size);

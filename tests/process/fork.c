@@ -12,6 +12,7 @@
 
 #include "chain.h"
 #include "format.h"
+#include "header.h"
 #include "shared.h"
 #include "support.h"
 
@@ -187,9 +188,9 @@ TEST(a_fork_while_every_lock_is_held_disturbs_neither_side) {
   CHECK_OK(nearbuf_get(&request, &held_by_parent)); /* an item's */
   nb_session *session = nb_session_current();
   nb_session_lock(session);
-  CHECK(nb_known_lock(nb_chain_entry(0)));
+  CHECK(nb_header_lock(nb_chain_entry(0)));
   in_child(place_some, NULL);
-  nb_known_unlock(nb_chain_entry(0));
+  nb_header_unlock(nb_chain_entry(0));
   nb_session_unlock(session);
   CHECK_OK(nearbuf_release(&held_by_parent));
   place_some(NULL);

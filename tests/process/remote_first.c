@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "format.h"
+#include "os/pages.h"
 #include "remote_linux.h"
 #include "test.h"
 
@@ -46,6 +48,41 @@ TEST(a_process_whose_first_thread_has_ended_is_understood_by_an_ordinary_user) {
   want_own_tmp();
   become_nobody();
   check_without_first_thread();
+}
+
+/* ---- A first locator whose count a reference cleared --------------------------------------------- */
+
+/* It lists up to the last empty slot; what stands behind must not be listed over. */
+TEST(a_slot_in_use_behind_a_count_that_was_cleared_is_left_alone) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  uint64_t first = put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t at = first_locator(&process, &walk, &locator);
+  nearbuf_process_request request = anywhere(4096);
+  nb_item theirs = {.size = 4096, .taken = 1};
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &theirs.base, NULL));
+  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  static _Alignas(8) unsigned char bytes[32];
+  nb_item_write((uintptr_t)bytes, layout, &theirs);
+  const uint8_t count = NB_FIRST_SLOT;
+  uint64_t slot = at + layout->header_size + (uint64_t)(NB_FIRST_SLOT - 1) * layout->item_size;
+  CHECK_OK(nearbuf_process_write(&process, slot, bytes, layout->item_size, NULL));
+  CHECK_OK(nearbuf_process_write(&process, at + layout->count, &count, 1, NULL));
+  CHECK_OK(nearbuf_process_write(&process, at + layout->count_dotnet, &count, 1, NULL));
+  request = anywhere(1 << 20);
+  nearbuf_process_buffer buffer;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(3, locator.count);
+  nearbuf_process_item item;
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(theirs.base, item.address);
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(first, item.address);
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  (void)target_end(&idle);
 }
 
 /* ---- A process that uses the library ------------------------------------------------------------- */
