@@ -1,10 +1,13 @@
 /* One process with the .NET reference, as far as that can be had without .NET: a writer that takes
  * its steps (dotnet_writer.h), and a locator written by hand. */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,6 +117,17 @@ TEST(what_we_made_first_is_shared_by_it) {
   CHECK_EQUAL(ours + 16, place("nearbuf"));
 }
 
+/* The second of its two ways to append. */
+TEST(a_value_that_it_appends_without_moving_the_position_is_written_over) {
+  (void)use_own_tmp();
+  dotnet_header *first = attach();
+  dotnet_item *item = dotnet_get(first, 100, WINDOW, WINDOW + WINDOW_SIZE);
+  uintptr_t value = dotnet_append_value(item, UINT64_MAX);
+  dotnet_release(item);
+  CHECK_EQUAL(value, place("nearbuf"));
+  CHECK(memcmp((const void *)value, "nearbuf\xff", 8) == 0);
+}
+
 TEST(locks_are_seen_by_both) {
   (void)use_own_tmp();
   nearbuf_request request = request_in(WINDOW, WINDOW + PAGE - 1, 100);
@@ -161,48 +175,108 @@ TEST(chains_of_locators_of_both_are_followed_by_both) {
 
 /* ---- While it is starting ----------------------------------------------------------------------- */
 
-static double seconds(void) {
-  struct timespec now;
-  CHECK_EQUAL(0, clock_gettime(CLOCK_MONOTONIC, &now));
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+static uintptr_t place_when_it_is_no_longer_busy(void) {
+  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 7);
+  nearbuf_memory placed;
+  nearbuf_status status;
+  do {
+    status = nearbuf_place(&request, "nearbuf", &placed);
+  } while (status == NEARBUF_BUSY);
+  CHECK_OK(status);
+  return (uintptr_t)placed.run_at;
 }
 
-static void finish_in_a_while(void *birth) {
+static int count_files(void) {
+  DIR *directory = opendir("/tmp/.reloaded/memory.buffers");
+  CHECK(directory != NULL);
+  int count = 0;
+  for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    count += entry->d_name[0] != '.';
+  }
+  closedir(directory);
+  return count;
+}
+
+static void finish_in_a_while(void *context) {
+  dotnet_birth *birth = context;
   usleep(300000);
+  CHECK(dotnet_go_on(birth, DOTNET_MAPPED));
   (void)dotnet_finish(birth);
 }
 
-TEST(a_file_that_it_has_mapped_is_waited_for_until_it_is_complete) {
+/* It goes on meanwhile. */
+static void expect_waiting(dotnet_step last) {
   (void)use_own_tmp();
   dotnet_birth birth = dotnet_look();
-  CHECK(dotnet_open(&birth));
+  CHECK(dotnet_go_on(&birth, last));
   test_thread thread = test_thread_start(finish_in_a_while, &birth);
-  (void)place("nearbuf");
+  (void)place_when_it_is_no_longer_busy();
   test_thread_join(thread);
   CHECK_EQUAL((uintptr_t)birth.mapped, totals().first_locator);
+  CHECK_EQUAL(1, count_files());
 }
 
-TEST(while_it_does_not_complete_its_file_the_answer_is_busy_and_no_second_locator) {
+/* It does not go on, until the file is older than a new one can be. */
+static void expect_busy(dotnet_step last) {
   (void)use_own_tmp();
   dotnet_birth birth = dotnet_look();
-  CHECK(dotnet_open(&birth));
+  CHECK(dotnet_go_on(&birth, last));
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 7);
   nearbuf_memory placed;
-  for (int i = 0; i < 4; i++) { /* the file gets older than a new one can be */
-    double before = seconds();
+  struct stat status;
+  do {
     CHECK_STATUS(NEARBUF_BUSY, nearbuf_place(&request, "nearbuf", &placed));
-    CHECK(seconds() - before < 1);
-  }
-  CHECK_EQUAL(0, totals().first_locator);
+    CHECK_EQUAL(0, totals().first_locator);
+    CHECK_EQUAL(1, count_files());
+    CHECK_EQUAL(0, stat(birth.name, &status));
+  } while (time(NULL) <= status.st_ctime + 2);
+  CHECK(dotnet_go_on(&birth, DOTNET_MAPPED));
   CHECK(dotnet_finish(&birth) == birth.mapped);
   (void)place("nearbuf");
   CHECK_EQUAL((uintptr_t)birth.mapped, totals().first_locator);
+  CHECK_EQUAL(1, count_files());
+}
+
+TEST(a_file_that_it_has_only_opened_is_waited_for) {
+  expect_waiting(DOTNET_OPENED);
+}
+
+TEST(a_file_that_it_has_mapped_is_waited_for_until_it_is_complete) {
+  expect_waiting(DOTNET_MAPPED);
+}
+
+TEST(while_it_has_only_opened_its_file_the_answer_is_busy_and_no_second_locator) {
+  expect_busy(DOTNET_OPENED);
+}
+
+TEST(while_it_has_only_locked_its_file_the_answer_is_busy_and_no_second_locator) {
+  expect_busy(DOTNET_LOCKED);
+}
+
+TEST(while_it_has_not_yet_mapped_its_file_the_answer_is_busy_and_no_second_locator) {
+  expect_busy(DOTNET_SIZED);
+}
+
+TEST(while_it_does_not_complete_its_file_the_answer_is_busy_and_no_second_locator) {
+  expect_busy(DOTNET_MAPPED);
+}
+
+/* Where nothing that lies in /tmp may be executed it fails, and leaves its file open. */
+TEST(a_file_that_it_cannot_map_is_not_waited_for) {
+  if (!use_own_tmp() || mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_NOEXEC, NULL) != 0) {
+    test_skip("cannot mount a /tmp of its own: %s", strerror(errno));
+  }
+  dotnet_birth birth = dotnet_look();
+  CHECK(!dotnet_go_on(&birth, DOTNET_MAPPED));
+  CHECK_EQUAL(DOTNET_MAPPED, birth.done);
+  (void)place("nearbuf");
+  CHECK_EQUAL(NEARBUF_SHARING_SHARED, totals().sharing);
 }
 
 /* It looks for the file before ours is there, and clears our header afterwards. */
 static dotnet_header *clear_ours(const dotnet_birth *early) {
   dotnet_birth birth = *early;
-  CHECK(!birth.has_existed && dotnet_open(&birth));
+  CHECK(!birth.has_existed && dotnet_go_on(&birth, DOTNET_MAPPED));
   CHECK(dotnet_finish(&birth) == birth.mapped);
   CHECK_EQUAL(0, birth.mapped->count);
   return birth.mapped;
@@ -275,67 +349,6 @@ TEST(a_chain_whose_first_link_it_cleared_is_linked_again) {
     CHECK_OK(nearbuf_release(&held[i]));
   }
   CHECK_EQUAL(1, totals().taken);
-}
-
-/* The Rust reference does the same to a locator in its layout, and counts elsewhere. */
-TEST(a_rust_locator_of_ours_that_is_cleared_is_whole_again_too) {
-  typedef struct rust_item {
-    uintptr_t base;
-    uint32_t size, position, is_taken;
-  } rust_item;
-  (void)use_own_tmp();
-  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
-  dotnet_birth early = dotnet_look();
-  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
-  nearbuf_buffer held;
-  CHECK_OK(nearbuf_get(&request, &held));
-  CHECK_OK(nearbuf_append(&held, "nearbuf", 7, NULL));
-  CHECK(dotnet_open(&early));
-  unsigned char *page = (unsigned char *)early.mapped;
-  rust_item item = {WINDOW + WINDOW_SIZE, PAGE, 0, 1};
-  CHECK_EQUAL(item.base, (uintptr_t)mmap((void *)item.base, PAGE, PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
-  memset(page, 0, COUNT_OFFSET + 1);
-  uintptr_t theirs = (uintptr_t)page;
-  memcpy(page, &theirs, sizeof theirs);
-  memcpy(page + 24, &item, 20);
-  page[COUNT_OFFSET] = 1;
-  CHECK_OK(nearbuf_append(&held, "more", 4, NULL));
-  CHECK_EQUAL(2, totals().buffers);
-  CHECK_EQUAL(2, totals().taken);
-  CHECK_EQUAL(NB_FIRST_SLOT + 1, page[COUNT_OFFSET]);
-  CHECK_EQUAL(11, find(nearbuf_buffer_address(&held)).used_bytes);
-  CHECK_OK(nearbuf_release(&held));
-  CHECK_EQUAL(1, totals().taken);
-}
-
-/* More than there are empty slots, before nearbuf is called again: what is held is the holder's all the
- * same, and what took its slot is let alone. */
-TEST(a_handle_whose_slot_it_took_still_holds_its_memory_and_nothing_else) {
-  enum { THEIRS = NB_FIRST_SLOT + 2 };
-  static dotnet_item *items[THEIRS];
-  (void)use_own_tmp();
-  dotnet_birth early = dotnet_look();
-  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
-  nearbuf_buffer held;
-  CHECK_OK(nearbuf_get(&request, &held));
-  dotnet_header *theirs = clear_ours(&early);
-  for (int i = 0; i < THEIRS; i++) {
-    items[i] = dotnet_get(theirs, 100, WINDOW, WINDOW + WINDOW_SIZE);
-    CHECK(items[i] != NULL && items[i]->base != nearbuf_buffer_address(&held));
-  }
-  void *bytes;
-  CHECK_OK(nearbuf_append(&held, "nearbuf", 7, &bytes));
-  CHECK_OK(nearbuf_append(&held, "more", 4, NULL));
-  CHECK_OK(nearbuf_release(&held));
-  for (int i = 0; i < THEIRS; i++) {
-    CHECK_EQUAL(0, items[i]->position);
-    CHECK_EQUAL(1, items[i]->is_taken);
-  }
-  CHECK_EQUAL(THEIRS, totals().taken);
-  nearbuf_buffer other;
-  CHECK_OK(nearbuf_get(&request, &other));
-  CHECK(memcmp(bytes, "nearbufmore", 11) == 0);
 }
 
 /* ---- At the same time -------------------------------------------------------------------------- */

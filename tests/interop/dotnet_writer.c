@@ -36,14 +36,31 @@ dotnet_birth dotnet_look(void) {
   return birth;
 }
 
-bool dotnet_open(dotnet_birth *birth) {
-  birth->file = open(birth->name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (birth->file < 0 || flock(birth->file, LOCK_SH | LOCK_NB) != 0 ||
-      ftruncate(birth->file, PAGE) != 0) {
-    return false;
+bool dotnet_go_on(dotnet_birth *birth, dotnet_step last) {
+  bool is_done = true;
+  while (is_done && birth->done < last) {
+    birth->done = (dotnet_step)(birth->done + 1);
+    switch (birth->done) {
+    case DOTNET_OPENED:
+      birth->file = open(birth->name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+      is_done = birth->file >= 0;
+      break;
+    case DOTNET_LOCKED:
+      is_done = flock(birth->file, LOCK_SH | LOCK_NB) == 0;
+      break;
+    case DOTNET_SIZED:
+      is_done = ftruncate(birth->file, PAGE) == 0;
+      break;
+    case DOTNET_MAPPED:
+      birth->mapped = map(birth->file);
+      is_done = birth->mapped != NULL;
+      break;
+    case DOTNET_LOOKED:
+    default:
+      break;
+    }
   }
-  birth->mapped = map(birth->file);
-  return birth->mapped != NULL;
+  return is_done;
 }
 
 dotnet_header *dotnet_finish(const dotnet_birth *birth) {
@@ -59,7 +76,7 @@ dotnet_header *dotnet_finish(const dotnet_birth *birth) {
 
 dotnet_header *dotnet_find(int *file) {
   dotnet_birth birth = dotnet_look();
-  bool is_open = dotnet_open(&birth);
+  bool is_open = dotnet_go_on(&birth, DOTNET_MAPPED);
   *file = birth.file;
   return is_open ? dotnet_finish(&birth) : NULL;
 }
@@ -90,10 +107,12 @@ static bool is_full(const dotnet_header *header) {
   return count_of(header) >= (PAGE - sizeof(dotnet_header)) / sizeof(dotnet_item);
 }
 
+/* Asked before the item is locked, and not again. */
 static bool can_use(const dotnet_item *item, uint32_t size, uintptr_t min, uintptr_t max) {
   const volatile dotnet_item *seen = item;
-  uintptr_t start = seen->base + seen->position;
-  return seen->base != 0 && start >= min && start + size <= max;
+  uint32_t position = seen->position;
+  uintptr_t start = seen->base + position;
+  return seen->base != 0 && seen->size - position >= size && start >= min && start + size <= max;
 }
 
 static dotnet_item *get_available(dotnet_header *header, uint32_t size, uintptr_t min,
@@ -184,6 +203,12 @@ uintptr_t dotnet_append(dotnet_item *item, const void *bytes, uint32_t size) {
   uintptr_t address = item->base + item->position;
   memcpy((void *)address, bytes, size);
   item->position += size;
+  return address;
+}
+
+uintptr_t dotnet_append_value(const dotnet_item *item, uint64_t value) {
+  uintptr_t address = item->base + item->position;
+  memcpy((void *)address, &value, sizeof value);
   return address;
 }
 

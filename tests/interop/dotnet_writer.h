@@ -1,6 +1,7 @@
 /* The steps of the .NET reference, one by one, faults included: it counts the items at an offset of
- * its own, looks before it locks and not again, does not look at an item's size at all but only at the
- * caller's range, links a locator before it fills it in, and appends without looking at the room. */
+ * its own, looks at an item's room before it locks it and not again, links a locator before it fills it
+ * in, and appends without looking at the room; one of its two ways to append leaves the position as it
+ * was. */
 #ifndef NEARBUF_TEST_DOTNET_WRITER_H
 #define NEARBUF_TEST_DOTNET_WRITER_H
 
@@ -36,17 +37,30 @@ static inline dotnet_item *dotnet_items(dotnet_header *header) {
  * as its stream does. Null where its lock cannot be had or the file is not executable: it throws. */
 dotnet_header *dotnet_find(int *file);
 
-/* The same in its three steps, for others come in between: does the file exist; open or make it, and map
- * it; take the header for its own if it did not exist at the first step. */
+/* The same step by step, for others come in between. */
+typedef enum dotnet_step {
+  DOTNET_LOOKED, /* whether the file exists */
+  DOTNET_OPENED, /* it exists now in any case */
+  DOTNET_LOCKED,
+  DOTNET_SIZED,
+  DOTNET_MAPPED
+} dotnet_step;
+
 typedef struct dotnet_birth {
   char name[128];
   bool has_existed;
+  dotnet_step done;
   int file;
   dotnet_header *mapped;
 } dotnet_birth;
 
 dotnet_birth dotnet_look(void);
-bool dotnet_open(dotnet_birth *birth);
+
+/* Takes the steps up to that one. False: it failed, and throws. */
+bool dotnet_go_on(dotnet_birth *birth, dotnet_step last);
+
+/* After all of them: clears the header if the file did not exist at the first step, else believes it. Where
+ * it did not exist, the reference first looks at every file in the directory, for 26 ms or more. */
 dotnet_header *dotnet_finish(const dotnet_birth *birth);
 
 /* A buffer that it takes for one with `size` bytes of room in [min, max], held; a new one has whole
@@ -54,6 +68,10 @@ dotnet_header *dotnet_finish(const dotnet_birth *birth);
 dotnet_item *dotnet_get(dotnet_header *first, uint32_t size, uintptr_t min, uintptr_t max);
 
 uintptr_t dotnet_append(dotnet_item *item, const void *bytes, uint32_t size);
+
+/* Its Append<T>(in T): the position stays, so that the next append, by whomever, writes over the value. */
+uintptr_t dotnet_append_value(const dotnet_item *item, uint64_t value);
+
 void dotnet_release(dotnet_item *item);
 
 #endif
