@@ -32,7 +32,7 @@ static void expect_replaced(ino_t stale) {
   int file = open(own.text, O_RDONLY | O_CLOEXEC);
   CHECK_EQUAL(sizeof base, read(file, &base, sizeof base));
   close(file);
-  CHECK_EQUAL(first_locator(), base);
+  CHECK_EQUAL(first_locator(), nb_little_address(base));
   CHECK_EQUAL(1, count_locator_files());
 }
 
