@@ -241,8 +241,11 @@ typedef struct nearbuf_process_buffer {
  * Where nothing listed will do, memory is made in the process and listed, with a first locator if
  * it had none, unless the request says NEARBUF_PROCESS_EXISTING. The first one is made where the
  * process's own copies of the library would make it, and they find it: on Linux as a file in the
- * /tmp that the process sees. Where no file can be made there the process gets none from outside
- * (SYSTEM_ERROR or DENIED): to agree on a private one takes a store by its own threads.
+ * /tmp that the process sees. The file is made with the rights of the process, not with the caller's, and
+ * through no link, for the process may have mounted what it likes at that place; a caller with more
+ * rights has a child process do it, for a few milliseconds. Where no file can be made there the process
+ * gets none from outside (SYSTEM_ERROR or DENIED): to agree on a private one takes a store by its own
+ * threads.
  *
  * The page of the locator is shared for as long as the buffer is held. On Linux it is a file of the
  * process's user, who can shorten it then: the next call with the buffer is a SIGBUS to us. A program

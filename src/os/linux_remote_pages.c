@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "linux_remote.h"
+#include "linux_rights.h"
 #include "os.h"
 #include "posix.h"
 #include "posix_anchor.h"
@@ -33,7 +34,10 @@ typedef struct open_how_2 {
   uint64_t resolve;
 } open_how_2;
 
-enum { RESOLVE_INSIDE = 0x10 | 0x02 }; /* RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS */
+enum {
+  RESOLVE_INSIDE = 0x10 | 0x02,        /* RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS */
+  RESOLVE_NOTHING = 0x08 | 0x04 | 0x02 /* RESOLVE_BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS */
+};
 
 /* ---- Whose files ------------------------------------------------------------------------------- */
 
@@ -42,10 +46,21 @@ typedef struct identity {
   int64_t own_id;
   uint64_t user; /* whose its new files are, as we see them */
   uint64_t group;
+  nb_rights rights;  /* with which what it is to have is made */
   bool is_elsewhere; /* in an inner namespace of process ids */
   bool has_namespace;
   uint64_t namespace;
 } identity;
+
+/* Its capabilities, as far as they count here. */
+static uint64_t capabilities_of(const nearbuf_process *process, const char *status) {
+  struct stat theirs;
+  struct stat ours;
+  bool is_same = fstatat(nb_linux_directory(process), "ns/user", &theirs, 0) == 0 &&
+                 stat("/proc/self/ns/user", &ours) == 0 && theirs.st_dev == ours.st_dev &&
+                 theirs.st_ino == ours.st_ino;
+  return is_same ? nb_linux_number(nb_linux_field(status, "CapEff"), 0, 16) : 0;
+}
 
 static nb_outcome identify(const nearbuf_process *process, identity *who) {
   char status[NB_LINUX_STATUS_SIZE];
@@ -58,6 +73,7 @@ static nb_outcome identify(const nearbuf_process *process, identity *who) {
   who->is_elsewhere = depth > 1;
   who->user = nb_linux_number(nb_linux_field(status, "Uid"), 3, 10); /* of the file system */
   who->group = nb_linux_number(nb_linux_field(status, "Gid"), 3, 10);
+  who->rights = (nb_rights){who->user, who->group, capabilities_of(process, status)};
   struct stat namespace;
   who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
   who->namespace = who->has_namespace ? namespace.st_ino : 0;
@@ -74,26 +90,49 @@ static int names_of(const identity *who, nb_name names[2]) {
   return who->has_namespace ? 2 : 1;
 }
 
+static int open_temporary(int root, uint64_t resolve) {
+  open_how_2 how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = resolve};
+  int temporary = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how);
+  if (temporary < 0 && errno == ENOSYS) {
+    temporary = openat(root, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  return temporary;
+}
+
+typedef struct directory_call {
+  int root;
+  int directory; /* out */
+} directory_call;
+
+/* Where the process points may be a place that is none of its business: nothing is followed. */
+static nb_outcome make_directory_there(void *context) {
+  directory_call *call = context;
+  int temporary = open_temporary(call->root, RESOLVE_NOTHING);
+  return temporary < 0 ? nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno)
+                       : nb_directory_open_below(temporary, true, &call->directory);
+}
+
 /* The shared directory as the process sees it. */
-static nb_outcome open_directory(const nearbuf_process *process, bool make, int *directory) {
+static nb_outcome open_directory(const nearbuf_process *process, const identity *who, bool make,
+                                 int *directory) {
   *directory = -1;
   int root = nb_linux_open(process, "root", O_PATH | O_DIRECTORY);
   if (root < 0) {
     return nb_linux_outcome(process, errno);
   }
-  /* Links on the way mean what they mean to the process. */
-  open_how_2 how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_INSIDE};
-  int temporary = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how);
-  if (temporary < 0 && errno == ENOSYS) {
-    temporary = openat(root, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  nb_outcome outcome;
+  if (make) {
+    directory_call call = {root, -1};
+    outcome = nb_rights_run(&who->rights, make_directory_there, &call, sizeof call);
+    *directory = call.directory;
+  } else {
+    /* Links on the way mean what they mean to the process. */
+    int temporary = open_temporary(root, RESOLVE_INSIDE);
+    outcome = temporary < 0 ? nb_linux_outcome(process, errno)
+                            : nb_directory_open_below(temporary, false, directory);
   }
-  int error = errno;
   close(root);
-  if (temporary < 0 && make) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
-  }
-  return temporary < 0 ? nb_linux_outcome(process, error)
-                       : nb_directory_open_below(temporary, make, directory);
+  return outcome;
 }
 
 /* ---- One file ---------------------------------------------------------------------------------- */
@@ -238,7 +277,7 @@ static nb_name first_name(const nearbuf_process *process, int directory, const i
 static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
                                uint64_t *address, nearbuf_dialect *if_empty) {
   int directory = -1;
-  nb_outcome outcome = open_directory(process, false, &directory);
+  nb_outcome outcome = open_directory(process, who, false, &directory);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
@@ -496,7 +535,7 @@ static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_m
   int directory = -1;
   nb_outcome outcome = identify(process, &who);
   if (outcome.status == NEARBUF_OK) {
-    outcome = open_directory(process, false, &directory);
+    outcome = open_directory(process, &who, false, &directory);
   }
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -615,7 +654,48 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
   return nb_trace_syscall(trace, NB_TRACE_CLOSE, closing, &ignored) ? outcome : gone;
 }
 
-/* Makes a complete file that nobody sees yet, for the user of the process. */
+typedef struct file_call {
+  int directory;
+  const identity *who;
+  const nb_seed *seed;
+  nb_name name; /* out */
+  int file;     /* out */
+} file_call;
+
+/* 0 or an errno value. */
+static int fill_file(const file_call *call) {
+  /* Ours until the process has its own: whoever cleans up in a namespace where this process is absent
+   * would take a file without a lock for a dead one's. */
+  int error = flock(call->file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
+  nb_posix_avoid_copy_on_write(call->file);
+  error = error == 0 ? nb_file_fill(call->file, call->seed) : error;
+  struct stat status;
+  bool is_theirs = fstat(call->file, &status) == 0 && status.st_uid == call->who->user;
+  return error == 0 && !is_theirs ? EPERM : error;
+}
+
+static nb_outcome make_file_there(void *context) {
+  file_call *call = context;
+  call->name = nb_name_temporary(call->who->own_id);
+  call->file = openat(call->directory, call->name.text,
+                      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (call->file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, errno);
+  }
+  int error = fill_file(call);
+  if (error == 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  (void)unlinkat(call->directory, call->name.text, 0);
+  close(call->file);
+  call->file = -1;
+  return nb_outcome_system(error == EPERM         ? NEARBUF_DENIED
+                           : error == EWOULDBLOCK ? NEARBUF_BUSY
+                                                  : NEARBUF_SYSTEM_ERROR,
+                           error);
+}
+
+/* Makes a complete file that nobody sees yet, as the process would make it. */
 static nb_outcome make_file(int directory, const identity *who, const nb_layout *layout,
                             const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
   nb_item items[NB_FIRST_SLOT + 1] = {{0}};
@@ -625,32 +705,48 @@ static nb_outcome make_file(int directory, const identity *who, const nb_layout 
   if (!nb_file_is_allowed()) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  made->temporary = nb_name_temporary(who->own_id);
-  *file = openat(directory, made->temporary.text,
-                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (*file < 0) {
-    return nb_outcome_system(NEARBUF_DENIED, errno);
-  }
-  /* Ours until the process has its own: whoever cleans up in a namespace where this process is absent
-   * would take a file without a lock for a dead one's. */
-  int error = flock(*file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
-  nb_posix_avoid_copy_on_write(*file);
-  error = error == 0 ? nb_file_fill(*file, &seed) : error;
-  struct stat status;
-  bool is_theirs = fstat(*file, &status) == 0 && status.st_uid == who->user;
-  if (error == 0 && !is_theirs && fchown(*file, (uid_t)who->user, (gid_t)who->group) != 0) {
-    error = errno;
-  }
-  if (error != 0) {
-    (void)unlinkat(directory, made->temporary.text, 0);
-    close(*file);
-    *file = -1;
-    return nb_outcome_system(error == EPERM         ? NEARBUF_DENIED
-                             : error == EWOULDBLOCK ? NEARBUF_BUSY
-                                                    : NEARBUF_SYSTEM_ERROR,
-                             error);
+  file_call call = {directory, who, &seed, {""}, -1};
+  nb_outcome outcome = nb_rights_run(&who->rights, make_file_there, &call, sizeof call);
+  made->temporary = call.name;
+  *file = call.file;
+  return outcome;
+}
+
+/* What happens to names, with the rights of the process as well. */
+typedef enum name_change { NAME_PUBLISH, NAME_REPLACE, NAME_REMOVE } name_change;
+
+typedef struct name_call {
+  int directory;
+  name_change change;
+  const nb_new_file *made; /* null where a name is removed */
+  const char *name;
+  int error; /* out */
+} name_call;
+
+static nb_outcome change_name_there(void *context) {
+  name_call *call = context;
+  switch (call->change) {
+  case NAME_PUBLISH:
+    call->error = nb_file_publish(call->directory, call->made, call->name);
+    break;
+  case NAME_REPLACE:
+    call->error = nb_file_replace(call->directory, call->made, call->name);
+    break;
+  default:
+    call->error = unlinkat(call->directory, call->name, 0) == 0 ? 0 : errno;
+    break;
   }
   return nb_outcome_of(NEARBUF_OK);
+}
+
+/* 0 or an errno value. */
+static int change_name(int directory, const identity *who, name_change change,
+                       const nb_new_file *made, const char *name) {
+  name_call call = {directory, change, made, name, 0};
+  nb_outcome outcome = nb_rights_run(&who->rights, change_name_there, &call, sizeof call);
+  return outcome.status == NEARBUF_OK ? call.error
+         : outcome.system_error != 0  ? outcome.system_error
+                                      : EAGAIN;
 }
 
 /* Lets the process map the file. Its path is put into the new buffer for that long. */
@@ -685,9 +781,10 @@ static bool has_another_first(const nearbuf_process *process, const identity *wh
 
 /* Takes back a first locator that was published: its name and its address go. The page stays mapped,
  * for a copy of the library in the process may just be looking at it. */
-static void withdraw(int directory, const char *name, int file, uint64_t *address) {
+static void withdraw(int directory, const identity *who, const char *name, int file,
+                     uint64_t *address) {
   static const unsigned char none[8];
-  (void)unlinkat(directory, name, 0);
+  (void)change_name(directory, who, NAME_REMOVE, NULL, name);
   (void)pwrite(file, none, sizeof none, 0);
   *address = 0;
 }
@@ -701,13 +798,14 @@ static nb_outcome publish_first(const nearbuf_process *process, int directory, c
   int count = names_of(who, names);
   int error = EEXIST;
   for (int i = 0; i < count && error == EEXIST; i++) {
-    error = nb_file_publish(directory, made, names[i].text);
+    error = change_name(directory, who, NAME_PUBLISH, made, names[i].text);
     int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user) : -1;
     if (file >= 0) {
       uint64_t other = 0;
       bool is_theirs = examine(process, file, &other).status == NEARBUF_OK;
       if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
-        error = nb_file_replace(directory, made, names[i].text); /* it was a dead process's */
+        /* It was a dead process's. */
+        error = change_name(directory, who, NAME_REPLACE, made, names[i].text);
       } else {
         is_theirs = is_theirs || other == 0; /* or is becoming so: somebody has it open */
       }
@@ -717,7 +815,7 @@ static nb_outcome publish_first(const nearbuf_process *process, int directory, c
       }
     }
     if (error == 0 && has_another_first(process, who, *address)) {
-      withdraw(directory, names[i].text, made_file, address);
+      withdraw(directory, who, names[i].text, made_file, address);
       return nb_outcome_of(NEARBUF_BUSY);
     }
   }
@@ -728,7 +826,7 @@ static nb_outcome publish_later(const nearbuf_process *process, int directory, c
                                 const nb_new_file *made, uint64_t address) {
   nb_name name = first_name(process, directory, who);
   name = nb_name_of_later(&name, (uintptr_t)address);
-  int error = nb_file_replace(directory, made, name.text);
+  int error = change_name(directory, who, NAME_REPLACE, made, name.text);
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
 }
 
@@ -752,7 +850,7 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
   int directory = -1;
   nb_outcome outcome = identify(process, &who);
   if (outcome.status == NEARBUF_OK) {
-    outcome = open_directory(process, true, &directory);
+    outcome = open_directory(process, &who, true, &directory);
   }
   if (outcome.status != NEARBUF_OK) {
     return outcome;
@@ -769,7 +867,7 @@ nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *
           publish(process, directory, &who, &made, file, layout->width, is_first, &call.address);
     }
     if (outcome.status != NEARBUF_OK) {
-      (void)unlinkat(directory, made.temporary.text, 0);
+      (void)change_name(directory, &who, NAME_REMOVE, NULL, made.temporary.text);
       if (call.address != 0) {
         (void)nb_remote_free(process, call.address, call.size);
       }
@@ -785,10 +883,10 @@ void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page
   identity who = {0};
   int directory = -1;
   if (identify(process, &who).status == NEARBUF_OK &&
-      open_directory(process, false, &directory).status == NEARBUF_OK) {
+      open_directory(process, &who, false, &directory).status == NEARBUF_OK) {
     nb_name name = first_name(process, directory, &who);
     name = nb_name_of_later(&name, (uintptr_t)page->address);
-    (void)unlinkat(directory, name.text, 0);
+    (void)change_name(directory, &who, NAME_REMOVE, NULL, name.text);
     close(directory);
   }
   (void)nb_remote_free(process, page->address, nb_os_page_size());
