@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 phrase text_size(uint64_t size_bytes) {
@@ -46,7 +47,25 @@ phrase text_distance(uint64_t from, uint64_t to) {
   return result;
 }
 
-/* How many bytes the UTF-8 character at `text` has; 0: it is none, or a control character. */
+/* Characters that show nothing and change how others are shown: marks of direction, joiners, line
+ * separators, tags. With them a name could be read as another one. Unicode 15, general category Cf, and
+ * Zl and Zp; pairs of first and last. */
+static bool is_invisible(uint32_t character) {
+  static const uint32_t ranges[][2] = {
+      {0xAD, 0xAD},       {0x600, 0x605},     {0x61C, 0x61C},     {0x6DD, 0x6DD},
+      {0x70F, 0x70F},     {0x890, 0x891},     {0x8E2, 0x8E2},     {0x180E, 0x180E},
+      {0x200B, 0x200F},   {0x2028, 0x202E},   {0x2060, 0x206F},   {0xFEFF, 0xFEFF},
+      {0xFFF9, 0xFFFB},   {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x1343F},
+      {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}};
+  for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+    if (character >= ranges[i][0] && character <= ranges[i][1]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* How many bytes the UTF-8 character at `text` has; 0: it is none, or not one that can be seen. */
 static int character_size(const unsigned char *text) {
   if (text[0] < 0x80) {
     return text[0] >= 0x20 && text[0] != 0x7F;
@@ -61,7 +80,8 @@ static int character_size(const unsigned char *text) {
   }
   static const uint32_t least[] = {0, 0, 0xA0, 0x800, 0x10000};
   bool is_character = text[0] >= 0xC2 && value >= least[size] && value < 0x110000 &&
-                      (value < 0xD800 || value > 0xDFFF) && (value & 0xFFFE) != 0xFFFE;
+                      (value < 0xD800 || value > 0xDFFF) && (value & 0xFFFE) != 0xFFFE &&
+                      !is_invisible(value);
   return is_character ? size : 0;
 }
 

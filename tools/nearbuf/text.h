@@ -17,8 +17,9 @@ phrase text_count(uint64_t count, const char *noun);
 /* From one address to another: "1.5 MiB above", "14 bytes below", "right at". */
 phrase text_distance(uint64_t from, uint64_t to);
 
-/* Text that came from another process may hold anything: replaces what is no printable UTF-8 by
- * question marks, so that a terminal, JSON and XML can show it. */
+/* Text that came from another process may hold anything: replaces what is no printable UTF-8, and what
+ * is invisible in it or reverses the order of writing, by question marks, so that a terminal, JSON and
+ * XML show what is there. */
 void text_clean(char *text);
 
 #endif
