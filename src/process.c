@@ -141,9 +141,10 @@ nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address,
 
 enum { WALK_START = 0, WALK_UNDER_WAY = 1, WALK_DONE = 2 };
 
-/* More locators than a chain can have: 203 buffers each. Behind it is a circle that the marks missed,
- * or a chain that somebody makes longer while we walk. */
-enum { MOST_LOCATORS = 1 << 20 };
+/* More locators than a chain has: with 203 buffers each they list 800,000, and a process has 65,530
+ * mappings at most, unless the system was told otherwise. Whoever shows more wants to use up our time
+ * and memory, or makes the chain longer while we walk. */
+enum { MOST_LOCATORS = 4096 };
 
 static uint32_t width_of(const nearbuf_process *process) {
   return process->address_bits == 0 ? (uint32_t)sizeof(uintptr_t) : process->address_bits / 8;
@@ -239,7 +240,7 @@ static bool describe(nearbuf_process_walk *walk, nearbuf_dialect if_empty,
 
 /* Brent's way to notice a circle: an earlier address is remembered, at ever larger distances. */
 static bool is_circle(nearbuf_process_walk *walk) {
-  if (walk->next == walk->mark || walk->number > MOST_LOCATORS) {
+  if (walk->next == walk->mark) {
     return true;
   }
   if ((walk->number & (walk->number + 1)) == 0) {
@@ -284,7 +285,9 @@ static nb_outcome next_locator(const nearbuf_process *process, nearbuf_process_w
   walk->number++;
   locator->address = walk->address;
   locator->number = walk->number;
-  find_name(process, walk->address, locator);
+  if ((walk->flags & NEARBUF_PROCESS_UNNAMED) == 0) {
+    find_name(process, walk->address, locator);
+  }
   nb_outcome outcome = nb_remote_image(process, walk->address, (unsigned char *)walk->image);
   if (outcome.status == NEARBUF_NO_ROOM) {
     locator->fault = "its memory cannot be read";
@@ -296,6 +299,10 @@ static nb_outcome next_locator(const nearbuf_process *process, nearbuf_process_w
   }
   if (describe(walk, if_empty, locator) && walk->next != 0 && is_circle(walk)) {
     locator->fault = "the chain comes back to an earlier locator";
+    walk->next = 0;
+  }
+  if (walk->next != 0 && walk->number == MOST_LOCATORS - 1) {
+    locator->fault = "the chain is longer than that of any program";
     walk->next = 0;
   }
   return outcome;
@@ -615,6 +622,7 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
 static nb_outcome check_unlisted(nearbuf_process *process, uint64_t address, uint64_t size) {
   nearbuf_process_walk walk;
   walk.stage = WALK_START;
+  walk.flags = NEARBUF_PROCESS_UNNAMED;
   walk.dialect = NEARBUF_DIALECT_UNKNOWN;
   nearbuf_process_locator locator;
   nb_outcome outcome;
@@ -698,7 +706,12 @@ typedef struct finding {
   bool is_held;    /* something would have done, but somebody holds it */
   bool is_listed;  /* the new region is in a locator: it stays, whatever comes */
   int32_t refused_error;
+  uint32_t in_vain; /* items whose memory was not there */
 } finding;
+
+/* For each item that would do the map is read. A process that lists so many without memory is not asked
+ * about more of them. */
+enum { MOST_IN_VAIN = 64 };
 
 /* Whether the room of a buffer is enough for the wish; `start` and `limit` as in nb_claim. */
 static bool fits(const wish *wanted, const nb_item *item, uint32_t *start, uint32_t *limit) {
@@ -763,13 +776,17 @@ static bool claim(const finding *what, nb_remote_view *view, uint32_t index, int
 }
 
 /* Whether an item of the copy may be used at all. */
-static bool is_usable(const finding *what, uint32_t index, const nb_item *item) {
+static bool is_usable(finding *what, uint32_t index, const nb_item *item) {
   const nearbuf_process_walk *walk = &what->walk;
   uint64_t in_page = nb_os_page_size() - 1;
-  return nb_item_check(item, walk_layout(walk)) == NB_FAULT_NONE &&
-         (item->base & ~in_page) != (walk->address & ~in_page) &&
-         !nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count) &&
-         check_memory(what->process, item->base, item->size).status == NEARBUF_OK;
+  if (what->in_vain == MOST_IN_VAIN || nb_item_check(item, walk_layout(walk)) != NB_FAULT_NONE ||
+      (item->base & ~in_page) == (walk->address & ~in_page) ||
+      nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count)) {
+    return false;
+  }
+  bool is_there = check_memory(what->process, item->base, item->size).status == NEARBUF_OK;
+  what->in_vain += is_there ? 0 : 1;
+  return is_there;
 }
 
 /* Opens what holding a buffer needs. Without the memory nothing can be appended, but a buffer of a
@@ -822,6 +839,7 @@ static bool take_here(finding *what) {
 static nb_outcome each_locator(finding *what, bool (*visit)(finding *what, void *context),
                                void *context, bool *is_done, bool *is_damaged) {
   what->walk.stage = WALK_START;
+  what->walk.flags = NEARBUF_PROCESS_UNNAMED;
   what->walk.dialect = NEARBUF_DIALECT_UNKNOWN;
   *is_done = false;
   *is_damaged = false;

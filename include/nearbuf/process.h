@@ -178,14 +178,22 @@ typedef struct nearbuf_process_walk {
   uint64_t mark;
   uint32_t dialect;
   uint32_t width;
+  uint32_t flags; /* NEARBUF_PROCESS_UNNAMED, or 0 */
+  uint32_t reserved_for_growth;
   uint64_t image[512];
 } nearbuf_process_walk;
+
+enum {
+  /* In the `flags` of a walk: the names of the locators, and whether they are shared, are not looked up.
+   * For each the memory map is read as far as it is; who has the map already can do without. */
+  NEARBUF_PROCESS_UNNAMED = 1
+};
 
 /* Tells one locator of the process after the other, in the order of the chain. They are found by
  * name, also from outside its namespaces or its root, and where the name is gone in its memory map.
  *
  * A damaged one is told with its `fault`. Where its header cannot be believed it is the last, and
- * has no buffers to tell.
+ * has no buffers to tell; so is the 4,096th, for no program has so many.
  * Errors: NOT_FOUND (no more, or none at all), DENIED, INVALID_ARGUMENT, SYSTEM_ERROR. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_locator(nearbuf_process *process,
                                                                 nearbuf_process_walk *walk,

@@ -95,14 +95,29 @@ static int by_address(const void *left, const void *right) {
   return (one->item.address > other->item.address) - (one->item.address < other->item.address);
 }
 
+/* The first buffer at an address or above. */
+static size_t first_buffer(const listed_buffer *buffers, size_t count, uint64_t address) {
+  size_t low = 0;
+  while (low < count) {
+    size_t middle = low + (count - low) / 2;
+    if (buffers[middle].item.address < address) {
+      low = middle + 1;
+    } else {
+      count = middle;
+    }
+  }
+  return low;
+}
+
 /* Adds a mapping that buffers may lie in: theirs and what is between. */
 static bool add_with_buffers(process_map *map, const map_row *row, bool is_zeros,
                              const listed_buffer *buffers, size_t buffer_count) {
   map_row rest = *row;
-  for (size_t i = 0; i < buffer_count; i++) {
+  for (size_t i = first_buffer(buffers, buffer_count, row->min);
+       i < buffer_count && buffers[i].item.address <= row->max; i++) {
     const nearbuf_process_item *item = &buffers[i].item;
     if (item->fault != NULL || item->size_bytes == 0 || item->address < rest.min ||
-        item->address > rest.max || item->size_bytes - 1 > rest.max - item->address) {
+        item->size_bytes - 1 > rest.max - item->address) {
       continue;
     }
     map_row buffer = {.kind = ROW_BUFFERS,

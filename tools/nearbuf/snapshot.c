@@ -37,8 +37,7 @@ static nearbuf_status add_locator(process_snapshot *snapshot, nearbuf_process_wa
     return NEARBUF_OUT_OF_MEMORY;
   }
   snapshot->locators = locators;
-  locators[snapshot->locator_count] = *locator;
-  text_clean(locators[snapshot->locator_count++].name);
+  locators[snapshot->locator_count++] = *locator;
   nearbuf_process_item item;
   while (nearbuf_process_next_item(walk, &item) == NEARBUF_OK) {
     listed_buffer *buffers = with_room(snapshot->buffers, snapshot->buffer_count, sizeof *buffers);
@@ -53,7 +52,7 @@ static nearbuf_status add_locator(process_snapshot *snapshot, nearbuf_process_wa
 
 nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *snapshot) {
   *snapshot = (process_snapshot){0};
-  nearbuf_process_walk walk = {0};
+  nearbuf_process_walk walk = {.flags = NEARBUF_PROCESS_UNNAMED};
   nearbuf_process_locator locator;
   nearbuf_status status = NEARBUF_OK;
   while (status == NEARBUF_OK) {
@@ -69,6 +68,33 @@ nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *sna
   return status;
 }
 
+/* The map is read once, and not for every locator: a process can have thousands of both. */
+static void name_locators(process_snapshot *snapshot) {
+  for (size_t i = 0; i < snapshot->locator_count; i++) {
+    nearbuf_process_locator *locator = &snapshot->locators[i];
+    const nearbuf_process_mapping *mapping = snapshot_mapping(snapshot, locator->address);
+    if (mapping != NULL) {
+      memcpy(locator->name, mapping->name, sizeof locator->name);
+      locator->is_shared = mapping->is_shared;
+    }
+  }
+}
+
+static bool add_modules(process_snapshot *snapshot) {
+  size_t at = 0;
+  process_module module;
+  while (snapshot_next_module(snapshot, &at, &module)) {
+    process_module *modules =
+        with_room(snapshot->modules, snapshot->module_count, sizeof *snapshot->modules);
+    if (modules == NULL) {
+      return false;
+    }
+    snapshot->modules = modules;
+    modules[snapshot->module_count++] = module;
+  }
+  return true;
+}
+
 nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot) {
   nearbuf_status status = snapshot_take_locators(target, snapshot);
   if (status == NEARBUF_OK) {
@@ -80,11 +106,16 @@ nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot) {
       status = NEARBUF_OK;
     }
   }
+  if (status == NEARBUF_OK) {
+    name_locators(snapshot);
+    status = add_modules(snapshot) ? NEARBUF_OK : NEARBUF_OUT_OF_MEMORY;
+  }
   return status;
 }
 
 void snapshot_free(process_snapshot *snapshot) {
   free(snapshot->mappings);
+  free(snapshot->modules);
   free(snapshot->locators);
   free(snapshot->buffers);
   *snapshot = (process_snapshot){0};
@@ -185,17 +216,26 @@ static uint64_t distance_to(const process_module *module, uint64_t address) {
 
 bool snapshot_nearest_module(const process_snapshot *snapshot, uint64_t address,
                              process_module *module) {
-  size_t at = 0;
-  bool is_found = false;
-  process_module candidate = {0};
-  *module = candidate;
-  while (snapshot_next_module(snapshot, &at, &candidate)) {
-    if (!is_found || distance_to(&candidate, address) < distance_to(module, address)) {
-      *module = candidate;
-      is_found = true;
+  size_t low = 0;
+  size_t high = snapshot->module_count;
+  while (low < high) { /* the first that does not end below the address */
+    size_t middle = (low + high) / 2;
+    if (snapshot->modules[middle].max < address) {
+      low = middle + 1;
+    } else {
+      high = middle;
     }
   }
-  return is_found;
+  *module = (process_module){0};
+  if (low < snapshot->module_count) {
+    *module = snapshot->modules[low];
+  }
+  if (low > 0 &&
+      (low == snapshot->module_count || distance_to(&snapshot->modules[low - 1], address) <=
+                                            distance_to(&snapshot->modules[low], address))) {
+    *module = snapshot->modules[low - 1];
+  }
+  return snapshot->module_count != 0;
 }
 
 const char *dialect_name(nearbuf_dialect dialect) {

@@ -13,11 +13,20 @@ typedef struct listed_buffer {
   uint32_t locator; /* number in the chain */
 } listed_buffer;
 
+/* All that a file has mapped, from its first byte to its last. Modules have code in it. */
+typedef struct process_module {
+  const char *name; /* of the file, without its folders */
+  uint64_t min;
+  uint64_t max;
+} process_module;
+
 typedef struct process_snapshot {
   nearbuf_process_mapping *mappings; /* in ascending order */
   size_t mapping_count;
   bool
       has_map; /* false: the system does not tell us the map of a process that is wider than we are */
+  process_module *modules; /* in ascending order */
+  size_t module_count;
   nearbuf_process_locator *locators; /* in the order of the chain */
   size_t locator_count;
   listed_buffer *buffers; /* in the order of registration */
@@ -32,8 +41,8 @@ typedef struct snapshot_sums {
   const char *fault; /* the first thing that is wrong, or null */
 } snapshot_sums;
 
-/* Looks at the locators, or at these and the map. A process without a locator has none of it, which
- * is no failure. */
+/* Looks at the locators, whose names are not told then, or at these and the map. A process without a
+ * locator has none of it, which is no failure. */
 nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *snapshot);
 nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot);
 void snapshot_free(process_snapshot *snapshot);
@@ -48,13 +57,6 @@ typedef struct process_protection {
   char letters[5];
 } process_protection;
 process_protection protection_of(const nearbuf_process_mapping *mapping);
-
-/* All that a file has mapped, from its first byte to its last. Modules have code in it. */
-typedef struct process_module {
-  const char *name; /* of the file, without its folders */
-  uint64_t min;
-  uint64_t max;
-} process_module;
 
 /* The next module from mapping number `*at` on, which is moved behind it. False: there are no more. */
 bool snapshot_next_module(const process_snapshot *snapshot, size_t *at, process_module *module);
