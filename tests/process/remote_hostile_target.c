@@ -4,6 +4,9 @@
  *   names FOLDER   files with paths of every length that a buffer might end at, mapped one by one
  *   map PATH       a page of that file, shared; it prints where
  *   lease PATH     the same, with a lease on the file: who opens it waits until that is broken
+ *   chain NUMBER   so many locators behind its own, once it was given one and reads a line; 20,000
+ *                  mappings, and letters that nobody sees in its name
+ *   mutate NUMBER  the same, and from then on it changes all of them at random, its name, and the map
  *   groups         it is in 4,000 groups, and may only read, write and end (seccomp) */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +14,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +81,114 @@ static void *show_file(const char *path, bool is_leased) {
   return page;
 }
 
+/* ---- A long chain, and one that changes --------------------------------------------------------- */
+
+/* Where its first locator is: somebody made it from outside. */
+static uint64_t *find_locator(void) {
+  char line[8192];
+  unsigned long long start = 0;
+  FILE *map = fopen("/proc/self/maps", "r");
+  while (map != NULL && fgets(line, sizeof line, map) != NULL) {
+    if (strstr(line, "/Reloaded.Memory.Buffers.MemoryBuffer, PID ") != NULL) {
+      start = strtoull(line, NULL, 16);
+    }
+  }
+  if (map != NULL) {
+    fclose(map);
+  }
+  if (start == 0) {
+    fail("no locator");
+  }
+  return (uint64_t *)(uintptr_t)start; /* its own address, and that of the next */
+}
+
+static unsigned char *show_chain(size_t count) {
+  enum { LINES = 20000, SIZE = 4096 };
+  uint64_t *first = find_locator();
+  unsigned char *pages = mmap(NULL, (count + LINES) * SIZE, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) {
+    fail("mmap");
+  }
+  for (size_t i = 0; i < LINES; i += 2) {
+    (void)mprotect(pages + (count + i) * SIZE, SIZE, PROT_READ);
+  }
+  for (size_t i = 0; i < count; i++) {
+    uint64_t *page = (uint64_t *)(void *)(pages + i * SIZE);
+    memcpy(page, first, SIZE);
+    page[0] = (uint64_t)(uintptr_t)page;
+    page[1] = i + 1 == count ? 0 : page[0] + SIZE;
+  }
+  first[1] = (uint64_t)(uintptr_t)pages;
+  (void)prctl(PR_SET_NAME, "a\xe2\x80\xaetxt.exe\xe2\x80\x8b");
+  return pages;
+}
+
+static uint64_t next_random(void) {
+  static uint64_t state = 1;
+  state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth */
+  return state >> 16;
+}
+
+/* Bytes of a locator: any, a small number, or an address of its own. */
+static void mutate_word(uint32_t *words, const unsigned char *pages, size_t count) {
+  static const uint32_t values[] = {0, 1, 2, 203, 255, 0x7fffffff, 0x80000000, 0xffffffff};
+  uint64_t *wide = (uint64_t *)(void *)words;
+  uint64_t chance = next_random();
+  size_t at = (chance & 1) != 0 ? chance / 2 % 8 : chance / 2 % 1024; /* the header more often */
+  switch (next_random() % 3) {
+  case 0:
+    words[at] = (uint32_t)next_random();
+    break;
+  case 1:
+    words[at] = values[next_random() % (sizeof values / sizeof values[0])];
+    break;
+  default:
+    wide[at / 2] = (uint64_t)(uintptr_t)pages + next_random() % count * 4096;
+    break;
+  }
+}
+
+static void mutate(unsigned char *pages, size_t count) {
+  uint32_t *first = (uint32_t *)(void *)find_locator();
+  uint32_t image[1024];
+  memcpy(image, first, sizeof image);
+  for (uint64_t round = 0;; round++) {
+    size_t page = next_random() % (count + 1);
+    uint32_t *words = page == count ? first : (uint32_t *)(void *)(pages + page * 4096);
+    mutate_word(words, pages, count);
+    if (round % 64 == 0) {
+      memcpy(first, image, sizeof image); /* so that the others are looked at, too */
+    }
+    if (round % 1024 == 0) {
+      char name[16];
+      for (size_t i = 0; i < sizeof name; i++) {
+        name[i] = (char)next_random();
+      }
+      (void)prctl(PR_SET_NAME, name);
+      (void)mprotect(pages + (count + next_random() % 1000) * 4096, 4096,
+                     (next_random() & 1) != 0 ? PROT_READ : PROT_READ | PROT_WRITE);
+    }
+  }
+}
+
+static void show_when_told(bool is_mutated, size_t count) {
+  puts("ready");
+  fflush(stdout);
+  char byte;
+  if (read(0, &byte, 1) == 1) {
+    unsigned char *pages = show_chain(count);
+    puts("shown");
+    fflush(stdout);
+    if (is_mutated) {
+      mutate(pages, count);
+    }
+  }
+  while (read(0, &byte, 1) > 0) {
+  }
+  exit(0);
+}
+
 /* ---- A long status ------------------------------------------------------------------------------ */
 
 static void run_strictly_in_many_groups(void) {
@@ -105,6 +217,10 @@ int main(int count, char **arguments) {
     page = show_file(arguments[2], false);
   } else if (count == 3 && strcmp(arguments[1], "lease") == 0) {
     page = show_file(arguments[2], true);
+  } else if (count == 3 && strcmp(arguments[1], "chain") == 0) {
+    show_when_told(false, strtoul(arguments[2], NULL, 10));
+  } else if (count == 3 && strcmp(arguments[1], "mutate") == 0) {
+    show_when_told(true, strtoul(arguments[2], NULL, 10));
   } else if (count == 2 && strcmp(arguments[1], "groups") == 0) {
     run_strictly_in_many_groups();
   } else {
