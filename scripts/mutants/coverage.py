@@ -102,5 +102,7 @@ def _run_all(tree, numbers, hits, jobs, say):
             reach_of[test.name] = len(reached)
             for key in reached:
                 tests_of.setdefault(key, []).append(test.name)
+    if not tests_of:
+        raise RuntimeError("no test reaches anything: can this system run them in namespaces of their own?")
     say(f"coverage: {len(tests_of)} of {len(keys)} statements are reached")
     return Coverage(tests_of, seconds_of, reach_of, failed)

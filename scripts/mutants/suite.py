@@ -7,16 +7,26 @@ from dataclasses import dataclass, field
 
 # Not about the code: they install, or read documents.
 LEFT_OUT = {"cli.install", "cli.readme"}
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 # A mutant may signal, remove or overwrite anything. In here there are only the test's own processes, an empty
-# /tmp and /var/tmp, and for the rest a file system that cannot be written. $1 may be a file that covers $2.
+# /tmp and /var/tmp, and for the rest a file system that cannot be written. $1 may be a file that covers $2;
+# the project, $3, may lie in what is emptied; $4 is where the test is run.
 PLACE = """
 set -eu
 [ -z "$1" ] || mount --bind "$1" "$2"
 mount -o remount,bind,ro /
+cd "$3"
 for folder in /tmp /var/tmp; do
   mount -t tmpfs -o mode=1777,size=512m none "$folder"
 done
-shift 2
+case $3 in
+  /tmp/* | /var/tmp/*)
+    mkdir -p "$3"
+    mount --no-canonicalize --rbind . "$3"
+    ;;
+esac
+cd "$4"
+shift 4
 ulimit -c 0
 status=0
 "$@" || status=$?
@@ -58,9 +68,9 @@ def read_tests(tree):
 def run(test, limit=None, cover=("", "")):
     """Runs a test and tells the result, and how many seconds it took."""
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-               "sh", "-c", PLACE, "sh", *cover, *test.command]  # fmt: skip
+               "sh", "-c", PLACE, "sh", *cover, TOP, test.folder, *test.command]  # fmt: skip
     start = time.monotonic()
-    process = subprocess.Popen(command, cwd=test.folder, env={**os.environ, **test.environment},
+    process = subprocess.Popen(command, env={**os.environ, **test.environment},
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)  # fmt: skip
     try:
