@@ -68,7 +68,7 @@ def write(path, results, accepted, head):
         kind, reason = accepted[each.key]
         lines += ["", *_diff(each), "", f"{kind.capitalize()}: {reason}"]
     if unknown:
-        lines += ["", "## Survivors that nobody has explained yet"]
+        lines += ["", "## Survivors without a reason yet"]
         for each in sorted(unknown, key=lambda each: each.key):
             note = ["", "No test reaches it."] if each.result == NOT_COVERED else []
             lines += ["", *_diff(each), *note]

@@ -241,17 +241,18 @@ TEST(a_walk_tells_each_slot_by_its_index_and_which_of_them_is_damaged) {
 /* ---- Freeing beside what is listed ------------------------------------------------------------- */
 
 TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
+  const uint64_t two_pages = 8192; /* pages */
   target idle;
   nearbuf_process process = open_with_locator(&idle);
   uint64_t base = take_pages(&process, 4);
-  list(&process, base + PAGE, 2 * PAGE, 0);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base, 2 * PAGE));
+  list(&process, base + PAGE, PAGE + PAGE, 0);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base, two_pages));
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + PAGE, PAGE));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + 2 * PAGE, PAGE));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + 2 * PAGE, 2 * PAGE));
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + two_pages, PAGE));
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + two_pages, two_pages));
   CHECK_OK(nearbuf_process_free(&process, base, PAGE));
   CHECK_OK(nearbuf_process_free(&process, base + 3 * PAGE, PAGE));
-  CHECK(is_given(&process, base + PAGE, base, base + 4 * PAGE - 1, 2 * PAGE));
+  CHECK(is_given(&process, base + PAGE, base, base + 4 * PAGE - 1, two_pages));
   (void)target_end(&idle);
 }
 
@@ -309,7 +310,7 @@ TEST(data_has_cache_lines_of_its_own) {
   static const struct {
     size_t size;
     uint64_t lines;
-  } cases[] = {{1, 1}, {10, 1}, {LINE - 1, 1}, {LINE, 1}, {LINE + 1, 2}, {2 * LINE, 2}};
+  } cases[] = {{1, 1}, {10, 1}, {LINE - 1, 1}, {LINE, 1}, {LINE + 1, 2}, {LINE + LINE, 2}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     uint64_t data = put_flagged(&process, NEARBUF_DATA, cases[i].size);
     CHECK_EQUAL(0, data % LINE);
