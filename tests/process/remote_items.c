@@ -241,7 +241,7 @@ TEST(a_walk_tells_each_slot_by_its_index_and_which_of_them_is_damaged) {
 /* ---- Freeing beside what is listed ------------------------------------------------------------- */
 
 TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
-  const uint64_t two_pages = 8192; /* pages */
+  const uint64_t two_pages = 8192;
   target idle;
   nearbuf_process process = open_with_locator(&idle);
   uint64_t base = take_pages(&process, 4);
@@ -251,8 +251,8 @@ TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + two_pages, PAGE));
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + two_pages, two_pages));
   CHECK_OK(nearbuf_process_free(&process, base, PAGE));
-  CHECK_OK(nearbuf_process_free(&process, base + 3 * PAGE, PAGE));
-  CHECK(is_given(&process, base + PAGE, base, base + 4 * PAGE - 1, two_pages));
+  CHECK_OK(nearbuf_process_free(&process, base + two_pages + PAGE, PAGE));
+  CHECK(is_given(&process, base + PAGE, base, base + two_pages + two_pages - 1, two_pages));
   (void)target_end(&idle);
 }
 
