@@ -8,6 +8,7 @@ if [ "$base" = "$(git rev-parse HEAD)" ]; then
 fi
 status=0
 report=build/mutants/changed.md
+rm -f "$report"
 timeout 300 scripts/mutants.sh --changed "$base" --sample 200 --minutes 4.5 --report "$report" || status=$?
 if [ "$status" = 124 ]; then
   echo 'mutants: this machine is too slow for an answer within five minutes'
