@@ -7,7 +7,7 @@
 #include "os/os.h"
 #include "range.h"
 
-/* Whether the bytes lie in one buffer, or else in memory that can be written. */
+/* Whether the bytes lie in one buffer, or else in what may be private memory. */
 static nb_outcome check_place(const void *address, size_t size_bytes) {
   if (address == NULL) {
     return nb_outcome_of(NEARBUF_INVALID_ARGUMENT);
@@ -25,7 +25,7 @@ static nb_outcome check_place(const void *address, size_t size_bytes) {
     return nb_outcome_of(nb_range_holds(buffer, start, size_bytes) ? NEARBUF_OK
                                                                    : NEARBUF_NOT_FOUND);
   }
-  return nb_mapped_check_writable(start, size_bytes);
+  return nb_mapped_check_private_code(start, size_bytes);
 }
 
 /* Stores the bytes, as one store where their number and address allow it. */

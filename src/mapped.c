@@ -5,11 +5,15 @@
 
 enum { LOOKS_AGAIN = 20 };
 
-static bool allows(const nb_mapping *mapping, bool is_executed) {
-  return mapping->readable && mapping->writable && (mapping->executable || !is_executed);
+typedef enum memory_use { USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
+
+static bool allows(const nb_mapping *mapping, memory_use use) {
+  bool is_private = !mapping->shared && mapping->inode == 0;
+  return mapping->readable && mapping->writable && (mapping->executable || use == USE_DATA) &&
+         (is_private || use != USE_PRIVATE_CODE);
 }
 
-static nb_outcome look(uintptr_t start, uintptr_t size, bool is_executed) {
+static nb_outcome look(uintptr_t start, uintptr_t size, memory_use use) {
   nb_map map;
   nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_os_map_open(&map, false);
@@ -22,7 +26,7 @@ static nb_outcome look(uintptr_t start, uintptr_t size, bool is_executed) {
       outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
     } else if (answer == NB_MAP_END || mapping.range.min > from) {
       outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-    } else if (!allows(&mapping, is_executed)) {
+    } else if (!allows(&mapping, use)) {
       outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
     } else if (mapping.range.max >= last) {
       break;
@@ -35,21 +39,29 @@ static nb_outcome look(uintptr_t start, uintptr_t size, bool is_executed) {
   return outcome;
 }
 
-static nb_outcome look_patiently(uintptr_t start, uintptr_t size, bool is_executed) {
-  nb_outcome outcome = look(start, size, is_executed);
+static nb_outcome look_patiently(uintptr_t start, uintptr_t size, memory_use use) {
+  nb_outcome outcome = look(start, size, use);
   /* For a moment qemu 7.2 leaves out of the map what another thread maps something beside. */
   for (int again = 0; again < LOOKS_AGAIN && outcome.status == NEARBUF_NOT_FOUND; again++) {
     nb_os_pause();
-    outcome = look(start, size, is_executed);
+    outcome = look(start, size, use);
   }
   return outcome;
 }
 
-nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
-  nb_outcome outcome = look_patiently(start, size, false);
+static nb_outcome check(uintptr_t start, uintptr_t size, memory_use use) {
+  nb_outcome outcome = look_patiently(start, size, use);
   return outcome.status == NEARBUF_INCOMPATIBLE ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
 }
 
+nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
+  return check(start, size, USE_DATA);
+}
+
+nb_outcome nb_mapped_check_private_code(uintptr_t start, uintptr_t size) {
+  return check(start, size, USE_PRIVATE_CODE);
+}
+
 nb_outcome nb_mapped_check_buffer(uintptr_t start, uintptr_t size) {
-  return look_patiently(start, size, true);
+  return look_patiently(start, size, USE_CODE);
 }

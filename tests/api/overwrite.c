@@ -44,6 +44,40 @@ TEST(private_memory_is_replaced_too) {
   CHECK(memcmp(memory.run_at, "\0\0\0abc\0", 7) == 0);
 }
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void check_refused(void *address) {
+  unsigned char before = *(volatile unsigned char *)address;
+  unsigned char other = before ^ 1;
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_overwrite(address, &other, 1, NULL));
+  CHECK_EQUAL(before, *(volatile unsigned char *)address);
+}
+
+TEST(what_is_neither_a_buffer_nor_private_memory_is_not_replaced) {
+  const int all = PROT_READ | PROT_WRITE | PROT_EXEC;
+  (void)place("x", 1, 1);
+  static unsigned char data[8];
+  unsigned char on_stack[8] = {0};
+  check_refused(data);
+  check_refused(on_stack);
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  check_refused((void *)(totals.first_locator + 64));
+  unsigned char *shared = mmap(NULL, 4096, all, MAP_SHARED | MAP_ANON, -1, 0);
+  if (shared != MAP_FAILED) {
+    check_refused(shared);
+  }
+  FILE *file = tmpfile();
+  CHECK(file != NULL && ftruncate(fileno(file), 4096) == 0);
+  unsigned char *of_file = mmap(NULL, 4096, all, MAP_PRIVATE, fileno(file), 0);
+  if (of_file != MAP_FAILED) { /* /tmp may be mounted noexec */
+    check_refused(of_file);
+  }
+}
+#endif
+
 TEST(the_last_byte_of_a_buffer_can_be_replaced) {
   nearbuf_memory placed = place("x", 1, 1);
   nearbuf_info info;
