@@ -131,20 +131,23 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
 
 /* ---- Release ------------------------------------------------------------------------------------ */
 
+/* What a handle is of whose generation the warm path does not know: stale, unless this system has the
+ * session proved first. */
+NB_SLOW static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
+  uint32_t generation = nb_session_generation(nb_session_of_process());
+  return buffer->generation == generation ? NEARBUF_OK : NEARBUF_STALE;
+}
+
 /* Whether the handle is held, in this process. */
-static inline nearbuf_status check_handle_in(const nb_session *session,
-                                             const nearbuf_buffer *buffer) {
+static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  return buffer->generation == nb_session_generation(session) ? NEARBUF_OK : NEARBUF_STALE;
-}
-
-static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
-  return check_handle_in(nb_session_current(), buffer);
+  return buffer->generation == nb_session_generation(nb_session_current()) ? NEARBUF_OK
+                                                                           : prove_handle(buffer);
 }
 
 static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
@@ -223,13 +226,14 @@ NB_NOINLINE static nearbuf_status let_unusual_go(nb_session *session, nearbuf_bu
   return let_go(session, item_of(buffer), is_rust(buffer), buffer);
 }
 
-/* What is wrong with a handle that is not held in this process. */
-NB_SLOW static nearbuf_status refuse(const nb_session *session, nearbuf_buffer *buffer) {
-  nearbuf_status status = check_handle_in(session, buffer);
+/* The same for a handle that the warm path does not know: it is refused, or this system has the session
+ * proved first. */
+NB_SLOW static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
+  nearbuf_status status = check_handle(buffer);
   if (status == NEARBUF_STALE) {
     buffer->item = 0;
   }
-  return status;
+  return status == NEARBUF_OK ? let_unusual_go(nb_session_of_process(), buffer) : status;
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
@@ -239,7 +243,7 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
   nb_session *session = nb_session_current();
   uintptr_t reference = buffer->item;
   if (reference == 0 || buffer->generation != nb_session_generation(session)) {
-    return refuse(session, buffer);
+    return release_slowly(buffer);
   }
   if ((reference & NB_REFERENCE_TAGS) != 0) {
     return let_unusual_go(session, buffer);

@@ -319,3 +319,14 @@ void nb_chain_inherited(void) {
     }
   }
 }
+
+void nb_chain_end(void) {
+  for (uint32_t block = 0; block < MOST_BLOCKS; block++) {
+    if (table.blocks[block] != NULL) {
+      (void)nb_os_unmap((uintptr_t)table.blocks[block], BLOCK_SIZE);
+      table.blocks[block] = NULL;
+    }
+  }
+  atomic_store_explicit(&table.known_before_fork, 0, memory_order_relaxed);
+  atomic_store_explicit(&table.inherited_first, 0, memory_order_relaxed);
+}

@@ -85,4 +85,7 @@ nb_outcome nb_chain_extend(nb_session *session, bool may_wait);
  * none ran, the first call does, before anything of the child's own can land there. */
 void nb_chain_inherited(void);
 
+/* Gives the pages of the table back; the locators stay. No other thread may be using it. */
+void nb_chain_end(void);
+
 #endif

@@ -90,18 +90,17 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
 
 /* Maps a region and lists it. */
 static nb_outcome make_region(const search *what, const nb_need *need, bool *is_claimed) {
-  nb_regions *regions = &what->session->regions;
   nb_place region;
-  nb_outcome outcome = nb_region_make(regions, need, &region);
+  nb_outcome outcome = nb_region_make(&nb_own_regions, need, &region);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
   outcome = list_region(what, need, &region, is_claimed);
   if (outcome.status != NEARBUF_OK) {
-    (void)nb_region_drop(regions, &region);
+    (void)nb_region_drop(&nb_own_regions, &region);
     return outcome;
   }
-  atomic_fetch_add_explicit(&regions->placed_bytes, region.size, memory_order_relaxed);
+  atomic_fetch_add_explicit(&what->session->placed_bytes, region.size, memory_order_relaxed);
   return outcome;
 }
 
@@ -111,7 +110,8 @@ static nb_outcome make_region(const search *what, const nb_need *need, bool *is_
  * cache lines with no other, see nb_locator_register. */
 static uintptr_t size_to_want(nb_session *session, uintptr_t least, bool is_held) {
   if (!is_held) {
-    return nb_region_size(&session->regions, least);
+    return nb_region_size(atomic_load_explicit(&session->placed_bytes, memory_order_relaxed),
+                          least);
   }
   bool is_contended = atomic_load_explicit(&session->contended, memory_order_relaxed) != 0;
   uintptr_t pieces = (uintptr_t)NB_HOME_STRIDE * nb_os_granularity();

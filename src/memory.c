@@ -30,12 +30,8 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
     return status;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_session *session;
-  nb_place region = {0, 0};
-  nb_outcome outcome = nb_session_begin(&session);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_region_make(&session->regions, &need, &region);
-  }
+  nb_place region;
+  nb_outcome outcome = nb_region_make(&nb_own_regions, &need, &region);
   nb_os_leave(guard);
   memory->run_at = (unsigned char *)region.start;
   memory->write_to = memory->run_at;
@@ -60,12 +56,8 @@ nearbuf_status nearbuf_free(nearbuf_memory *memory) {
     return NEARBUF_INVALID_HANDLE;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_session *session;
-  nb_outcome outcome = nb_session_begin(&session);
-  if (outcome.status == NEARBUF_OK) {
-    nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
-    outcome = nb_region_drop(&session->regions, &region);
-  }
+  nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
+  nb_outcome outcome = nb_region_drop(&nb_own_regions, &region);
   nb_os_leave(guard);
   memory->system_error = outcome.system_error;
   if (outcome.status == NEARBUF_OK) {

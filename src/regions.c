@@ -57,14 +57,31 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
-static bool try_lock(nb_regions *regions) {
-  uint32_t free_word = 0;
-  return atomic_compare_exchange_strong_explicit(&regions->lock, &free_word, 1,
-                                                 memory_order_acquire, memory_order_relaxed);
+/* How long the lock may be held. It is only ever tried, for without it a request searches the map; but
+ * who died with it must not make all requests do that for ever. */
+enum { LOCK_BOUND_MS = 500 };
+
+nb_regions nb_own_regions;
+
+/* Answers the time, by which the lock is given back; 0: it is not to be had. Past the bound it is taken
+ * over: should its holder go on, both store, and the worst is a place that is tried in vain. */
+static uint32_t try_lock(nb_regions *regions) {
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() / 1000000) | 1;
+  uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
+  bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND_MS;
+  return is_free && atomic_compare_exchange_strong_explicit(
+                        &regions->lock, &since, now, memory_order_acquire, memory_order_relaxed)
+             ? now
+             : 0;
 }
 
-static void unlock(nb_regions *regions) {
-  atomic_store_explicit(&regions->lock, 0, memory_order_release);
+static void unlock(nb_regions *regions, uint32_t taken) {
+  (void)atomic_compare_exchange_strong_explicit(&regions->lock, &taken, 0, memory_order_release,
+                                                memory_order_relaxed);
+}
+
+void nb_regions_forked(void) {
+  atomic_store_explicit(&nb_own_regions.lock, 0, memory_order_relaxed);
 }
 
 static uintptr_t origin_of(const nb_need *need) {
@@ -74,7 +91,8 @@ static uintptr_t origin_of(const nb_need *need) {
 /* Remembers that the region is there, as a part of the span that it touches or as a new one. */
 static void remember(nb_regions *regions, const nb_need *need, const nb_place *region,
                      uintptr_t clear_until, uint64_t believed_until) {
-  if (!try_lock(regions)) {
+  uint32_t taken = try_lock(regions);
+  if (taken == 0) {
     return;
   }
   uintptr_t end = region->start + region->size;
@@ -105,7 +123,7 @@ static void remember(nb_regions *regions, const nb_need *need, const nb_place *r
     span->distance = nb_placement_distance(need, region);
     span->believed_until = believed_until;
   }
-  unlock(regions);
+  unlock(regions, taken);
 }
 
 /* Whether a place beside the span needs no search: no gap can be much nearer, or a search for
@@ -133,7 +151,8 @@ static bool is_fit_beside(const nb_need *need, const nb_span *span, int side, nb
 
 /* The nearest place that touches a span of this module, above it or below it. */
 static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *place) {
-  if (!try_lock(regions)) {
+  uint32_t taken = try_lock(regions);
+  if (taken == 0) {
     return false;
   }
   bool is_found = false;
@@ -150,14 +169,15 @@ static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *plac
       is_found = true;
     }
   }
-  unlock(regions);
+  unlock(regions, taken);
   return is_found;
 }
 
 /* Remembers that something is in the way of such a region, so that the other end of the span has
  * its turn. Should it go away, a search finds the place again. */
 static void refuse(nb_regions *regions, const nb_place *region) {
-  if (!try_lock(regions)) {
+  uint32_t taken = try_lock(regions);
+  if (taken == 0) {
     return;
   }
   for (uint32_t i = 0; i < NB_SPANS; i++) {
@@ -169,7 +189,7 @@ static void refuse(nb_regions *regions, const nb_place *region) {
       span->refused[ABOVE] = region->size;
     }
   }
-  unlock(regions);
+  unlock(regions, taken);
 }
 
 static nb_range range_of(const nb_place *place) {
@@ -219,7 +239,8 @@ static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
 
 /* Takes over what is believed of earlier searches and matters to the need. */
 static void recall(nb_regions *regions, const nb_need *need, uint64_t now, obstacles *all) {
-  if (!all->map.is_cheap_anywhere || !try_lock(regions)) {
+  uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
+  if (taken == 0) {
     return;
   }
   for (uint32_t i = 0; i < NB_SEARCHED; i++) {
@@ -233,14 +254,15 @@ static void recall(nb_regions *regions, const nb_need *need, uint64_t now, obsta
       all->narrow = each->range;
     }
   }
-  unlock(regions);
+  unlock(regions, taken);
 }
 
 /* Remembers that the range was searched in vain. Where the search only went on from what was believed,
  * the whole is believed as long as that was. */
 static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
                   uint64_t start) {
-  if (range.min > range.max || !try_lock(regions)) {
+  uint32_t taken = range.min <= range.max ? try_lock(regions) : 0;
+  if (taken == 0) {
     return;
   }
   nb_searched *entry = NULL;
@@ -256,7 +278,7 @@ static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_
     uint64_t until = goes_on ? entry->believed_until : now + (now - start) * BELIEF_FACTOR;
     *entry = (nb_searched){range, size, until};
   }
-  unlock(regions);
+  unlock(regions, taken);
 }
 
 /* The best place in view of what is believed: a roomier one is looked for only where that may help. */
@@ -464,7 +486,8 @@ nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *re
 
 nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
   nb_outcome outcome = nb_os_unmap(region->start, region->size);
-  if (outcome.status != NEARBUF_OK || !try_lock(regions)) {
+  uint32_t taken = outcome.status == NEARBUF_OK ? try_lock(regions) : 0;
+  if (taken == 0) {
     return outcome;
   }
   uintptr_t end = region->start + region->size;
@@ -484,13 +507,12 @@ nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
       span->refused[BELOW] = 0;
     }
   }
-  unlock(regions);
+  unlock(regions, taken);
   return outcome;
 }
 
-uintptr_t nb_region_size(nb_regions *regions, uintptr_t least) {
-  uint64_t placed = atomic_load_explicit(&regions->placed_bytes, memory_order_relaxed);
-  uint64_t size = placed / SHARE_OF_PLACED;
+uintptr_t nb_region_size(uint64_t placed_bytes, uintptr_t least) {
+  uint64_t size = placed_bytes / SHARE_OF_PLACED;
   size = size < FIRST_SIZE ? FIRST_SIZE : size > LARGEST_SIZE ? LARGEST_SIZE : size;
   size = nb_align_down((uintptr_t)size, nb_os_granularity());
   return size < least ? least : (uintptr_t)size;

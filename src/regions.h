@@ -29,16 +29,17 @@ typedef struct nb_searched {
 
 enum { NB_SPANS = 16, NB_SEARCHED = 8 };
 
-/* What this module placed; part of the session (session.h), nothing again after a fork. */
+/* What this module placed. A child keeps it: it inherited the memory. */
 typedef struct nb_regions {
-  _Atomic uint32_t lock; /* only ever tried: without it a request searches */
+  _Atomic uint32_t lock; /* 0: free; else when it was taken (regions.c) */
   uint32_t next_span;
-  _Atomic uint64_t placed_bytes; /* of buffers, not of private memory */
   nb_span spans[NB_SPANS];
   nb_searched searched[NB_SEARCHED];
   uint32_t next_searched;
   _Atomic uintptr_t system_place; /* where the system puts mappings itself; 0: not asked yet */
 } nb_regions;
+
+extern nb_regions nb_own_regions;
 
 /* Maps a region for the need, of need->want bytes where there is room and of need->least at least.
  * A place that touches a region of this module wins unless another is much nearer; what the system
@@ -48,7 +49,11 @@ nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *re
 /* Unmaps a region, or what a lost race left over. */
 nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region);
 
-/* The size that a new region of shared buffers should have, for a request that needs `least`. */
-uintptr_t nb_region_size(nb_regions *regions, uintptr_t least);
+/* The size that a new region of shared buffers should have, for a request that needs `least`, where so
+ * many bytes were placed. */
+uintptr_t nb_region_size(uint64_t placed_bytes, uintptr_t least);
+
+/* For the fork handler: the thread that held the lock is not in the child. */
+void nb_regions_forked(void);
 
 #endif

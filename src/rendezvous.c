@@ -1,11 +1,10 @@
 /* Finding or making the first locator; see rendezvous.h. */
 #include "rendezvous.h"
 
-#include <string.h>
-
 #include "chain.h"
 #include "os/os.h"
 #include "os/pages.h"
+#include "settings.h"
 
 static _Atomic uint32_t chosen_dialect; /* a nearbuf_dialect, UNKNOWN: not chosen */
 
@@ -14,14 +13,8 @@ static nearbuf_dialect dialect_to_make(nearbuf_dialect preferred) {
   if (chosen != NEARBUF_DIALECT_UNKNOWN) {
     return (nearbuf_dialect)chosen;
   }
-  char asked[16];
-  if (!nb_os_environment("NEARBUF_DIALECT", asked, sizeof asked)) {
-    return preferred;
-  }
-  if (strcmp(asked, "rust") == 0) {
-    return NEARBUF_DIALECT_RUST;
-  }
-  return strcmp(asked, "written") == 0 ? NEARBUF_DIALECT_WRITTEN : preferred;
+  nearbuf_dialect set = nb_settings_dialect();
+  return set != NEARBUF_DIALECT_UNKNOWN ? set : preferred;
 }
 
 /* Starts the chain with a page that was found or made. The session's lock is held. */

@@ -365,6 +365,18 @@ NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, near
  * but lies in a buffer), SYSTEM_ERROR. The structure is left as it was. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
 
+/* ---- Unloading -------------------------------------------------------------------------------- */
+
+/* Gives back the memory that this copy of the library keeps for itself (8 KiB, on Windows 64), as
+ * unloading its module does where the module runs its destructors. It is for hosts that run none, and
+ * for systems whose destructors do not tell unloading from the end of the process: all but Linux with
+ * glibc. Buffers, private memory and the locators stay, for whoever uses them.
+ *
+ * Release what is held before: handles of this copy are STALE afterwards, and what they held stays
+ * taken. No other thread may be in a call of this copy. A later call begins anew.
+ * Signal handlers: no. Cost: a system call or two. */
+NEARBUF_API void nearbuf_unload(void);
+
 /* ---- Code ------------------------------------------------------------------------------------- */
 
 /* Replaces bytes that lie in a buffer, or in private memory of nearbuf_allocate, while other
@@ -379,7 +391,8 @@ NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
  * cleaned and the other processors made to follow (Linux: membarrier, where it is supported).
  *
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, NOT_FOUND (the bytes do not lie in one buffer nor in
- * writable private memory: nothing is written), and those of looking (below).
+ * private memory: nothing is written), and those of looking (below). Private memory is told by the
+ * memory map: it can be read, written and run, belongs to no file, and is shared with no other process.
  * Signal handlers: yes. Cost: a walk of the buffers; a map query when none has the address. */
 NEARBUF_API nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_bytes,
                                              int32_t *system_error);
@@ -466,8 +479,9 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
 
 /* Chooses the layout of the locator that this module would make: WRITTEN (the default) or RUST, for
  * programs that also load the Rust reference. The environment variable NEARBUF_DIALECT=rust does
- * the same for programs that do not ask (on Windows as it was when the module was loaded). An
- * existing locator is used in its own dialect, always.
+ * the same for programs that do not ask; it is read when the module is loaded, and not in programs
+ * that run with more rights than their user's (set-user-ID). An existing locator is used in its own
+ * dialect, always.
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another dialect), INCOMPATIBLE (the process has a first locator of

@@ -3,6 +3,7 @@
  * bsd/kern/kern_mman.c and bsd/kern/kern_descrip.c of xnu. */
 #include "bsd.h"
 
+#include <stdlib.h>
 #include <sys/param.h>
 #include <sys/sysctl.h>
 #include <sys/time.h>
@@ -26,6 +27,15 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
 uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
   (void)start, (void)is_least;
   return 0;
+}
+
+bool nb_posix_shares_memory(uint32_t process) {
+  (void)process;
+  return false;
+}
+
+const char *nb_posix_environment(const char *name) {
+  return issetugid() != 0 ? NULL : getenv(name);
 }
 
 /* ---- The map, code ------------------------------------------------------------------------------ */

@@ -49,6 +49,17 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
   return inherit(pages, size, INHERIT_ZERO);
 }
 
+/* Pages can be wiped here. */
+nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+  (void)word, (void)value;
+  return NB_POSIX_UNKNOWN;
+}
+
+/* Not known here: nearbuf_unload tells. */
+bool nb_posix_is_unloaded(void) {
+  return false;
+}
+
 /* ---- Code -------------------------------------------------------------------------------------- */
 
 void nb_os_sync_code(uintptr_t address, size_t size) {

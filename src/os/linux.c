@@ -2,10 +2,14 @@
  * is in linux_map.c. Sources: mmap(2), madvise(2), membarrier(2), proc(5), kernel 6.18. */
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/kcmp.h>
 #include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -185,10 +189,74 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
   return advise(pages, size, MADV_WIPEONFORK);
 }
 
+/* A futex is compared with a value before anybody is woken or moved: here none is. */
+nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+#ifdef SYS_futex
+  const long call = SYS_futex;
+#else
+  const long call = SYS_futex_time64;
+#endif
+  if (syscall(call, word, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0UL, word, value) == 0) {
+    return NB_POSIX_EQUAL;
+  }
+  return errno == EAGAIN || errno == EFAULT ? NB_POSIX_DIFFERENT : NB_POSIX_UNKNOWN;
+}
+
+bool nb_posix_shares_memory(uint32_t process) {
+  return syscall(SYS_kcmp, (pid_t)process, getpid(), KCMP_VM, 0UL, 0UL) == 0;
+}
+
 /* Of memory that is there the advice changes nothing. */
 bool nb_posix_may_be_mapped(uintptr_t page) {
   return madvise((void *)page, nb_os_page_size(), MADV_WILLNEED) == 0 || errno != ENOMEM;
 }
+
+const char *nb_posix_environment(const char *name) {
+  return getauxval(AT_SECURE) != 0 ? NULL : getenv(name);
+}
+
+/* ---- Unloading --------------------------------------------------------------------------------- */
+
+#ifdef __GLIBC__
+extern void *__dso_handle __attribute__((visibility("hidden")));
+extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
+extern struct r_debug _r_debug __attribute__((weak));
+
+static _Atomic bool is_exiting;
+
+static void note_exit(void) {
+  atomic_store_explicit(&is_exiting, true, memory_order_relaxed);
+}
+
+/* The C library calls these at the end of the process before any destructor; when a module is unloaded
+ * after its destructors (which end with the module's own, in crtbegin, that calls them). */
+__attribute__((constructor)) static void watch_exit(void) {
+  if (__dso_handle != NULL) { /* a program is not unloaded */
+    (void)atexit(note_exit);
+  }
+}
+
+/* Whether the module is in the namespace of the program. Another one (dlmopen, LD_AUDIT) has a C library
+ * that does not learn of the exit. */
+static bool is_in_base_namespace(void) {
+  for (struct link_map *each = &_r_debug != NULL ? _r_debug.r_map : NULL; each != NULL;
+       each = each->l_next) {
+    if (each->l_ld == _DYNAMIC) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool nb_posix_is_unloaded(void) {
+  return __dso_handle != NULL && !atomic_load_explicit(&is_exiting, memory_order_relaxed) &&
+         is_in_base_namespace();
+}
+#else
+bool nb_posix_is_unloaded(void) {
+  return false; /* musl unloads nothing; of others it is not known how they tell */
+}
+#endif
 
 /* ---- Code -------------------------------------------------------------------------------------- */
 

@@ -309,12 +309,13 @@ static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uin
   uint64_t wide = 0;
   uint32_t owner = 0;
   uint64_t word = place + nb_os_page_size();
-  bool is_anchor = read_exactly(memory, place, &mark, sizeof mark) &&
-                   (mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_NOT_WIPED) &&
-                   (width == 4 ? read_exactly(memory, word, &narrow, 4)
-                               : read_exactly(memory, word, &wide, 8)) &&
-                   read_exactly(memory, word + width, &owner, sizeof owner);
-  bool is_theirs = mark == NB_ANCHOR_WIPED || owner == (uint32_t)who->own_id;
+  bool is_anchor =
+      read_exactly(memory, place, &mark, sizeof mark) &&
+      (mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT) &&
+      (width == 4 ? read_exactly(memory, word, &narrow, 4)
+                  : read_exactly(memory, word, &wide, 8)) &&
+      read_exactly(memory, word + width, &owner, sizeof owner);
+  bool is_theirs = mark != NB_ANCHOR_INHERITED || owner == (uint32_t)who->own_id;
   return is_anchor && is_theirs ? narrow | wide : 0;
 }
 

@@ -73,7 +73,7 @@ bool nb_posix_keep_from_children(void *pages, size_t size) {
   return minherit(pages, size, (int)VM_INHERIT_NONE) == 0;
 }
 
-/* There is no such inheritance: the fork handler wipes. */
+/* There is no such inheritance. */
 bool nb_posix_wipe_in_children(void *pages, size_t size) {
   (void)pages;
   (void)size;
@@ -87,6 +87,18 @@ __attribute__((constructor)) static void stay_loaded(void) {
   if (dladdr((const void *)(uintptr_t)stay_loaded, &here) != 0) {
     (void)dlopen(here.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
   }
+}
+
+nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+  uint32_t there = 0;
+  vm_size_t size = 0;
+  bool is_read = vm_read_overwrite(mach_task_self(), (vm_address_t)word, sizeof there,
+                                   (vm_address_t)&there, &size) == KERN_SUCCESS;
+  return is_read && size == sizeof there && there == value ? NB_POSIX_EQUAL : NB_POSIX_DIFFERENT;
+}
+
+bool nb_posix_is_unloaded(void) {
+  return false; /* it stays loaded */
 }
 
 /* ---- Code -------------------------------------------------------------------------------------- */

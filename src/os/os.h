@@ -44,9 +44,10 @@ void nb_os_pause_again(uint32_t times);
 /* The id of this process. */
 uint32_t nb_os_process(void);
 
-/* Copies the value of an environment variable; false where it is not set or longer than the room.
- * Windows knows the library's own variables only, as they were when the module was loaded: to read
- * others takes a lock that a suspended thread may have. */
+/* Copies the value of an environment variable; false where it is not set, is longer than the room, or
+ * comes from a user with fewer rights than the program has (set-user-ID). Windows knows the library's own
+ * variables only, as they were when the module was loaded: to read others takes a lock that a suspended
+ * thread may have. */
 bool nb_os_environment(const char *name, char *value, size_t size);
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
@@ -91,9 +92,28 @@ void *nb_os_own_pages(size_t size);
 /* The system's code of what the calling thread failed in last: why there were no own pages. */
 int32_t nb_os_last_error(void);
 
-/* The same, but zero again in a child after fork, however it was forked, where the system can do
- * that; elsewhere nb_forked (fork.h) zeroes it. */
-void *nb_os_own_pages_wiped_by_fork(size_t size);
+/* What a child after fork finds of such pages, however it was forked. */
+typedef enum nb_os_inheritance {
+  NB_OS_WIPED,    /* zeros: nothing is to be asked */
+  NB_OS_ABSENT,   /* nothing, or what was mapped there since */
+  NB_OS_INHERITED /* what the parent stored */
+} nb_os_inheritance;
+
+/* Whose such pages are, kept elsewhere. The caller fills in the mark: a number that differs from that of
+ * others who make such pages in the same process. */
+typedef struct nb_os_owner {
+  _Atomic uint32_t mark;
+  _Atomic uint32_t process;
+  _Atomic uint32_t inheritance; /* a nb_os_inheritance */
+} nb_os_owner;
+
+/* Own pages whose contents are this process's alone. Their first 4 bytes are the port's. A child of vfork,
+ * which shares the memory, is this process, whatever its id is. */
+void *nb_os_process_pages(size_t size, nb_os_owner *owner);
+
+/* Whether such pages are this process's, and not what its parent left, where they are not wiped: only then
+ * they may be looked at. One system call, or two. */
+bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner);
 
 /* ---- The map of this process -------------------------------------------------------------------- */
 

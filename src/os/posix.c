@@ -63,7 +63,7 @@ uint32_t nb_os_process(void) {
 }
 
 bool nb_os_environment(const char *name, char *value, size_t size) {
-  const char *set = getenv(name);
+  const char *set = nb_posix_environment(name);
   if (set == NULL || strlen(set) >= size) {
     return false;
   }
@@ -78,11 +78,10 @@ static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
   case EEXIST:
     return nb_outcome_system(NEARBUF_NO_ROOM, error);
   case EACCES:
-  case EPERM:
-    return nb_outcome_system(NEARBUF_DENIED, error);
+  case EPERM:  /* Linux says so of places below vm.mmap_min_addr, and of memory that it forbids */
   case EINVAL: /* FreeBSD says so of places that it never gives, macOS of what its policy forbids */
   case ENOMEM: {
-    /* Either there is no such memory, or this place is none of ours: would another place do? */
+    /* An error about this place, or about such memory: would another place do? */
     void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (elsewhere != MAP_FAILED) {
       (void)munmap(elsewhere, size);
@@ -137,12 +136,40 @@ int32_t nb_os_last_error(void) {
   return errno;
 }
 
-void *nb_os_own_pages_wiped_by_fork(size_t size) {
-  void *pages = nb_os_own_pages(size);
-  if (pages != NULL) {
-    (void)nb_posix_wipe_in_children(pages, size); /* else the fork handler does it */
+static void set_inheritance(nb_os_owner *owner, nb_os_inheritance inheritance) {
+  atomic_store_explicit(&owner->inheritance, (uint32_t)inheritance, memory_order_relaxed);
+}
+
+void *nb_os_process_pages(size_t size, nb_os_owner *owner) {
+  _Atomic uint32_t *mark = nb_os_own_pages(size);
+  set_inheritance(owner, NB_OS_WIPED);
+  if (mark == NULL || nb_posix_wipe_in_children(mark, size)) {
+    return mark;
   }
-  return pages;
+  atomic_store_explicit(&owner->process, (uint32_t)getpid(), memory_order_relaxed);
+  atomic_store_explicit(mark, owner->mark, memory_order_relaxed);
+  bool is_absent = nb_posix_compare(mark, owner->mark) == NB_POSIX_EQUAL &&
+                   nb_posix_keep_from_children(mark, size);
+  set_inheritance(owner, is_absent ? NB_OS_ABSENT : NB_OS_INHERITED);
+  return mark;
+}
+
+bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
+  uint32_t inheritance = atomic_load_explicit(&owner->inheritance, memory_order_relaxed);
+  nb_posix_comparison comparison = NB_POSIX_UNKNOWN;
+  if (inheritance == NB_OS_WIPED) {
+    return true;
+  }
+  if (inheritance == NB_OS_ABSENT) {
+    comparison = nb_posix_compare(pages, owner->mark);
+  }
+  return comparison == NB_POSIX_UNKNOWN
+             ? nb_posix_is_process(atomic_load_explicit(&owner->process, memory_order_relaxed))
+             : comparison == NB_POSIX_EQUAL;
+}
+
+bool nb_posix_is_process(uint32_t id) {
+  return id == (uint32_t)getpid() || nb_posix_shares_memory(id);
 }
 
 /* ---- The map ------------------------------------------------------------------------------------ */

@@ -51,6 +51,27 @@ int64_t nb_posix_boot_time(void);
 bool nb_posix_keep_from_children(void *pages, size_t size);
 bool nb_posix_wipe_in_children(void *pages, size_t size);
 
+/* Whether the word can be read and has this value; wherever it is, nothing faults. */
+typedef enum nb_posix_comparison {
+  NB_POSIX_EQUAL,
+  NB_POSIX_DIFFERENT,
+  NB_POSIX_UNKNOWN /* the system does not tell */
+} nb_posix_comparison;
+nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value);
+
+/* Whether another process has the same memory, as after vfork. False also where that is not told. */
+bool nb_posix_shares_memory(uint32_t process);
+
+/* Whether the memory of that process is this one's: it is the same, or shares it. */
+bool nb_posix_is_process(uint32_t id);
+
+/* getenv, but null where the program has more rights than its user. */
+const char *nb_posix_environment(const char *name);
+
+/* Whether the module is being unloaded, and not at the end of the process, where other threads may still
+ * be calling. For its destructor. */
+bool nb_posix_is_unloaded(void);
+
 /* Whether something may be mapped at the address of a page: false only where nothing is. A quick
  * question before the map is opened. */
 bool nb_posix_may_be_mapped(uintptr_t page);

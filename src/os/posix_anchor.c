@@ -19,7 +19,7 @@ static uintptr_t place_of(uint32_t index) {
 
 typedef struct anchor_words {
   _Atomic uintptr_t first;
-  _Atomic uint32_t process; /* whose they are, where the system cannot wipe pages */
+  _Atomic uint32_t process; /* whose they are, where children inherit them */
 } anchor_words;
 
 static _Atomic uint32_t *mark_at(uintptr_t place) {
@@ -38,16 +38,32 @@ static uint32_t read_mark(uintptr_t place) {
   return mark;
 }
 
+/* Where this copy last found the word, if a child can look there. */
+static _Atomic(_Atomic uintptr_t *) seen;
+
 static _Atomic uintptr_t *word_at(uintptr_t place) {
   anchor_words *words = (anchor_words *)(place + nb_os_page_size());
-  if (atomic_load_explicit(mark_at(place), memory_order_relaxed) == NB_ANCHOR_NOT_WIPED) {
-    uint32_t self = (uint32_t)getpid();
-    if (atomic_load_explicit(&words->process, memory_order_relaxed) != self) {
+  uint32_t mark = atomic_load_explicit(mark_at(place), memory_order_relaxed);
+  if (mark == NB_ANCHOR_INHERITED) {
+    uint32_t owner = atomic_load_explicit(&words->process, memory_order_relaxed);
+    if (!nb_posix_is_process(owner)) {
       atomic_store_explicit(&words->first, 0, memory_order_relaxed); /* the parent's */
-      atomic_store_explicit(&words->process, self, memory_order_relaxed);
+      atomic_store_explicit(&words->process, (uint32_t)getpid(), memory_order_relaxed);
     }
   }
+  atomic_store_explicit(&seen, mark == NB_ANCHOR_ABSENT ? NULL : &words->first,
+                        memory_order_relaxed);
   return &words->first;
+}
+
+void nb_anchor_forked(uintptr_t locator) {
+  _Atomic uintptr_t *word = atomic_load_explicit(&seen, memory_order_relaxed);
+  if (word != NULL && locator != 0) {
+    uintptr_t there = atomic_load_explicit(word, memory_order_relaxed);
+    if ((there & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS) == locator) {
+      (void)atomic_compare_exchange_strong(word, &there, 0);
+    }
+  }
 }
 
 static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
@@ -80,7 +96,8 @@ static nb_outcome check_anchor(nb_map *map, uintptr_t place, nb_mapping *last) {
   }
   if (outcome.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
-    bool is_marked = mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_NOT_WIPED;
+    bool is_marked =
+        mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT;
     outcome = nb_outcome_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
   }
   return outcome;
@@ -119,7 +136,7 @@ nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
  * or that nothing can be mapped now. For the last two there may be one code. */
 static nb_outcome outcome_of_claim(int error, size_t size) {
   bool is_of_place = error == EEXIST || error == EINVAL;
-  if (error == ENOMEM) {
+  if (error == ENOMEM || error == EPERM || error == EACCES) {
     void *elsewhere = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     is_of_place = elsewhere != MAP_FAILED;
     if (is_of_place) {
@@ -137,9 +154,13 @@ static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
   if (error != 0) {
     return outcome_of_claim(error, 2 * size);
   }
-  bool is_wiped = nb_posix_wipe_in_children((void *)(place + size), size);
-  atomic_store_explicit(mark_at(place), is_wiped ? NB_ANCHOR_WIPED : NB_ANCHOR_NOT_WIPED,
-                        memory_order_release);
+  uint32_t mark = NB_ANCHOR_INHERITED;
+  if (nb_posix_wipe_in_children((void *)(place + size), size)) {
+    mark = NB_ANCHOR_WIPED;
+  } else if (nb_posix_keep_from_children((void *)place, 2 * size)) {
+    mark = NB_ANCHOR_ABSENT;
+  }
+  atomic_store_explicit(mark_at(place), mark, memory_order_release);
   *word = word_at(place);
   return nb_outcome_of(NEARBUF_OK);
 }

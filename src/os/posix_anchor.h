@@ -17,8 +17,13 @@
 
 /* Two pages at the first of a few addresses that is free: the first page starts with a mark, by which
  * it is recognised, and the second one with the word and, behind it, the id of the process whose word
- * it is, which counts where the system cannot wipe pages in children. Only the second is wiped. */
-enum { NB_ANCHOR_WIPED = 0x6162626e, NB_ANCHOR_NOT_WIPED = 0x6162626f };
+ * it is. The mark says what a child finds: the second page empty; neither page; or its parent's word,
+ * so that the id counts. */
+enum {
+  NB_ANCHOR_WIPED = 0x6162626e,
+  NB_ANCHOR_INHERITED = 0x6162626f,
+  NB_ANCHOR_ABSENT = 0x61626270
+};
 
 /* The places in a process with addresses of `width` bytes, in the order in which they are tried; 0:
  * there are no more. They are far from where systems put anything themselves: in 38 bits (the smallest
@@ -43,6 +48,10 @@ enum {
 
 /* Finds the word. NOT_FOUND: there is none. Else OUT_OF_MEMORY, SYSTEM_ERROR. */
 nb_outcome nb_anchor_find(_Atomic uintptr_t **word);
+
+/* For the fork handler: empties the word, should it be the parent's still. Systems forget what they were
+ * asked to wipe (checkpoints restored by CRIU before 4.2). `locator` is what the parent's word led to. */
+void nb_anchor_forked(uintptr_t locator);
 
 /* Makes the word (0), or finds one that is there by now. To be called after nb_anchor_find, which sees
  * one at any of the places: here the first place that is free decides. NOT_FOUND: there is none: this system ignores demands for addresses, or all the places are taken. */

@@ -21,6 +21,8 @@
 
 #include "../fork.h"
 #include "../session.h"
+#include "../settings.h"
+#include "../unload.h"
 #include "os.h"
 #include "posix.h"
 #include "posix_anchor.h"
@@ -291,6 +293,9 @@ static nb_outcome find_without_anchor(nb_page *page) {
 
 /* ---- The anchor -------------------------------------------------------------------------------- */
 
+/* Where the anchor led to when this copy last looked: in a child, the parent's locator. */
+static _Atomic uintptr_t anchored;
+
 static uintptr_t word_of(const nb_page *page) {
   return page->base | (uintptr_t)page->if_empty << NB_ANCHOR_EMPTY_SHIFT |
          (page->is_private ? NB_ANCHOR_PRIVATE : 0);
@@ -340,6 +345,7 @@ static nb_outcome settle_on(nb_page *page) {
   uintptr_t there = 0;
   if (outcome.status == NEARBUF_OK &&
       atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
+    atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
     return outcome;
   }
   nb_page first = page_of(there);
@@ -364,13 +370,44 @@ static nb_outcome settle_on(nb_page *page) {
   return outcome;
 }
 
+static const nb_layout *header_layout(void) {
+  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+}
+
+/* Whether the bytes, which are there, are those of a placeholder. */
+static bool looks_like_placeholder(uintptr_t base) {
+  return nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
+         nb_format_count(base, header_layout()) == header_layout()->capacity &&
+         nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;
+}
+
+static bool is_placeholder(uintptr_t base) {
+  nb_mapping mapping;
+  return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
+         mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_placeholder(base);
+}
+
+/* Whether the word is one of the parent's that was not wiped (nb_anchor_forked): where the locator was there
+ * is nothing, or what the fork handler put there. */
+static bool is_stale(uintptr_t base) {
+  return !nb_posix_may_be_mapped(base) || (looks_like_placeholder(base) && is_placeholder(base));
+}
+
 static nb_outcome find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
   nb_outcome outcome = nb_anchor_find(&anchor);
   if (outcome.status == NEARBUF_OK) {
-    *page = page_of(atomic_load(anchor));
+    uintptr_t word = atomic_load(anchor);
+    *page = page_of(word);
+    if (page->base != 0 && is_stale(page->base)) {
+      (void)atomic_compare_exchange_strong(anchor, &word, 0);
+      *page = (nb_page){0};
+    }
     outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+  }
+  if (outcome.status == NEARBUF_OK) {
+    atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
   }
   return outcome;
 }
@@ -763,10 +800,6 @@ static void unmap_inherited(uintptr_t page) {
   }
 }
 
-static const nb_layout *header_layout(void) {
-  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
-}
-
 void nb_page_leave_placeholder(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
@@ -782,18 +815,21 @@ void nb_page_leave_placeholder(uintptr_t base) {
   }
 }
 
-static bool is_placeholder(uintptr_t base) {
-  nb_mapping mapping;
-  return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
-         mapping.inode == 0 && mapping.readable && mapping.writable &&
-         nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
-         nb_format_count(base, header_layout()) == header_layout()->capacity &&
-         nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;
+/* Here and not in posix.c, which also serves what never makes a locator of its own. */
+static void begin_child(void) {
+  nb_anchor_forked(atomic_load_explicit(&anchored, memory_order_relaxed));
+  nb_forked();
 }
 
-/* Here and not in posix.c, which also serves what never makes a locator of its own. */
-__attribute__((constructor)) static void watch_forks(void) {
-  (void)pthread_atfork(NULL, NULL, nb_forked);
+__attribute__((constructor)) static void begin(void) {
+  nb_settings_read();
+  (void)pthread_atfork(NULL, NULL, begin_child);
+}
+
+__attribute__((destructor)) static void end(void) {
+  if (nb_posix_is_unloaded()) {
+    nb_unload();
+  }
 }
 
 /* Chains of placeholders grow with the depth of forks. */

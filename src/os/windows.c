@@ -349,8 +349,15 @@ int32_t nb_os_last_error(void) {
   return (int32_t)GetLastError();
 }
 
-void *nb_os_own_pages_wiped_by_fork(size_t size) {
-  return nb_os_own_pages(size); /* nobody forks here */
+/* There are no children that inherit memory. */
+void *nb_os_process_pages(size_t size, nb_os_owner *owner) {
+  atomic_store_explicit(&owner->inheritance, NB_OS_WIPED, memory_order_relaxed);
+  return nb_os_own_pages(size);
+}
+
+bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
+  (void)pages, (void)owner;
+  return true;
 }
 
 /* ---- The map ----------------------------------------------------------------------------------- */

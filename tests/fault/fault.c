@@ -65,6 +65,15 @@ static nearbuf_status get_near(void) {
   return get(&request);
 }
 
+static uintptr_t stack;
+
+static nearbuf_status get_below_stack(void) {
+  nearbuf_request request = request_of(SMALL);
+  request.range = (nearbuf_range){stack - (32 << 20), stack};
+  request.target = stack;
+  return get(&request);
+}
+
 static nb_range full_range;
 
 static nearbuf_status get_in_full_range(void) {
@@ -209,6 +218,16 @@ static void locator_is_full(void) {
     CHECK_OK(nearbuf_get_totals(&totals));
   } while (totals.buffers < NB_NATIVE_CAPACITY - nb_page_first_slot());
   CHECK_EQUAL(1, totals.locators);
+}
+
+/* 64 MiB of free addresses, and a stack that grows down above them. */
+static void stack_is_above(void) {
+  const size_t size = 64 << 20;
+  void *hole = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(hole != MAP_FAILED && munmap(hole, size) == 0);
+  stack = (uintptr_t)hole + size - PAGE;
+  CHECK(mmap((void *)stack, PAGE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0) == (void *)stack);
 }
 
 static void make_directories(void) {
@@ -641,6 +660,29 @@ static const scene get_where_advice_is_ignored_scene = {NULL, get_small, NEARBUF
 
 TEST(get_where_advice_is_ignored_survives_every_failure) {
   fail_every_call(&get_where_advice_is_ignored_scene);
+}
+
+static const scene get_where_nothing_is_wiped_scene = {NULL, get_small, NEARBUF_OK, CANNOT_WIPE};
+
+TEST(get_where_nothing_is_wiped_survives_every_failure) {
+  fail_every_call(&get_where_nothing_is_wiped_scene);
+}
+
+TEST(get_where_nothing_is_wiped_survives_every_lasting_failure) {
+  fail_every_call_lastingly(&get_where_nothing_is_wiped_scene);
+}
+
+static const scene second_get_where_nothing_is_wiped_scene = {this_copy_was_first, get_small,
+                                                              NEARBUF_OK, CANNOT_WIPE};
+
+TEST(second_get_where_nothing_is_wiped_survives_every_failure) {
+  fail_every_call(&second_get_where_nothing_is_wiped_scene);
+}
+
+static const scene get_below_a_stack_scene = {stack_is_above, get_below_stack, NEARBUF_OK, 0};
+
+TEST(get_below_a_stack_survives_every_failure) {
+  fail_every_call(&get_below_a_stack_scene);
 }
 
 static const scene get_where_little_is_transferred_scene = {NULL, get_small, NEARBUF_OK,

@@ -36,9 +36,11 @@ static const struct {
     [CALL_FSTAT] = {"fstat", {ENOMEM, EIO}},
     [CALL_FSTATAT] = {"fstatat", {ENOENT, ENOMEM, EACCES}},
     [CALL_FSTATFS] = {"fstatfs", {ENOSYS, EIO}},
+    [CALL_FUTEX] = {"futex", {ENOSYS, EPERM}},
     [CALL_GETDENTS] = {"getdents64", {ENOENT, EIO}},
     [CALL_GETRLIMIT] = {"getrlimit", {EPERM}},
     [CALL_IOCTL] = {"ioctl", {ENOTTY, EPERM, EINTR, ENOMEM}},
+    [CALL_KCMP] = {"kcmp", {ENOSYS, EPERM}},
     [CALL_KILL] = {"kill", {EPERM, ESRCH}},
     [CALL_LINKAT] = {"linkat", {EPERM, ENOSPC, EACCES}},
     [CALL_LSEEK] = {"lseek", {EINVAL}},
@@ -282,6 +284,11 @@ WRAP(int, madvise, void *address, size_t size, int advice) {
   if (fails(CALL_MADVISE)) {
     return -1;
   }
+  const int wipe_on_fork = 18; /* newer than some headers */
+  if (is_kernel(CANNOT_WIPE) && advice == wipe_on_fork) {
+    errno = EINVAL;
+    return -1;
+  }
   return is_kernel(IGNORES_ADVICE) ? 0 : __real_madvise(address, size, advice);
 }
 
@@ -340,8 +347,12 @@ static system_call call_of(long number, long first) {
     return CALL_MEMFD;
   case SYS_getdents64:
     return CALL_GETDENTS;
+  case SYS_futex:
+    return CALL_FUTEX;
   case SYS_ioctl:
     return CALL_IOCTL;
+  case SYS_kcmp:
+    return CALL_KCMP;
   case SYS_membarrier:
     return CALL_MEMBARRIER;
   default:
@@ -359,10 +370,10 @@ static bool is_unknown_to_kernel(system_call call) {
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
-  long given[5];
+  long given[6];
   va_list arguments;
   va_start(arguments, number);
-  for (int i = 0; i < 5; i++) {
+  for (int i = 0; i < 6; i++) {
     given[i] = va_arg(arguments, long);
   }
   va_end(arguments);
@@ -374,6 +385,6 @@ long __wrap_syscall(long number, ...) {
     errno = call == CALL_IOCTL ? ENOTTY : ENOSYS;
     return -1;
   }
-  return __real_syscall(number, given[0], given[1], given[2], given[3], given[4]);
+  return __real_syscall(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }
 /* NOLINTEND(bugprone-reserved-identifier) */

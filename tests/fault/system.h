@@ -22,9 +22,11 @@ typedef enum system_call {
   CALL_FSTAT,
   CALL_FSTATAT,
   CALL_FSTATFS,
+  CALL_FUTEX,
   CALL_GETDENTS,
   CALL_GETRLIMIT,
   CALL_IOCTL,
+  CALL_KCMP,
   CALL_KILL,
   CALL_LINKAT,
   CALL_LSEEK,
@@ -76,7 +78,8 @@ enum {
   IGNORES_ADVICE = 4,     /* says yes to every advice and follows none, as some emulators */
   TRANSFERS_LITTLE = 8,   /* reads and writes a few bytes at a time */
   CANNOT_RENAME_NEW = 16, /* a file system without RENAME_NOREPLACE */
-  CANNOT_MAKE_MEMORY_FILES = 32
+  CANNOT_MAKE_MEMORY_FILES = 32,
+  CANNOT_WIPE = 64 /* pages in children; as before Linux 4.14, gVisor */
 };
 
 /* Makes the kernel be like this from now on. */

@@ -216,9 +216,11 @@ TEST(own_pages_are_zeroed_and_not_executable) {
 }
 
 TEST(own_pages_come_back_with_unmap) {
-  void *bytes = nb_os_own_pages_wiped_by_fork(sizeof(nb_session));
+  nb_os_owner owner = {.mark = 1};
+  unsigned char *bytes = nb_os_process_pages(sizeof(nb_session), &owner);
   CHECK(bytes != NULL);
-  CHECK(is_filled_with(bytes, sizeof(nb_session), 0));
+  CHECK(is_filled_with(bytes + 4, sizeof(nb_session) - 4, 0));
+  CHECK(nb_os_are_process_pages(bytes, &owner));
   CHECK_OK(nb_os_unmap((uintptr_t)bytes, sizeof(nb_session)).status);
   nb_mapping mapping;
   CHECK(!look_up(bytes, &mapping));

@@ -197,6 +197,29 @@ TEST(what_the_system_keeps_free_above_address_0_is_never_handed_out) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
 }
 
+/* A filter that lets mmap fail at addresses of 32 bits below a limit, as the kernel does below
+ * vm.mmap_min_addr for those who demand them. */
+static void forbid_places_below(int call, uint32_t limit) {
+  const bool is_little = *(const unsigned char *)&(const int){1} == 1;
+  const uint32_t low = (uint32_t)offsetof(struct seccomp_data, args) + (is_little ? 0 : 4);
+  struct sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 6),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low ^ 4),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, limit, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof steps / sizeof steps[0], steps};
+  CHECK_EQUAL(0, prctl(PR_SET_NO_NEW_PRIVS, 1ul, 0ul, 0ul, 0ul));
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    test_skip("cannot set a filter: %s", strerror(errno));
+  }
+}
+
 static void forbid(int call, uint32_t bits, uint32_t error) {
   forbid_argument(call, 2, bits, error);
 }
@@ -213,6 +236,25 @@ TEST(where_a_filter_forbids_executable_memory_the_answer_is_denied) {
   nearbuf_request request = request_of(64);
   CHECK_EQUAL(EPERM, expect_failure(NEARBUF_DENIED, &request));
   CHECK_EQUAL(0, count_locator_files());
+}
+
+TEST(where_only_some_places_are_forbidden_others_are_used) {
+  own_tmp();
+  const uint32_t limit = 16 << 20;
+  forbid_places_below(CALL_OF_MMAP, limit);
+  errno = 0;
+  CHECK(mmap((void *)(uintptr_t)0x100000, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+        MAP_FAILED);
+  CHECK_EQUAL(EPERM, errno);
+  nearbuf_request request = request_of(64);
+  request.range = (nearbuf_range){0, 0x7fffffff};
+  request.target = 0;
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  CHECK(nearbuf_buffer_address(&buffer) >= limit);
+  request.range.max = limit - 1;
+  nearbuf_memory memory;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
 }
 
 TEST(where_a_filter_forbids_reading_the_memory_map_the_answer_is_denied) {

@@ -195,13 +195,8 @@ static void *symbol(void *handle, const char *name) {
   return found;
 }
 
-copy load_copy(int number) {
-  char file[64];
-  snprintf(file, sizeof file, "/tmp/copy-%d.so", number);
-  if (!exists(file)) {
-    copy_library(file);
-  }
-  copy library = {.handle = dlopen(file, RTLD_NOW | RTLD_LOCAL)};
+static copy use_copy(void *handle) {
+  copy library = {.handle = handle};
   if (library.handle == NULL) {
     test_fail(__FILE__, __LINE__, "%s", dlerror());
   }
@@ -212,6 +207,32 @@ copy load_copy(int number) {
   *(void **)&library.find = symbol(library.handle, "nearbuf_find");
   *(void **)&library.get_totals = symbol(library.handle, "nearbuf_get_totals");
   return library;
+}
+
+copy load_copy(int number) {
+  char file[64];
+  snprintf(file, sizeof file, "/tmp/copy-%d.so", number);
+  if (!exists(file)) {
+    copy_library(file);
+  }
+  return use_copy(dlopen(file, RTLD_NOW | RTLD_LOCAL));
+}
+
+copy load_copy_apart(int number) {
+  char file[64];
+  snprintf(file, sizeof file, "/tmp/copy-%d.so", number);
+  if (!exists(file)) {
+    copy_library(file);
+  }
+#ifdef LM_ID_NEWLM
+  void *handle = dlmopen(LM_ID_NEWLM, file, RTLD_NOW);
+  if (handle != NULL) {
+    return use_copy(handle);
+  }
+  test_skip("no other namespace of the linker: %s", dlerror());
+#else
+  test_skip("the linker has no namespaces");
+#endif
 }
 
 uintptr_t first_locator_of(const copy *library) {

@@ -88,6 +88,10 @@ typedef struct copy {
 
 /* Loads the copy of that number; needs own_tmp. */
 copy load_copy(int number);
+
+/* The same in a namespace of the linker of its own, beside another C library, whose fork handlers nobody
+ * calls; skips the test where there are no namespaces. */
+copy load_copy_apart(int number);
 uintptr_t first_locator_of(const copy *library);
 
 #endif

@@ -1,6 +1,8 @@
 /* Loading and unloading: buffers outlive their maker, and calls work before main and after it. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -70,18 +72,136 @@ TEST(hundreds_of_copies_share_one_locator) {
   CHECK_EQUAL(1, count_locator_files());
 }
 
-TEST(loading_and_unloading_again_and_again_uses_nothing_up) {
+/* The size of the address space, in pages. */
+static long count_pages(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  CHECK(file != NULL && fscanf(file, "%ld", &pages) == 1);
+  fclose(file);
+  return pages;
+}
+
+TEST(a_thousand_loads_and_unloads_use_nothing_up) {
   own_tmp();
   int mappings = 0;
+  long pages = 0;
   int descriptors = count_descriptors();
-  for (int i = 0; i < 300; i++) {
+  for (int i = 0; i < 1000; i++) {
     copy library = load_copy(1);
     (void)place_with(&library, "x", 1);
     CHECK_EQUAL(0, dlclose(library.handle));
+    need_unloaded("/tmp/copy-1.so");
     mappings = i == 9 ? count_mappings() : mappings;
+    pages = i == 9 ? count_pages() : pages;
   }
-  CHECK(count_mappings() <= mappings + 2);
+  CHECK_EQUAL(mappings, count_mappings());
+  CHECK_EQUAL(pages, count_pages());
   CHECK_EQUAL(descriptors, count_descriptors());
+}
+
+TEST(what_is_unloaded_by_hand_gives_its_pages_back_and_begins_anew) {
+  own_tmp();
+  (void)place("x", 1);
+  uintptr_t locator = first_locator();
+  nearbuf_unload();
+  long pages = count_pages();
+  for (int i = 0; i < 1000; i++) {
+    CHECK_EQUAL(42, call_answer(place_answer(42)));
+    nearbuf_request request = request_of(16);
+    nearbuf_buffer buffer;
+    CHECK_OK(nearbuf_get(&request, &buffer));
+    nearbuf_buffer copy_of_it = buffer;
+    CHECK_OK(nearbuf_release(&buffer));
+    nearbuf_unload();
+    CHECK_STATUS(NEARBUF_STALE, nearbuf_append(&copy_of_it, "x", 1, NULL));
+  }
+  CHECK_EQUAL(pages, count_pages());
+  nearbuf_unload(); /* twice is once */
+  CHECK_EQUAL(locator, first_locator());
+}
+
+TEST(private_memory_alone_needs_nothing_else) {
+  nearbuf_request request = request_of(4096);
+  long pages = count_pages();
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK_EQUAL(pages + 1, count_pages());
+  CHECK_OK(nearbuf_free(&memory));
+  CHECK_EQUAL(pages, count_pages());
+}
+
+TEST(the_environment_is_that_of_the_time_when_the_module_was_loaded) {
+  own_tmp();
+  CHECK_EQUAL(0, setenv("NEARBUF_DIALECT", "rust", 1));
+  copy library = load_copy(1);
+  CHECK_EQUAL(0, unsetenv("NEARBUF_DIALECT"));
+  nearbuf_info info;
+  CHECK_OK(library.find(place_with(&library, "x", 1), &info));
+  CHECK_EQUAL(NEARBUF_DIALECT_RUST, info.dialect);
+}
+
+TEST(what_the_environment_says_later_is_not_heard) {
+  own_tmp();
+  CHECK_EQUAL(0, setenv("NEARBUF_DIALECT", "rust", 1));
+  nearbuf_info info;
+  CHECK_OK(nearbuf_find(place("x", 1), &info));
+  CHECK_EQUAL(NEARBUF_DIALECT_WRITTEN, info.dialect);
+}
+
+/* ---- The end of the process -------------------------------------------------------------------- */
+
+static copy shared_by_threads;
+
+static _Atomic long calls;
+
+static void *call_until_the_end(void *context) {
+  for (;;) {
+    (void)place_with(&shared_by_threads, "0123456789", 10);
+    calls++;
+  }
+  return context;
+}
+
+/* The C library flushes files after all destructors. */
+static ssize_t see_threads_call(void *unused, const char *bytes, size_t size) {
+  (void)unused, (void)bytes;
+  for (long before = calls; calls < before + 1000;) {
+    (void)sched_yield();
+  }
+  return (ssize_t)size;
+}
+
+static void exit_while_threads_call(void *context) {
+  (void)context;
+  FILE *file = fopencookie(NULL, "w", (cookie_io_functions_t){.write = see_threads_call});
+  CHECK(file != NULL && fputc('x', file) == 'x');
+  for (int i = 0; i < 3; i++) {
+    pthread_t thread;
+    CHECK_EQUAL(0, pthread_create(&thread, NULL, call_until_the_end, NULL));
+  }
+  for (int i = 0; i < 100; i++) {
+    (void)place_with(&shared_by_threads, "0123456789", 10);
+  }
+  exit(0);
+}
+
+/* A module's destructors run then, too. */
+static void check_exits(void) {
+  for (int i = 0; i < 40; i++) {
+    in_child(exit_while_threads_call, NULL);
+  }
+}
+
+TEST(threads_may_call_at_the_end_of_the_process) {
+  own_tmp();
+  shared_by_threads = load_copy(1);
+  check_exits();
+}
+
+TEST(so_they_may_in_another_namespace_of_the_linker) {
+  own_tmp();
+  shared_by_threads = load_copy_apart(1);
+  check_exits();
 }
 
 static void *place_once(void *context) {

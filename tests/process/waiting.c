@@ -9,6 +9,7 @@
 
 #include "chain.h"
 #include "header.h"
+#include "regions.h"
 #include "session.h"
 #include "support.h"
 
@@ -92,6 +93,22 @@ TEST(a_lock_of_this_module_that_stays_held_is_waited_for_and_passed) {
   CHECK_EQUAL(42, call_answer(place_answer(42)));
   (void)register_one(NEARBUF_OK);
   CHECK(seconds() - before < bound);
+}
+
+TEST(a_lock_of_the_regions_whose_holder_died_is_taken_over) {
+  own_tmp();
+  nearbuf_request request = request_of(64);
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() / 1000000) | 1;
+  atomic_store(&nb_own_regions.lock, now);
+  double before = seconds();
+  while (atomic_load(&nb_own_regions.lock) == now) {
+    CHECK_OK(nearbuf_free(&memory)); /* nobody waits meanwhile */
+    CHECK_OK(nearbuf_allocate(&request, &memory));
+    CHECK(seconds() - before < 60);
+  }
+  CHECK_EQUAL(0, atomic_load(&nb_own_regions.lock));
 }
 
 /* ---- Signal handlers --------------------------------------------------------------------------- */

@@ -1,0 +1,14 @@
+/* What the environment says of how the library is to work. */
+#ifndef NB_SETTINGS_H
+#define NB_SETTINGS_H
+
+#include <nearbuf/nearbuf.h>
+
+/* Reads it, once. The system layer does so when the module is loaded: a later first call may come from a
+ * signal handler that interrupted setenv. Whoever calls the library still earlier reads it then. */
+void nb_settings_read(void);
+
+/* NEARBUF_DIALECT: the dialect in which to make the first locator. UNKNOWN: it is not set. */
+nearbuf_dialect nb_settings_dialect(void);
+
+#endif
