@@ -561,7 +561,8 @@ static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, u
   uintptr_t granularity = nb_os_granularity();
   nb_need need = {.granularity = granularity, .target = wanted->target};
   need.alignment = wanted->alignment > granularity ? wanted->alignment : granularity;
-  nb_range limits = nb_remote_limits(process->address_bits);
+  uintptr_t around = wanted->target > wanted->range.min ? wanted->target : wanted->range.min;
+  nb_range limits = nb_remote_limits(process->address_bits, around);
   *place = (nb_place){0, 0};
   if (process->address_bits == 0) {
     return nb_outcome_of(NEARBUF_DENIED); /* it does not even let us see what it runs */

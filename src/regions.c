@@ -467,7 +467,10 @@ static nb_outcome make_in_range(nb_regions *regions, const nb_need *need, nb_pla
 
 nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
   nb_need possible = *need;
-  if (!nb_range_intersect(need->range, nb_os_limits(need->range.min), &possible.range)) {
+  uintptr_t origin = origin_of(need);
+  uintptr_t around = origin > need->range.min ? origin : need->range.min;
+  nb_range limits = nb_os_limits(need->range.min, around);
+  if (!nb_range_intersect(need->range, limits, &possible.range)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   nb_range whole = possible.range;

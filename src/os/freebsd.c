@@ -16,8 +16,8 @@ enum { INHERITANCE_THAT_CANNOT_EXIST = 0x0bad }; /* some emulators say yes to an
 
 /* ---- Numbers ----------------------------------------------------------------------------------- */
 
-nb_range nb_os_limits(uintptr_t from) {
-  (void)from;
+nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+  (void)from, (void)around;
   /* Root could map the page at 0; nobody shall be given what makes null pointers harmless. */
   nb_range limits = {0x10000, 0};
 #if UINTPTR_MAX == UINT32_MAX

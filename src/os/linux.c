@@ -91,17 +91,41 @@ static uintptr_t lowest_address(void) {
   return lowest == 0 ? LEAST_LOWEST : lowest;
 }
 
-nb_range nb_os_limits(uintptr_t from) {
-  const uintptr_t never_kept = (uintptr_t)1 << 30; /* programs are linked below that */
-  nb_range limits = {from < never_kept ? lowest_address() : LEAST_LOWEST, 0};
+/* What the kernel gives unasked lies below this. */
 #if UINTPTR_MAX == UINT32_MAX
-  limits.max = 0xffffefff;
+#define END_UNASKED ((uintptr_t)0xfffff000)
+enum { MOST_BITS = 0 };
 #elif defined(__x86_64__)
-  limits.max = 0x7fffffffefff; /* above 47 bits the kernel gives nothing unasked */
+#define END_UNASKED (((uintptr_t)1 << 47) - 4096)
+enum { MOST_BITS = 56 };
 #else
-  limits.max = 0xffffffffffff;
+#define END_UNASKED ((uintptr_t)1 << 48)
+enum { MOST_BITS = 56 };
 #endif
-  return limits;
+
+/* The end of what it gives to who asks: 56 bits of x86-64, 52 of AArch64, where processor and kernel can
+ * (Documentation/arch/x86/x86_64/5level-paging.rst, Documentation/arch/arm64/memory.rst). The kernel is
+ * asked for a page in the upper half of so many bits, the most first. */
+static uintptr_t end_of_addresses(void) {
+  static _Atomic uintptr_t known;
+  const size_t page = nb_os_page_size();
+  uintptr_t end = atomic_load_explicit(&known, memory_order_relaxed);
+  uintptr_t half = (uintptr_t)((uint64_t)1 << MOST_BITS >> 1);
+  for (; end == 0 && half > END_UNASKED; half /= 2) {
+    if (nb_posix_mmap_at(half, page, PROT_NONE, 0) == 0) {
+      (void)munmap((void *)half, page);
+      end = 2 * half - page;
+    }
+  }
+  end = end == 0 ? END_UNASKED : end;
+  atomic_store_explicit(&known, end, memory_order_relaxed);
+  return end;
+}
+
+nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+  const uintptr_t never_kept = (uintptr_t)1 << 30; /* programs are linked below that */
+  uintptr_t end = around >= END_UNASKED ? end_of_addresses() : END_UNASKED;
+  return (nb_range){from < never_kept ? lowest_address() : LEAST_LOWEST, end - 1};
 }
 
 /* The main thread's stack lies around this address: the kernel put these bytes at its top. */

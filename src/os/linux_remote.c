@@ -609,8 +609,8 @@ nb_outcome nb_linux_find_mapping(const nearbuf_process *process,
   return outcome;
 }
 
-nb_range nb_remote_limits(uint32_t address_bits) {
-  nb_range limits = nb_os_limits(0);
+nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
+  nb_range limits = nb_os_limits(0, around);
   if (address_bits == 32) {
     limits.max = (uintptr_t)0xffffdfff; /* a 64-bit kernel keeps the last two pages */
   }

@@ -34,8 +34,8 @@ static_assert(PROT_READ == VM_PROT_READ && PROT_WRITE == VM_PROT_WRITE &&
 
 /* Below its lowest address, usually 4 GiB, a 64-bit process is given nothing: as much as its program
  * says in its segment __PAGEZERO. */
-nb_range nb_os_limits(uintptr_t from) {
-  (void)from;
+nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+  (void)from, (void)around;
   const uintptr_t lowest = 0x10000; /* null pointers must go on faulting */
   task_vm_info_data_t info;
   mach_msg_type_number_t count = TASK_VM_INFO_COUNT;

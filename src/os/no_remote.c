@@ -100,9 +100,9 @@ nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
   return unsupported();
 }
 
-nb_range nb_remote_limits(uint32_t address_bits) {
+nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   (void)address_bits;
-  return nb_os_limits(0);
+  return nb_os_limits(0, around);
 }
 
 nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {

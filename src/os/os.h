@@ -23,8 +23,9 @@ size_t nb_os_granularity(void);
 
 /* The addresses that a process can be given at all, whole granules. The lowest is never below
  * 64 KiB, even where root could map the page at 0: null pointers must go on faulting. Who asks for
- * nothing below `from` may be told less of what is there: that can cost a look. */
-nb_range nb_os_limits(uintptr_t from);
+ * nothing below `from`, and looks for memory around `around`, may be told less of what is elsewhere: all
+ * can cost a look. */
+nb_range nb_os_limits(uintptr_t from, uintptr_t around);
 
 /* Ranges that the system will need itself, to be used only when nothing else fits: the room below
  * the main thread's stack, the room above the program break. Answers how many it stored; those that

@@ -73,8 +73,8 @@ void nb_remote_map_close(nb_remote_map *map);
 /* OK, NOT_FOUND: there are no more, or what went wrong. */
 nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping);
 
-/* The addresses that a process of this width can be given at all. */
-nb_range nb_remote_limits(uint32_t address_bits);
+/* The addresses that a process of this width can be given at all; `around` as in nb_os_limits. */
+nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around);
 
 /* Maps zeroed memory that can be read, written and run, at this address exactly, and unmaps it.
  * NO_ROOM: something is there already. Whatever fails, the process goes on as it was. */

@@ -42,8 +42,8 @@ size_t nb_os_granularity(void) {
 
 /* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. The system's word counts and not
  * what VirtualAlloc grants: without the flag Wine grants addresses above 2 GiB, too. */
-nb_range nb_os_limits(uintptr_t from) {
-  (void)from;
+nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+  (void)from, (void)around;
   SYSTEM_INFO info = system_info();
   nb_range limits = {(uintptr_t)info.lpMinimumApplicationAddress,
                      (uintptr_t)info.lpMaximumApplicationAddress};

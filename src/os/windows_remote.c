@@ -498,8 +498,8 @@ nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
 
 /* Of a 32-bit process the upper half as well: without the flag of the large addresses the system
  * refuses what is taken there. */
-nb_range nb_remote_limits(uint32_t address_bits) {
-  nb_range limits = nb_os_limits(0);
+nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
+  nb_range limits = nb_os_limits(0, around);
   if (address_bits == 32) {
     limits.max = (uintptr_t)0xfffeffff;
   }

@@ -228,7 +228,7 @@ TEST(address_0_and_what_lies_just_above_is_never_handed_out) {
 }
 
 static void needs_low_memory(void) {
-  if (nb_os_limits(0).min >= NEARBUF_2_GIB) {
+  if (nb_os_limits(0, 0).min >= NEARBUF_2_GIB) {
     test_skip("this system gives nothing below 2 GiB");
   }
 }

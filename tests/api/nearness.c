@@ -138,7 +138,7 @@ TEST(memory_that_could_fill_the_lowest_4_gib_leaves_them_free) {
   nearbuf_memory memory;
   nearbuf_status status = nearbuf_allocate(&large, &memory);
   CHECK(status == NEARBUF_OK || status == NEARBUF_OUT_OF_MEMORY);
-  if (nb_os_limits(0).min < NEARBUF_2_GIB) {
+  if (nb_os_limits(0, 0).min < NEARBUF_2_GIB) {
     nearbuf_request low = NEARBUF_REQUEST_INIT;
     low.size_bytes = 16;
     CHECK_OK(nearbuf_range_below(NEARBUF_2_GIB, &low.range));

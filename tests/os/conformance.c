@@ -81,7 +81,7 @@ TEST(pages_and_granules_are_powers_of_two) {
 }
 
 TEST(limits_are_whole_granules_above_the_first_64_kib) {
-  nb_range limits = nb_os_limits(0);
+  nb_range limits = nb_os_limits(0, 0);
   CHECK(limits.min >= 0x10000);
   CHECK_EQUAL(0, limits.min % nb_os_page_size());
   CHECK_EQUAL(0, (limits.max + 1) % 4096);
@@ -89,7 +89,7 @@ TEST(limits_are_whole_granules_above_the_first_64_kib) {
 }
 
 TEST(everything_the_process_has_lies_within_the_limits) {
-  nb_range limits = nb_os_limits(0);
+  nb_range limits = nb_os_limits(0, 0);
   int on_stack = 0;
   CHECK(nb_range_holds(limits, (uintptr_t)&on_stack, sizeof on_stack));
   CHECK(nb_range_holds(limits, (uintptr_t)look_up, 1));

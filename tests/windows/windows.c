@@ -220,7 +220,7 @@ TEST(the_static_libraries_need_nothing_but_the_systems_dlls) {
 /* ---- Addresses --------------------------------------------------------------------------------- */
 
 TEST(code_runs_in_every_part_of_the_address_space) {
-  nb_range limits = nb_os_limits(0);
+  nb_range limits = nb_os_limits(0, 0);
   nearbuf_range parts[] = {{0, limits.max / 2}, {limits.max / 2 + 1, limits.max}};
   for (int i = 0; i < 2; i++) {
     nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -253,7 +253,7 @@ TEST(memory_above_2_gib_is_given_to_those_and_only_those_who_can_use_it) {
 }
 
 TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
-  nb_range limits = nb_os_limits(0);
+  nb_range limits = nb_os_limits(0, 0);
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.range = (nearbuf_range){limits.max - (64 << 20), UINTPTR_MAX};
   request.target = UINTPTR_MAX;
@@ -274,7 +274,7 @@ TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
 
 TEST(ten_thousand_regions_lie_where_they_shall_and_are_listed) {
   enum { REGIONS = 10000 };
-  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nb_os_limits(0).max};
+  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nb_os_limits(0, 0).max};
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 1;
   request.range = range;
