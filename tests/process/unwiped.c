@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -250,6 +251,55 @@ TEST(so_it_does_where_no_advice_may_be_given) {
   own_tmp();
   refuse_all_advice();
   check_apart();
+}
+
+/* ---- LD_AUDIT ---------------------------------------------------------------------------------- */
+
+static void use_audited(void *context) {
+  (void)context;
+  (void)load_copy(2); /* the auditor is called for it */
+  CHECK_EQUAL(43, call_answer(place_answer(43)));
+}
+
+PART(audited) {
+  own_tmp();
+  (void)load_copy(1);
+  (void)place("x", 1);
+  uintptr_t first = first_locator();
+  in_child(use_audited, NULL);
+  pid_t child = raw_clone();
+  if (child == 0) {
+    use_audited(NULL);
+    _exit(0);
+  }
+  expect_success(child);
+  use_audited(NULL);
+  CHECK_EQUAL(first, first_locator());
+}
+
+static void run_audited(void *context) {
+  (void)context;
+#ifdef AUDIT
+  CHECK_EQUAL(0, setenv("LD_AUDIT", AUDIT, 1));
+  exec_part("audited");
+#endif
+}
+
+static void check_audited(void) {
+#ifndef AUDIT
+  test_skip("this C library has no LD_AUDIT");
+#endif
+  own_tmp();
+  in_child(run_audited, NULL);
+}
+
+TEST(an_auditor_and_its_program_notice_forks) {
+  check_audited();
+}
+
+TEST(so_they_do_where_pages_cannot_be_wiped) {
+  CHECK_EQUAL(0, setenv("NEARBUF_TEST_REFUSE_WIPING", "1", 1));
+  check_audited();
 }
 
 /* ---- Pages that are not wiped any more --------------------------------------------------------- */
