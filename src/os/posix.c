@@ -146,7 +146,7 @@ void *nb_os_process_pages(size_t size, nb_os_owner *owner) {
   if (mark == NULL || nb_posix_wipe_in_children(mark, size)) {
     return mark;
   }
-  atomic_store_explicit(&owner->process, (uint32_t)getpid(), memory_order_relaxed);
+  atomic_store_explicit(&owner->process, nb_posix_process(), memory_order_relaxed);
   atomic_store_explicit(mark, owner->mark, memory_order_relaxed);
   bool is_absent = nb_posix_compare(mark, owner->mark) == NB_POSIX_EQUAL &&
                    nb_posix_keep_from_children(mark, size);
@@ -166,6 +166,11 @@ bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
   return comparison == NB_POSIX_UNKNOWN
              ? nb_posix_is_process(atomic_load_explicit(&owner->process, memory_order_relaxed))
              : comparison == NB_POSIX_EQUAL;
+}
+
+uint32_t nb_posix_process(void) {
+  uint32_t parent = (uint32_t)getppid();
+  return nb_posix_shares_memory(parent) ? parent : (uint32_t)getpid();
 }
 
 bool nb_posix_is_process(uint32_t id) {

@@ -62,7 +62,9 @@ nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t valu
 /* Whether another process has the same memory, as after vfork. False also where that is not told. */
 bool nb_posix_shares_memory(uint32_t process);
 
-/* Whether the memory of that process is this one's: it is the same, or shares it. */
+/* The id by which the process is remembered that this memory belongs to: in a child of vfork its parent's,
+ * for it goes on with the memory. And whether that is this process, or shares memory with it. */
+uint32_t nb_posix_process(void);
 bool nb_posix_is_process(uint32_t id);
 
 /* getenv, but null where the program has more rights than its user. */

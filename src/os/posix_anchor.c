@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "os.h"
 #include "posix.h"
@@ -48,7 +47,7 @@ static _Atomic uintptr_t *word_at(uintptr_t place) {
     uint32_t owner = atomic_load_explicit(&words->process, memory_order_relaxed);
     if (!nb_posix_is_process(owner)) {
       atomic_store_explicit(&words->first, 0, memory_order_relaxed); /* the parent's */
-      atomic_store_explicit(&words->process, (uint32_t)getpid(), memory_order_relaxed);
+      atomic_store_explicit(&words->process, nb_posix_process(), memory_order_relaxed);
     }
   }
   atomic_store_explicit(&seen, mark == NB_ANCHOR_ABSENT ? NULL : &words->first,

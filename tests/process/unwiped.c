@@ -128,10 +128,15 @@ static void check_forks(void) {
   check_parent(first);
 }
 
+static copy late;
+
+/* The first call of a copy that the parent has only loaded, and calls of the one that it used. */
 static int call_with_same_memory(void *context) {
   const unsigned char code[] = {0xb8, 43, 0, 0, 0, 0xc3};
   nearbuf_request request = request_of(sizeof code);
-  return nearbuf_place(&request, code, context) == NEARBUF_OK &&
+  nearbuf_memory by_late;
+  return late.place(&request, code, &by_late) == NEARBUF_OK &&
+                 nearbuf_place(&request, code, context) == NEARBUF_OK &&
                  nearbuf_append(&held_by_parent, "vfork", 5, NULL) == NEARBUF_OK
              ? 0
              : 1;
@@ -141,6 +146,7 @@ static int call_with_same_memory(void *context) {
 static void check_vfork(void) {
   enum { STACK = 256 << 10 };
   begin_parent();
+  late = load_copy(3);
   uintptr_t first = first_locator();
   char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   nearbuf_memory placed;
@@ -151,6 +157,7 @@ static void check_vfork(void) {
   nearbuf_info info;
   CHECK_OK(nearbuf_find(placed.run_at, &info));
   CHECK_EQUAL(1, count_locator_files());
+  CHECK_EQUAL(first, first_locator_of(&late));
   check_parent(first);
 }
 
@@ -328,17 +335,17 @@ TEST(a_restored_process_whose_pages_are_not_wiped_any_more_can_fork) {
 }
 
 static void use_late_copy(void *context) {
-  copy late = load_copy(2);
+  copy later = load_copy(2);
   use_restored(context);
-  CHECK_EQUAL(first_locator(), first_locator_of(&late));
+  CHECK_EQUAL(first_locator(), first_locator_of(&later));
 }
 
 static void use_late_copy_first(void *context) {
-  copy late = load_copy(2);
+  copy later = load_copy(2);
   nearbuf_request request = request_of(1);
   nearbuf_memory placed;
-  CHECK_OK(late.place(&request, "x", &placed));
-  CHECK_EQUAL(first_locator_of(&late), first_locator());
+  CHECK_OK(later.place(&request, "x", &placed));
+  CHECK_EQUAL(first_locator_of(&later), first_locator());
   (void)context;
 }
 
