@@ -29,6 +29,18 @@
  * dispatch; Wine) has that switched off for the moment; kernels before 6.4 cannot: DENIED. A locator whose file has lost its name is opened through
  * /proc/<pid>/map_files, which wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
+ * What the process notices. On Linux a thread of it stands still for less than a tenth of a millisecond
+ * where that is not busy. A system call that the thread sleeps in goes on as if nothing had happened: it
+ * ends with EINTR only where one of the program's own handlers runs. Two things can be seen:
+ *   - a transfer that is half done comes back short, with what was transferred, as it does for any
+ *     signal: a write of more than fits into a pipe or a socket, a receive that waits for all;
+ *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin, sigtimedwait,
+ *     semtimedop, io_getevents, io_uring_enter, and of sockets (SO_RCVTIMEO, SO_SNDTIMEO). Sleeps, poll,
+ *     select, futexes (mutexes, conditions, semaphores) and limits that name a point in time keep theirs.
+ * Of calls on devices (ioctl) some drivers return EINTR, which stays. And a thread cannot be given back
+ * what it had if the process that does it is killed by itself within some 20 microseconds: by a cgroup
+ * that is killed, or for want of memory. That our own program is killed does not matter.
+ *
  * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is made
  * by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to processes
  * of one's own session that are not packaged apps; the locators of others are found in their memory

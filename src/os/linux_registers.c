@@ -58,6 +58,10 @@ static const uint16_t restartable[] = {
     SYS_accept,
     SYS_accept4,
     SYS_connect,
+    SYS_sendfile,
+    SYS_splice,
+    SYS_preadv2,
+    SYS_pwritev2,
     426 /* io_uring_enter */,
 };
 
@@ -171,6 +175,11 @@ static bool is_restartable(uint64_t number, bool is_64_bit) {
                                       345 /* sendmmsg */,
                                       364 /* accept4 */,
                                       362 /* connect */,
+                                      187 /* sendfile */,
+                                      239 /* sendfile64 */,
+                                      313 /* splice */,
+                                      378 /* preadv2 */,
+                                      379 /* pwritev2 */,
                                       426 /* io_uring_enter */};
   return is_64_bit ? is_listed(number, restartable, sizeof restartable / sizeof *restartable)
                    : is_listed(number, calls_32, sizeof calls_32 / sizeof *calls_32);

@@ -21,7 +21,7 @@
  * While a thread has the registers of a remote call, until it gets its own ones back, it needs this
  * helper: should the helper be killed just then (SIGKILL to itself, nobody else's reaches it), the
  * thread runs on with the wrong registers. So whatever can be done before that time or after it, is;
- * docs/security.md tells how long it lasts. A signal frame from which the thread could return by itself
+ * docs/design.md tells how long that lasts. A signal frame from which the thread could return by itself
  * needs memory of its own in the process, and the first call is the one that makes memory: its stack
  * is not to be had, for small stacks, as of goroutines, have no room below. */
 #include "linux_trace.h"
@@ -331,6 +331,21 @@ static nb_outcome seize(nb_trace *trace) {
   }
 }
 
+/* Keeps this helper on the processor that the thread runs on. Whenever one waits for the other, the other
+ * goes on at once then; with the two apart, on a busy machine, each waits for a turn of its own, while the
+ * thread stands still: 5 ms for 1 in 100, instead of 30 us. */
+static void stay_beside(const nb_trace *trace) {
+  char path[32];
+  nb_linux_stat stat = {0};
+  uint64_t processors[64] = {0};
+  (void)snprintf(path, sizeof path, "task/%d/stat", (int)trace->thread);
+  if (nb_linux_read_stat(trace->target->directory, path, &stat) == 0 &&
+      stat.processor / 64 < sizeof processors / sizeof *processors) {
+    processors[stat.processor / 64] = UINT64_C(1) << stat.processor % 64;
+    (void)syscall(SYS_sched_setaffinity, 0L, sizeof processors, processors);
+  }
+}
+
 /* Whether what was seized by its id is a thread of the process that is held open: NOT_FOUND where the id
  * is another process's by now. While it is traced nothing else can get the id. */
 static nb_outcome check_identity(const nb_trace *trace) {
@@ -447,6 +462,7 @@ static nb_outcome shield(nb_trace *trace) {
 /* Stops the thread and makes it ready for calls. After a failure it is as it was, and let go if it has
  * stopped; what does not stop cannot be told to go on, but our end lets it. */
 static nb_outcome enter(nb_trace *trace) {
+  stay_beside(trace);
   limit_seizing();
   nb_outcome outcome = seize(trace);
   set_signal_mask(UINT64_MAX, NULL);

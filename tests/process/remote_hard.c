@@ -373,59 +373,11 @@ TEST(a_host_that_waits_can_be_interrupted_and_the_process_goes_on) {
   CHECK_EQUAL(1, end_of(&what));
 }
 
-/* A control group of the test's own, which can be frozen; null where there are none. */
-typedef struct group {
-  char path[128];
-  const char *file;
-  const char *frozen;
-  const char *thawed;
-} group;
-
-static bool write_text(const char *folder, const char *name, const char *text) {
-  char path[192];
-  (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-  int file = open(path, O_WRONLY | O_CLOEXEC);
-  bool is_written = file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text);
-  if (file >= 0) {
-    close(file);
-  }
-  return is_written;
-}
-
-static group used_group;
+static control_group used_group;
 
 static void set_frozen(bool is_frozen) {
-  CHECK(write_text(used_group.path, used_group.file,
-                   is_frozen ? used_group.frozen : used_group.thawed));
-}
-
-static bool make_group(const char *parent, const char *file, const char *frozen, const char *thawed,
-                       pid_t member) {
-  char id[16];
-  used_group = (group){"", file, frozen, thawed};
-  (void)snprintf(used_group.path, sizeof used_group.path, "%s/nearbuf-test-%d", parent,
-                 (int)getpid());
-  (void)snprintf(id, sizeof id, "%d", (int)member);
-  if (mkdir(used_group.path, 0755) != 0) {
-    return false;
-  }
-  if (write_text(used_group.path, "cgroup.procs", id) &&
-      write_text(used_group.path, file, thawed)) {
-    return true;
-  }
-  rmdir(used_group.path);
-  return false;
-}
-
-static void remove_group(void) {
-  for (int i = 0; i < 10000 && rmdir(used_group.path) != 0; i++) {
-    usleep(1000); /* its member has just ended */
-  }
-}
-
-static bool make_new_group(pid_t member) {
-  return make_group("/sys/fs/cgroup", "cgroup.freeze", "1", "0", member) ||
-         make_group("/sys/fs/cgroup/unified", "cgroup.freeze", "1", "0", member);
+  CHECK(
+      group_write(&used_group, used_group.file, is_frozen ? used_group.frozen : used_group.thawed));
 }
 
 static int freeze_before_call(long number, long arguments[6]) {
@@ -454,12 +406,12 @@ static void check_frozen(target *what, bool is_frozen_midway) {
   CHECK_OK(disturb(&process));
   CHECK(kill(what->id, SIGTERM) == 0);
   CHECK_EQUAL(1, end_of(what));
-  remove_group();
+  group_remove(&used_group);
 }
 
 TEST(a_frozen_process_is_busy_and_goes_on_when_it_is_thawed) {
   target what = start_hard("idle", NULL);
-  if (!make_new_group(what.id)) {
+  if (!group_make_new(&used_group, what.id)) {
     target_kill(&what);
     test_skip("no control group can be made here");
   }
@@ -468,7 +420,7 @@ TEST(a_frozen_process_is_busy_and_goes_on_when_it_is_thawed) {
 
 TEST(a_process_that_is_frozen_midway_is_busy_and_goes_on_when_it_is_thawed) {
   target what = start_hard("idle", NULL);
-  if (!make_new_group(what.id)) {
+  if (!group_make_new(&used_group, what.id)) {
     target_kill(&what);
     test_skip("no control group can be made here");
   }
@@ -477,7 +429,7 @@ TEST(a_process_that_is_frozen_midway_is_busy_and_goes_on_when_it_is_thawed) {
 
 TEST(a_process_that_the_old_freezer_froze_is_busy_and_goes_on_when_it_is_thawed) {
   target what = start_hard("idle", NULL);
-  if (!make_group("/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED", what.id)) {
+  if (!group_make_old(&used_group, what.id)) {
     target_kill(&what);
     test_skip("no control group can be made here");
   }
@@ -503,6 +455,7 @@ TEST(threads_of_the_kernel_are_passed_by) {
   target what = try_hard("worker");
   nearbuf_process process = target_open(&what);
   CHECK_EQUAL(3 + 2, target_files(&what, "task")); /* with "." and ".." */
+  CHECK(target_reaches(&what, 'D'));               /* its first thread waits for the child */
   system_hook_set(note_seizing);
   CHECK_OK(disturb(&process));
   CHECK_EQUAL(2, seizures);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,7 +95,7 @@ bool has_name_of_later(const target *what, const nearbuf_process_locator *locato
   return strstr(locator->name, suffix) != NULL;
 }
 
-static char state_of(const target *what) {
+char target_state(const target *what) {
   char path[64];
   char line[256];
   char state = '?';
@@ -113,10 +114,10 @@ static char state_of(const target *what) {
 
 bool target_reaches(const target *what, char state) {
   uint64_t end = now_ms() + 30000;
-  while (state_of(what) != state && now_ms() < end) {
+  while (target_state(what) != state && now_ms() < end) {
     usleep(1000);
   }
-  return state_of(what) == state;
+  return target_state(what) == state;
 }
 
 int target_lines(const target *what, const char *name) {
@@ -159,4 +160,48 @@ uint64_t now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- Control groups ------------------------------------------------------------------------------ */
+
+bool group_write(const control_group *what, const char *name, const char *text) {
+  char path[192];
+  (void)snprintf(path, sizeof path, "%s/%s", what->path, name);
+  int file = open(path, O_WRONLY | O_CLOEXEC);
+  bool is_written = file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text);
+  if (file >= 0) {
+    close(file);
+  }
+  return is_written;
+}
+
+static bool make_group(control_group *made, const char *parent, pid_t member) {
+  char id[16];
+  (void)snprintf(made->path, sizeof made->path, "%s/nearbuf-test-%d", parent, (int)getpid());
+  (void)snprintf(id, sizeof id, "%d", (int)member);
+  if (mkdir(made->path, 0755) != 0) {
+    return false;
+  }
+  if (group_write(made, "cgroup.procs", id) && group_write(made, made->file, made->thawed)) {
+    return true;
+  }
+  rmdir(made->path);
+  return false;
+}
+
+bool group_make_new(control_group *made, pid_t member) {
+  *made = (control_group){"", "cgroup.freeze", "1", "0"};
+  return make_group(made, "/sys/fs/cgroup", member) ||
+         make_group(made, "/sys/fs/cgroup/unified", member);
+}
+
+bool group_make_old(control_group *made, pid_t member) {
+  *made = (control_group){"", "freezer.state", "FROZEN", "THAWED"};
+  return make_group(made, "/sys/fs/cgroup/freezer", member);
+}
+
+void group_remove(const control_group *what) {
+  for (int i = 0; i < 10000 && rmdir(what->path) != 0; i++) {
+    usleep(1000);
+  }
 }

@@ -10,6 +10,9 @@ void want_own_tmp(void);
 /* target_start with a program that may be refused what it wants, which skips the test. */
 target target_try(const char *program, const char *mode);
 
+/* Its state in /proc, one letter; '?': it is gone. */
+char target_state(const target *what);
+
 /* Whether its state in /proc becomes this letter. When it is let go it is runnable, in the kernel, until
  * it had a processor to stop or to sleep again on. */
 bool target_reaches(const target *what, char state);
@@ -23,5 +26,23 @@ int target_files(const target *what, const char *name);
 void become_nobody(void);
 
 uint64_t now_ms(void);
+
+/* ---- Control groups ------------------------------------------------------------------------------ */
+
+/* A group of the test's own with one process in it. */
+typedef struct control_group {
+  char path[128];
+  const char *file; /* what freezes it, by these words */
+  const char *frozen;
+  const char *thawed;
+} control_group;
+
+/* False: none can be made here. The old kind is that of version 1. */
+bool group_make_new(control_group *made, pid_t member);
+bool group_make_old(control_group *made, pid_t member);
+bool group_write(const control_group *what, const char *name, const char *text);
+
+/* Waits for the end of its members, and removes it. */
+void group_remove(const control_group *what);
 
 #endif

@@ -1,0 +1,97 @@
+/* What becomes of the system call that a process is blocked in while memory is made in it: it goes on,
+ * or it comes back short. process.h says which do; the calls are in remote_blocked_target.c. */
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "remote_linux.h"
+#include "test.h"
+
+enum { MOST_CALLS = 100, TIMES = 4 };
+
+typedef struct row {
+  char name[32];
+  long result;
+  int error;
+  target what;
+} row;
+
+static row rows[MOST_CALLS];
+static int count;
+
+/* Reads the table from the program itself. */
+static void read_table(void) {
+  FILE *list = popen(REMOTE_BLOCKED_TARGET, "r"); /* NOLINT(cert-env33-c): a path of our own */
+  CHECK(list != NULL);
+  while (count < MOST_CALLS && fscanf(list, "%31s %ld %d", rows[count].name, &rows[count].result,
+                                      &rows[count].error) == 3) {
+    count++;
+  }
+  CHECK_EQUAL(0, pclose(list));
+  CHECK(count >= 60);
+}
+
+/* What has begun a transfer comes back with what was transferred when it is interrupted. */
+static bool may_be_short(const char *name) {
+  static const char *const calls[] = {"write_large_to_empty_pipe", "send_large_to_empty_socket",
+                                      "recv_all"};
+  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    if (strcmp(name, calls[i]) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void disturb(const row *what) {
+  nearbuf_process process = target_open(&what->what);
+  nearbuf_process_request request = anywhere(4096);
+  uint64_t address;
+  uint64_t size;
+  CHECK(target_reaches(&what->what, 'S'));
+  nearbuf_status status = NEARBUF_OK;
+  for (int done = 0; done < TIMES && status != NEARBUF_NOT_FOUND; done += status == NEARBUF_OK) {
+    status = nearbuf_process_allocate(&process, &request, &address, &size);
+    if (status == NEARBUF_OK) {
+      status = nearbuf_process_free(&process, address, size);
+    }
+    /* What came back at once, and short, may have ended; a busy machine may be too slow for a stop. */
+    CHECK(status == NEARBUF_OK || status == NEARBUF_NOT_FOUND || status == NEARBUF_BUSY);
+  }
+  CHECK_OK(nearbuf_process_close(&process));
+}
+
+TEST(calls_that_a_process_is_blocked_in_go_on_or_come_back_short) {
+  int wrong = 0;
+  int shorter = 0;
+  want_own_tmp();
+  read_table();
+  signal(SIGPIPE, SIG_IGN);
+  for (int i = 0; i < count; i++) {
+    rows[i].what = target_start(REMOTE_BLOCKED_TARGET, rows[i].name, NULL);
+  }
+  for (int i = 0; i < count; i++) {
+    disturb(&rows[i]);
+  }
+  for (int i = 0; i < count; i++) {
+    long result;
+    int error;
+    char line[64];
+    (void)fputs("go\n", rows[i].what.input);
+    (void)fflush(rows[i].what.input);
+    target_line(&rows[i].what, line, sizeof line);
+    CHECK(sscanf(line, "%ld %d", &result, &error) == 2);
+    bool is_short = result > 0 && result < rows[i].result;
+    shorter += is_short;
+    if ((result != rows[i].result || error != rows[i].error) &&
+        !(is_short && may_be_short(rows[i].name))) {
+      printf("%s: %ld, %s; not %ld, %s\n", rows[i].name, result, strerror(error), rows[i].result,
+             strerror(rows[i].error));
+      wrong++;
+    }
+    CHECK_EQUAL(0, target_wait(&rows[i].what));
+  }
+  printf("%d calls, %d came back short\n", count, shorter);
+  CHECK_EQUAL(0, wrong);
+}
