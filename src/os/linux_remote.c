@@ -658,7 +658,9 @@ static nb_outcome find_random(const nearbuf_process *process, uint64_t *address)
       *address = nb_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
     }
   }
-  return nb_outcome_of(NEARBUF_OK);
+  /* Every program is given one; before it is, it is just taking the place of another. */
+  bool is_made = width == 0 || *address != 0;
+  return nb_outcome_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
 static nb_outcome find_program(const nearbuf_process *process, nb_linux_program *program) {
@@ -750,8 +752,12 @@ static nb_outcome find_entry(const nearbuf_process *process, nb_trace_target *ta
   if (outcome.status == NEARBUF_NOT_FOUND && outcome.system_error == 0) {
     outcome = find_entry_in(process, target, true);
   }
-  bool is_nowhere = outcome.status == NEARBUF_NOT_FOUND && outcome.system_error == 0;
-  return is_nowhere ? nb_outcome_of(NEARBUF_UNSUPPORTED) : outcome;
+  if (outcome.status != NEARBUF_NOT_FOUND || outcome.system_error != 0) {
+    return outcome;
+  }
+  /* It has none, or another program is just taking its place. */
+  bool is_same = nb_remote_check_program(process).status == NEARBUF_OK;
+  return nb_outcome_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
 }
 
 nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
