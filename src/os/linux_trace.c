@@ -152,6 +152,7 @@ static bool has_ended(char state) {
  * running then. False: it has ended (`is_gone`), or it did not stop in time. */
 static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
   uint64_t start = nb_os_nanoseconds();
+  bool is_over = false;
   for (int tries = 0;; tries++) {
     long waited = syscall(SYS_wait4, (long)trace->thread, status, __WALL | WNOHANG, 0L);
     if (waited == trace->thread) {
@@ -162,11 +163,16 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
       trace->is_gone = true;
       return false;
     }
+    if (is_over) {
+      return false;
+    }
+    /* One more look then: it may have stopped while we waited for a processor ourselves. */
     uint64_t now = nb_os_nanoseconds();
     char text[NB_LINUX_STATUS_SIZE];
-    if (now > end || (now - start > if_asleep_ns &&
-                      read_status(trace->target->directory, trace->thread, text) != 'R')) {
-      return false;
+    is_over = now > end || (now - start > if_asleep_ns &&
+                            read_status(trace->target->directory, trace->thread, text) != 'R');
+    if (is_over) {
+      continue;
     }
     if (tries < 20) {
       (void)sched_yield(); /* a quiet thread stops within microseconds */
