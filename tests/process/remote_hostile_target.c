@@ -120,7 +120,10 @@ static unsigned char *show_chain(size_t count) {
     page[1] = i + 1 == count ? 0 : page[0] + SIZE;
   }
   first[1] = (uint64_t)(uintptr_t)pages;
-  (void)prctl(PR_SET_NAME, "a\xe2\x80\xaetxt.exe\xe2\x80\x8b");
+  /* U+202E, which reverses what follows, and a space of no width. */
+  static const unsigned char name[] = {'a', 0xe2, 0x80, 0xae, 't',  'x',  't', '.',
+                                       'e', 'x',  'e',  0xe2, 0x80, 0x8b, 0};
+  (void)prctl(PR_SET_NAME, name);
   return pages;
 }
 
