@@ -7,6 +7,7 @@
 #include "settings.h"
 
 static _Atomic uint32_t chosen_dialect; /* a nearbuf_dialect, UNKNOWN: not chosen */
+static _Atomic uint32_t chosen_sharing; /* a nearbuf_sharing, NONE: not chosen */
 
 static nearbuf_dialect dialect_to_make(nearbuf_dialect preferred) {
   uint32_t chosen = atomic_load_explicit(&chosen_dialect, memory_order_relaxed);
@@ -15,6 +16,11 @@ static nearbuf_dialect dialect_to_make(nearbuf_dialect preferred) {
   }
   nearbuf_dialect set = nb_settings_dialect();
   return set != NEARBUF_DIALECT_UNKNOWN ? set : preferred;
+}
+
+static bool wants_private(void) {
+  uint32_t chosen = atomic_load_explicit(&chosen_sharing, memory_order_relaxed);
+  return chosen != NEARBUF_SHARING_NONE ? chosen == NEARBUF_SHARING_PRIVATE : nb_settings_private();
 }
 
 /* Starts the chain with a page that was found or made. The session's lock is held. */
@@ -42,7 +48,7 @@ nb_outcome nb_rendezvous_find(nb_session *session, bool may_wait) {
   if (!nb_rendezvous_is_settled(session)) {
     nb_page page;
     nb_chain_inherited();
-    outcome = nb_page_find(&page);
+    outcome = nb_page_find(wants_private(), &page);
     if (outcome.status == NEARBUF_OK) {
       outcome = settle(session, &page, NEARBUF_DIALECT_UNKNOWN);
     }
@@ -69,7 +75,7 @@ nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
     nb_seed seed = {nb_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
     nb_page page;
     nb_chain_inherited();
-    outcome = nb_page_find_or_make(&seed, &page);
+    outcome = nb_page_find_or_make(&seed, wants_private(), &page);
     if (outcome.status == NEARBUF_OK) {
       outcome = settle(session, &page, dialect);
       *is_listed = outcome.status == NEARBUF_OK && page.is_made;
@@ -79,17 +85,23 @@ nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
   return outcome;
 }
 
+/* Looks for a locator that leaves no choice. NOT_FOUND: there is none yet. */
+static nb_outcome find_before_choice(nb_session **session) {
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_session_begin(session);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_rendezvous_find(*session, true);
+  }
+  nb_os_leave(guard);
+  return outcome;
+}
+
 nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
   if (dialect != NEARBUF_DIALECT_WRITTEN && dialect != NEARBUF_DIALECT_RUST) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_os_guard guard = nb_os_enter();
   nb_session *session;
-  nb_outcome outcome = nb_session_begin(&session);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_rendezvous_find(session, true);
-  }
-  nb_os_leave(guard);
+  nb_outcome outcome = find_before_choice(&session);
   if (outcome.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&chosen_dialect, (uint32_t)dialect, memory_order_relaxed);
     return NEARBUF_OK;
@@ -99,4 +111,27 @@ nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
   }
   bool is_rust = nb_chain_entry(0)->dialect == NEARBUF_DIALECT_RUST;
   return is_rust == (dialect == NEARBUF_DIALECT_RUST) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
+}
+
+/* The choice holds from here on, for what is made in a child as well; where it comes too late for this
+ * process, nothing is chosen. */
+nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing) {
+  if (sharing != NEARBUF_SHARING_SHARED && sharing != NEARBUF_SHARING_PRIVATE) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  uint32_t before = atomic_exchange(&chosen_sharing, (uint32_t)sharing);
+  nb_session *session;
+  nb_outcome outcome = find_before_choice(&session);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    return NEARBUF_OK;
+  }
+  if (outcome.status == NEARBUF_OK) {
+    bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+    outcome.status =
+        is_private == (sharing == NEARBUF_SHARING_PRIVATE) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
+  }
+  if (outcome.status != NEARBUF_OK) {
+    (void)atomic_compare_exchange_strong(&chosen_sharing, &(uint32_t){sharing}, before);
+  }
+  return outcome.status;
 }

@@ -455,8 +455,9 @@ NEARBUF_API nearbuf_status nearbuf_find(const void *address, nearbuf_info *info)
 typedef enum nearbuf_sharing {
   NEARBUF_SHARING_NONE = 0,   /* there is no locator yet */
   NEARBUF_SHARING_SHARED = 1, /* every module, and other processes that are allowed to */
-  NEARBUF_SHARING_PRIVATE = 2 /* every module that uses this library, but no other process: the
-                                 shared place could not be used */
+  NEARBUF_SHARING_PRIVATE = 2 /* every module that uses this library, but no other process: it was
+                                 chosen, the program is privileged (nearbuf_choose_sharing), or
+                                 no directory could be used */
 } nearbuf_sharing;
 
 typedef struct nearbuf_totals {
@@ -467,13 +468,35 @@ typedef struct nearbuf_totals {
   uint64_t size_bytes; /* of all buffers */
   uint64_t used_bytes;
   uintptr_t first_locator;
-  int32_t private_reason; /* PRIVATE: the system's code of why, where this module made it */
+  int32_t private_reason; /* PRIVATE: the system's code of why, where this module made it; 0: it was
+                             chosen */
   uint32_t reserved_for_growth[5];
 } nearbuf_totals;
 
 /* Sums up all buffers of this process. Zeros and NONE where there is no locator; never makes one.
  * Errors: INVALID_ARGUMENT, INCOMPATIBLE. Signal handlers: yes. Cost: a walk of all buffers. */
 NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
+
+/* ---- Sharing ---------------------------------------------------------------------------------- */
+
+/* Chooses who can see the locator that this module would make: SHARED (the default) or PRIVATE, for
+ * programs that are checkpointed, live in jails, or are to leave nothing in /tmp. The environment
+ * variable NEARBUF_SHARING=private does the same for programs that do not ask.
+ *
+ * With PRIVATE no file is made. All modules of the process that use this library still share their
+ * buffers; the references (docs/interoperability.md) do not take part, and other processes can look
+ * with the rights of a debugger and not make memory in the process. A locator that the process has
+ * already is used as it is. A child of fork makes its own by the same choice.
+ *
+ * On POSIX systems the locator of a privileged program is always private, chosen or not: one that was
+ * started with rights that its user does not have, that is not dumpable (prctl, Linux), or whose real,
+ * effective and saved ids differ. Such a program does not believe NEARBUF_ variables, if it was
+ * started so.
+ *
+ * Call it before the first use.
+ * Errors: INVALID_ARGUMENT (another value), INCOMPATIBLE (the process has a first locator of the other
+ * kind already: it stays, and nothing is chosen), and those of looking. Signal handlers: yes. */
+NEARBUF_API nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing);
 
 /* ---- Dialects --------------------------------------------------------------------------------- */
 

@@ -340,7 +340,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process
 
 /* ---- Files of locators ------------------------------------------------------------------------- */
 
-/* What a file in the shared directory is, as far as we can tell from here. */
+/* What a locator's file is, as far as we can tell from here. */
 typedef enum nearbuf_file_state {
   NEARBUF_FILE_UNKNOWN = 0, /* nobody of that id here, but somebody may live elsewhere */
   NEARBUF_FILE_LIVE = 1,    /* a process of that id runs here */
@@ -348,16 +348,18 @@ typedef enum nearbuf_file_state {
 } nearbuf_file_state;
 
 typedef struct nearbuf_file {
-  int64_t process;  /* the id in its name */
-  uint64_t address; /* in the name of a later locator, else 0 */
-  uint64_t user;    /* who owns it */
+  int64_t process;              /* the id in its name */
+  uint32_t is_later;            /* 1: of a later locator, 0: of a first one */
+  uint32_t is_in_own_directory; /* 1: in the directory of our own user, 0: in the shared one */
+  uint64_t user;                /* who owns it */
   uint64_t size_bytes;
   nearbuf_file_state state;
-  char name[128]; /* in the shared directory */
+  char name[128]; /* in its directory */
 } nearbuf_file;
 
-/* Tells `visit` the files of locators in our own shared directory until it answers a negative
- * number; it may remove the one it is told. Systems whose locators are no files have none.
+/* Tells `visit` the files of locators in our own shared directory and in that of our own user, which is
+ * used where the shared one is another user's, until it returns a negative number; it may remove
+ * the one it is told. Systems whose locators are no files have none.
  * Errors: INVALID_ARGUMENT, CANCELLED, DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_file_visitor)(const nearbuf_file *file, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit,

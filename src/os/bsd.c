@@ -83,6 +83,20 @@ bool nb_posix_predates_process(int file) {
   return false;
 }
 
+bool nb_posix_has_gained_rights(void) {
+  return issetugid() != 0; /* also where the program changed its ids itself */
+}
+
+bool nb_posix_is_privileged(void) {
+  return issetugid() != 0 || getuid() != geteuid() || getgid() != getegid();
+}
+
+uint64_t nb_posix_random(void) {
+  uint64_t number;
+  arc4random_buf(&number, sizeof number);
+  return number;
+}
+
 int64_t nb_posix_boot_time(void) {
   int name[] = {CTL_KERN, KERN_BOOTTIME};
   struct timeval boot;

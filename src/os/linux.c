@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -363,6 +365,37 @@ bool nb_posix_namespace(uint64_t *number) {
 /* Only a process whose parent is outside its namespace can have the parent's id. */
 bool nb_posix_may_have_parents_id(void) {
   return getppid() == 0;
+}
+
+bool nb_posix_has_gained_rights(void) {
+  return getauxval(AT_SECURE) != 0;
+}
+
+/* To the program's user belongs what any of its ids can reach; a program is not dumpable where it changed
+ * them, or has secrets of its own. setfsuid and setfsgid refuse the id and tell the current one. */
+bool nb_posix_is_privileged(void) {
+  const uid_t user = getuid();
+  const gid_t group = getgid();
+  uid_t users[3];
+  gid_t groups[3];
+  return nb_posix_has_gained_rights() || prctl(PR_GET_DUMPABLE) != 1 ||
+         getresuid(&users[0], &users[1], &users[2]) != 0 || users[1] != user || users[2] != user ||
+         getresgid(&groups[0], &groups[1], &groups[2]) != 0 || groups[1] != group ||
+         groups[2] != group || (uid_t)setfsuid((uid_t)-1) != user ||
+         (gid_t)setfsgid((gid_t)-1) != group;
+}
+
+/* Where the system has no random numbers, or none yet, the names are only unlikely to be taken. */
+uint64_t nb_posix_random(void) {
+  uint64_t number = 0;
+#ifdef SYS_getrandom
+  enum { NO_WAITING = 1 }; /* GRND_NONBLOCK */
+  if (syscall(SYS_getrandom, &number, sizeof number, NO_WAITING) == (long)sizeof number) {
+    return number;
+  }
+#endif
+  static _Atomic uint64_t serial;
+  return nb_os_nanoseconds() + atomic_fetch_add(&serial, 1) * 0x9E3779B97F4A7C15;
 }
 
 static int64_t nanoseconds_of(int64_t seconds, int64_t nanoseconds) {

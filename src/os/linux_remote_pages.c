@@ -44,22 +44,66 @@ enum {
 /* What names and files of the process look like. */
 typedef struct identity {
   int64_t own_id;
-  uint64_t user; /* whose its new files are, as we see them */
+  nb_user user; /* whose its new files are: as it calls its user, and as we see them */
   uint64_t group;
-  nb_rights rights;  /* with which what it is to have is made */
-  bool is_elsewhere; /* in an inner namespace of process ids */
+  nb_rights rights;   /* with which what it is to have is made */
+  bool is_privileged; /* what its user's other programs can write it must not believe */
+  bool is_elsewhere;  /* in an inner namespace of process ids */
   bool has_namespace;
   uint64_t namespace;
 } identity;
 
-/* Its capabilities, as far as they count here. */
-static uint64_t capabilities_of(const nearbuf_process *process, const char *status) {
+/* Whether it is in our user namespace; `if_unknown` where it does not tell. */
+static bool is_same_user_namespace(const nearbuf_process *process, bool if_unknown) {
   struct stat theirs;
   struct stat ours;
-  bool is_same = fstatat(nb_linux_directory(process), "ns/user", &theirs, 0) == 0 &&
-                 stat("/proc/self/ns/user", &ours) == 0 && theirs.st_dev == ours.st_dev &&
-                 theirs.st_ino == ours.st_ino;
-  return is_same ? nb_linux_number(nb_linux_field(status, "CapEff"), 0, 16) : 0;
+  if (fstatat(nb_linux_directory(process), "ns/user", &theirs, 0) != 0 ||
+      stat("/proc/self/ns/user", &ours) != 0) {
+    return if_unknown;
+  }
+  return theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+/* Its capabilities, as far as they count here. */
+static uint64_t capabilities_of(const nearbuf_process *process, const char *status) {
+  return is_same_user_namespace(process, false)
+             ? nb_linux_number(nb_linux_field(status, "CapEff"), 0, 16)
+             : 0;
+}
+
+/* By which id the process knows a user that we know by another one. Lines of a map hold the first id
+ * inside, the first one outside, and how many they are. */
+static uint64_t user_inside(const nearbuf_process *process, uint64_t user) {
+  char map[4096];
+  if (is_same_user_namespace(process, true) ||
+      nb_linux_read_text(process, "uid_map", map, sizeof map) != 0) {
+    return user;
+  }
+  for (const char *line = map; line != NULL && *line != '\0';) {
+    uint64_t outside = nb_linux_number(line, 1, 10);
+    if (user >= outside && user - outside < nb_linux_number(line, 2, 10)) {
+      return nb_linux_number(line, 0, 10) + (user - outside);
+    }
+    line = strchr(line, '\n');
+    line = line == NULL ? NULL : line + 1;
+  }
+  return user;
+}
+
+/* As nb_posix_is_privileged, as far as it can be told from here: what is in the entry of a process that
+ * is not dumpable is root's, as is all about a first thread that has ended, which has no memory. */
+static bool is_privileged(const nearbuf_process *process, const char *status, uint64_t user) {
+  const char *users = nb_linux_field(status, "Uid");
+  const char *groups = nb_linux_field(status, "Gid");
+  for (uint32_t i = 1; i < 4; i++) {
+    if (nb_linux_number(users, i, 10) != nb_linux_number(users, 0, 10) ||
+        nb_linux_number(groups, i, 10) != nb_linux_number(groups, 0, 10)) {
+      return true;
+    }
+  }
+  struct stat entry;
+  return nb_linux_field(status, "VmSize") != NULL &&
+         fstatat(nb_linux_directory(process), "maps", &entry, 0) == 0 && entry.st_uid != user;
 }
 
 static nb_outcome identify(const nearbuf_process *process, identity *who) {
@@ -71,9 +115,11 @@ static nb_outcome identify(const nearbuf_process *process, identity *who) {
   uint32_t depth;
   who->own_id = nb_linux_own_id(status, &depth);
   who->is_elsewhere = depth > 1;
-  who->user = nb_linux_number(nb_linux_field(status, "Uid"), 3, 10); /* of the file system */
+  who->user.owner = nb_linux_number(nb_linux_field(status, "Uid"), 3, 10); /* of the file system */
+  who->user.named = user_inside(process, who->user.owner);
+  who->is_privileged = is_privileged(process, status, who->user.owner);
   who->group = nb_linux_number(nb_linux_field(status, "Gid"), 3, 10);
-  who->rights = (nb_rights){who->user, who->group, capabilities_of(process, status)};
+  who->rights = (nb_rights){who->user.owner, who->group, capabilities_of(process, status)};
   struct stat namespace;
   who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
   who->namespace = who->has_namespace ? namespace.st_ino : 0;
@@ -90,6 +136,10 @@ static int names_of(const identity *who, nb_name names[2]) {
   return who->has_namespace ? 2 : 1;
 }
 
+static int open_root(const nearbuf_process *process) {
+  return nb_linux_open(process, "root", O_PATH | O_DIRECTORY);
+}
+
 static int open_temporary(int root, uint64_t resolve) {
   open_how_2 how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = resolve};
   int temporary = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how);
@@ -101,35 +151,45 @@ static int open_temporary(int root, uint64_t resolve) {
 
 typedef struct directory_call {
   int root;
+  nb_folder folder;
+  nb_user user;
   int directory; /* out */
 } directory_call;
+
+static nb_outcome open_folder(int temporary, const directory_call *call, bool make,
+                              int *directory) {
+  nb_outcome outcome =
+      nb_directory_open_below(temporary, call->folder, call->user, make, directory);
+  close(temporary);
+  return outcome;
+}
 
 /* Where the process points may be a place that is none of its business: nothing is followed. */
 static nb_outcome make_directory_there(void *context) {
   directory_call *call = context;
   int temporary = open_temporary(call->root, RESOLVE_NOTHING);
   return temporary < 0 ? nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno)
-                       : nb_directory_open_below(temporary, true, &call->directory);
+                       : open_folder(temporary, call, true, &call->directory);
 }
 
-/* The shared directory as the process sees it. */
-static nb_outcome open_directory(const nearbuf_process *process, const identity *who, bool make,
-                                 int *directory) {
+/* A directory of its locators' files as the process sees it. */
+static nb_outcome open_directory(const nearbuf_process *process, const identity *who,
+                                 nb_folder folder, bool make, int *directory) {
   *directory = -1;
-  int root = nb_linux_open(process, "root", O_PATH | O_DIRECTORY);
+  int root = open_root(process);
+  directory_call call = {root, folder, who->user, -1};
   if (root < 0) {
     return nb_linux_outcome(process, errno);
   }
   nb_outcome outcome;
   if (make) {
-    directory_call call = {root, -1};
     outcome = nb_rights_run(&who->rights, make_directory_there, &call, sizeof call);
     *directory = call.directory;
   } else {
     /* Links on the way mean what they mean to the process. */
     int temporary = open_temporary(root, RESOLVE_INSIDE);
     outcome = temporary < 0 ? nb_linux_outcome(process, errno)
-                            : nb_directory_open_below(temporary, false, directory);
+                            : open_folder(temporary, &call, false, directory);
   }
   close(root);
   return outcome;
@@ -256,36 +316,15 @@ static nb_outcome examine(const nearbuf_process *process, int file, uint64_t *ad
   return is_same || outcome.status != NEARBUF_OK ? outcome : nb_outcome_of(NEARBUF_NOT_FOUND);
 }
 
-/* Under which of its names the first locator is; the usual one where it is under none. */
-static nb_name first_name(const nearbuf_process *process, int directory, const identity *who) {
+/* Looks under the names of the process in an open directory. */
+static nb_outcome find_in_directory(const nearbuf_process *process, int directory,
+                                    const identity *who, uint64_t *address,
+                                    nearbuf_dialect *if_empty) {
   nb_name names[2];
   int count = names_of(who, names);
-  for (int i = 0; i < count; i++) {
-    uint64_t address;
-    int file = open_trusted(directory, names[i].text, who->user);
-    bool is_it = file >= 0 && examine(process, file, &address).status == NEARBUF_OK;
-    if (file >= 0) {
-      close(file);
-    }
-    if (is_it) {
-      return names[i];
-    }
-  }
-  return names[0];
-}
-
-static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
-                               uint64_t *address, nearbuf_dialect *if_empty) {
-  int directory = -1;
-  nb_outcome outcome = open_directory(process, who, false, &directory);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
-  }
-  nb_name names[2];
-  int count = names_of(who, names);
-  outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
   for (int i = 0; i < count && outcome.status == NEARBUF_NOT_FOUND; i++) {
-    int file = open_trusted(directory, names[i].text, who->user);
+    int file = open_trusted(directory, names[i].text, who->user.owner);
     if (file >= 0) {
       struct stat status;
       bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
@@ -294,8 +333,27 @@ static nb_outcome find_by_name(const nearbuf_process *process, const identity *w
       close(file);
     }
   }
-  close(directory);
   return outcome;
+}
+
+/* What a directory that cannot be opened holds is not known to be nothing, but no reason not to look
+ * in the other one. */
+static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
+                               uint64_t *address, nearbuf_dialect *if_empty) {
+  nb_outcome first = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    nb_outcome outcome = open_directory(process, who, (nb_folder)folder, false, &directory);
+    if (outcome.status == NEARBUF_OK) {
+      outcome = find_in_directory(process, directory, who, address, if_empty);
+      close(directory);
+    }
+    if (outcome.status == NEARBUF_OK) {
+      return outcome;
+    }
+    first = folder == 0 ? outcome : first;
+  }
+  return first;
 }
 
 static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size) {
@@ -357,16 +415,50 @@ static void follow_other_name(const nearbuf_process *process, uint64_t *address)
 
 typedef struct map_search {
   const nearbuf_process *process;
-  int64_t own_id;
+  const identity *who;
+  nb_path temporary;  /* where its /tmp is in the map that we see */
   nb_outcome *unread; /* why something that could have been it was not read */
 } map_search;
+
+static nb_path path_of_temporary(const nearbuf_process *process) {
+  int root = open_root(process);
+  char prefix[256];
+  ssize_t length = readlinkat(nb_linux_directory(process), "root", prefix, sizeof prefix - 1);
+  prefix[length > 0 ? length : 0] = '\0';
+  nb_path path = nb_path_of_temporary(root, prefix);
+  if (root >= 0) {
+    close(root);
+  }
+  return path;
+}
+
+/* Whether something is at each place of an anchor, so that the process could have none. */
+static bool are_anchors_places_taken(const nearbuf_process *process) {
+  uint32_t width = process->address_bits / 8;
+  uint64_t place;
+  for (uint32_t i = 0; (place = nb_anchor_place(width, i)) != 0; i++) {
+    nb_remote_mapping there = {0};
+    if (find_at(process, place, &there).status != NEARBUF_OK) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* What is believed of a name in the map; see posix_pages.c. */
+static bool is_believed(const nb_remote_mapping *mapping, const map_search *search) {
+  nb_origin origin = nb_path_origin(mapping->is.name, sizeof mapping->is.name, search->who->own_id,
+                                    search->who->user, &search->temporary);
+  return origin == NB_ORIGIN_DIRECTORY ||
+         (origin == NB_ORIGIN_MEMORY && are_anchors_places_taken(search->process));
+}
 
 static bool is_first_locator(const nb_remote_mapping *mapping, const void *context) {
   const map_search *search = context;
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
   if (!is_locator_mapping(mapping) || mapping->is.file_offset != 0 ||
-      !nb_name_is_of_process(mapping->is.name, search->own_id)) {
+      !is_believed(mapping, search)) {
     return false;
   }
   nb_outcome outcome =
@@ -378,30 +470,31 @@ static bool is_first_locator(const nb_remote_mapping *mapping, const void *conte
          address_in(header, search->process->address_bits) == mapping->is.min;
 }
 
-/* Opens the file of a process that does not let itself be looked at, in our own directory. That it
- * is in use is told by its lock. */
-static int open_of_hidden(const identity *who, const char *name) {
-  int directory = -1;
-  if (who->is_elsewhere || nb_directory_open(false, &directory).status != NEARBUF_OK) {
-    return -1;
-  }
-  int file = open_trusted(directory, name, who->user);
+/* Opens a file that a process which does not let itself be looked at has in use, as its lock tells. */
+static int open_in_use(int directory, const char *name, const identity *who) {
+  int file = open_trusted(directory, name, who->user.owner);
   if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
     close(file);
     file = -1;
   }
-  close(directory);
   return file;
 }
 
-/* Opens the first locator of a hidden process, under one of its names. */
-static int open_first_of_hidden(const identity *who, nb_name *name) {
+/* Opens the first locator of a hidden process under one of its names, in a directory of our own root.
+ * Its user's own names are not known then: they are taken for ours. */
+static int open_first_of_hidden(const identity *who) {
   nb_name names[2];
   int count = names_of(who, names);
   int file = -1;
-  for (int i = 0; i < count && file < 0; i++) {
-    *name = names[i];
-    file = open_of_hidden(who, names[i].text);
+  for (int folder = 0; !who->is_elsewhere && folder < NB_FOLDERS && file < 0; folder++) {
+    int directory = -1;
+    if (nb_directory_open((nb_folder)folder, false, &directory).status != NEARBUF_OK) {
+      continue;
+    }
+    for (int i = 0; i < count && file < 0; i++) {
+      file = open_in_use(directory, names[i].text, who);
+    }
+    close(directory);
   }
   return file;
 }
@@ -415,8 +508,7 @@ static uint64_t header_address(int file) {
 }
 
 static nb_outcome find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
-  nb_name name;
-  int file = open_first_of_hidden(who, &name);
+  int file = open_first_of_hidden(who);
   if (file < 0) {
     return nb_outcome_system(NEARBUF_DENIED, EPERM);
   }
@@ -446,7 +538,7 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
     return find_hidden(&who, address, if_empty);
   }
   nb_outcome unread = nb_outcome_of(NEARBUF_OK);
-  map_search search = {process, who.own_id, &unread};
+  map_search search = {process, &who, path_of_temporary(process), &unread};
   nb_remote_mapping mapping;
   outcome = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
   *address = outcome.status == NEARBUF_OK ? mapping.is.min : 0;
@@ -457,17 +549,43 @@ nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
 
 /* ---- Images and views -------------------------------------------------------------------------- */
 
-/* Opens the file of a locator of a hidden process. */
+typedef struct later_search {
+  const identity *who;
+  int directory;
+  uint64_t address;
+  int file; /* out; -1: not found */
+} later_search;
+
+static bool visit_later(const char *name, void *context) {
+  later_search *search = context;
+  if (nb_name_process(name) != search->who->own_id || !nb_name_is_of_later(name)) {
+    return true;
+  }
+  int file = open_in_use(search->directory, name, search->who);
+  if (file >= 0 && header_address(file) == search->address) {
+    search->file = file;
+  } else if (file >= 0) {
+    close(file);
+  }
+  return search->file < 0;
+}
+
+/* Opens the file of a locator of a hidden process. The names of later ones do not tell which is which. */
 static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
   identity who = {0};
-  nb_name name;
-  int file = identify(process, &who).status == NEARBUF_OK ? open_first_of_hidden(&who, &name) : -1;
-  if (file < 0 || header_address(file) == address) {
-    return file;
+  int first = identify(process, &who).status == NEARBUF_OK ? open_first_of_hidden(&who) : -1;
+  if (first < 0 || header_address(first) == address) {
+    return first;
   }
-  close(file);
-  name = nb_name_of_later(&name, (uintptr_t)address);
-  return open_of_hidden(&who, name.text);
+  close(first);
+  later_search search = {&who, -1, address, -1};
+  for (int folder = 0; folder < NB_FOLDERS && search.file < 0; folder++) {
+    if (nb_directory_open((nb_folder)folder, false, &search.directory).status == NEARBUF_OK) {
+      (void)nb_linux_visit(search.directory, visit_later, &search);
+      close(search.directory);
+    }
+  }
+  return search.file;
 }
 
 nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
@@ -509,7 +627,7 @@ static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
 }
 
 /* The name of a locator's file at the end of a mapped path. Its folders are the process's choice: only
- * what is directly in the shared directory is opened. */
+ * what is directly in one of the directories is opened. */
 static bool name_at_end(const char *path, nb_name *name) {
   const char *slash = strrchr(path, '/');
   const char *last = slash == NULL ? path : slash + 1;
@@ -520,39 +638,51 @@ static bool name_at_end(const char *path, nb_name *name) {
   return true;
 }
 
-/* The names that the file of a mapping can have in the shared directory: the one that the map tells and,
- * because that is the temporary one where the system could not rename it (nb_file_publish), those of
- * a first locator. */
+/* The names that the file of a mapping can have: the one that the map tells and, because that is the
+ * temporary one where the system could not rename it (nb_file_publish), those of a first locator. */
 static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs,
                             nb_name names[3]) {
   int count = name_at_end(theirs->is.name, &names[0]) ? 1 : 0;
   return count == 0 ? 0 : count + names_of(who, &names[1]);
 }
 
-/* By its name in the shared directory. Whatever is found there is proved to be what is mapped. */
-static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
-                               uint64_t address, nb_remote_view *view) {
-  identity who = {0};
-  int directory = -1;
-  nb_outcome outcome = identify(process, &who);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = open_directory(process, &who, false, &directory);
-  }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
-  }
+/* By its name in a directory of the process. Whatever is found there is proved to be what is mapped. */
+static nb_outcome view_in(int directory, const identity *who, const nb_remote_mapping *theirs,
+                          uint64_t address, nb_remote_view *view) {
   nb_name names[3];
-  int count = names_of_mapping(&who, theirs, names);
-  outcome = nb_outcome_of(NEARBUF_DENIED);
+  int count = names_of_mapping(who, theirs, names);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
   for (int i = 0; i < count && outcome.status == NEARBUF_DENIED; i++) {
-    int file = open_trusted(directory, names[i].text, who.user);
+    int file = open_trusted(directory, names[i].text, who->user.owner);
     outcome = file < 0 ? outcome_of_opening(errno) : map_same(file, theirs, address, view);
     if (file >= 0) {
       close(file);
     }
   }
-  close(directory);
   return outcome;
+}
+
+static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                               uint64_t address, nb_remote_view *view) {
+  identity who = {0};
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  nb_outcome first = outcome;
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    outcome = open_directory(process, &who, (nb_folder)folder, false, &directory);
+    if (outcome.status == NEARBUF_OK) {
+      outcome = view_in(directory, &who, theirs, address, view);
+      close(directory);
+    }
+    if (outcome.status == NEARBUF_OK) {
+      return outcome;
+    }
+    first = folder == 0 ? outcome : first;
+  }
+  return first;
 }
 
 /* Where the name is gone: through a door that only the privileged may use. */
@@ -607,7 +737,8 @@ nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
 typedef struct page_call {
   uint64_t path;
   uint64_t size;
-  uint64_t address; /* out */
+  uint64_t address;     /* out */
+  nb_outcome of_folder; /* out: what the process got where it may not open its own file */
 } page_call;
 
 static nb_outcome outcome_of_call(int64_t result) {
@@ -636,7 +767,8 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
     return nb_outcome_of(NEARBUF_BUSY); /* it was cleaned away before it was locked */
   }
   if (file < 0) {
-    return outcome_of_call(file);
+    page->of_folder = outcome_of_call(file);
+    return page->of_folder;
   }
   const uint64_t mapping[6] = {0,          page->size,     PROT_READ | PROT_WRITE,
                                MAP_SHARED, (uint64_t)file, 0};
@@ -671,7 +803,7 @@ static int fill_file(const file_call *call) {
   nb_posix_avoid_copy_on_write(call->file);
   error = error == 0 ? nb_file_fill(call->file, call->seed) : error;
   struct stat status;
-  bool is_theirs = fstat(call->file, &status) == 0 && status.st_uid == call->who->user;
+  bool is_theirs = fstat(call->file, &status) == 0 && status.st_uid == call->who->user.owner;
   return error == 0 && !is_theirs ? EPERM : error;
 }
 
@@ -752,10 +884,10 @@ static int change_name(int directory, const identity *who, name_change change,
 
 /* Lets the process map the file. Its path is put into the new buffer for that long. */
 static nb_outcome map_there(const nearbuf_process *process, const nb_item *item,
-                            const nb_new_file *made, page_call *page) {
-  char path[sizeof made->temporary.text + 64] = "/tmp/.reloaded/memory.buffers/";
-  strcat(path, made->temporary.text); /* NOLINT: it fits, both lengths are above */
-  size_t length = strlen(path) + 1;
+                            const nb_name *directory, const nb_new_file *made, page_call *page) {
+  char path[sizeof directory->text + sizeof made->temporary.text];
+  int written = snprintf(path, sizeof path, "%s/%s", directory->text, made->temporary.text);
+  size_t length = (size_t)written + 1;
   intptr_t memory;
   nb_outcome outcome = nb_remote_memory_open(process, &memory);
   if (outcome.status != NEARBUF_OK) {
@@ -800,7 +932,7 @@ static nb_outcome publish_first(const nearbuf_process *process, int directory, c
   int error = EEXIST;
   for (int i = 0; i < count && error == EEXIST; i++) {
     error = change_name(directory, who, NAME_PUBLISH, made, names[i].text);
-    int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user) : -1;
+    int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user.owner) : -1;
     if (file >= 0) {
       uint64_t other = 0;
       bool is_theirs = examine(process, file, &other).status == NEARBUF_OK;
@@ -823,72 +955,112 @@ static nb_outcome publish_first(const nearbuf_process *process, int directory, c
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
 }
 
-static nb_outcome publish_later(const nearbuf_process *process, int directory, const identity *who,
-                                const nb_new_file *made, uint64_t address) {
-  nb_name name = first_name(process, directory, who);
-  name = nb_name_of_later(&name, (uintptr_t)address);
-  int error = change_name(directory, who, NAME_REPLACE, made, name.text);
+/* What leads to a later locator is its address in the one before; see posix_files.h. */
+static nb_name name_of_later(const identity *who, const nb_remote_page *page) {
+  nb_name first = nb_name_of_process(who->own_id);
+  return nb_name_of_later(&first, (uint32_t)page->handle);
+}
+
+static nb_outcome publish_later(int directory, const identity *who, const nb_new_file *made,
+                                const nb_remote_page *page) {
+  nb_name name = name_of_later(who, page);
+  int error = change_name(directory, who, NAME_PUBLISH, made, name.text);
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
 }
 
+/* What a page is made of, in one of the directories of the process. */
+typedef struct page_plan {
+  const nearbuf_process *process;
+  const identity *who;
+  const nb_layout *layout;
+  const nb_item *item;
+  bool is_first;
+} page_plan;
+
 /* Stores its own address in the mapped file, which nobody sees yet, and gives it its name. */
-static nb_outcome publish(const nearbuf_process *process, int directory, const identity *who,
-                          const nb_new_file *made, int file, uint32_t width, bool is_first,
-                          uint64_t *address) {
+static nb_outcome publish(const page_plan *plan, int directory, const nb_new_file *made, int file,
+                          const nb_remote_page *page, uint64_t *address) {
   _Alignas(8) unsigned char header[8];
+  const uint32_t width = plan->layout->width;
   nb_shared_address_store_release((uintptr_t)header, width, *address);
   if (pwrite(file, header, width, 0) != (ssize_t)width) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
   }
-  return is_first ? publish_first(process, directory, who, made, file, address)
-                  : publish_later(process, directory, who, made, *address);
+  return plan->is_first ? publish_first(plan->process, directory, plan->who, made, file, address)
+                        : publish_later(directory, plan->who, made, page);
 }
 
-nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, nb_remote_page *page) {
-  *page = (nb_remote_page){0, 0, 0};
-  identity who = {0};
-  int directory = -1;
-  nb_outcome outcome = identify(process, &who);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = open_directory(process, &who, true, &directory);
-  }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
-  }
+/* `*of_folder` tells what the directory is to blame for. */
+static nb_outcome make_in(const page_plan *plan, nb_folder folder, nb_remote_page *page,
+                          nb_outcome *of_folder) {
+  const nearbuf_process *process = plan->process;
+  int directory;
+  int file = -1;
   nb_new_file made = {0};
-  int file;
   page_call call = {0};
-  page->slot = is_first ? NB_FIRST_SLOT : 0;
-  outcome = make_file(directory, &who, layout, item, page->slot, &made, &file);
+  nb_name path = nb_directory_path(folder, plan->who->user);
+  *of_folder = open_directory(process, plan->who, folder, true, &directory);
+  if (of_folder->status == NEARBUF_OK) {
+    *of_folder =
+        make_file(directory, plan->who, plan->layout, plan->item, page->slot, &made, &file);
+  }
+  nb_outcome outcome = *of_folder;
   if (outcome.status == NEARBUF_OK) {
-    outcome = map_there(process, item, &made, &call);
+    outcome = map_there(process, plan->item, &path, &made, &call);
+    *of_folder = call.of_folder;
     if (outcome.status == NEARBUF_OK) {
-      outcome =
-          publish(process, directory, &who, &made, file, layout->width, is_first, &call.address);
+      outcome = publish(plan, directory, &made, file, page, &call.address);
+      *of_folder = outcome;
     }
     if (outcome.status != NEARBUF_OK) {
-      (void)change_name(directory, &who, NAME_REMOVE, NULL, made.temporary.text);
+      (void)change_name(directory, plan->who, NAME_REMOVE, NULL, made.temporary.text);
       if (call.address != 0) {
         (void)nb_remote_free(process, call.address, call.size);
       }
     }
     close(file);
   }
-  close(directory);
+  if (directory >= 0) {
+    close(directory);
+  }
   page->address = outcome.status == NEARBUF_OK ? call.address : 0;
+  return outcome;
+}
+
+nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                               const nb_item *item, bool is_first, nb_remote_page *page) {
+  *page = (nb_remote_page){.handle = (intptr_t)(nb_posix_random() & UINT32_MAX),
+                           .slot = is_first ? NB_FIRST_SLOT : 0};
+  identity who = {0};
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (who.is_privileged) {
+    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+  }
+  page_plan plan = {process, &who, layout, item, is_first};
+  nb_outcome of_folder;
+  outcome = make_in(&plan, NB_FOLDER_SHARED, page, &of_folder);
+  if (outcome.status != NEARBUF_OK && nb_directory_is_anothers(of_folder)) {
+    nb_outcome second = make_in(&plan, NB_FOLDER_OF_USER, page, &of_folder);
+    outcome = of_folder.status == NEARBUF_OK ? second : outcome;
+  }
   return outcome;
 }
 
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
   identity who = {0};
-  int directory = -1;
-  if (identify(process, &who).status == NEARBUF_OK &&
-      open_directory(process, &who, false, &directory).status == NEARBUF_OK) {
-    nb_name name = first_name(process, directory, &who);
-    name = nb_name_of_later(&name, (uintptr_t)page->address);
-    (void)change_name(directory, &who, NAME_REMOVE, NULL, name.text);
-    close(directory);
+  if (identify(process, &who).status == NEARBUF_OK) {
+    nb_name name = name_of_later(&who, page);
+    for (int folder = 0; folder < NB_FOLDERS; folder++) {
+      int directory;
+      if (open_directory(process, &who, (nb_folder)folder, false, &directory).status ==
+          NEARBUF_OK) {
+        (void)change_name(directory, &who, NAME_REMOVE, NULL, name.text);
+        close(directory);
+      }
+    }
   }
   (void)nb_remote_free(process, page->address, nb_os_page_size());
 }
@@ -897,6 +1069,7 @@ void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page
 
 typedef struct file_visit {
   int directory;
+  nb_folder folder;
   nearbuf_file_visitor visit;
   void *context;
   bool is_cancelled;
@@ -924,8 +1097,8 @@ static bool visit_file(const char *name, void *context) {
     return true;
   }
   memcpy(file.name, name, length + 1);
-  const char *later = strstr(name, ", 0x");
-  file.address = later == NULL ? 0 : nb_linux_number(later + 4, 0, 16);
+  file.is_later = nb_name_is_of_later(name);
+  file.is_in_own_directory = all->folder == NB_FOLDER_OF_USER;
   file.user = status.st_uid;
   file.size_bytes = (uint64_t)status.st_size;
   file.state = state_of(all->directory, name, file.process);
@@ -933,18 +1106,29 @@ static bool visit_file(const char *name, void *context) {
   return !all->is_cancelled;
 }
 
-nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
-  file_visit all = {.visit = visit, .context = context};
-  nb_outcome outcome = nb_directory_open(false, &all.directory);
+/* OK also where there is no such directory. */
+static nb_outcome visit_folder(file_visit *all) {
+  nb_outcome outcome = nb_directory_open(all->folder, false, &all->directory);
   if (outcome.status != NEARBUF_OK) {
     return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_OK) : outcome;
   }
-  int error = nb_linux_visit(all.directory, visit_file, &all);
-  close(all.directory);
-  if (all.is_cancelled) {
+  int error = nb_linux_visit(all->directory, visit_file, all);
+  close(all->directory);
+  if (all->is_cancelled) {
     return nb_outcome_of(NEARBUF_CANCELLED);
   }
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+}
+
+/* Where the shared directory is another user's, which is no failure, there is nothing of ours in it. */
+nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+  file_visit all = {.visit = visit, .context = context, .folder = NB_FOLDER_SHARED};
+  nb_outcome outcome = visit_folder(&all);
+  if (outcome.status == NEARBUF_OK || nb_directory_is_anothers(outcome)) {
+    all.folder = NB_FOLDER_OF_USER;
+    outcome = visit_folder(&all);
+  }
+  return outcome;
 }
 
 nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
@@ -953,7 +1137,8 @@ nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
     return nb_outcome_of(NEARBUF_INVALID_ARGUMENT);
   }
   int directory = -1;
-  nb_outcome outcome = nb_directory_open(false, &directory);
+  nb_folder folder = file->is_in_own_directory != 0 ? NB_FOLDER_OF_USER : NB_FOLDER_SHARED;
+  nb_outcome outcome = nb_directory_open(folder, false, &directory);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }

@@ -30,14 +30,16 @@ typedef struct nb_seed {
   uint32_t count;
 } nb_seed;
 
-/* Finds the first locator of this process, whoever made it, and does not make one: NOT_FOUND. */
-nb_outcome nb_page_find(nb_page *page);
+/* Finds the first locator of this process, whoever made it, and does not make one: NOT_FOUND. Whoever
+ * wants a private one does not pay for a search of the memory map, so that a reference's locator whose
+ * name is gone is not found. */
+nb_outcome nb_page_find(bool wants_private, nb_page *page);
 
 /* To be called when nb_page_find has just found none: makes it with the items of the seed, or finds
  * what somebody made meanwhile. Exactly one of any number of callers in one process, in any number of
  * copies of the library, makes it. INCOMPATIBLE, OUT_OF_MEMORY, DENIED,
  * BUSY, SYSTEM_ERROR. */
-nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page);
+nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page);
 
 /* Makes the page of a later locator, findable by other processes unless `is_private`. It is not in
  * the chain yet; nb_page_discard takes it back. */

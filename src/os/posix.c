@@ -63,7 +63,7 @@ uint32_t nb_os_process(void) {
 }
 
 bool nb_os_environment(const char *name, char *value, size_t size) {
-  const char *set = nb_posix_environment(name);
+  const char *set = nb_posix_has_gained_rights() ? NULL : nb_posix_environment(name);
   if (set == NULL || strlen(set) >= size) {
     return false;
   }

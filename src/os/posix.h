@@ -43,6 +43,17 @@ bool nb_posix_namespace(uint64_t *number);
 bool nb_posix_may_have_parents_id(void);
 bool nb_posix_predates_process(int file);
 
+/* Whether the program was started with rights that its user does not have: then it does not believe
+ * its environment. */
+bool nb_posix_has_gained_rights(void);
+
+/* Whether it has such rights now, or hides its memory, so that files which other programs of its user
+ * can write are not to be believed. */
+bool nb_posix_is_privileged(void);
+
+/* A random number that nobody can guess, and that tells nothing of this process. */
+uint64_t nb_posix_random(void);
+
 /* Seconds since the epoch at which the system started, 0 where that is unknown. */
 int64_t nb_posix_boot_time(void);
 

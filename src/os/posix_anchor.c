@@ -88,11 +88,15 @@ static nb_outcome check_own_memory(nb_map *map, uintptr_t address, nb_mapping *l
   return nb_outcome_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-static nb_outcome check_anchor(nb_map *map, uintptr_t place, nb_mapping *last) {
+/* OK where the pages could be an anchor's, finished or not. */
+static nb_outcome check_pages(nb_map *map, uintptr_t place, nb_mapping *last) {
   nb_outcome outcome = check_own_memory(map, place, last);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = check_own_memory(map, place + nb_os_page_size(), last);
-  }
+  return outcome.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size(), last)
+                                      : outcome;
+}
+
+static nb_outcome check_anchor(nb_map *map, uintptr_t place, nb_mapping *last) {
+  nb_outcome outcome = check_pages(map, place, last);
   if (outcome.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
     bool is_marked =
@@ -174,4 +178,23 @@ nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
     }
   }
   return outcome;
+}
+
+static bool is_any_unfinished(void) {
+  nb_map map;
+  nb_mapping last = {.range = {0, 0}};
+  bool is_unfinished = false;
+  if (nb_os_map_open(&map, false).status == NEARBUF_OK) {
+    for (uint32_t i = 0; place_of(i) != 0 && !is_unfinished; i++) {
+      is_unfinished = check_pages(&map, place_of(i), &last).status == NEARBUF_OK &&
+                      atomic_load_explicit(mark_at(place_of(i)), memory_order_acquire) == 0;
+    }
+  }
+  nb_os_map_close(&map);
+  return is_unfinished;
+}
+
+bool nb_anchor_may_be_missing(void) {
+  _Atomic uintptr_t *word;
+  return is_any_unfinished() || nb_anchor_make(&word).status == NEARBUF_NOT_FOUND;
 }

@@ -53,6 +53,10 @@ nb_outcome nb_anchor_find(_Atomic uintptr_t **word);
  * asked to wipe (checkpoints restored by CRIU before 4.2). `locator` is what the parent's word led to. */
 void nb_anchor_forked(uintptr_t locator);
 
+/* Whether there may be a private locator to which no anchor leads, so that only the name of its mapping
+ * does: there can be no anchor, or a thread has been stopped while it made one. */
+bool nb_anchor_may_be_missing(void);
+
 /* Makes the word (0), or finds one that is there by now. To be called after nb_anchor_find, which sees
  * one at any of the places: here the first place that is free decides. NOT_FOUND: there is none: this system ignores demands for addresses, or all the places are taken. */
 nb_outcome nb_anchor_make(_Atomic uintptr_t **word);

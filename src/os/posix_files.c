@@ -37,7 +37,7 @@ static void append_number(nb_name *name, uint64_t number, uint64_t base) {
   append_text(name, &digits[at]);
 }
 
-#define LATER_SUFFIX ", 0x"
+#define LATER_SUFFIX ", later "
 
 nb_name nb_name_of_process(int64_t process) {
   nb_name name = {NB_NAME_PREFIX};
@@ -61,21 +61,23 @@ bool nb_name_in_namespace(int64_t process, nb_name *name) {
   return true;
 }
 
-nb_name nb_name_of_later(const nb_name *first, uintptr_t base) {
+nb_name nb_name_of_later(const nb_name *first, uint32_t number) {
   nb_name name = *first;
   append_text(&name, LATER_SUFFIX);
-  append_number(&name, base, 16);
+  append_number(&name, number, 16);
   return name;
 }
 
+bool nb_name_is_of_later(const char *name) {
+  return strstr(name, LATER_SUFFIX) != NULL;
+}
+
 static nb_name temporary_name(const char *prefix, const char *of) {
-  static _Atomic uint64_t serial;
   nb_name name = {""};
-  uint64_t number = nb_os_nanoseconds() + atomic_fetch_add(&serial, 1) * 0x9E3779B97F4A7C15;
   append_text(&name, prefix);
   append_text(&name, of);
   append_text(&name, ".");
-  append_number(&name, number ^ (uintptr_t)&name, 16);
+  append_number(&name, nb_posix_random(), 16);
   return name;
 }
 
@@ -90,13 +92,13 @@ static const char *skip_digits(const char *text) {
   return text;
 }
 
-bool nb_name_is_of_process(const char *path_end, int64_t process) {
+bool nb_name_is_of_process(const char *name, int64_t process) {
   nb_name own = nb_name_of_process(process);
-  const char *at = strstr(path_end, own.text);
-  if (at == NULL || (at != path_end && at[-1] != '/' && at[-1] != ':')) {
+  size_t length = strlen(own.text);
+  if (strncmp(name, own.text, length) != 0) {
     return false;
   }
-  at += strlen(own.text);
+  const char *at = name + length;
   if (strncmp(at, ", NS ", 5) == 0) {
     at = skip_digits(at + 5);
   }
@@ -121,18 +123,39 @@ int64_t nb_name_process(const char *name) {
   return process > 0 && process <= INT32_MAX ? process : -1;
 }
 
-/* ---- The shared directory ---------------------------------------------------------------------- */
+/* ---- Directories ------------------------------------------------------------------------------- */
 
-static const char *const directory_names[] = {".reloaded", "memory.buffers"};
+static const char *const shared_names[] = {".reloaded", "memory.buffers"};
 
-/* Whatever part of this tree exists was made by somebody; what is missing is made so that every user
- * of the machine can use it: like /tmp itself, and against the umask. It appears complete. */
-static int make_directory(int parent, const char *name) {
+static nb_name name_of_users_directory(nb_user user) {
+  nb_name name = {".reloaded."};
+  append_number(&name, user.named, 10);
+  return name;
+}
+
+nb_name nb_directory_path(nb_folder folder, nb_user user) {
+  nb_name path = {"/tmp/"};
+  if (folder == NB_FOLDER_SHARED) {
+    append_text(&path, shared_names[0]);
+    append_text(&path, "/");
+    append_text(&path, shared_names[1]);
+  } else {
+    append_text(&path, name_of_users_directory(user).text);
+  }
+  return path;
+}
+
+/* Makes a directory of that owner with these permissions, whatever the umask is. It appears complete. */
+static int make_directory(int parent, const char *name, uid_t owner, mode_t mode) {
   nb_name temporary = temporary_name(".", name);
   if (mkdirat(parent, temporary.text, 0700) != 0) {
     return errno;
   }
-  int error = fchmodat(parent, temporary.text, 01777, 0) == 0 ? 0 : errno;
+  int error = fchmodat(parent, temporary.text, mode, 0) == 0 ? 0 : errno;
+  if (error == 0 && owner != geteuid() &&
+      fchownat(parent, temporary.text, owner, (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0) {
+    error = errno;
+  }
   if (error == 0) {
     error = nb_posix_rename_new(parent, temporary.text, name);
     if (error == ENOSYS) {
@@ -150,6 +173,50 @@ static int open_directory_at(int parent, const char *name) {
   return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+static int open_or_make(int parent, const char *name, uid_t owner, mode_t mode, bool make,
+                        int *directory) {
+  *directory = open_directory_at(parent, name);
+  int error = *directory < 0 ? errno : 0;
+  if (error == ENOENT && make) {
+    error = make_directory(parent, name, owner, mode);
+    *directory = error == 0 ? open_directory_at(parent, name) : -1;
+    error = error == 0 && *directory < 0 ? errno : error;
+  }
+  return error;
+}
+
+/* Whatever part of this tree exists was made by some user of the machine; what is missing is made so
+ * that every user can use it, as /tmp itself. */
+static int open_shared(int temporary, bool make, int *directory) {
+  int outer;
+  int error = open_or_make(temporary, shared_names[0], geteuid(), 01777, make, &outer);
+  if (error == 0) {
+    error = open_or_make(outer, shared_names[1], geteuid(), 01777, make, directory);
+    close(outer);
+  }
+  return error;
+}
+
+/* Whether nobody but the user can remove or replace the directory, or what is in it. */
+static bool is_users_alone(int temporary, int directory, nb_user user) {
+  struct stat parent;
+  struct stat status;
+  return fstat(temporary, &parent) == 0 && fstat(directory, &status) == 0 &&
+         ((parent.st_mode & S_ISVTX) != 0 || (parent.st_mode & (S_IWGRP | S_IWOTH)) == 0) &&
+         status.st_uid == user.owner && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
+static int open_users(int temporary, nb_user user, bool make, int *directory) {
+  nb_name name = name_of_users_directory(user);
+  int error = open_or_make(temporary, name.text, (uid_t)user.owner, 0700, make, directory);
+  if (error == 0 && !is_users_alone(temporary, *directory, user)) {
+    close(*directory);
+    *directory = -1;
+    error = EPERM;
+  }
+  return error;
+}
+
 static nb_outcome outcome_of_file_error(int error) {
   switch (error) {
   case EMFILE:
@@ -163,35 +230,89 @@ static nb_outcome outcome_of_file_error(int error) {
   }
 }
 
-nb_outcome nb_directory_open_below(int temporary, bool make, int *directory) {
-  int current = temporary;
-  int error = 0;
-  for (size_t i = 0; error == 0 && i < sizeof directory_names / sizeof directory_names[0]; i++) {
-    int next = open_directory_at(current, directory_names[i]);
-    error = next < 0 ? errno : 0;
-    if (error == ENOENT && make) {
-      error = make_directory(current, directory_names[i]);
-      next = error == 0 ? open_directory_at(current, directory_names[i]) : -1;
-      error = error == 0 && next < 0 ? errno : error;
-    }
-    close(current);
-    current = next;
-  }
-  *directory = current;
+nb_outcome nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
+                                   int *directory) {
+  *directory = -1;
+  int error = folder == NB_FOLDER_SHARED ? open_shared(temporary, make, directory)
+                                         : open_users(temporary, user, make, directory);
   if (error == ENOENT && !make) {
     return nb_outcome_system(NEARBUF_NOT_FOUND, error);
   }
   return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_file_error(error);
 }
 
-nb_outcome nb_directory_open(bool make, int *directory) {
+nb_outcome nb_directory_open(nb_folder folder, bool make, int *directory) {
   int temporary = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (temporary < 0) {
     *directory = -1;
     return errno == ENOENT && !make ? nb_outcome_system(NEARBUF_NOT_FOUND, errno)
                                     : outcome_of_file_error(errno);
   }
-  return nb_directory_open_below(temporary, make, directory);
+  nb_user user = {geteuid(), geteuid()};
+  nb_outcome outcome = nb_directory_open_below(temporary, folder, user, make, directory);
+  close(temporary);
+  return outcome;
+}
+
+/* ---- Paths in a memory map ---------------------------------------------------------------------- */
+
+#define MEMORY_PREFIX "/memfd:"
+
+static void join(nb_path *path, const char *text) {
+  size_t length = strlen(path->text);
+  size_t more = strlen(text);
+  if (length + more < sizeof path->text) {
+    memcpy(path->text + length, text, more + 1);
+  }
+}
+
+nb_path nb_path_of_temporary(int root, const char *prefix) {
+  nb_path path = {""};
+  nb_path link = {""};
+  join(&path, strcmp(prefix, "/") == 0 ? "" : prefix);
+  ssize_t length = readlinkat(root < 0 ? AT_FDCWD : root, root < 0 ? "/tmp" : "tmp", link.text,
+                              sizeof link.text - 1);
+  link.text[length > 0 ? length : 0] = '\0';
+  if (link.text[0] != '/') {
+    join(&path, "/");
+  }
+  join(&path, length > 0 ? link.text : "tmp");
+  return path;
+}
+
+/* Whether the first bytes of a path are those of a directory, or the end of them where they were cut. */
+static bool is_directory(const char *told, size_t length, bool is_cut, const nb_path *directory) {
+  size_t whole = strlen(directory->text);
+  size_t skipped = is_cut && whole > length ? whole - length : 0;
+  return whole - skipped == length && memcmp(told, directory->text + skipped, length) == 0;
+}
+
+nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user user,
+                         const nb_path *temporary) {
+  if (strncmp(path, MEMORY_PREFIX, sizeof MEMORY_PREFIX - 1) == 0) {
+    bool is_name = nb_name_is_of_process(path + sizeof MEMORY_PREFIX - 1, process);
+    return is_name ? NB_ORIGIN_MEMORY : NB_ORIGIN_OTHER;
+  }
+  const char *slash = strrchr(path, '/');
+  if (slash == NULL || !nb_name_is_of_process(slash + 1, process)) {
+    return NB_ORIGIN_OTHER;
+  }
+  bool is_cut = strlen(path) == room - 1;
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    nb_name plain = nb_directory_path((nb_folder)folder, user);
+    nb_path moved = *temporary;
+    join(&moved, plain.text + sizeof "/tmp" - 1);
+    if (is_directory(path, (size_t)(slash - path), is_cut, &moved)) {
+      return NB_ORIGIN_DIRECTORY;
+    }
+  }
+  return NB_ORIGIN_OTHER;
+}
+
+/* EEXIST: all names that a process can have there are taken. */
+bool nb_directory_is_anothers(nb_outcome outcome) {
+  int error = outcome.system_error;
+  return error == EACCES || error == EPERM || error == ENOTDIR || error == ELOOP || error == EEXIST;
 }
 
 /* ---- Files ------------------------------------------------------------------------------------- */
@@ -357,7 +478,7 @@ bool nb_file_is_dead(int directory, const char *name, int file) {
  * locator was its former owner's: we had no locator yet when we came to clean. */
 static bool is_absent(int64_t process, const char *name) {
   if (process == getpid()) {
-    return strstr(name, LATER_SUFFIX) != NULL;
+    return nb_name_is_of_later(name);
   }
   return kill((pid_t)process, 0) != 0 && errno == ESRCH;
 }

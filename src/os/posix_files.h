@@ -26,27 +26,62 @@ bool nb_name_in_namespace(int64_t process, nb_name *name);
 /* The second one for a process of the namespace with this number. */
 nb_name nb_name_in_namespace_number(int64_t process, uint64_t number);
 
-/* The name of a later locator, which is found by its address, beside that name of a first one. */
-nb_name nb_name_of_later(const nb_name *first, uintptr_t base);
+/* The name of a later locator beside that name of a first one. What leads to the locator is its address
+ * in the one before; the name must not tell it, for every user of the machine can read names. So the
+ * number is random (nb_posix_random). */
+nb_name nb_name_of_later(const nb_name *first, uint32_t number);
+bool nb_name_is_of_later(const char *name);
 
 /* A name that nobody uses, for a file of the process that is not yet published. */
 nb_name nb_name_temporary(int64_t process);
 
-/* Whether the end of a mapped file's path is the name of a first locator of the process, unlinked or
- * not, in the shared directory or in memory. */
-bool nb_name_is_of_process(const char *path_end, int64_t process);
+/* Whether it is one of the names of a first locator of the process, unlinked ("(deleted)") or not. */
+bool nb_name_is_of_process(const char *name, int64_t process);
 
 /* The process id in a name of a locator's file, first, later or not yet published; -1: no such. */
 int64_t nb_name_process(const char *name);
 
-/* ---- The shared directory ---------------------------------------------------------------------- */
+/* ---- Directories ------------------------------------------------------------------------------- */
 
-/* Opens it, never through a link; `make` makes what is missing of it, for every user. NOT_FOUND
- * without `make` where it does not exist; else the system's error says why it cannot be used. */
-nb_outcome nb_directory_open(bool make, int *directory);
+/* Where the files are: in the directory that all users and both references share; where that is another
+ * user's, in one of the process's own user beside it. Whoever looks for a file looks in both. */
+typedef enum nb_folder { NB_FOLDER_SHARED, NB_FOLDER_OF_USER, NB_FOLDERS } nb_folder;
 
-/* The same in a directory for temporary files that is open, and that this closes. */
-nb_outcome nb_directory_open_below(int temporary, bool make, int *directory);
+/* Whose directory the second one is: the id by which its processes know the user, which the name has,
+ * and the one by which the caller does. */
+typedef struct nb_user {
+  uint64_t named;
+  uint64_t owner;
+} nb_user;
+
+/* The path of a directory below the root. */
+nb_name nb_directory_path(nb_folder folder, nb_user user);
+
+/* Opens a directory, never through a link; `make` makes what is missing of it. NOT_FOUND without `make`
+ * where it does not exist; else the system's error says why it cannot be used. */
+nb_outcome nb_directory_open(nb_folder folder, bool make, int *directory);
+
+/* The same below an open directory for temporary files, which stays open. */
+nb_outcome nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
+                                   int *directory);
+
+/* Whose path in a memory map this can be: that of a first locator of the process, in one of the
+ * directories, or in a file in memory. A file of that name elsewhere is none. `room` is that of the
+ * text, in which the map keeps the end of a path that is too long. `temporary` is where /tmp is. */
+typedef enum nb_origin { NB_ORIGIN_OTHER, NB_ORIGIN_DIRECTORY, NB_ORIGIN_MEMORY } nb_origin;
+typedef struct nb_path {
+  char text[384];
+} nb_path;
+nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user user,
+                         const nb_path *temporary);
+
+/* Where the /tmp of an open root is in a map that shows the root at `prefix`: elsewhere than its name
+ * says where it is a link. A root below 0 is our own. */
+nb_path nb_path_of_temporary(int root, const char *prefix);
+
+/* Whether a failure in the shared directory means that it is another user's, so that a directory of
+ * one's own may do. */
+bool nb_directory_is_anothers(nb_outcome outcome);
 
 /* ---- Files ------------------------------------------------------------------------------------- */
 

@@ -208,12 +208,25 @@ static seen_file examine(int directory, const char *name, nb_page *page) {
 
 /* ---- Finding ----------------------------------------------------------------------------------- */
 
+static nb_user own_user(void) {
+  return (nb_user){geteuid(), geteuid()};
+}
+
+/* A memory file of our name can be a client's who lets us map it, if we are a server; and anyone can have
+ * a file of that name in another directory. */
+static nb_origin believed_origin(const nb_mapping *mapping, const nb_path *temporary) {
+  nb_origin origin =
+      nb_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(), own_user(), temporary);
+  return origin == NB_ORIGIN_MEMORY && !nb_anchor_may_be_missing() ? NB_ORIGIN_OTHER : origin;
+}
+
 /* Searches the own memory map for a mapping of such a name: the name itself may be gone. Where what has
  * our id in its name could be the parent's, a name alone proves nothing. */
 static nb_outcome find_in_map(nb_page *page) {
   if (nb_posix_may_have_parents_id()) {
     return nb_outcome_of(NEARBUF_NOT_FOUND);
   }
+  nb_path temporary = nb_path_of_temporary(-1, "");
   nb_map map;
   nb_outcome outcome = nb_os_map_open(&map, true);
   uintptr_t from = 0;
@@ -227,13 +240,14 @@ static nb_outcome find_in_map(nb_page *page) {
       break;
     }
     uintptr_t base = mapping.range.min;
-    if (nb_name_is_of_process(mapping.name_end, getpid()) && is_locator_mapping(&mapping, base) &&
+    nb_origin origin = believed_origin(&mapping, &temporary);
+    if (origin != NB_ORIGIN_OTHER && is_locator_mapping(&mapping, base) &&
         nb_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
       /* Ours is never empty; the .NET reference maps its file executable, the Rust one does not. */
       wait_for_first_item(base);
       *page = (nb_page){.base = base};
       page->if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
-      page->is_private = strncmp(mapping.name_end, "/memfd:", 7) == 0;
+      page->is_private = origin == NB_ORIGIN_MEMORY;
       is_found = true;
     }
     if (mapping.range.max == UINTPTR_MAX) {
@@ -275,20 +289,27 @@ static nb_outcome find_by_name(int directory, nb_page *page) {
   return nb_outcome_of(NEARBUF_NOT_FOUND);
 }
 
-static nb_outcome find_without_anchor(nb_page *page) {
-  int directory;
-  nb_outcome outcome = nb_directory_open(false, &directory);
-  if (outcome.status == NEARBUF_OUT_OF_MEMORY) {
-    return outcome;
+/* A privileged program finds nothing: whatever has a name is its user's, to be changed by the user's
+ * other programs. */
+static nb_outcome find_without_anchor(bool wants_private, nb_page *page) {
+  if (nb_posix_is_privileged()) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
   }
-  if (outcome.status == NEARBUF_OK) {
-    outcome = find_by_name(directory, page);
-    close(directory);
-    if (outcome.status != NEARBUF_NOT_FOUND) {
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    nb_outcome outcome = nb_directory_open((nb_folder)folder, false, &directory);
+    if (outcome.status == NEARBUF_OUT_OF_MEMORY) {
       return outcome;
     }
+    if (outcome.status == NEARBUF_OK) {
+      outcome = find_by_name(directory, page);
+      close(directory);
+      if (outcome.status != NEARBUF_NOT_FOUND) {
+        return outcome;
+      }
+    }
   }
-  return find_in_map(page);
+  return wants_private ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_in_map(page);
 }
 
 /* ---- The anchor -------------------------------------------------------------------------------- */
@@ -319,17 +340,19 @@ static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
   }
 }
 
-/* Removes the names of a page that nobody believes in, of a first or a later locator. */
-static void unlink_names(uintptr_t base) {
-  int directory;
-  if (nb_directory_open(false, &directory).status == NEARBUF_OK) {
-    nb_name name;
-    for (int i = 0; own_name(i, &name); i++) {
-      nb_name later = nb_name_of_later(&name, base);
-      unlink_if_mapped(directory, name.text, base);
-      unlink_if_mapped(directory, later.text, base);
+/* Removes the names of a page that nobody believes in; `later` is the number in that of a later locator,
+ * 0 for a first one. */
+static void unlink_names(uintptr_t base, uint32_t later) {
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    if (nb_directory_open((nb_folder)folder, false, &directory).status == NEARBUF_OK) {
+      nb_name name;
+      for (int i = 0; own_name(i, &name); i++) {
+        name = later != 0 ? nb_name_of_later(&name, later) : name;
+        unlink_if_mapped(directory, name.text, base);
+      }
+      close(directory);
     }
-    close(directory);
   }
 }
 
@@ -357,7 +380,7 @@ static nb_outcome settle_on(nb_page *page) {
     return outcome;
   }
   if (page->is_made) {
-    unlink_names(page->base);
+    unlink_names(page->base, 0);
     /* After a lost race it stays mapped, for another copy may just be looking at it; without its
      * address, for from now on nobody must believe it. */
     if (outcome.status == NEARBUF_OK) {
@@ -412,10 +435,10 @@ static nb_outcome find_by_anchor(nb_page *page) {
   return outcome;
 }
 
-nb_outcome nb_page_find(nb_page *page) {
+nb_outcome nb_page_find(bool wants_private, nb_page *page) {
   nb_outcome outcome = find_by_anchor(page);
   if (outcome.status == NEARBUF_NOT_FOUND) {
-    outcome = find_without_anchor(page);
+    outcome = find_without_anchor(wants_private, page);
     return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
   }
   return outcome;
@@ -663,21 +686,21 @@ static publication publish(int directory, const nb_new_file *file, const char *n
   }
 }
 
-/* Publishes the file under the first of our names that is not somebody else's; of a later locator
- * under that name with its address. */
-static publication publish_somewhere(int directory, const nb_new_file *file, bool is_later,
+/* Publishes the file under the first of our names that is not somebody else's; that of a later locator
+ * under such a name with its number. */
+static publication publish_somewhere(int directory, const nb_new_file *file, uint32_t later,
                                      nb_page *page, nb_outcome *outcome) {
   nb_name name;
   publication result = PUBLISH_REFUSED;
   for (int i = 0; result == PUBLISH_REFUSED && own_name(i, &name); i++) {
-    name = is_later ? nb_name_of_later(&name, file->base) : name;
+    name = later != 0 ? nb_name_of_later(&name, later) : name;
     result = publish(directory, file, name.text, page, outcome);
   }
   return result;
 }
 
 /* Makes a shared page, or attaches to one that was made meanwhile. */
-static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later, nb_page *page) {
+static nb_outcome make_shared(int directory, const nb_seed *seed, uint32_t later, nb_page *page) {
   uint64_t end = nb_os_nanoseconds() + PUBLISH_BOUND_NS;
   publication result = PUBLISH_AGAIN;
   nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
@@ -685,9 +708,9 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
     nb_new_file file;
     outcome = nb_file_make(directory, getpid(), seed, &file);
     if (outcome.status == NEARBUF_OK) {
-      result = publish_somewhere(directory, &file, is_later, page, &outcome);
+      result = publish_somewhere(directory, &file, later, page, &outcome);
       if (result == PUBLISHED) {
-        *page = (nb_page){.base = file.base, .is_made = true};
+        *page = (nb_page){.base = file.base, .is_made = true, .handle = (void *)(uintptr_t)later};
         return outcome;
       }
       nb_file_discard(directory, &file);
@@ -704,74 +727,114 @@ static nb_outcome make_shared(int directory, const nb_seed *seed, bool is_later,
   return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
 }
 
-/* ---- The first locator ------------------------------------------------------------------------- */
+/* ---- Making a page ------------------------------------------------------------------------------ */
 
-static nb_outcome make_first_shared(int directory, const nb_seed *seed, nb_page *page) {
-  nb_outcome outcome = make_shared(directory, seed, false, page);
-  if (outcome.status == NEARBUF_OK && page->is_made) {
+/* Whether a failure to make a shared page means that a private one will do. */
+static bool is_obstacle(nb_outcome outcome) {
+  return outcome.status != NEARBUF_OK && outcome.status != NEARBUF_OUT_OF_MEMORY &&
+         !is_under_way(outcome);
+}
+
+/* Makes a page in an open directory, or finds the first one there. `*is_decided`: another place, or a
+ * private page, is no choice: so where it cannot be told whether there is one. */
+static nb_outcome make_in(int directory, const nb_seed *seed, uint32_t later, nb_page *page,
+                          bool *is_decided) {
+  nb_outcome outcome =
+      later != 0 ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
+  *is_decided = outcome.status != NEARBUF_NOT_FOUND;
+  if (*is_decided) {
+    return outcome;
+  }
+  outcome = make_shared(directory, seed, later, page);
+  *is_decided = !is_obstacle(outcome);
+  if (later == 0 && outcome.status == NEARBUF_OK && page->is_made) {
     nb_directory_clean(directory);
   }
   return outcome;
 }
 
-/* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
-static nb_outcome find_or_make_first(const nb_seed *seed, nb_page *page) {
-  int directory;
-  nb_outcome outcome = nb_directory_open(true, &directory);
-  if (outcome.status == NEARBUF_OK) {
-    nb_outcome found = find_by_name(directory, page);
-    if (found.status == NEARBUF_NOT_FOUND) {
-      outcome = make_first_shared(directory, seed, page);
+/* Makes a page in the shared directory, or, where that is another user's, in one of our own. What stood
+ * in the way in the first explains a failure in both. */
+static nb_outcome make_somewhere(const nb_seed *seed, uint32_t later, nb_page *page,
+                                 bool *is_decided) {
+  nb_outcome first = nb_outcome_of(NEARBUF_OK);
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    nb_outcome outcome = nb_directory_open((nb_folder)folder, true, &directory);
+    *is_decided = !is_obstacle(outcome);
+    if (outcome.status == NEARBUF_OK) {
+      outcome = make_in(directory, seed, later, page, is_decided);
+      close(directory);
     }
-    close(directory);
+    if (*is_decided) {
+      return outcome;
+    }
+    first = folder == 0 ? outcome : first;
+    if (!nb_directory_is_anothers(outcome)) {
+      break;
+    }
+  }
+  return first;
+}
+
+/* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
+static nb_outcome find_or_make_first(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
+  if (nb_posix_is_privileged()) {
+    outcome.system_error = EPERM;
+  } else if (!wants_private) {
+    bool is_decided;
+    outcome = make_somewhere(seed, 0, page, &is_decided);
+    if (is_decided) {
+      return outcome;
+    }
+    /* To what another copy made meanwhile no name may lead either. */
+    nb_outcome found = find_in_map(page);
     if (found.status != NEARBUF_NOT_FOUND) {
       return found;
     }
   }
-  if (outcome.status == NEARBUF_OK || outcome.status == NEARBUF_OUT_OF_MEMORY ||
-      is_under_way(outcome)) {
-    return outcome;
-  }
-  int32_t reason = outcome.system_error;
-  outcome = find_in_map(page); /* to what another copy made meanwhile no name may lead either */
-  if (outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
-  }
   nb_name name = nb_name_of_process(getpid());
-  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = reason};
+  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = outcome.system_error};
   return make_private(name.text, seed, &page->base);
 }
 
-nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
+nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
   nb_outcome outcome = find_by_anchor(page);
   if (outcome.status != NEARBUF_NOT_FOUND) {
     return outcome;
   }
-  outcome = find_or_make_first(seed, page);
+  outcome = find_or_make_first(seed, wants_private, page);
   return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
 }
 
 /* ---- Later locators ---------------------------------------------------------------------------- */
 
+static uint32_t some_number(void) {
+  uint32_t number = (uint32_t)nb_posix_random();
+  return number != 0 ? number : 1;
+}
+
 nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
   *page = (nb_page){.is_made = true};
-  int directory;
-  nb_outcome outcome =
-      is_private ? nb_outcome_of(NEARBUF_DENIED) : nb_directory_open(true, &directory);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = make_shared(directory, seed, true, page);
-    close(directory);
+  bool is_decided = false;
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  if (!is_private && !nb_posix_is_privileged()) {
+    outcome = make_somewhere(seed, some_number(), page, &is_decided);
   }
-  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_OUT_OF_MEMORY) {
+  if (!is_decided) {
     nb_name first = nb_name_of_process(getpid());
-    nb_name name = nb_name_of_later(&first, 0); /* the name comes before the address */
+    nb_name name = nb_name_of_later(&first, some_number());
     outcome = make_private(name.text, seed, &page->base);
   }
   return outcome;
 }
 
 void nb_page_discard(const nb_page *page) {
-  unlink_names(page->base);
+  uint32_t later = (uint32_t)(uintptr_t)page->handle;
+  if (later != 0) {
+    unlink_names(page->base, later);
+  }
   (void)munmap((void *)page->base, nb_os_page_size());
 }
 

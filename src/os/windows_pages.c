@@ -241,7 +241,8 @@ static nb_outcome have_anchor(_Atomic uintptr_t **anchor) {
   return outcome;
 }
 
-nb_outcome nb_page_find(nb_page *page) {
+nb_outcome nb_page_find(bool wants_private, nb_page *page) {
+  (void)wants_private; /* names cost next to nothing */
   nb_outcome outcome = find_by_anchor(page);
   if (outcome.status != NEARBUF_NOT_FOUND) {
     return outcome;
@@ -259,7 +260,11 @@ nb_outcome nb_page_find(nb_page *page) {
 
 /* Makes the first locator under the first of its names that is not somebody else's, or without a
  * name. A locator without a name needs the anchor: nothing else leads to it. */
-static nb_outcome make_first(const nb_seed *seed, bool may_be_private, nb_page *page) {
+static nb_outcome make_first(const nb_seed *seed, bool wants_private, bool may_be_private,
+                             nb_page *page) {
+  if (wants_private && may_be_private) {
+    return make_private(seed, 0, page);
+  }
   nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
   for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
     nb_section_name name = own_name(i);
@@ -270,15 +275,15 @@ static nb_outcome make_first(const nb_seed *seed, bool may_be_private, nb_page *
              : outcome;
 }
 
-nb_outcome nb_page_find_or_make(const nb_seed *seed, nb_page *page) {
-  nb_outcome outcome = nb_page_find(page);
+nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_outcome outcome = nb_page_find(wants_private, page);
   _Atomic uintptr_t *anchor;
   if (outcome.status != NEARBUF_NOT_FOUND) {
     return outcome;
   }
   outcome = have_anchor(&anchor);
   if (outcome.status == NEARBUF_OK) {
-    outcome = make_first(seed, anchor != NULL, page);
+    outcome = make_first(seed, wants_private, anchor != NULL, page);
   }
   if (outcome.status == NEARBUF_OK) {
     settle_on(anchor, page);

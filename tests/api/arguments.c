@@ -201,6 +201,9 @@ TEST(dialects_that_cannot_be_made_are_refused) {
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_choose_dialect(NEARBUF_DIALECT_DOTNET));
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_choose_dialect((nearbuf_dialect)4));
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_choose_dialect((nearbuf_dialect)-1));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_choose_sharing(NEARBUF_SHARING_NONE));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_choose_sharing((nearbuf_sharing)3));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_choose_sharing((nearbuf_sharing)-1));
   check_untouched();
 }
 

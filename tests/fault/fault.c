@@ -261,10 +261,24 @@ static void locked_file_lies_there(void) {
   close(file);
 }
 
-static void directory_is_unusable(void) {
-  int file = open("/tmp/.reloaded", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+static void occupy(const char *path) {
+  int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   CHECK(file >= 0);
   close(file);
+}
+
+static void shared_directory_is_unusable(void) {
+  occupy("/tmp/.reloaded");
+}
+
+static void directory_is_unusable(void) {
+  shared_directory_is_unusable();
+  occupy(users_directory());
+}
+
+static void shared_directory_is_unusable_and_locator_full(void) {
+  shared_directory_is_unusable();
+  locator_is_full();
 }
 
 static void directory_is_unusable_and_locator_full(void) {
@@ -488,6 +502,24 @@ TEST(get_without_a_directory_survives_every_lasting_failure) {
   fail_every_call_lastingly(&get_without_a_directory_scene);
 }
 
+static const scene get_in_a_directory_of_our_own_scene = {shared_directory_is_unusable, get_small,
+                                                          NEARBUF_OK, 0};
+
+TEST(get_in_a_directory_of_our_own_survives_every_failure) {
+  fail_every_call(&get_in_a_directory_of_our_own_scene);
+}
+
+TEST(get_in_a_directory_of_our_own_survives_every_lasting_failure) {
+  fail_every_call_lastingly(&get_in_a_directory_of_our_own_scene);
+}
+
+static const scene growing_in_a_directory_of_our_own_scene = {
+    shared_directory_is_unusable_and_locator_full, get_small, NEARBUF_OK, 0};
+
+TEST(growing_in_a_directory_of_our_own_survives_every_failure) {
+  fail_every_call(&growing_in_a_directory_of_our_own_scene);
+}
+
 static const scene growing_without_a_directory_scene = {directory_is_unusable_and_locator_full,
                                                         get_small, NEARBUF_OK, 0};
 
@@ -612,6 +644,30 @@ TEST(choose_dialect_survives_every_failure) {
   fail_every_call(&choose_dialect_scene);
 }
 
+static nearbuf_status choose_sharing(void) {
+  return nearbuf_choose_sharing(NEARBUF_SHARING_SHARED);
+}
+
+static const scene choose_sharing_scene = {other_copy_was_first, choose_sharing, NEARBUF_OK, 0};
+
+TEST(choose_sharing_survives_every_failure) {
+  fail_every_call(&choose_sharing_scene);
+}
+
+static void private_is_chosen(void) {
+  CHECK_OK(nearbuf_choose_sharing(NEARBUF_SHARING_PRIVATE));
+}
+
+static const scene first_private_get_scene = {private_is_chosen, get_small, NEARBUF_OK, 0};
+
+TEST(first_private_get_survives_every_failure) {
+  fail_every_call(&first_private_get_scene);
+}
+
+TEST(first_private_get_survives_every_lasting_failure) {
+  fail_every_call_lastingly(&first_private_get_scene);
+}
+
 TEST(choose_dialect_survives_every_lasting_failure) {
   fail_every_call_lastingly(&choose_dialect_scene);
 }
@@ -719,6 +775,10 @@ TEST(get_over_a_stale_file_survives_another_copy_that_starts) {
 
 TEST(get_without_a_directory_survives_another_copy_that_starts) {
   race_before_every_call(&get_without_a_directory_scene, other_copy_starts);
+}
+
+TEST(get_in_a_directory_of_our_own_survives_another_copy_that_starts) {
+  act_before_every_call(&get_in_a_directory_of_our_own_scene, other_copy_starts);
 }
 
 TEST(get_that_grows_the_chain_survives_another_copy_that_gets) {

@@ -113,6 +113,11 @@ static int count_entries(const char *path) {
   return count;
 }
 
+static int count_names(const char *path) {
+  int names = count_entries(path);
+  return names < 2 ? 0 : names - 2; /* without "." and ".." */
+}
+
 static int count_lines(const char *path) {
   int count = 0;
   FILE *file = fopen(path, "r");
@@ -140,8 +145,9 @@ static possessions look_at_possessions(void) {
   have.files = count_entries(path);
   (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)process.id);
   have.mappings = count_lines(path);
-  int names = count_entries("/tmp/.reloaded/memory.buffers");
-  have.names = names < 2 ? 0 : names - 2; /* without "." and ".." */
+  have.names = count_names("/tmp/.reloaded/memory.buffers");
+  (void)snprintf(path, sizeof path, "/tmp/.reloaded.%u", (unsigned)geteuid());
+  have.names += count_names(path);
   return have;
 }
 

@@ -157,21 +157,18 @@ static void check_memory(const possessions *before, const system_plan *plan) {
   }
 }
 
-/* No name is left that means nothing: no unfinished file or directory. */
-static void check_names(system_call met) {
-  if (met == CALL_UNLINKAT) {
-    return;
-  }
-  DIR *directory = opendir("/tmp/.reloaded");
+const char *users_directory(void) {
+  static char path[64];
+  (void)snprintf(path, sizeof path, "/tmp/.reloaded.%u", (unsigned)geteuid());
+  return path;
+}
+
+/* No name is left in a directory that begins like this, or is one of an unfinished file. */
+static void check_names_in(const char *path, const char *start) {
+  DIR *directory = opendir(path);
   const struct dirent *entry;
   while (directory != NULL && (entry = readdir(directory)) != NULL) {
-    CHECK(strncmp(entry->d_name, ".memory.buffers.", 16) != 0);
-  }
-  if (directory != NULL) {
-    closedir(directory);
-  }
-  directory = opendir(LOCATOR_DIRECTORY);
-  while (directory != NULL && (entry = readdir(directory)) != NULL) {
+    CHECK(start == NULL || strncmp(entry->d_name, start, strlen(start)) != 0);
     size_t prefix = sizeof NB_NAME_PREFIX - 1;
     bool is_unfinished =
         nb_name_process(entry->d_name) == getpid() && strchr(entry->d_name + prefix, '.') != NULL;
@@ -181,6 +178,16 @@ static void check_names(system_call met) {
   }
   if (directory != NULL) {
     closedir(directory);
+  }
+}
+
+/* No name is left that means nothing: no unfinished file or directory. */
+static void check_names(system_call met) {
+  if (met != CALL_UNLINKAT) {
+    check_names_in("/tmp", "..reloaded");
+    check_names_in("/tmp/.reloaded", ".memory.buffers.");
+    check_names_in(LOCATOR_DIRECTORY, NULL);
+    check_names_in(users_directory(), NULL);
   }
 }
 
@@ -246,6 +253,7 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 
 static void clear_tmp(void) {
   (void)nftw("/tmp/.reloaded", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+  (void)nftw(users_directory(), remove_entry, 16, FTW_DEPTH | FTW_PHYS);
   (void)nftw("/tmp/elsewhere", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 

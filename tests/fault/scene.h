@@ -54,4 +54,7 @@ void watch_memory(void *start, size_t size);
 #define LOCATOR_DIRECTORY "/tmp/.reloaded/memory.buffers"
 const char *own_path(const char *suffix);
 
+/* That of the user's own directory. */
+const char *users_directory(void);
+
 #endif

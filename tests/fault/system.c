@@ -32,12 +32,14 @@ static const struct {
     [CALL_FCHMOD] = {"fchmod", {EPERM, EIO}},
     [CALL_FCHMODAT] = {"fchmodat", {EPERM, EROFS}},
     [CALL_FCHOWN] = {"fchown", {EPERM, EIO}},
+    [CALL_FCHOWNAT] = {"fchownat", {EPERM, EIO}},
     [CALL_FLOCK] = {"flock", {EWOULDBLOCK, ENOLCK, EINTR}},
     [CALL_FSTAT] = {"fstat", {ENOMEM, EIO}},
     [CALL_FSTATAT] = {"fstatat", {ENOENT, ENOMEM, EACCES}},
     [CALL_FSTATFS] = {"fstatfs", {ENOSYS, EIO}},
     [CALL_FUTEX] = {"futex", {ENOSYS, EPERM}},
     [CALL_GETDENTS] = {"getdents64", {ENOENT, EIO}},
+    [CALL_GETRANDOM] = {"getrandom", {ENOSYS, EAGAIN}},
     [CALL_GETRLIMIT] = {"getrlimit", {EPERM}},
     [CALL_IOCTL] = {"ioctl", {ENOTTY, EPERM, EINTR, ENOMEM}},
     [CALL_KCMP] = {"kcmp", {ENOSYS, EPERM}},
@@ -57,6 +59,7 @@ static const struct {
     [CALL_PREAD] = {"pread", {EIO, EINTR}},
     [CALL_PWRITE] = {"pwrite", {EIO, ENOSPC}},
     [CALL_READ] = {"read", {EIO, EINTR, ENOMEM}},
+    [CALL_READLINKAT] = {"readlinkat", {EACCES, ENOENT}},
     [CALL_RENAMEAT] = {"renameat", {EACCES, ENOSPC, EIO}},
     [CALL_RENAMEAT2] = {"renameat2", {ENOSYS, EINVAL, EACCES, ENOSPC}},
     [CALL_SBRK] = {"sbrk", {ENOMEM}},
@@ -172,6 +175,14 @@ WRAP(int, fchmod, int file, mode_t mode) {
 
 WRAP(int, fchmodat, int directory, const char *name, mode_t mode, int flags) {
   return fails(CALL_FCHMODAT) ? -1 : __real_fchmodat(directory, name, mode, flags);
+}
+
+WRAP(int, fchownat, int directory, const char *name, uid_t user, gid_t group, int flags) {
+  return fails(CALL_FCHOWNAT) ? -1 : __real_fchownat(directory, name, user, group, flags);
+}
+
+WRAP(ssize_t, readlinkat, int directory, const char *name, char *text, size_t size) {
+  return fails(CALL_READLINKAT) ? -1 : __real_readlinkat(directory, name, text, size);
 }
 
 WRAP(int, flock, int file, int operation) {
@@ -349,6 +360,8 @@ static system_call call_of(long number, long first) {
     return CALL_GETDENTS;
   case SYS_futex:
     return CALL_FUTEX;
+  case SYS_getrandom:
+    return CALL_GETRANDOM;
   case SYS_ioctl:
     return CALL_IOCTL;
   case SYS_kcmp:

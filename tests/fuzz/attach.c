@@ -4,6 +4,7 @@
  * its bytes are. The call must end in a fresh locator, in the use of a sound one, or in a clear
  * status with nothing written. Each input finds the library as a fresh process would: its session is
  * wiped, and what it mapped is unmapped. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -244,6 +245,19 @@ static void set_scene(scene *what) {
   }
 }
 
+static void remove_later_names(void) {
+  DIR *names = opendir(directory);
+  const struct dirent *entry;
+  while (names != NULL && (entry = readdir(names)) != NULL) {
+    if (nb_name_process(entry->d_name) == getpid() && nb_name_is_of_later(entry->d_name)) {
+      (void)unlinkat(dirfd(names), entry->d_name, 0);
+    }
+  }
+  if (names != NULL) {
+    (void)closedir(names);
+  }
+}
+
 /* Removes every name of this process and every mapping of the library. */
 static void clear_scene(const scene *what) {
   if (what->lock >= 0) {
@@ -258,12 +272,9 @@ static void clear_scene(const scene *what) {
     (void)snprintf(path, sizeof path, "%s/%s", directory, in_namespace.text);
     (void)unlink(path);
   }
+  remove_later_names();
   for (int i = 0; i < system_calls.count; i++) {
     nb_range made = system_calls.mappings[i];
-    nb_name first = nb_name_of_process(getpid());
-    nb_name later = nb_name_of_later(&first, made.min);
-    (void)snprintf(path, sizeof path, "%s/%s", directory, later.text);
-    (void)unlink(path);
     (void)__real_munmap((void *)made.min, made.max - made.min + 1);
   }
   system_calls.count = 0;

@@ -375,20 +375,20 @@ static nb_page make_first(void) {
   nb_item item = some_item();
   nb_seed seed = seed_of_first(&item);
   nb_page page;
-  CHECK_OK(nb_page_find_or_make(&seed, &page).status);
+  CHECK_OK(nb_page_find_or_make(&seed, false, &page).status);
   return page;
 }
 
 TEST(before_the_first_page_is_made_none_is_found) {
   nb_page page;
-  CHECK_STATUS(NEARBUF_NOT_FOUND, nb_page_find(&page).status);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nb_page_find(false, &page).status);
 }
 
 TEST(the_first_page_is_made_once_and_found_ever_after) {
   nb_page made = make_first();
   CHECK(made.is_made);
   nb_page found;
-  CHECK_OK(nb_page_find(&found).status);
+  CHECK_OK(nb_page_find(false, &found).status);
   CHECK_EQUAL(made.base, found.base);
   CHECK(!found.is_made);
   CHECK_EQUAL(made.is_private, found.is_private);
@@ -425,7 +425,7 @@ TEST(a_new_first_page_lists_the_seed_or_else_the_whole_tail) {
   nb_item item = some_item();
   nb_seed seed = seed_of_first(&item);
   nb_page page;
-  CHECK_OK(nb_page_find_or_make(&seed, &page).status);
+  CHECK_OK(nb_page_find_or_make(&seed, false, &page).status);
   if (nb_page_has_tail()) {
     check_lists_tail(page.base);
     return;

@@ -55,7 +55,7 @@ static uintptr_t make_first_page(void) {
   nb_item item = {(uintptr_t)nb_os_own_pages(size), (uint32_t)size, 0, 1};
   nb_seed seed = {layout(), &item, 1};
   nb_page page;
-  CHECK_OK(nb_page_find_or_make(&seed, &page).status);
+  CHECK_OK(nb_page_find_or_make(&seed, false, &page).status);
   return page.base;
 }
 
@@ -63,7 +63,7 @@ static bool finds_no_page(void *context) {
   const uintptr_t *parents = context;
   nb_page page;
   nb_page_leave_placeholder(*parents);
-  return nb_page_find(&page).status == NEARBUF_NOT_FOUND;
+  return nb_page_find(false, &page).status == NEARBUF_NOT_FOUND;
 }
 
 TEST(a_page_that_is_kept_from_children_is_not_found_there) {

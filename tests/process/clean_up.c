@@ -35,7 +35,7 @@ TEST(files_of_dead_processes_go) {
   own_tmp();
   make_locator_directory();
   path first = leave(ABSENT, "", 0600);
-  path later = leave(ABSENT, ", 0x7f0011223000", 0600);
+  path later = leave(ABSENT, ", later 7f001122", 0600);
   path elsewhere = leave(ABSENT + 1, ", NS 4026531836", 0600);
   path unpublished = leave(ABSENT + 2, ".1f00d", 0600);
   (void)place("x", 1);

@@ -360,7 +360,7 @@ static void use_private_in_child(void *context) {
 
 TEST(a_private_locator_is_not_the_childs) {
   own_tmp();
-  write_file("/tmp/.reloaded", "", 0, 0600);
+  obstruct_directories();
   (void)place("x", 1);
   nearbuf_totals totals;
   CHECK_OK(nearbuf_get_totals(&totals));

@@ -89,10 +89,10 @@ long target_end(target *what) {
 }
 
 bool has_name_of_later(const target *what, const nearbuf_process_locator *locator) {
-  char suffix[64];
-  (void)snprintf(suffix, sizeof suffix, ", PID %d, 0x%llx", (int)what->id,
-                 (unsigned long long)locator->address);
-  return strstr(locator->name, suffix) != NULL;
+  char prefix[64];
+  (void)snprintf(prefix, sizeof prefix, ", PID %d, later ", (int)what->id);
+  const char *number = strstr(locator->name, prefix);
+  return number != NULL && strtoull(number + strlen(prefix), NULL, 16) != locator->address;
 }
 
 char target_state(const target *what) {
@@ -150,6 +150,7 @@ void become_nobody(void) {
   if (geteuid() != 0) {
     return;
   }
+  want_own_tmp(); /* before the right to make it is gone */
   CHECK(setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 &&
         setresuid(65534, 65534, 65534) == 0);
   /* Whoever changes its user is not dumpable: our own children must be ours to look at. */

@@ -274,6 +274,7 @@ TEST(the_file_of_another_users_process_belongs_to_that_user) {
   if (geteuid() != 0) {
     test_skip("needs two users");
   }
+  want_own_tmp();
   int ends[2];
   CHECK(pipe(ends) == 0);
   pid_t middle = fork();
@@ -324,7 +325,7 @@ typedef struct file_search {
 
 static int find_file(const nearbuf_file *file, void *context) {
   file_search *search = context;
-  if (file->process == search->process && file->address == 0) {
+  if (file->process == search->process && file->is_later == 0) {
     search->found = *file;
     return -1;
   }

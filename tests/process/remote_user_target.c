@@ -1,5 +1,7 @@
 /* A program that uses the library, for those who look at it from outside. It says "ready", and at each
- * signal USR1 places five bytes and prints where its first locator is, and the bytes.
+ * signal USR1 places five bytes and prints where its first locator is, and the bytes. HUP: it holds
+ * buffers until it has three locators. USR2: it is not dumpable any more. Both print how many
+ * locators there are.
  *
  *   nowhere   it cannot make files: its locator is private, and anonymous
  *   closed    its /tmp cannot be written to: its locator is private, a file in memory */
@@ -39,6 +41,32 @@ static int place_and_tell(void) {
   return 0;
 }
 
+static nearbuf_totals totals_now(void) {
+  nearbuf_totals totals = {0};
+  (void)nearbuf_get_totals(&totals);
+  return totals;
+}
+
+static int make_later_locators(void) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  nearbuf_buffer buffer;
+  request.size_bytes = 1;
+  nearbuf_status status = NEARBUF_OK;
+  while (status == NEARBUF_OK && totals_now().locators < 3) {
+    status = nearbuf_get(&request, &buffer);
+  }
+  return status == NEARBUF_OK ? 0 : 1;
+}
+
+static int obey(int signal) {
+  if (signal == SIGUSR1) {
+    return place_and_tell();
+  }
+  int error = signal == SIGHUP ? make_later_locators() : prctl(PR_SET_DUMPABLE, 0);
+  printf("%u\n", (unsigned)totals_now().locators);
+  return error;
+}
+
 int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -49,12 +77,14 @@ int main(int argc, char **argv) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGUSR2);
+  sigaddset(&signals, SIGHUP);
   sigaddset(&signals, SIGTERM);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   printf("ready\n");
   int which;
-  while (sigwait(&signals, &which) == 0 && which == SIGUSR1) {
-    if (place_and_tell() != 0) {
+  while (sigwait(&signals, &which) == 0 && which != SIGTERM) {
+    if (obey(which) != 0) {
       return 1;
     }
   }

@@ -114,6 +114,24 @@ void make_locator_directory(void) {
   umask(old);
 }
 
+path own_directory(void) {
+  path made;
+  snprintf(made.text, sizeof made.text, "/tmp/.reloaded.%u", (unsigned)geteuid());
+  return made;
+}
+
+path own_directory_path(pid_t process) {
+  path made = own_directory();
+  size_t length = strlen(made.text);
+  snprintf(made.text + length, sizeof made.text - length, "/%s%d", LOCATOR_PREFIX, (int)process);
+  return made;
+}
+
+void obstruct_directories(void) {
+  write_file("/tmp/.reloaded", "", 0, 0600);
+  write_file(own_directory().text, "", 0, 0600);
+}
+
 int count_descriptors(void) {
   return count_entries("/proc/self/fd");
 }
@@ -206,6 +224,7 @@ static copy use_copy(void *handle) {
   *(void **)&library.place = symbol(library.handle, "nearbuf_place");
   *(void **)&library.find = symbol(library.handle, "nearbuf_find");
   *(void **)&library.get_totals = symbol(library.handle, "nearbuf_get_totals");
+  *(void **)&library.choose_sharing = symbol(library.handle, "nearbuf_choose_sharing");
   return library;
 }
 

@@ -53,6 +53,13 @@ bool exists(const char *file);
 void write_file(const char *file, const void *bytes, size_t size, mode_t mode);
 void make_locator_directory(void);
 
+/* What is used in the shared directory's place where that is another user's. */
+path own_directory(void);
+path own_directory_path(pid_t process);
+
+/* Puts files in the places of both. */
+void obstruct_directories(void);
+
 /* Open descriptors of this process. */
 int count_descriptors(void);
 int count_mappings(void);
@@ -84,6 +91,7 @@ typedef struct copy {
   nearbuf_status (*place)(const nearbuf_request *, const void *, nearbuf_memory *);
   nearbuf_status (*find)(const void *, nearbuf_info *);
   nearbuf_status (*get_totals)(nearbuf_totals *);
+  nearbuf_status (*choose_sharing)(nearbuf_sharing);
 } copy;
 
 /* Loads the copy of that number; needs own_tmp. */

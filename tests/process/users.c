@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ enum { STRANGER = 65534, OTHER = 65533, PAGE = 4096 };
 static void become(uid_t user) {
   CHECK_EQUAL(0, setgid(user));
   CHECK_EQUAL(0, setuid(user));
+  CHECK_EQUAL(0, prctl(PR_SET_DUMPABLE, 1)); /* as after an exec: it is privileged no more */
 }
 
 static nearbuf_totals totals_now(void) {
@@ -68,51 +70,102 @@ TEST(directories_that_a_stranger_made_first_serve_everybody) {
 
 /* ---- What a stranger made unusable ------------------------------------------------------------- */
 
-/* The locator is private: shared by the copies in this process, and the caller learns why. */
-static void expect_private(int reason) {
+static void expect_one_locator(nearbuf_sharing sharing) {
   copy other = load_copy(1);
   nearbuf_request request = request_of(8);
   nearbuf_memory placed;
   use();
-  CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, totals_now().sharing);
-  CHECK_EQUAL(reason, totals_now().private_reason);
+  CHECK_EQUAL(sharing, totals_now().sharing);
   CHECK_OK(other.place(&request, "12345678", &placed));
   nearbuf_totals totals;
   CHECK_OK(other.get_totals(&totals));
-  CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, totals.sharing);
+  CHECK_EQUAL(sharing, totals.sharing);
   CHECK_EQUAL(first_locator(), totals.first_locator);
+}
+
+/* The locator is private: shared by the copies in this process, and the caller learns why. */
+static void expect_private(int reason) {
+  expect_one_locator(NEARBUF_SHARING_PRIVATE);
+  CHECK_EQUAL(reason, totals_now().private_reason);
+}
+
+/* The locator is in a directory of our own user, which nobody else can use. */
+static void expect_in_own_directory(void) {
+  mode_t old = umask(0777);
+  expect_one_locator(NEARBUF_SHARING_SHARED);
+  umask(old);
+  struct stat status;
+  CHECK_EQUAL(0, stat(own_directory_path(getpid()).text, &status));
+  CHECK_EQUAL(geteuid(), status.st_uid);
+  CHECK_EQUAL(0, lstat(own_directory().text, &status));
+  CHECK_EQUAL(S_IFDIR | 0700, status.st_mode);
+  CHECK_EQUAL(geteuid(), status.st_uid);
 }
 
 static void use_closed_directory(void *context) {
   (void)context;
   become(STRANGER);
-  expect_private(EACCES);
+  expect_in_own_directory();
 }
 
-TEST(a_directory_that_is_closed_to_us_makes_the_locator_private) {
+TEST(where_the_directory_is_closed_to_us_one_of_our_own_is_used) {
   start_here();
   CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 0700));
   in_child(use_closed_directory, NULL);
 }
 
-TEST(an_inner_directory_that_is_closed_to_us_makes_the_locator_private) {
+TEST(where_an_inner_directory_is_closed_to_us_one_of_our_own_is_used) {
   start_here();
   make_locator_directory();
   CHECK_EQUAL(0, chmod(LOCATOR_DIRECTORY, 0700));
   in_child(use_closed_directory, NULL);
 }
 
-static void use_unwritable_directory(void *context) {
-  (void)context;
-  become(STRANGER);
-  expect_private(EACCES);
-}
-
-TEST(a_directory_that_we_may_not_write_makes_the_locator_private) {
+TEST(where_we_may_not_write_the_directory_one_of_our_own_is_used) {
   start_here();
   make_locator_directory();
   CHECK_EQUAL(0, chmod(LOCATOR_DIRECTORY, 0755));
-  in_child(use_unwritable_directory, NULL);
+  in_child(use_closed_directory, NULL);
+}
+
+TEST(where_we_may_not_write_the_outer_directory_one_of_our_own_is_used) {
+  start_here();
+  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 0755));
+  in_child(use_closed_directory, NULL);
+}
+
+/* The directory of our own is looked at also by who finds the shared one usable. */
+static void use_then_open(void *context) {
+  const int *ends = context;
+  copy other = load_copy(1);
+  nearbuf_request request = request_of(8);
+  nearbuf_memory placed;
+  char byte = 0;
+  become(STRANGER);
+  use();
+  CHECK_EQUAL(1, write(ends[3], &byte, 1));
+  CHECK_EQUAL(1, read(ends[0], &byte, 1)); /* it is open now */
+  CHECK_OK(other.place(&request, "12345678", &placed));
+  CHECK_EQUAL(first_locator(), first_locator_of(&other));
+  for (int i = 0; i < 2 * 203; i++) { /* later locators */
+    nearbuf_buffer buffer;
+    CHECK_OK(other.get(&request, &buffer));
+  }
+  CHECK_EQUAL(first_locator(), first_locator_of(&other));
+}
+
+TEST(a_directory_that_is_opened_to_us_later_changes_nothing) {
+  start_here();
+  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 0700));
+  int ends[4];
+  char byte = 0;
+  CHECK_EQUAL(0, pipe(ends));
+  CHECK_EQUAL(0, pipe(&ends[2]));
+  pid_t child = start_child(use_then_open, ends);
+  CHECK_EQUAL(1, read(ends[2], &byte, 1));
+  CHECK_EQUAL(0, chmod("/tmp/.reloaded", 01777));
+  CHECK_EQUAL(1, write(ends[1], &byte, 1));
+  expect_success(child);
 }
 
 /* ---- What a stranger planted ------------------------------------------------------------------- */
@@ -125,7 +178,7 @@ TEST(a_planted_link_in_place_of_the_directory_is_not_followed) {
   start_here();
   CHECK_EQUAL(0, mkdir("/tmp/trap", 0777));
   CHECK_EQUAL(0, symlink("/tmp/trap", "/tmp/.reloaded"));
-  expect_private(ENOTDIR);
+  expect_in_own_directory();
   expect_empty("/tmp/trap");
 }
 
@@ -134,8 +187,42 @@ TEST(a_planted_link_in_place_of_the_inner_directory_is_not_followed) {
   CHECK_EQUAL(0, mkdir("/tmp/trap", 0777));
   CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 01777));
   CHECK_EQUAL(0, symlink("/tmp/trap", LOCATOR_DIRECTORY));
+  expect_in_own_directory();
+  expect_empty("/tmp/trap");
+}
+
+TEST(a_planted_link_in_place_of_our_own_directory_is_not_followed) {
+  start_here();
+  CHECK_EQUAL(0, mkdir("/tmp/trap", 0700));
+  CHECK_EQUAL(0, symlink("/tmp/trap", own_directory().text));
+  write_file("/tmp/.reloaded", "", 0, 0600);
   expect_private(ENOTDIR);
   expect_empty("/tmp/trap");
+}
+
+TEST(a_strangers_directory_in_place_of_our_own_is_not_used) {
+  start_here();
+  CHECK_EQUAL(0, mkdir(own_directory().text, 0700));
+  CHECK_EQUAL(0, chown(own_directory().text, OTHER, OTHER));
+  write_file("/tmp/.reloaded", "", 0, 0600);
+  expect_private(ENOTDIR);
+  expect_empty(own_directory().text);
+}
+
+TEST(a_directory_of_our_own_that_others_may_write_is_not_used) {
+  start_here();
+  CHECK_EQUAL(0, mkdir(own_directory().text, 0700));
+  CHECK_EQUAL(0, chmod(own_directory().text, 0770));
+  write_file("/tmp/.reloaded", "", 0, 0600);
+  expect_private(ENOTDIR);
+  expect_empty(own_directory().text);
+}
+
+TEST(no_directory_of_our_own_is_used_where_others_can_replace_it) {
+  start_here();
+  CHECK_EQUAL(0, chmod("/tmp", 0777));
+  write_file("/tmp/.reloaded", "", 0, 0600);
+  expect_private(ENOTDIR);
 }
 
 /* A stranger knows our id, and our memory: the file is as good as a file can be. */
