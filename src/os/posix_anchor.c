@@ -70,33 +70,26 @@ static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
          mapping->readable && mapping->writable;
 }
 
-/* OK where the anchor is there, NOT_FOUND where it is not. A map that cannot be read must not look like
+/* OK where such memory is there, NOT_FOUND where it is not. A map that cannot be read must not look like
  * a free place: there would be two. */
-static nb_outcome check_own_memory(nb_map *map, uintptr_t address, nb_mapping *last) {
-  if (address < last->range.min) {
-    return nb_outcome_of(
-        NEARBUF_NOT_FOUND); /* the last question was about less and found only this */
-  }
-  nb_map_answer answer = nb_os_map_next(map, address, last);
+static nb_outcome check_own_memory(nb_map *map, uintptr_t address) {
+  nb_mapping mapping;
+  nb_map_answer answer = nb_os_map_next(map, address, &mapping);
   if (answer == NB_MAP_FAILED) {
     return nb_outcome_system(NEARBUF_SYSTEM_ERROR, map->system_error);
   }
-  if (answer == NB_MAP_END) {
-    last->range.min = UINTPTR_MAX;
-  }
-  bool is_own = answer == NB_MAP_FOUND && is_own_memory(last, address);
+  bool is_own = answer == NB_MAP_FOUND && is_own_memory(&mapping, address);
   return nb_outcome_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
 /* OK where the pages could be an anchor's, finished or not. */
-static nb_outcome check_pages(nb_map *map, uintptr_t place, nb_mapping *last) {
-  nb_outcome outcome = check_own_memory(map, place, last);
-  return outcome.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size(), last)
-                                      : outcome;
+static nb_outcome check_pages(nb_map *map, uintptr_t place) {
+  nb_outcome outcome = check_own_memory(map, place);
+  return outcome.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size()) : outcome;
 }
 
-static nb_outcome check_anchor(nb_map *map, uintptr_t place, nb_mapping *last) {
-  nb_outcome outcome = check_pages(map, place, last);
+static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
+  nb_outcome outcome = check_pages(map, place);
   if (outcome.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
     bool is_marked =
@@ -120,12 +113,11 @@ nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
     return nb_outcome_of(NEARBUF_NOT_FOUND);
   }
   nb_map map;
-  nb_mapping last = {.range = {0, 0}};
   nb_outcome outcome = nb_os_map_open(&map, false);
   if (outcome.status == NEARBUF_OK) {
     outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
     for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-      outcome = check_anchor(&map, place_of(i), &last);
+      outcome = check_anchor(&map, place_of(i));
       if (outcome.status == NEARBUF_OK) {
         *word = word_at(place_of(i));
       }
@@ -182,11 +174,10 @@ nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
 
 static bool is_any_unfinished(void) {
   nb_map map;
-  nb_mapping last = {.range = {0, 0}};
   bool is_unfinished = false;
   if (nb_os_map_open(&map, false).status == NEARBUF_OK) {
     for (uint32_t i = 0; place_of(i) != 0 && !is_unfinished; i++) {
-      is_unfinished = check_pages(&map, place_of(i), &last).status == NEARBUF_OK &&
+      is_unfinished = check_pages(&map, place_of(i)).status == NEARBUF_OK &&
                       atomic_load_explicit(mark_at(place_of(i)), memory_order_acquire) == 0;
     }
   }

@@ -26,16 +26,28 @@ enum {
 };
 
 /* The places in a process with addresses of `width` bytes, in the order in which they are tried; 0:
- * there are no more. They are far from where systems put anything themselves: in 38 bits (the smallest
- * address space of riscv64 and of Android), then in the upper half of 47, where the sanitizers of
- * x86-64 leave room. */
+ * there are no more. Sanitizers demand most of the address space for themselves, some after the first
+ * call of a library that is loaded early. What they all leave to programs, and where neither systems
+ * nor runtimes of languages demand anything, is a few GiB near the top. How many bits addresses have
+ * differs from machine to machine: the highest place that the system gives is the one.
+ * docs/anchor-places.md has the tables. */
 static inline uint64_t nb_anchor_place(uint32_t width, uint32_t index) {
   enum { IN_A_ROW = 4, DISTANCE = 0x40000 };
-  const uint64_t row = width == 4         ? UINT64_C(0x6e620000)
-                       : index < IN_A_ROW ? UINT64_C(0x2e62000000)
-                                          : UINT64_C(0x7e9e62000000);
-  uint32_t rows = width == 4 ? 1 : 2;
-  return index < rows * IN_A_ROW ? row + (uint64_t)(index % IN_A_ROW) * DISTANCE : 0;
+  static const uint64_t narrow[] = {UINT64_C(0x6e620000)};
+#if defined(__aarch64__) && !defined(__APPLE__)
+  static const uint64_t wide[] = {UINT64_C(0xffff2e620000), UINT64_C(0x3ff2e620000),
+                                  UINT64_C(0x7f2e620000)};
+#elif defined(__s390x__)
+  static const uint64_t wide[] = {UINT64_C(0x3ff2e620000)};
+#elif defined(__powerpc64__)
+  static const uint64_t wide[] = {UINT64_C(0x7e9e62000000), UINT64_C(0x3e9e62000000)};
+#else
+  static const uint64_t wide[] = {UINT64_C(0x7e9e62000000), UINT64_C(0x3e62000000)};
+#endif
+  const uint64_t *rows = width == 4 ? narrow : wide;
+  uint32_t count = width == 4 ? sizeof narrow / sizeof narrow[0] : sizeof wide / sizeof wide[0];
+  uint32_t row = index / IN_A_ROW;
+  return row < count ? rows[row] + (uint64_t)(index % IN_A_ROW) * DISTANCE : 0;
 }
 
 /* The word: the address of the locator's page, and below that what else is known of it. */

@@ -98,11 +98,16 @@ TEST(where_nothing_else_fits_a_stack_keeps_what_the_system_guards) {
 
 /* What the library keeps at addresses that it knows. */
 TEST(the_anchor_is_not_put_below_a_stack) {
-  uintptr_t place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), 0);
-  uintptr_t stack = place + 2 * space_page();
-  CHECK_EQUAL(stack,
+  uintptr_t place = 0;
+  bool is_made = false;
+  for (uint32_t i = 0; !is_made; i++) { /* the first that this machine can give */
+    place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), i);
+    CHECK(place != 0);
+    uintptr_t stack = place + 2 * space_page();
+    is_made = (void *)stack ==
               mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, -1, 0));
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, -1, 0);
+  }
   space_settle();
   static maps all;
   maps_read(&all);
