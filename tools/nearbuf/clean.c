@@ -1,4 +1,4 @@
-/* nearbuf clean: removes the files that dead processes left in the shared directory. */
+/* nearbuf clean: removes the files that dead processes left. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +66,7 @@ exit_code clean_run(const tool_arguments *arguments) {
   }
   if (status != NEARBUF_OK) {
     return complain(status == NEARBUF_DENIED ? EXIT_DENIED : EXIT_FAILED,
-                    "the shared directory cannot be read: %s", nearbuf_status_text(status));
+                    "the directory of the files cannot be read: %s", nearbuf_status_text(status));
   }
   return cleaning.refused == 0 ? EXIT_DONE : EXIT_DENIED;
 }

@@ -1,0 +1,54 @@
+#!/bin/sh
+# Where the shared directory is another user's, closed as the Rust reference makes it or readable as the .NET
+# one does, an ordinary user can do all that it could: demo, self-test, put, list, show, clean.
+# shellcheck disable=SC2034 # cli.sh reads it
+wants_own_place=yes
+# shellcheck source=tests/cli/cli.sh
+. "${0%/*}/cli.sh"
+[ "$(id -u)" = 0 ] || skip 'needs two users'
+setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$NEARBUF" 2>/dev/null ||
+  skip 'this place does not allow other users, or they cannot reach the program'
+
+as_user() {
+  ran="nearbuf $*"
+  status=0
+  setpriv --reuid 65534 --regid 65534 --clear-groups "$NEARBUF" "$@" \
+    >"$work/out" 2>"$work/err" || status=$?
+}
+
+chmod 755 "$work"
+printf hello >"$work/bytes"
+for mode in 700 755; do
+  rm -rf /tmp/.reloaded /tmp/.reloaded.65534
+  mkdir -m "$mode" /tmp/.reloaded
+  case $(uname -m) in
+  x86_64 | i686 | aarch64)
+    as_user demo
+    expect_status 0
+    as_user self-test
+    expect_status 0
+    ;;
+  esac
+  # exec: what is looked at is the program, not a shell.
+  (exec setpriv --reuid 65534 --regid 65534 --clear-groups sleep 1000) &
+  target=$!
+  while [ "$(cat "/proc/$target/comm")" != sleep ]; do
+    sleep 0.05
+  done
+  as_user put "$target" --near getenv "$work/bytes"
+  skip_if_unsupported
+  expect_status 0
+  as_user list
+  expect_status 0
+  grep -q "^ *$target  sleep" "$work/out" || fail "list: $(cat "$work/out")"
+  as_user show "$target"
+  expect_status 0
+  grep -q "  file      /tmp/\.reloaded\.65534/Reloaded.*, PID $target\$" "$work/out" ||
+    fail "show: $(cat "$work/out")"
+  kill -9 "$target"
+  wait "$target" 2>/dev/null || true
+  as_user clean
+  expect_status 0
+  grep -q "^removed: Reloaded.*, PID $target\$" "$work/out" || fail "clean: $(cat "$work/out")"
+  [ -z "$(ls /tmp/.reloaded)" ] || fail 'something was made in the directory of another user'
+done
