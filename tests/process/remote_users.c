@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,6 +109,7 @@ static pid_t start_elsewhere(bool in_namespace, pid_t *inside) {
   pid_t middle = fork();
   if (middle == 0) {
     become_nobody();
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* a test that fails leaves nothing behind */
     if (in_namespace) {
       if (unshare(CLONE_NEWUSER) != 0) {
         _exit(TEST_EXIT_SKIPPED);
@@ -195,6 +197,7 @@ static pid_t start_mapper(int (*make)(const char *name)) {
   CHECK(pipe(ends) == 0);
   pid_t child = fork();
   if (child == 0) {
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
     nb_name name = nb_name_of_process(getpid());
     int file = make(name.text);
     CHECK(file >= 0 && ftruncate(file, PAGE) == 0);
