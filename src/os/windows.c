@@ -8,6 +8,7 @@
 
 #include <windows.h>
 
+#include "../unload.h"
 #include "os.h"
 #include "windows_error.h"
 #include "windows_search.h"
@@ -198,17 +199,20 @@ static void prepare(void) {
   }
 }
 
-static void NTAPI when_loaded(PVOID module, DWORD reason, PVOID reserved) {
-  (void)module, (void)reserved;
+/* With `reserved` set the process ends, and other threads may still be calling. */
+static void NTAPI when_loaded_or_unloaded(PVOID module, DWORD reason, PVOID reserved) {
+  (void)module;
   if (reason == DLL_PROCESS_ATTACH) {
     prepare();
+  } else if (reason == DLL_PROCESS_DETACH && reserved == NULL) {
+    nb_unload();
   }
 }
 
 /* Called before the C runtime is started, where the module has a TLS directory: mingw's modules do.
  */
 __attribute__((section(".CRT$XLB"), used)) static const PIMAGE_TLS_CALLBACK loader_entry =
-    when_loaded;
+    when_loaded_or_unloaded;
 
 /* Called when the C runtime starts, mingw's and Microsoft's. Who calls the library still earlier
  * has the map searched, and no variable. */

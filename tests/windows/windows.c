@@ -205,6 +205,36 @@ TEST(buffers_outlive_the_dll_that_made_them_and_it_may_come_back) {
   CHECK_OK(nearbuf_find(placed.run_at, &info));
 }
 
+/* All the addresses that are in use. */
+static size_t bytes_in_use(void) {
+  MEMORY_BASIC_INFORMATION region;
+  size_t bytes = 0;
+  for (unsigned char *at = NULL; VirtualQuery(at, &region, sizeof region) != 0;
+       at = (unsigned char *)region.BaseAddress + region.RegionSize) {
+    bytes += region.State != MEM_FREE && region.AllocationProtect == PAGE_READWRITE
+                 ? region.RegionSize
+                 : 0;
+  }
+  return bytes;
+}
+
+static void load_and_unload(int times) {
+  for (int i = 0; i < times; i++) {
+    HMODULE one = LoadLibraryA("plugin_one.dll");
+    CHECK(one != NULL);
+    CHECK(FreeLibrary(one));
+  }
+}
+
+TEST(a_copy_that_is_unloaded_gives_its_own_memory_back_without_a_call) {
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  load_and_unload(3);
+  size_t before = bytes_in_use();
+  load_and_unload(64);
+  CHECK(bytes_in_use() < before + 32 * (size_t)4096);
+}
+
 TEST(the_static_libraries_need_nothing_but_the_systems_dlls) {
   HMODULE bare = LoadLibraryA("bare.dll");
   CHECK(bare != NULL);
