@@ -308,7 +308,7 @@ void nb_remote_view_close(nb_remote_view *view) {
 static uint64_t keep_place(const nearbuf_process *process) {
   void *place = VirtualAllocEx(nb_windows_process(process), NULL, nb_section_size(), MEM_RESERVE,
                                PAGE_NOACCESS);
-  if ((uintptr_t)place > nb_remote_limits(process->address_bits).max) {
+  if ((uintptr_t)place > nb_remote_limits(process->address_bits, 0).max) {
     (void)VirtualFreeEx(nb_windows_process(process), place, 0, MEM_RELEASE);
     return 0;
   }
@@ -405,7 +405,7 @@ static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint
                              status);
   }
   *address = (uintptr_t)base;
-  if (*address > nb_remote_limits(process->address_bits).max) {
+  if (*address > nb_remote_limits(process->address_bits, 0).max) {
     unmap_there(process, *address);
     return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
   }
