@@ -3,6 +3,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 #include "space.h"
 #include "test.h"
@@ -44,10 +48,6 @@ TEST(private_memory_is_replaced_too) {
   CHECK(memcmp(memory.run_at, "\0\0\0abc\0", 7) == 0);
 }
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/mman.h>
-#include <unistd.h>
-
 static void check_refused(void *address) {
   unsigned char before = *(volatile unsigned char *)address;
   unsigned char other = before ^ 1;
@@ -55,16 +55,9 @@ static void check_refused(void *address) {
   CHECK_EQUAL(before, *(volatile unsigned char *)address);
 }
 
-TEST(what_is_neither_a_buffer_nor_private_memory_is_not_replaced) {
+#if defined(__unix__) || defined(__APPLE__)
+static void check_mapped_files_are_refused(void) {
   const int all = PROT_READ | PROT_WRITE | PROT_EXEC;
-  (void)place("x", 1, 1);
-  static unsigned char data[8];
-  unsigned char on_stack[8] = {0};
-  check_refused(data);
-  check_refused(on_stack);
-  nearbuf_totals totals;
-  CHECK_OK(nearbuf_get_totals(&totals));
-  check_refused((void *)(totals.first_locator + 64));
   unsigned char *shared = mmap(NULL, 4096, all, MAP_SHARED | MAP_ANON, -1, 0);
   if (shared != MAP_FAILED) {
     check_refused(shared);
@@ -76,7 +69,22 @@ TEST(what_is_neither_a_buffer_nor_private_memory_is_not_replaced) {
     check_refused(of_file);
   }
 }
+#else
+static void check_mapped_files_are_refused(void) {
+}
 #endif
+
+TEST(what_is_neither_a_buffer_nor_private_memory_is_not_replaced) {
+  (void)place("x", 1, 1);
+  static unsigned char data[8];
+  unsigned char on_stack[8] = {0};
+  check_refused(data);
+  check_refused(on_stack);
+  nearbuf_totals totals;
+  CHECK_OK(nearbuf_get_totals(&totals));
+  check_refused((void *)(totals.first_locator + 64));
+  check_mapped_files_are_refused();
+}
 
 TEST(the_last_byte_of_a_buffer_can_be_replaced) {
   nearbuf_memory placed = place("x", 1, 1);
