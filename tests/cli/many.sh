@@ -22,7 +22,7 @@ tr -s ' ' <"$work/out" >"$work/words"
 grep -q "^ *$holder cli_holder root 2 301 432 bytes " "$work/words" || fail "$(cat "$work/words")"
 
 # A version that no implementation knows, in the header of the later one.
-later=$(find /tmp/.reloaded/memory.buffers -name '*0x*')
+later=$(find /tmp/.reloaded/memory.buffers -name '*, later *')
 [ -f "$later" ] || fail 'there is no file of a later locator'
 case $(bits) in
   32) flags=12 ;;

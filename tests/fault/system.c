@@ -380,8 +380,12 @@ static bool is_unknown_to_kernel(system_call call) {
          (is_kernel(CANNOT_MAKE_MEMORY_FILES) && call == CALL_MEMFD);
 }
 
-long __real_syscall(long number, ...);
+/* As the C library's own it passes on six arguments, however many were given. */
+#if defined(__SANITIZE_ADDRESS__)
+__attribute__((no_sanitize_address))
+#endif
 long __wrap_syscall(long number, ...);
+long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
   long given[6];
   va_list arguments;
