@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGE = 1 << 20, LIMIT_MS = 1000 };
+enum { LARGE = 1 << 20, LIMIT_MS = 2000 };
 
 static int in[2];      /* a pipe that is empty, */
 static int out[2];     /* and one that is full */
