@@ -142,8 +142,7 @@ TEST(a_process_that_hides_its_memory_can_still_be_read_and_locked_by_name) {
 static void use_an_id_twice(void) {
   target idle = target_start_idle();
   pid_t id = idle.id;
-  CHECK(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-        mount("proc", "/proc", "proc", 0, NULL) == 0);
+  CHECK(unshare_mounts() && mount("proc", "/proc", "proc", 0, NULL) == 0);
   nearbuf_process process = target_open(&idle);
   target_kill(&idle);
   FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
@@ -210,8 +209,7 @@ TEST(a_process_in_namespaces_of_its_own_is_understood) {
   CHECK(pipe(ends) == 0);
   pid_t middle = fork();
   if (middle == 0) {
-    CHECK(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0);
-    CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(unshare(CLONE_NEWPID) == 0 && unshare_mounts());
     kept_folder kept = open_own_folder();
     CHECK(mount("none", "/tmp", "tmpfs", 0, NULL) == 0);
     CHECK(put_own_folder_back(&kept));

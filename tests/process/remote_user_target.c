@@ -5,7 +5,6 @@
  *
  *   nowhere   it cannot make files: its locator is private, and anonymous
  *   closed    its /tmp cannot be written to: its locator is private, a file in memory */
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 
 #include <nearbuf/nearbuf.h>
 
+#include "own_tmp.h"
+
 static int forbid_files(void) {
   const struct rlimit none = {0, 0};
   signal(SIGXFSZ, SIG_IGN);
@@ -23,8 +24,7 @@ static int forbid_files(void) {
 }
 
 static int close_tmp(void) {
-  return unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-         mount("none", "/tmp", "tmpfs", MS_RDONLY, "mode=1777") != 0;
+  return !unshare_mounts() || mount("none", "/tmp", "tmpfs", MS_RDONLY, "mode=1777") != 0;
 }
 
 static int place_and_tell(void) {

@@ -58,11 +58,8 @@ void in_child(body run, void *context) {
 }
 
 void exec_part(const char *name) {
-  char program[256];
-  ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-  CHECK(length > 0);
-  program[length] = '\0';
-  execl(program, program, name, (char *)NULL);
+  /* By the link: in a chroot's own mount namespace its text is no path that leads there. */
+  execl("/proc/self/exe", "part", name, (char *)NULL);
   test_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
 }
 

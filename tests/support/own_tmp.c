@@ -1,6 +1,7 @@
 /* A /tmp of one's own; see own_tmp.h. */
 #include "own_tmp.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -18,18 +19,56 @@ static bool write_text(const char *path, const char *text) {
   return is_written;
 }
 
-/* Who is not root may mount in a user namespace, where the system allows those. */
+/* A user namespace in which this user and this group have the numbers that they have outside. Without
+ * the group's map no file could be made there: EOVERFLOW. An ordinary user may write that map only
+ * after giving up setgroups. */
 static bool unshare_as_user(void) {
-  char map[64];
-  (void)snprintf(map, sizeof map, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
-  return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", map);
+  char user[64];
+  char group[64];
+  (void)snprintf(user, sizeof user, "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+  (void)snprintf(group, sizeof group, "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
+  return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", user) &&
+         write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/gid_map", group);
+}
+
+static bool make_private(void) {
+  return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* In a plain chroot "/" is no mount point, and cannot be made private. Joining the namespace that one
+ * is in leads to its own root; from there everything can be. Then back. */
+static bool make_private_outside_chroot(void) {
+  int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  bool is_outside = root >= 0 && folder >= 0 && mounts >= 0 && setns(mounts, CLONE_NEWNS) == 0;
+  bool is_private = is_outside && make_private();
+  bool is_back = is_outside && fchdir(root) == 0 && chroot(".") == 0 && fchdir(folder) == 0;
+  close(mounts);
+  close(folder);
+  close(root);
+  return is_private && is_back;
+}
+
+bool unshare_mounts(void) {
+  if (unshare(CLONE_NEWNS) != 0 && !unshare_as_user()) {
+    return false;
+  }
+  return make_private() || (errno == EINVAL && make_private_outside_chroot());
+}
+
+/* Read before there are other namespaces: in those it is the path from the machine's root, not from a
+ * chroot's. */
+static char program[PATH_MAX];
+
+__attribute__((constructor)) static void remember_program(void) {
+  (void)!readlink("/proc/self/exe", program, sizeof program - 1);
 }
 
 kept_folder open_own_folder(void) {
   kept_folder kept = {"", -1};
-  ssize_t length = readlink("/proc/self/exe", kept.path, sizeof kept.path - 1);
-  if (length > 0 && strncmp(kept.path, "/tmp/", 5) == 0) {
-    kept.path[length] = '\0';
+  if (strncmp(program, "/tmp/", 5) == 0) {
+    memcpy(kept.path, program, sizeof kept.path);
     char *end = strchr(kept.path + 5, '/');
     if (end != NULL) {
       *end = '\0';
@@ -52,9 +91,7 @@ bool put_own_folder_back(const kept_folder *kept) {
 }
 
 bool use_own_tmp(void) {
-  /* Private first: else the mount would appear in the namespace this one was copied from. */
-  if ((unshare(CLONE_NEWNS) != 0 && !unshare_as_user()) ||
-      mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+  if (!unshare_mounts()) {
     return false;
   }
   kept_folder kept = open_own_folder(); /* in this namespace: those of another cannot be bound */
