@@ -25,8 +25,7 @@ bench:
 	@scripts/build.sh release bench
 
 install:
-	@scripts/build.sh release nearbuf nearbuf_static nearbuf_reloaded \
-	  nearbuf_reloaded_static nearbuf_process nearbuf_process_static nearbuf_tool
+	@scripts/build.sh release nearbuf_installable
 	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
 
 format:

@@ -17,6 +17,14 @@ if(MINGW)
     install(FILES ${PROJECT_BINARY_DIR}/${library}_static.lib DESTINATION ${CMAKE_INSTALL_LIBDIR})
   endforeach()
 endif()
+# All that is installed, and nothing else. By a name of its own: to Ninja `nearbuf` is the file of the
+# tool, not the target of the library.
+add_custom_target(nearbuf_installable)
+add_dependencies(nearbuf_installable nearbuf nearbuf_static nearbuf_reloaded nearbuf_reloaded_static
+                 nearbuf_process nearbuf_process_static)
+if(TARGET nearbuf_tool)
+  add_dependencies(nearbuf_installable nearbuf_tool nearbuf_demo_plugin)
+endif()
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearbuf)
 install(EXPORT nearbuf-targets NAMESPACE nearbuf:: DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/nearbuf-config-version.cmake
