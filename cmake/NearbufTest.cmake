@@ -7,8 +7,8 @@
 #
 #   LIBS     what to test; nearbuf_static by default, whose internals are linkable (nearbuf, the shared
 #            library, shows only the public functions).
-#   TIMEOUT  60 seconds by default; sanitized and emulated builds get four times as
-#            long.
+#   TIMEOUT  300 seconds by default, for tests that take a few on an idle machine: it ends what hangs, and
+#            must not end what is slow. Sanitized and emulated builds get four times as long.
 #
 # Exit status 0 is passed, 77 skipped (and must stand in tests/expected-skips.txt), all else failed.
 function(nearbuf_test name)
@@ -17,7 +17,7 @@ function(nearbuf_test name)
     set(arg_LIBS nearbuf_static)
   endif()
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 60)
+    set(arg_TIMEOUT 300)
   endif()
   if(NEARBUF_SANITIZE OR CMAKE_CROSSCOMPILING_EMULATOR)
     math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 4")

@@ -918,7 +918,7 @@ static void withdraw(int directory, const identity *who, const char *name, int f
                      uint64_t *address) {
   static const unsigned char none[8];
   (void)change_name(directory, who, NAME_REMOVE, NULL, name);
-  (void)pwrite(file, none, sizeof none, 0);
+  (void)!pwrite(file, none, sizeof none, 0); /* nothing more can be done about it */
   *address = 0;
 }
 

@@ -203,7 +203,7 @@ static void write_file(const char *path, const scene *what) {
   mode_t mode = (mode_t)((is_executable ? 0700 : 0600) | (what->kind == WORLD_WRITABLE ? 2 : 0));
   require(fchmod(file, mode) == 0);
   if (what->kind == STRANGERS) {
-    (void)fchown(file, 1, 1); /* as nobody but root it stays ours, and is a regular file */
+    (void)!fchown(file, 1, 1); /* as nobody but root it stays ours, and is a regular file */
   }
   if ((what->how & IS_MAPPED) != 0) {
     int protection = (what->how & IS_READ_ONLY) != 0 ? PROT_READ : PROT_READ | PROT_WRITE;

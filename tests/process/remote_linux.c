@@ -113,7 +113,7 @@ char target_state(const target *what) {
 }
 
 bool target_reaches(const target *what, char state) {
-  uint64_t end = now_ms() + 30000;
+  uint64_t end = now_ms() + 150000;
   while (target_state(what) != state && now_ms() < end) {
     usleep(1000);
   }

@@ -64,6 +64,6 @@ int main(int argc, char **argv) {
   load_finish();
   printf("%lu\n", total);
   fflush(stdout);
-  (void)fgets(line, sizeof line, stdin); /* stays until it was looked at */
+  (void)!fgets(line, sizeof line, stdin); /* stays until it was looked at */
   return 0;
 }
