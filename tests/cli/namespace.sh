@@ -7,8 +7,7 @@ wants_own_place=yes
 . "${0%/*}/cli.sh"
 
 mkfifo "$work/until" "$work/says"
-unshare -m -p -f "${0%/*}/own_tmp.sh" "$HOLDER" \
-  <"$work/until" >"$work/says" &
+"$OWN_PLACE" "$HOLDER" <"$work/until" >"$work/says" &
 outer=$!
 exec 9>"$work/until"
 read -r answer <"$work/says"

@@ -272,7 +272,7 @@ TEST(the_file_of_another_users_process_belongs_to_that_user) {
   if (geteuid() != 0) {
     test_skip("needs two users");
   }
-  want_own_tmp();
+  want_own_tmp(); /* the same one for both */
   int ends[2];
   CHECK(pipe(ends) == 0);
   pid_t middle = fork();
