@@ -6,6 +6,7 @@
 #   scripts/setup.sh cross   the cross-compilers and emulators of scripts/matrix.sh (Debian only)
 #   scripts/setup.sh wine    Wine for 64 and 32 bits, from a later Debian, for scripts/wine.sh (Debian only)
 #   scripts/setup.sh mutants what scripts/mutants.sh uses (Debian only)
+#   scripts/setup.sh fresh SUITE   a fresh Debian of that suite, for scripts/fresh.sh; prints where it is
 #   scripts/setup.sh zig     Zig, the cross-compiler for macOS and FreeBSD; prints where it is
 #
 # On Debian as root what is missing is installed; elsewhere it is named, and the status is 1.
@@ -84,6 +85,35 @@ want_packages() {
   install $missing
 }
 
+# The package archive that apt is set up with.
+mirror() {
+  # shellcheck disable=SC2016 # apt expands it
+  found=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
+  echo "${found:-http://deb.debian.org/debian}"
+}
+
+# A Debian as its installer leaves it, and make. It appears when it is complete; the name is the key. What uses it
+# works on a copy.
+set_up_fresh() {
+  want_packages debootstrap util-linux >&2
+  root=$cache/fresh-$1-make
+  mkdir -p "$cache"
+  exec 9>"$root.lock"
+  flock 9
+  if [ ! -d "$root" ]; then
+    echo "setup: a fresh Debian, into $root" >&2
+    rm -rf --one-file-system "$root.new"
+    debootstrap --variant=minbase --include=make "$1" "$root.new" "$(mirror)" >"$root.log" 2>&1 </dev/null 9>&- || {
+      tail -n 20 "$root.log" >&2
+      echo "setup: no fresh Debian could be made; see $root.log" >&2
+      return 1
+    }
+    rm -rf "$root.new"/var/cache/apt/archives/*.deb
+    mv "$root.new" "$root"
+  fi
+  echo "$root"
+}
+
 # 32-bit Wine does not install beside the host's packages, and Debian 13 has the better one: so a tree of its
 # own, of which scripts/wine.sh uses what it needs. It appears when it is complete; the name is the key.
 # Mounts are made where nobody else sees them and end with what needed them.
@@ -95,8 +125,6 @@ set_up_wine() {
   flock 9
   [ ! -d "$root" ] || return 0
   echo "setup: Wine, into $root"
-  # shellcheck disable=SC2016 # apt expands it
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
   rm -rf --one-file-system "$root.new"
   # shellcheck disable=SC2016 # the inner shells expand it
   unshare --mount sh -euc '
@@ -111,7 +139,7 @@ set_up_wine() {
       export WINEPREFIX=/prefix WINEDEBUG=-all WINEDLLOVERRIDES=mscoree,mshtml=
       wineboot --init
       wineserver --wait"
-  ' sh "$root.new" "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 </dev/null 9>&- || {
+  ' sh "$root.new" "$(mirror)" >"$root.log" 2>&1 </dev/null 9>&- || {
     tail -n 20 "$root.log" >&2
     echo "setup: Wine could not be set up; see $root.log" >&2
     return 1
@@ -156,6 +184,9 @@ case ${1-} in
     ;;
   wine)
     set_up_wine
+    ;;
+  fresh)
+    set_up_fresh "$2"
     ;;
   zig)
     set_up_zig
