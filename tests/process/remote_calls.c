@@ -361,9 +361,9 @@ static pid_t trace_for(const target *idle, long ms) {
     _exit(0);
   }
   char is_traced;
+  close(ends[1]); /* so that the end of a child that fails is seen */
   CHECK(read(ends[0], &is_traced, 1) == 1 && is_traced == 1);
   close(ends[0]);
-  close(ends[1]);
   return tracer;
 }
 

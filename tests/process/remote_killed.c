@@ -36,9 +36,9 @@ static pid_t start_host(const target *what) {
       }
     }
   }
+  close(ends[1]); /* so that the end of a child that fails is seen */
   CHECK(read(ends[0], &byte, 1) == 1);
   close(ends[0]);
-  close(ends[1]);
   return host;
 }
 

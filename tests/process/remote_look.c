@@ -219,6 +219,7 @@ TEST(a_process_in_namespaces_of_its_own_is_understood) {
     _exit(0);
   }
   pid_t inside;
+  close(ends[1]); /* so that the end of a child that fails is seen */
   CHECK(read(ends[0], &inside, sizeof inside) == (ssize_t)sizeof inside);
   nearbuf_process process;
   nearbuf_process_info info;
@@ -284,6 +285,7 @@ TEST(the_file_of_another_users_process_belongs_to_that_user) {
     _exit(0);
   }
   pid_t inside;
+  close(ends[1]); /* so that the end of a child that fails is seen */
   CHECK(read(ends[0], &inside, sizeof inside) == (ssize_t)sizeof inside);
   nearbuf_process process;
   CHECK_OK(nearbuf_process_open(inside, &process));

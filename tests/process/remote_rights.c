@@ -53,7 +53,7 @@ static stranger start_stranger(const char *folder) {
   what.middle = fork();
   CHECK(what.middle >= 0);
   if (what.middle == 0) {
-    CHECK(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(unshare_mounts());
     kept_folder kept = open_own_folder();
     CHECK(folder == NULL || mount(folder, "/tmp", NULL, MS_BIND, NULL) == 0);
     CHECK(folder == NULL || put_own_folder_back(&kept));
@@ -65,9 +65,9 @@ static stranger start_stranger(const char *folder) {
     CHECK_EQUAL(inside.id, waitpid(inside.id, NULL, 0));
     _exit(0);
   }
+  close(ends[1]); /* so that the end of a child that fails is seen */
   CHECK(read(ends[0], &what.id, sizeof what.id) == (ssize_t)sizeof what.id);
   close(ends[0]);
-  close(ends[1]);
   return what;
 }
 

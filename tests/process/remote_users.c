@@ -211,6 +211,7 @@ static pid_t start_mapper(int (*make)(const char *name)) {
     _exit(0);
   }
   char byte;
+  close(ends[1]); /* so that the end of a child that fails is seen */
   CHECK(read(ends[0], &byte, 1) == 1);
   return child;
 }
