@@ -97,10 +97,10 @@ run_debian_12() {
   chmod 700 "$root/root"
   leave_foreign_directory 0755
   install_and_look /root/nearbuf HOME=/root
-  both_commands debian-12-root 0 /root/nearbuf HOME=/root
-  clone '/home/some user/near buf' $user
+  both_commands debian-12-root 0 /root/nearbuf HOME=/root || failed=1
+  clone '/home/some user/near buf' "$user"
   leave_foreign_directory 0700
-  both_commands debian-12-user $user '/home/some user/near buf' HOME=/nonexistent
+  both_commands debian-12-user "$user" '/home/some user/near buf' HOME=/nonexistent || failed=1
 }
 
 run_debian_13() {
@@ -108,18 +108,18 @@ run_debian_13() {
     DEBIAN_FRONTEND=noninteractive >"$results/ninja.log" 2>&1
   clone /srv/nearbuf 0
   install_and_look /srv/nearbuf "CFLAGS=$hardened"
-  both_commands debian-13-root 0 /srv/nearbuf "CFLAGS=$hardened"
+  both_commands debian-13-root 0 /srv/nearbuf "CFLAGS=$hardened" || failed=1
   rm -rf "$root/srv/nearbuf/build"
   mkdir -p "$root/home/user"
-  chown $user:$user "$root/home/user"
+  chown "$user:$user" "$root/home/user"
   echo '-- a source tree that is read-only'
-  inside $user /home/user 'cmake -S /srv/nearbuf -B build && cmake --build build -j2 --target nearbuf_installable' \
+  inside "$user" /home/user 'cmake -S /srv/nearbuf -B build && cmake --build build -j2 --target nearbuf_installable' \
     >"$results/read-only.log" 2>&1 || {
     tail -n 30 "$results/read-only.log" >&2
     return 1
   }
-  clone /home/user/nearbuf $user
-  both_commands debian-13-user $user /home/user/nearbuf
+  clone /home/user/nearbuf "$user"
+  both_commands debian-13-user "$user" /home/user/nearbuf || failed=1
 }
 
 if [[ ${1-} == --inside ]]; then
@@ -129,8 +129,12 @@ if [[ ${1-} == --inside ]]; then
   fi
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
-  "run_${place//-/_}"
-  exit
+  failed=0
+  case $place in
+    debian-12) run_debian_12 ;;
+    debian-13) run_debian_13 ;;
+  esac
+  exit $failed
 fi
 
 # ---- Outside --------------------------------------------------------------------------------------------------
@@ -138,6 +142,7 @@ fi
 declare -A suites=([debian-12]=bookworm [debian-13]=trixie)
 [[ $# -gt 0 ]] || set -- debian-12 debian-13
 mkdir -p "$results"
+status=0
 for place in "$@"; do
   if [[ ! -v suites[$place] ]]; then
     echo "fresh: no such place: $place; there are: ${!suites[*]}" >&2
@@ -150,6 +155,7 @@ for place in "$@"; do
   cp -a "$made" "$work/root"
   cp /etc/resolv.conf "$work/root/etc/resolv.conf"
   unshare --mount --propagation private --pid --fork --kill-child \
-    "$PWD/scripts/fresh.sh" --inside "$place" "$work/root"
+    "$PWD/scripts/fresh.sh" --inside "$place" "$work/root" || status=1
   rm -rf --one-file-system "$work"
 done
+exit $status

@@ -55,9 +55,9 @@ expect_status 1
 expect_error "nearbuf: map: cannot be written: $work/no/such/folder"
 
 command -v script >/dev/null || exit 0
-TERM=xterm script -qec "$NEARBUF map $holder" /dev/null >"$work/out" </dev/null
+TERM=xterm script -qec "'$NEARBUF' map $holder" /dev/null >"$work/out" </dev/null
 grep -q "$(printf '\033')\\[1;32mB" "$work/out" || fail 'no colours on a terminal'
-NO_COLOR=1 TERM=xterm script -qec "$NEARBUF map $holder" /dev/null >"$work/out" </dev/null
+NO_COLOR=1 TERM=xterm script -qec "'$NEARBUF' map $holder" /dev/null >"$work/out" </dev/null
 if grep -q "$(printf '\033')\\[1;32mB" "$work/out"; then
   fail 'colours although NO_COLOR is set'
 fi

@@ -186,12 +186,17 @@ static uintptr_t place_when_it_is_no_longer_busy(void) {
   return (uintptr_t)placed.run_at;
 }
 
+/* Of this process: in the machine's /tmp there may be others. */
 static int count_files(void) {
+  char own[32];
+  (void)snprintf(own, sizeof own, ", PID %d", (int)getpid());
   DIR *directory = opendir("/tmp/.reloaded/memory.buffers");
   CHECK(directory != NULL);
   int count = 0;
   for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-    count += entry->d_name[0] != '.';
+    const char *found = strstr(entry->d_name, own);
+    char next = found == NULL ? '0' : found[strlen(own)];
+    count += next < '0' || next > '9';
   }
   closedir(directory);
   return count;
