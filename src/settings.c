@@ -6,7 +6,7 @@
 
 #include "os/os.h"
 
-enum { NOT_READ = UINT32_MAX };
+#define NOT_READ UINT32_MAX
 
 static _Atomic uint32_t dialect = NOT_READ;
 static _Atomic bool is_private;

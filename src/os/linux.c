@@ -248,9 +248,12 @@ extern void *__dso_handle __attribute__((visibility("hidden")));
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
 extern struct r_debug _r_debug __attribute__((weak));
 
+int __cxa_atexit(void (*function)(void *), void *argument, void *module);
+
 static _Atomic bool is_exiting;
 
-static void note_exit(void) {
+static void note_exit(void *ignored) {
+  (void)ignored;
   atomic_store_explicit(&is_exiting, true, memory_order_relaxed);
 }
 
@@ -258,7 +261,9 @@ static void note_exit(void) {
  * after its destructors (which end with the module's own, in crtbegin, that calls them). */
 __attribute__((constructor)) static void watch_exit(void) {
   if (__dso_handle != NULL) { /* a program is not unloaded */
-    (void)atexit(note_exit);
+    /* Not atexit: under the thread sanitizer that forgets whose function it is, and calls it when the
+     * module is gone. */
+    (void)__cxa_atexit(note_exit, NULL, __dso_handle);
   }
 }
 

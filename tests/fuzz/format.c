@@ -67,7 +67,7 @@ static void require_valid(const uint8_t *image, uint32_t width, nearbuf_dialect 
     require(item.base >= this_address + 4096 || item.base + (item.size - 1) < this_address);
     for (uint32_t j = 0; j < i && dialect != NEARBUF_DIALECT_RUST; j++) {
       simple_item earlier = item_of(image, width, dialect, j);
-      bool is_apart = earlier.base > item.base + (item.size - 1) ||
+      bool is_apart = earlier.base == 0 || earlier.base > item.base + (item.size - 1) ||
                       item.base > earlier.base + (earlier.size - 1);
       require(is_apart);
     }
