@@ -57,18 +57,19 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
-/* How long the lock may be held. It is only ever tried, for without it a request searches the map; but
- * who died with it must not make all requests do that for ever. */
-enum { LOCK_BOUND_MS = 500 };
+/* How long the lock may be held, in units of 2^20 ns: half a second. (A shift and no division, which would
+ * need the compiler's runtime in 32 bits.) It is only ever tried, for without it a request searches the
+ * map; but a thread that died with it must not make all requests do that. */
+enum { LOCK_UNIT_BITS = 20, LOCK_BOUND = 477 };
 
 nb_regions nb_own_regions;
 
-/* Answers the time, by which the lock is given back; 0: it is not to be had. Past the bound it is taken
+/* Returns the time, by which the lock is given back; 0: it is not to be had. Past the bound it is taken
  * over: should its holder go on, both store, and the worst is a place that is tried in vain. */
 static uint32_t try_lock(nb_regions *regions) {
-  uint32_t now = (uint32_t)(nb_os_nanoseconds() / 1000000) | 1;
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> LOCK_UNIT_BITS) | 1;
   uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
-  bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND_MS;
+  bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND;
   return is_free && atomic_compare_exchange_strong_explicit(
                         &regions->lock, &since, now, memory_order_acquire, memory_order_relaxed)
              ? now
