@@ -7,9 +7,12 @@ enum { LOOKS_AGAIN = 20 };
 
 typedef enum memory_use { USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
 
-static bool allows(const nb_mapping *mapping, memory_use use) {
+/* A map that is read as a text can be an emulator's, and qemu's shows neighbours that differ in being
+ * executable as one: only a system that answers questions is believed about that. */
+static bool allows(const nb_map *map, const nb_mapping *mapping, memory_use use) {
   bool is_private = !mapping->shared && mapping->inode == 0;
-  return mapping->readable && mapping->writable && (mapping->executable || use == USE_DATA) &&
+  bool is_told_to_run = mapping->executable || !map->is_cheap_anywhere;
+  return mapping->readable && mapping->writable && (is_told_to_run || use == USE_DATA) &&
          (is_private || use != USE_PRIVATE_CODE);
 }
 
@@ -26,7 +29,7 @@ static nb_outcome look(uintptr_t start, uintptr_t size, memory_use use) {
       outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
     } else if (answer == NB_MAP_END || mapping.range.min > from) {
       outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-    } else if (!allows(&mapping, use)) {
+    } else if (!allows(&map, &mapping, use)) {
       outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
     } else if (mapping.range.max >= last) {
       break;

@@ -20,7 +20,7 @@ enum { SET_USER = SYS_setfsuid32, SET_GROUP = SYS_setfsgid32, SET_GROUPS = SYS_s
 enum { SET_USER = SYS_setfsuid, SET_GROUP = SYS_setfsgid, SET_GROUPS = SYS_setgroups };
 #endif
 
-static const long for_silent_children = 0x80000000L; /* __WCLONE: they send no signal */
+static const long for_silent_children = (long)0x80000000UL; /* __WCLONE: they send no signal */
 
 /* ---- Capabilities ------------------------------------------------------------------------------ */
 

@@ -103,7 +103,7 @@ static long readv_pipe(void) {
 
 static long preadv2_pipe(void) {
   struct iovec to = {bytes, 1};
-  return preadv2(in[0], &to, 1, -1, 0);
+  return syscall(SYS_preadv2, in[0], &to, 1, -1L, -1L, 0); /* musl has no function for it */
 }
 
 static long read_eventfd(void) {
