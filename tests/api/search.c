@@ -49,7 +49,7 @@ TEST(a_gap_that_is_near_is_found_with_a_question_or_two_however_many_mappings_th
   nearbuf_memory placed;
   questions = 0;
   CHECK_OK(nearbuf_allocate(&request, &placed));
-  CHECK_EQUAL(hole, placed.run_at);
+  CHECK_EQUAL(hole, (uintptr_t)placed.run_at);
   CHECK(questions > 0);
   CHECK(questions < 16);
 }
@@ -67,7 +67,7 @@ TEST(a_far_gap_costs_a_question_for_each_mapping_on_the_way_and_not_two) {
   nearbuf_memory placed;
   questions = 0;
   CHECK_OK(nearbuf_allocate(&request, &placed));
-  CHECK_EQUAL(hole, placed.run_at);
+  CHECK_EQUAL(hole, (uintptr_t)placed.run_at);
   CHECK(questions >= MAPPINGS - 2); /* the instrument counts */
   CHECK(questions < MAPPINGS + 32);
 }

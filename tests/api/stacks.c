@@ -32,7 +32,7 @@ static uintptr_t make_stack(void) {
   space_free(hole + space_page(), HOLE - space_page());
   void *stack = mmap((void *)start, STACK_SIZE, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
-  CHECK_EQUAL(start, stack);
+  CHECK_EQUAL((uintptr_t)start, (uintptr_t)stack);
   void *below = mmap((void *)(start - space_page()), space_page(), PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK_EQUAL(0, munmap(below, space_page()));
@@ -117,8 +117,8 @@ TEST(the_anchor_is_not_put_below_a_stack) {
 TEST(what_lies_below_other_memory_is_used_up_to_it) {
   uintptr_t stack = make_stack();
   CHECK_EQUAL(0, munmap((void *)stack, STACK_SIZE));
-  CHECK_EQUAL(stack, mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+  CHECK_EQUAL(stack, (uintptr_t)mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
   nearbuf_request request = request_below(stack, HOLE / 2, 4096);
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));

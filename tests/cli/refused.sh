@@ -6,6 +6,7 @@ wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 
+[ "$(bits)" = 64 ] || skip 'only a 64-bit program can trace'
 program=$NEARBUF
 refused() { # CALL=ERROR... -- ARGUMENT...: runs the inspector under a filter
   filter=

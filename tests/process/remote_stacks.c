@@ -17,8 +17,8 @@ static uintptr_t make_stack(void) {
   uintptr_t hole = (uintptr_t)mmap(NULL, HOLE, PROT_NONE, flags, -1, 0);
   uintptr_t stack = hole + HOLE - STACK_SIZE;
   CHECK_EQUAL(0, munmap((void *)(hole + 4096), HOLE - 4096));
-  CHECK_EQUAL(stack, mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
-                          flags | MAP_GROWSDOWN | MAP_FIXED, -1, 0));
+  CHECK_EQUAL(stack, (uintptr_t)mmap((void *)stack, STACK_SIZE, PROT_READ | PROT_WRITE,
+                                     flags | MAP_GROWSDOWN | MAP_FIXED, -1, 0));
   return stack;
 }
 
