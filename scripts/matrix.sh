@@ -120,7 +120,7 @@ run_tests() { # NAME
     # Programs that load no modules, and in which getenv lies in no library.
     linux-musl-static)
       without+='|interop_(dropin|dotnet.an_item_of_the_drop_in)'
-      without+='|cli.(demo|install|list|many|namespace|watch|show|map|json)'
+      without+='|cli.(demo|install|list|many|namespace|watch|show|map|json|foreign|usage|long_names|refused|hostile_chain)'
       labels=process
       ;;
     linux-x86_64-* | linux-musl) ;;

@@ -40,6 +40,7 @@ typedef struct search {
   nb_session *session;
   const nb_fit *fit;
   const nb_preference *preference;
+  bool is_near; /* `fit` is narrowed to what is near to the target */
   nb_claim *claim;
 } search;
 
@@ -124,6 +125,7 @@ static nb_outcome make(const search *what, bool is_held) {
   if (!need_of(what->fit, what->preference->target, &need)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
+  need.spares_reserved = what->is_near;
   need.want = size_to_want(what->session, need.least, is_held);
   bool is_claimed = false;
   nb_outcome outcome = make_region(what, &need, &is_claimed);
@@ -206,12 +208,14 @@ static nb_outcome find_or_make(search *what, const nb_fit *fit) {
   nb_fit near_fit;
   if (narrow_to_near(fit, what->preference, &near_fit)) {
     what->fit = &near_fit;
+    what->is_near = true;
     nb_outcome outcome = take_or_make(what);
     if (!is_out_of_room(outcome)) {
       return outcome;
     }
   }
   what->fit = fit;
+  what->is_near = false;
   nb_outcome outcome = take_or_make(what);
   return outcome.status == NEARBUF_NO_ROOM ? take_anything(what) : outcome;
 }

@@ -20,6 +20,8 @@ typedef struct nb_need {
   uintptr_t granularity; /* of the size */
   uintptr_t target;      /* as near as possible to it; 0: as low as possible */
   bool is_content;       /* the nearest place will do, whatever its size */
+  bool
+      spares_reserved; /* what the system will need itself is not used: another range is tried next */
 } nb_need;
 
 typedef struct nb_place {

@@ -540,7 +540,7 @@ static nb_outcome allocate_in_range(const nearbuf_process *process, const nb_nee
   if (outcome.status == NEARBUF_OK) {
     outcome = search_and_allocate(&all, need, place);
   }
-  if (outcome.status == NEARBUF_NO_ROOM) {
+  if (outcome.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
     all.use_reserved = true;
     all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
     outcome = search_and_allocate(&all, need, place);
@@ -572,6 +572,7 @@ static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, u
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   need.want = want > need.least ? want : need.least;
+  need.spares_reserved = wanted->near_bytes != 0;
   if (wanted->near_bytes != 0 && !nb_range_intersect(need.range, near_range(wanted), &need.range)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }

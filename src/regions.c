@@ -460,7 +460,7 @@ static nb_outcome make_in_range(nb_regions *regions, const nb_need *need, nb_pla
   if (outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY) {
     outcome = search(regions, need, false, region);
   }
-  if (outcome.status == NEARBUF_NO_ROOM) {
+  if (outcome.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
     outcome = search(regions, need, true, region);
   }
   return outcome;

@@ -57,7 +57,10 @@ TEST(behind_a_written_locator_it_adds_a_rust_one_and_nearbuf_shares_both) {
   CHECK_OK(nearbuf_get(&request, &buffer));
   CHECK_EQUAL(1, item->is_taken);
   CHECK_OK(nearbuf_release(&buffer));
-  CHECK_EQUAL(item->base_address, place("again")); /* where this thread was last */
+  request.size_bytes = 5;
+  nearbuf_memory again;
+  CHECK_OK(nearbuf_place(&request, "again", &again));
+  CHECK_EQUAL(item->base_address, (uintptr_t)again.run_at);
   CHECK_EQUAL(5, item->position);
 }
 
@@ -87,6 +90,7 @@ TEST(the_environment_can_ask_nearbuf_for_the_rust_layout) {
   if (getenv("NEARBUF_DIALECT") == NULL) { /* it is read when the program starts */
     CHECK(setenv("NEARBUF_DIALECT", "rust", 1) == 0);
     execl("/proc/self/exe", "dropin", "the_environment_can_ask_nearbuf_for_the_rust_layout", NULL);
+    test_skip("a program cannot start itself again here");
   }
   c_interface dropin = load();
   uintptr_t ours = place("nearbuf");
