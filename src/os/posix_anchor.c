@@ -186,6 +186,10 @@ static bool is_any_unfinished(void) {
 }
 
 bool nb_anchor_may_be_missing(void) {
+  if (is_any_unfinished()) {
+    return true;
+  }
   _Atomic uintptr_t *word;
-  return is_any_unfinished() || nb_anchor_make(&word).status == NEARBUF_NOT_FOUND;
+  nb_outcome outcome = nb_anchor_make(&word);
+  return outcome.status == NEARBUF_NOT_FOUND;
 }
