@@ -244,11 +244,14 @@ const char *nb_posix_environment(const char *name) {
 /* ---- Unloading --------------------------------------------------------------------------------- */
 
 #ifdef __GLIBC__
+/* The C library and the linker give the names, and link.h declares two of them, but not as weak or as
+ * the module's own. NOLINTBEGIN(bugprone-reserved-identifier,readability-redundant-declaration) */
 extern void *__dso_handle __attribute__((visibility("hidden")));
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
 extern struct r_debug _r_debug __attribute__((weak));
 
 int __cxa_atexit(void (*function)(void *), void *argument, void *module);
+/* NOLINTEND(bugprone-reserved-identifier,readability-redundant-declaration) */
 
 static _Atomic bool is_exiting;
 
