@@ -7,7 +7,7 @@
 #include "space.h"
 #include "test.h"
 
-enum { MIB = 1 << 20 };
+static const uintptr_t MIB = 1 << 20;
 
 static unsigned char *place_in(const nearbuf_request *request) {
   nearbuf_memory placed;

@@ -73,7 +73,7 @@ TEST(memory_that_is_placed_beside_memory_stays_away_from_a_stack_above) {
   uintptr_t limit = limit_of_stacks();
   uintptr_t stack = make_stack();
   nearbuf_request request = request_below(stack, HOLE / 2, 64 << 10);
-  request.target = stack - limit - 2 * MIB;
+  request.target = stack - limit - 2 * (uintptr_t)MIB;
   nearbuf_memory memory;
   for (int i = 0; i < 4 * MIB / (64 << 10); i++) {
     CHECK_OK(nearbuf_allocate(&request, &memory));
@@ -85,7 +85,7 @@ TEST(memory_that_is_placed_beside_memory_stays_away_from_a_stack_above) {
 TEST(where_nothing_else_fits_a_stack_keeps_what_the_system_guards) {
   (void)limit_of_stacks();
   uintptr_t stack = make_stack();
-  nearbuf_request request = request_below(stack, 2 * MIB, 4096);
+  nearbuf_request request = request_below(stack, 2 * (uintptr_t)MIB, 4096);
   nearbuf_memory memory;
   for (int i = 0; i < MIB / 4096; i++) {
     CHECK_OK(nearbuf_allocate(&request, &memory));

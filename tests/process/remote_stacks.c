@@ -62,7 +62,7 @@ TEST(where_nothing_else_fits_a_stack_of_it_keeps_what_the_system_guards) {
   pid_t child;
   nearbuf_process process = open_child(&child);
   nearbuf_process_request request = anywhere(64 << 10);
-  request.min = stack - 2 * MIB;
+  request.min = stack - 2 * (uintptr_t)MIB;
   request.max = stack + STACK_SIZE - 1;
   request.target = stack;
   uint64_t address;
