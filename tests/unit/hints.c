@@ -64,7 +64,7 @@ TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
   enum { ITEM = sizeof(uintptr_t) + 12, APART = NB_APART };
   nb_hint *mine = nb_hints_mine(&hints);
   nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
-  uintptr_t item = 64 * APART;
+  uintptr_t item = 64 * (uintptr_t)APART;
   nb_hint_set(&hints, mine, item, 5, 1);
   CHECK(!nb_hints_crowd(&hints, mine, item));
   nb_hint_set(&hints, other, item, 5, 1);
