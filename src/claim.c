@@ -204,18 +204,17 @@ static bool is_out_of_room(nb_outcome outcome) {
          outcome.status == NEARBUF_DENIED;
 }
 
-static nb_outcome find_or_make(search *what, const nb_fit *fit) {
+static nb_outcome find_or_make(const search *what) {
   nb_fit near_fit;
-  if (narrow_to_near(fit, what->preference, &near_fit)) {
-    what->fit = &near_fit;
-    what->is_near = true;
-    nb_outcome outcome = take_or_make(what);
+  if (narrow_to_near(what->fit, what->preference, &near_fit)) {
+    search closer = *what;
+    closer.fit = &near_fit;
+    closer.is_near = true;
+    nb_outcome outcome = take_or_make(&closer);
     if (!is_out_of_room(outcome)) {
       return outcome;
     }
   }
-  what->fit = fit;
-  what->is_near = false;
   nb_outcome outcome = take_or_make(what);
   return outcome.status == NEARBUF_NO_ROOM ? take_anything(what) : outcome;
 }
@@ -236,11 +235,11 @@ static void keep_hint(nb_session *session, const nb_claim *claim, uint32_t gener
 
 nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *preference,
                                  nb_claim *claim, uint32_t *generation) {
-  search what = {.preference = preference, .claim = claim};
+  search what = {.fit = fit, .preference = preference, .claim = claim};
   nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_session_begin(&what.session);
   if (outcome.status == NEARBUF_OK) {
-    outcome = find_or_make(&what, fit);
+    outcome = find_or_make(&what);
   }
   if (outcome.status == NEARBUF_OK) {
     nb_fit skipping = *fit;
