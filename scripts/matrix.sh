@@ -135,7 +135,7 @@ run_tests() { # NAME
       ;;
   esac
   # These lay out pages of 4 KiB.
-  [[ $1 != *-16k && $1 != *-64k ]] || without+='|interop_|long_names|fuzz_attach'
+  [[ $1 != *-16k && $1 != *-64k ]] || without+='|interop_|long_names|high_addresses|fuzz_attach'
   env "${environment[@]}" ctest --test-dir "$build/$1" --output-on-failure -j "$at_once" \
     --exclude-regex "^($without)" --label-exclude "$labels" "${repeat[@]}"
 }

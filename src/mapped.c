@@ -11,7 +11,7 @@ typedef enum memory_use { USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
  * executable as one: only a system that answers questions is believed about that. */
 static bool allows(const nb_map *map, const nb_mapping *mapping, memory_use use) {
   bool is_private = !mapping->shared && mapping->inode == 0;
-  bool is_told_to_run = mapping->executable || (use == USE_CODE && !map->is_cheap_anywhere);
+  bool is_told_to_run = mapping->executable || !map->is_cheap_anywhere;
   return mapping->readable && mapping->writable && (is_told_to_run || use == USE_DATA) &&
          (is_private || use != USE_PRIVATE_CODE);
 }
