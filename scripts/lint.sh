@@ -16,7 +16,8 @@ run_cppcheck() {
   cppcheck -I include -I src -D__linux__ -D__x86_64__ -D__GNUC__ -D_GNU_SOURCE --std=c11 \
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
     --suppress=internalAstError --error-exitcode=1 --quiet -j "$(nproc)" \
-    src/*.c src/os/linux*.c src/os/posix*.c src/os/maps_text.c src/os/vmmap.c tools/nearbuf/*.c
+    src/{api,base,core,remote}/*.c src/os/*.c src/{os,remote}/linux/*.c src/os/posix/*.c src/os/bsd/vmmap.c \
+    tools/nearbuf/*.c
 }
 
 # clang-tidy reads how each file is compiled; clang's preset, because it is a clang.

@@ -21,7 +21,7 @@ END
 # The processor has two names in Zig: that of the compiler and that of the kernel's headers.
 compile() { # TARGET MUSL KERNEL
   local source
-  for source in src/*.c src/os/elf_module.c src/os/linux*.c src/os/maps_text.c src/os/posix*.c; do
+  for source in src/{api,base,core}/*.c src/os/*.c src/os/{linux,posix}/*.c src/remote/*.c src/remote/linux/*.c; do
     "$zig" cc -target "$1" -c -o "$work/object" -std=c17 -D_GNU_SOURCE -D_LARGEFILE64_SOURCE \
       -I include -I src -isystem "$headers/$2" -isystem "$headers/generic-musl" \
       -isystem "$headers/$3" -isystem "$headers/any-linux-any" -include "$work/rules.h" \

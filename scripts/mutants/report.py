@@ -5,24 +5,15 @@ from collections import Counter
 
 from worker import KILLED, NOT_COVERED, REJECTED, SAME, SURVIVED
 
-CALLS = {"buffers", "code", "look", "memory", "reach", "reloaded", "status"}
-ARITHMETIC = {"format", "hints", "placement", "range", "shared", "maps_text", "vmmap"}
+PARTS = {"base", "os", "core", "api", "remote"}  # the folders of src/
 EQUIVALENT = "equivalent"
 COLUMNS = [KILLED, SURVIVED, NOT_COVERED, EQUIVALENT]
 
 
 def part_of(file):
-    """The part of docs/design.md that a file belongs to."""
-    stem = os.path.splitext(os.path.basename(file))[0]
-    if file.startswith("tools/"):
-        return "the inspector"
-    if stem in ("process", "remote") or stem.startswith(("linux_remote", "linux_trace")):
-        return "other processes"
-    if stem in ARITHMETIC:
-        return "arithmetic and parsers"
-    if file.startswith("src/os/"):
-        return "the system layer"
-    return "public calls" if stem in CALLS else "registry"
+    """The folder below src/ that a file belongs to, or "tools"."""
+    names = file.split("/")
+    return f"src/{names[1]}" if names[0] == "src" and names[1] in PARTS else names[0]
 
 
 def read_accepted(path):

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../outcome.h"
-#include "../range.h"
+#include "base/range.h"
+#include "base/result.h"
 
 /* ---- Numbers ----------------------------------------------------------------------------------- */
 
@@ -167,15 +167,6 @@ void nb_os_sync_code(uintptr_t address, size_t size);
 /* Makes every other thread of the process fetch instructions anew, where the system can. */
 void nb_os_sync_processors(void);
 
-/* Bytes of a cache line: what two threads must not share. */
-#if defined(__s390x__)
-enum { NB_CACHE_LINE = 256 };
-#elif defined(__powerpc64__) || (defined(__APPLE__) && defined(__aarch64__))
-enum { NB_CACHE_LINE = 128 };
-#else
-enum { NB_CACHE_LINE = 64 };
-#endif
-
 /* ---- Threads ----------------------------------------------------------------------------------- */
 
 /* What a call that makes system calls owes to the thread it runs in: it is not cancelled half-way,
@@ -188,5 +179,22 @@ typedef struct nb_os_guard {
 
 nb_os_guard nb_os_enter(void);
 void nb_os_leave(nb_os_guard guard);
+
+/* ---- Lifecycle --------------------------------------------------------------------------------- */
+
+/* The port calls these; core/lifecycle.c defines them. */
+
+/* When the module is loaded, before any other of its functions where the system can do that: reads the
+ * environment. A later first call may come from a signal handler that interrupted setenv. */
+void nb_module_loaded(void);
+
+/* In a child right after fork, before its other code runs. Where no handler runs (a raw clone, an unloaded
+ * library) the wiped session alone shows that there was a fork. */
+void nb_process_forked(void);
+
+/* When the module is unloaded while the process goes on, not at the end of the process, where other threads
+ * may still be calling: gives back the pages that this copy keeps for itself; buffers and locators stay.
+ * Takes no lock of the loader or of the C runtime. A later call begins anew. */
+void nb_module_unloaded(void);
 
 #endif

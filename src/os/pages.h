@@ -1,5 +1,5 @@
 /* The pages that locators live in: names, files, trust, fork. A second contract beside os.h; the
- * POSIX systems fulfil it with files (posix_pages.c), Windows with sections (windows_pages.c).
+ * POSIX systems fulfil it with files (posix/pages.c), Windows with sections (windows/pages.c).
  * Why each rule is as it is stands in docs/design.md, "Birth, identity and burial".
  *
  * Nobody ever sees a page before it is complete. A page that exists is believed only if it is proved
@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../format.h"
-#include "../hints.h"
-#include "../outcome.h"
+#include "base/format.h"
+#include "base/home.h"
+#include "base/result.h"
 
 typedef struct nb_page {
   uintptr_t base;

@@ -2,8 +2,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/range.h"
 #include "os/os.h"
-#include "range.h"
 #include "space.h"
 #include "test.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "os/pages.h"
 #include "space.h"
 #include "test.h"

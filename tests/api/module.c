@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "range.h"
+#include "base/range.h"
 #include "test.h"
 
 static const char constant[] = "constant";

@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "maps.h"
 #include "os/os.h"
 #include "space.h"

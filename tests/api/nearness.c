@@ -2,8 +2,8 @@
  * Invented maps are in tests/unit/placement.c. */
 #include <string.h>
 
+#include "base/range.h"
 #include "os/os.h"
-#include "range.h"
 #include "space.h"
 #include "test.h"
 

@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 
 #include "maps.h"
-#include "os/posix_anchor.h"
+#include "os/posix/anchor.h"
 #include "space.h"
 #include "test.h"
 

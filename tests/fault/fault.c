@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "os/posix_files.h"
+#include "base/format.h"
+#include "core/state.h"
+#include "os/posix/files.h"
 #include "scene.h"
-#include "session.h"
 #include "test.h"
 
 enum { SMALL = 64, LARGE = 1 << 20, PAGE = 4096 };
@@ -337,7 +337,7 @@ static void other_copy_starts(void) {
   CHECK_OK(other_copy.release(&buffer));
 }
 
-/* A reference that did not see the file when it looked for it takes the page for its own (src/header.h), and
+/* A reference that did not see the file when it looked for it takes the page for its own (src/core/header.h), and
  * another copy of the library starts behind it. */
 static void reference_takes_the_page(void) {
   int file = reference_bytes == 0 ? open(own_path(""), O_RDWR | O_CLOEXEC) : -1;

@@ -11,10 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "os/posix_files.h"
+#include "base/format.h"
+#include "base/range.h"
+#include "os/posix/files.h"
 #include "own_tmp.h"
-#include "range.h"
 #include "test.h"
 
 enum { LONGEST_TRY_SECONDS = 150, MOST_ITEMS = 1024, MOST_BAD_TRIES = 20 };

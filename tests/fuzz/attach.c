@@ -14,11 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
+#include "core/state.h"
 #include "fuzz.h"
-#include "os/posix_files.h"
+#include "os/posix/files.h"
 #include "own_tmp.h"
-#include "session.h"
 
 /* ---- What the library asks of the system ------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
  * The first byte chooses the width, what an empty locator would be, and whether the locator says
  * where it is mapped; the rest are its bytes. Nothing may be written, nothing outside 4096 bytes be
  * read, and what is called valid must be so by a second, simpler reading of docs/format.md. */
-#include "format.h"
+#include "base/format.h"
 #include "fuzz.h"
 
 typedef struct simple_item {

@@ -2,7 +2,7 @@
  *
  * Any characters may come. What the parser takes for a mapping is written down again in the
  * kernel's form; reading that must give the same mapping. */
-#include "os/maps_text.h"
+#include "os/linux/maps_text.h"
 #include "fuzz.h"
 
 static nb_maps_answer feed_all(nb_maps_line *line, const char *text, size_t length) {

@@ -3,7 +3,7 @@
  * An input is a need and up to 96 occupied ranges. The answer is compared with every gap: a place
  * lies inside one of them, is aligned, lies in range and is of a size that was asked for; it is no
  * farther than the rule of placement.h allows; and "no room" is true. */
-#include "placement.h"
+#include "base/placement.h"
 #include "fuzz.h"
 
 enum { MOST_OCCUPIED = 96, FEW_OCCUPIED = 60 };

@@ -3,7 +3,7 @@
  * Any bytes may come. Every record that is read ends inside them, is longer than what stands before
  * its path, and has a range and a name that are none but its own: written down again and read alone
  * it is the same. */
-#include "os/vmmap.h"
+#include "os/bsd/vmmap.h"
 
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* The birth of the first locator: two copies of the library in one process call for the first time,
  * while a file of a process that is gone may lie under the name, and another process, whose owner
- * lives elsewhere with the same id, starts as well. src/os/posix_pages.c, posix_anchor.c.
+ * lives elsewhere with the same id, starts as well. src/os/posix/pages.c, posix_anchor.c.
  *
  * Files are numbers: who made it. The name means one of them or none. A file's lock is held by its
  * mapping, so a file whose maker is a living starter is locked from before it has the name.

@@ -1,6 +1,6 @@
 /* Registration and growth: threads of several modules list new items in the first locator with a
  * free slot, and link a locator of their own to the end of the chain where there is none; a holder
- * of a header's lock may die at any instruction. src/locator.c: register_in, grow, lock_header.
+ * of a header's lock may die at any instruction. src/core/registry.c: register_in, grow, lock_header.
  *
  * A locator has CAPACITY slots, an item is the number of the thread that listed it. lock_header may
  * give up at any time while somebody else holds the lock: that is the bound.

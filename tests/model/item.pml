@@ -2,8 +2,8 @@
  * and release; the room that was seen before the lock is checked again under it, or, on the warm path,
  * is known to be as it was seen. A fork copies what the process knows; a child's generation is 0
  * until it begins a session of its own, and no handle of the parent touches the parent's item.
- * src/locator.h: nb_item_claim, nb_item_claim_unchanged; src/buffers.c: check_handle,
- * nearbuf_release; src/session.c: nb_session_begin.
+ * src/core/registry.h: nb_item_claim, nb_item_claim_unchanged; src/api/buffers.c: check_handle,
+ * nearbuf_release; src/core/state.c: nb_session_begin.
  *
  *   WITHOUT_CHECK_UNDER_LOCK   an item is given as it was seen before it was locked
  *   WITHOUT_GENERATION         a handle is believed whatever process it comes from */

@@ -2,12 +2,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "format.h"
+#include "base/format.h"
+#include "core/state.h"
 #include "machine_code.h"
 #include "os/os.h"
 #include "os/pages.h"
 #include "os/thread.h"
-#include "session.h"
 #include "test.h"
 #include "threads.h"
 

@@ -1,14 +1,14 @@
-/* What the contract of a port says of children, on systems that fork (src/os/pages.h, src/session.h), and
- * what POSIX systems owe beside it (src/os/posix.h). */
+/* What the contract of a port says of children, on systems that fork (src/os/pages.h, src/core/state.h), and
+ * what POSIX systems owe beside it (src/os/posix/posix.h). */
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
+#include "core/state.h"
 #include "os/os.h"
 #include "os/pages.h"
-#include "os/posix.h"
-#include "session.h"
+#include "os/posix/posix.h"
 #include "test.h"
 
 /* Forks; the child does `check`. */

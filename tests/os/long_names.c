@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
-#include "os/posix.h"
+#include "os/posix/posix.h"
 #include "test.h"
 
 enum { NAME_LENGTH = 200, MAPPINGS = 4 };

@@ -1,6 +1,6 @@
 /* A reference that was starting when a first locator of ours was published takes its page for its own: it
  * clears the header through a mapping of its own, store by store and at any time, and lists buffers from the
- * first slot on (src/header.h). That is done by hand here, so that it runs with every width and byte order;
+ * first slot on (src/core/header.h). That is done by hand here, so that it runs with every width and byte order;
  * tests/interop does it with the references' own steps. */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "header.h"
-#include "locator.h"
+#include "base/format.h"
+#include "base/shared.h"
+#include "core/header.h"
+#include "core/registry.h"
 #include "os/pages.h"
-#include "shared.h"
 #include "support.h"
 #include "threads.h"
 

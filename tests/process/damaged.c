@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
+#include "base/shared.h"
 #include "os/os.h"
-#include "shared.h"
 #include "support.h"
 
 enum { PAGE = 4096, BUFFER = 65536, PIECES = 16 };

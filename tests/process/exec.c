@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "support.h"
 
 static void fill_a_locator(void) {

@@ -10,10 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "chain.h"
-#include "format.h"
-#include "header.h"
-#include "shared.h"
+#include "base/format.h"
+#include "base/shared.h"
+#include "core/header.h"
+#include "core/locators.h"
 #include "support.h"
 
 /* ---- Handles and buffers ----------------------------------------------------------------------- */

@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "shared.h"
+#include "base/format.h"
+#include "base/shared.h"
 #include "support.h"
 
 enum { PAGE = 4096 };

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "modules.h"
 #include "plugin.h"
 #include "test.h"

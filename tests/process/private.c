@@ -15,7 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 
 #include "support.h"
 

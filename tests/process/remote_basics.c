@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "os/os.h"
 #include "os/pages.h"
 #include "remote_support.h"

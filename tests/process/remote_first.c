@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "os/pages.h"
 #include "remote_linux.h"
 #include "test.h"

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "remote_linux.h"
 #include "test.h"
 

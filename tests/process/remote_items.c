@@ -2,7 +2,8 @@
  * program that uses no part of the library; its locator is filled from outside. */
 #include <string.h>
 
-#include "format.h"
+#include "base/format.h"
+#include "base/home.h"
 #include "os/os.h"
 #include "remote_support.h"
 #include "test.h"

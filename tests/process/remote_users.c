@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "os/posix_files.h"
+#include "base/format.h"
+#include "os/posix/files.h"
 #include "own_tmp.h"
 #include "remote_linux.h"
 #include "test.h"

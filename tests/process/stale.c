@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
-#include "os/posix.h"
+#include "base/format.h"
+#include "os/posix/posix.h"
 #include "support.h"
 
 enum { PAGE = 4096 };

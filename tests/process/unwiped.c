@@ -15,8 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/posix_anchor.h"
-#include "session.h"
+#include "core/state.h"
+#include "os/posix/anchor.h"
 #include "support.h"
 
 #ifndef MADV_WIPEONFORK

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "support.h"
 
 enum { STRANGER = 65534, OTHER = 65533, PAGE = 4096 };

@@ -7,10 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "chain.h"
-#include "header.h"
-#include "regions.h"
-#include "session.h"
+#include "core/header.h"
+#include "core/locators.h"
+#include "core/regions.h"
+#include "core/state.h"
 #include "support.h"
 
 static double seconds(void) {

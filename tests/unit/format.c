@@ -1,5 +1,5 @@
 /* The shared bytes, against images that are written here by hand from the tables of docs/format.md. */
-#include "format.h"
+#include "base/format.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* Thread hints: which slot, and which items have a cache line of their own. */
-#include "hints.h"
+#include "core/hints.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "format.h"
+#include "base/format.h"
 #include "os/os.h"
 #include "test.h"
 

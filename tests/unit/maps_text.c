@@ -1,5 +1,5 @@
 /* The parser of /proc/<pid>/maps, for lines that a kernel writes and lines that none does. */
-#include "os/maps_text.h"
+#include "os/linux/maps_text.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Where a new region goes, for invented maps. */
-#include "placement.h"
+#include "base/placement.h"
 
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* Arithmetic on ranges: it saturates at both ends of the address space and never wraps. */
-#include "range.h"
+#include "base/range.h"
 
 #include "test.h"
 

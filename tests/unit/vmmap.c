@@ -1,5 +1,5 @@
 /* The records of FreeBSD's kern.proc.vmmap, made up as its kernel writes them, and damaged. */
-#include "os/vmmap.h"
+#include "os/bsd/vmmap.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Waiting for a bound. */
-#include "wait.h"
+#include "os/wait.h"
 
 #include "os/os.h"
 #include "test.h"

@@ -10,7 +10,7 @@
 #include "children.h"
 #include "imports.h"
 #include "machine_code.h"
-#include "os/windows_search.h"
+#include "os/windows/search.h"
 #include "test.h"
 
 /* ---- Functions that fail ----------------------------------------------------------------------- */

@@ -4,10 +4,10 @@
 
 #include <windows.h>
 
-#include "chain.h"
+#include "core/locators.h"
 #include "machine_code.h"
 #include "os/os.h"
-#include "os/windows_sections.h"
+#include "os/windows/sections.h"
 #include "test.h"
 
 enum { GRANULE = 65536, TAIL_BUFFER = 16384 };

@@ -6,8 +6,8 @@
 
 #include <aclapi.h>
 
-#include "format.h"
-#include "os/windows_sections.h"
+#include "base/format.h"
+#include "os/windows/sections.h"
 #include "remote_windows.h"
 #include "test.h"
 

@@ -14,7 +14,7 @@
 
 #include <nearbuf/nearbuf.h>
 
-#include "format.h"
+#include "base/format.h"
 
 enum { GRANULE = 65536 };
 

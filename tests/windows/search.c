@@ -6,7 +6,7 @@
 
 #include "imports.h"
 #include "os/os.h"
-#include "os/windows_search.h"
+#include "os/windows/search.h"
 #include "test.h"
 
 static const uintptr_t GRANULE = 65536;

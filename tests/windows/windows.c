@@ -7,7 +7,7 @@
 #include "imports.h"
 #include "machine_code.h"
 #include "os/os.h"
-#include "os/windows_sections.h"
+#include "os/windows/sections.h"
 #include "test.h"
 
 static void place(size_t size, nearbuf_range range, nearbuf_memory *placed) {

@@ -1,0 +1,447 @@
+/* The public calls on shared buffers: get, append, reserve, release, place. Arguments are checked
+ * here; finding memory is acquire.c's. */
+#include <string.h>
+
+#include "core/acquire.h"
+#include "os/os.h"
+
+/* The reference to a held item also tells what it is held for. */
+enum { HELD_FOR_DATA = 2 };
+
+/* ---- Get ---------------------------------------------------------------------------------------- */
+
+NB_WARM void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t flags,
+                  uint32_t generation) {
+  buffer->item = claim->reference | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
+  buffer->address = claim->base;
+  buffer->start = claim->start;
+  buffer->limit = claim->limit;
+  buffer->order = claim->order;
+  buffer->generation = generation;
+  buffer->write_delta = 0;
+  buffer->reserved = 0;
+  buffer->system_error = 0;
+}
+
+NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
+  *buffer = (nearbuf_buffer){0};
+  nearbuf_status status = nb_request_check(request);
+  if (request == NULL || status != NEARBUF_OK) {
+    return status;
+  }
+  nb_fit fit = nb_request_fit(request, request->flags);
+  nb_claim claim;
+  uint32_t generation;
+  nb_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
+  nb_outcome outcome = nb_claim_find_or_make(&fit, &preference, &claim, &generation);
+  buffer->system_error = outcome.system_error;
+  if (outcome.status == NEARBUF_OK) {
+    fill(buffer, &claim, request->flags, generation);
+  }
+  return outcome.status;
+}
+
+/* The item of the thread's hint, which is locked, does not do after all. */
+NB_SLOW static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
+                                            nearbuf_buffer *buffer) {
+  nb_shared_unlock_release(taken);
+  return get_slowly(request, buffer);
+}
+
+/* Takes room of an item that is locked: any request, any layout of items. */
+NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
+                                              uintptr_t item, bool is_rust,
+                                              nearbuf_buffer *buffer) {
+  nb_fit fit = nb_request_fit(request, request->flags);
+  nb_claim claim = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
+                    .base = nb_item_base(item),
+                    .order = nb_hint_order(hint)};
+  nb_item_look(item, is_rust, &claim);
+  if (!nb_fit_in(&fit, &claim) ||
+      !nb_is_near(claim.base + claim.start, request->target, request->near_bytes)) {
+    return get_elsewhere(request, nb_taken_of(item, is_rust), buffer);
+  }
+  fill(buffer, &claim, request->flags, nb_hint_generation(hint));
+  return NEARBUF_OK;
+}
+
+/* The fast path: the item that this thread used last, if it is free and the request fits. It is
+ * locked first: what stands before a locked instruction must be done before it, what stands behind
+ * it runs beside what follows. `below` is the alignment less 1, a mask. A range that ends inside
+ * the buffer is for get_exactly. */
+NB_WARM nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
+                                 const nb_hint *hint, uintptr_t item, nearbuf_buffer *buffer) {
+  if (!nb_shared_lock_acquire(nb_taken_of(item, false))) {
+    return get_slowly(request, buffer);
+  }
+  uintptr_t base = nb_item_base(item);
+  uintptr_t end = base + nb_shared_load_relaxed(nb_size_of(item, false));
+  uintptr_t free_from = base + nb_shared_load_relaxed(nb_position_of(item, false));
+  uintptr_t start = (free_from + below) & ~below;     /* below free_from where the sum wraps */
+  uintptr_t last = start + (request->size_bytes - 1); /* nothing is as small as a size of 0 */
+  if (free_from < request->range.min || request->range.max < end || start < free_from ||
+      last < start || last >= end || !nb_is_near(start, request->target, request->near_bytes)) {
+    return get_exactly(request, hint, item, false, buffer);
+  }
+  buffer->item = item;
+  buffer->address = base;
+  buffer->start = (uint32_t)(start - base);
+  buffer->limit = (uint32_t)(end - base);
+  buffer->order = nb_hint_order(hint);
+  buffer->generation = nb_hint_generation(hint);
+  buffer->write_delta = 0;
+  buffer->reserved = 0;
+  buffer->system_error = 0;
+  return NEARBUF_OK;
+}
+
+/* The same for memory for data, and for items that are laid out as the Rust reference does it. */
+NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
+                                              uintptr_t reference, nearbuf_buffer *buffer) {
+  uintptr_t item = nb_reference_item(reference);
+  bool is_rust = nb_reference_is_rust(reference);
+  if (nb_request_check(request) != NEARBUF_OK ||
+      !nb_shared_lock_acquire(nb_taken_of(item, is_rust))) {
+    return get_slowly(request, buffer);
+  }
+  return get_exactly(request, hint, item, is_rust, buffer);
+}
+
+/* What is wrong with a request is told by the slow way. Here it is enough that nothing fits a wrong one:
+ * no room is as small as a size of 0, none is as large as one of 4 GiB, none starts at a multiple of
+ * 0. A hint is there only where there is a session. */
+nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  const nb_hint *hint = nb_hint_of(&nb_session_current()->hints);
+  uintptr_t reference = nb_hint_item(hint);
+  if (reference == 0 || request == NULL || request->struct_size != sizeof *request) {
+    return get_slowly(request, buffer);
+  }
+  uintptr_t below = request->alignment_bytes - 1;
+  if ((request->alignment_bytes & below) != 0) {
+    return get_slowly(request, buffer);
+  }
+  if (((reference & NB_REFERENCE_RUST) | request->flags) != 0) {
+    return get_unusual(request, hint, reference, buffer);
+  }
+  return get_again(request, below, hint, reference, buffer);
+}
+
+/* ---- Release ------------------------------------------------------------------------------------ */
+
+/* What a handle is of whose generation the warm path does not know: stale, unless this system has the
+ * session proved first. */
+NB_SLOW static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
+  uint32_t generation = nb_session_generation(nb_session_of_process());
+  return buffer->generation == generation ? NEARBUF_OK : NEARBUF_STALE;
+}
+
+/* Whether the handle is held, in this process. */
+static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (buffer->item == 0) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  return buffer->generation == nb_session_generation(nb_session_current()) ? NEARBUF_OK
+                                                                           : prove_handle(buffer);
+}
+
+static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
+  return nb_reference_item(buffer->item);
+}
+
+static inline bool is_rust(const nearbuf_buffer *buffer) {
+  return nb_reference_is_rust(buffer->item);
+}
+
+static uint32_t size_of(const nearbuf_buffer *buffer) {
+  return nb_shared_load_relaxed(nb_size_of(item_of(buffer), is_rust(buffer)));
+}
+
+static inline uint32_t position_of(const nearbuf_buffer *buffer) {
+  return nb_shared_load_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)));
+}
+
+/* Whether the item is still the buffer's. A reference that was starting and took the page for its own
+ * (header.h) can have put one of its own into the slot: then the memory stays the holder's, and the item is
+ * let alone. */
+static inline bool is_listed(const nearbuf_buffer *buffer, uintptr_t item) {
+  return nb_item_base(item) == buffer->address;
+}
+
+static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
+  buffer->start = position;
+  buffer->reserved = 0;
+  if (is_listed(buffer, item_of(buffer))) {
+    nb_shared_store_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)), position);
+  }
+}
+
+/* Where the next bytes may go behind data that will be written often and ends at `position`:
+ * nothing may be put into its last cache line. */
+static uint32_t end_of_line(uintptr_t address, uint32_t size, uint32_t position) {
+  uintptr_t end;
+  bool has_line = nb_align_up(address + position, NB_CACHE_LINE, &end);
+  return has_line && end - address <= size ? (uint32_t)(end - address) : size;
+}
+
+/* Makes an item that was given back findable for the walks of this module, if they have passed it. */
+NB_NOINLINE static void tell_walks(nb_session *session, uintptr_t item, bool is_rust,
+                                   uint32_t order) {
+  nb_claim seen = {0};
+  nb_item_look(item, is_rust, &seen);
+  uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
+  nb_locator_move_cursors_back(session, order, room);
+}
+
+/* Gives the item of a handle back. */
+NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
+                              nearbuf_buffer *buffer) {
+  uintptr_t taken = nb_taken_of(item, is_rust);
+  bool is_held = nb_shared_load_relaxed(taken) != 0;
+  buffer->item = 0;
+  if (!is_listed(buffer, item)) {
+    return NEARBUF_OK;
+  }
+  if (!is_held) {
+    return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
+  }
+  nb_shared_unlock_release(taken);
+  if (nb_locator_is_passed(session, buffer->order)) {
+    tell_walks(session, item, is_rust, buffer->order);
+  }
+  return NEARBUF_OK;
+}
+
+/* The same for memory for data, and for items that are laid out as the Rust reference does it. */
+NB_NOINLINE static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *buffer) {
+  /* Appending moved the start to the position; before it the start is only a plan. */
+  if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
+    advance(buffer, end_of_line(buffer->address, size_of(buffer), buffer->start));
+  }
+  return let_go(session, item_of(buffer), is_rust(buffer), buffer);
+}
+
+/* The same for a handle that the warm path does not know: it is refused, or this system has the session
+ * proved first. */
+NB_SLOW static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
+  nearbuf_status status = check_handle(buffer);
+  if (status == NEARBUF_STALE) {
+    buffer->item = 0;
+  }
+  return status == NEARBUF_OK ? let_unusual_go(nb_session_of_process(), buffer) : status;
+}
+
+nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_session *session = nb_session_current();
+  uintptr_t reference = buffer->item;
+  if (reference == 0 || buffer->generation != nb_session_generation(session)) {
+    return release_slowly(buffer);
+  }
+  if ((reference & NB_REFERENCE_TAGS) != 0) {
+    return let_unusual_go(session, buffer);
+  }
+  return let_go(session, reference, false, buffer);
+}
+
+/* ---- Append, reserve, commit ------------------------------------------------------------------- */
+
+/* Where the next append goes. */
+static inline uintptr_t next_address(const nearbuf_buffer *buffer) {
+  return buffer->address + buffer->start;
+}
+
+/* Copies bytes that fit to where the next append goes. */
+static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size, bool is_code) {
+  uintptr_t run_at = next_address(buffer);
+  memcpy((void *)(run_at + buffer->write_delta), bytes, size);
+  advance(buffer, buffer->start + size);
+  if (is_code) {
+    nb_os_sync_code(run_at, size);
+  }
+}
+
+static inline nearbuf_status check_append(const nearbuf_buffer *buffer, const void *bytes,
+                                          size_t size_bytes) {
+  nearbuf_status status = check_handle(buffer);
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  if (bytes == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (size_bytes == 0) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  return size_bytes > buffer->limit - buffer->start ? NEARBUF_BEYOND_ROOM : NEARBUF_OK;
+}
+
+NB_NOINLINE static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes,
+                                         size_t size_bytes, bool is_code, void **address) {
+  nearbuf_status status = check_append(buffer, bytes, size_bytes);
+  if (address != NULL) {
+    *address = status == NEARBUF_OK ? (void *)next_address(buffer) : NULL;
+  }
+  if (status == NEARBUF_OK) {
+    put(buffer, bytes, (uint32_t)size_bytes, is_code);
+  }
+  return status;
+}
+
+/* Of 16 to 32 bytes, as stubs often are, the first and the last 16 are copied: the call of memcpy takes
+ * longer than the copying. */
+enum { PIECE = 16 };
+
+nearbuf_status nearbuf_append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
+                              void **address) {
+  if (size_bytes - PIECE > PIECE || check_append(buffer, bytes, size_bytes) != NEARBUF_OK) {
+    return append(buffer, bytes, size_bytes, false, address);
+  }
+  uintptr_t run_at = next_address(buffer);
+  unsigned char *to = (unsigned char *)(run_at + buffer->write_delta);
+  const unsigned char *from = bytes;
+  unsigned char first[PIECE];
+  unsigned char last[PIECE];
+  memcpy(first, from, PIECE);
+  memcpy(last, from + size_bytes - PIECE, PIECE);
+  memcpy(to, first, PIECE);
+  memcpy(to + size_bytes - PIECE, last, PIECE);
+  advance(buffer, buffer->start + (uint32_t)size_bytes);
+  if (address != NULL) {
+    *address = (void *)run_at;
+  }
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_append_code(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,
+                                   void **address) {
+  return append(buffer, bytes, size_bytes, true, address);
+}
+
+nearbuf_status nearbuf_reserve(nearbuf_buffer *buffer, size_t size_bytes, size_t alignment_bytes,
+                               nearbuf_memory *room) {
+  if (room == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *room = (nearbuf_memory){0};
+  nearbuf_status status = check_handle(buffer);
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  if (size_bytes == 0) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  if (!nb_is_power_of_two(alignment_bytes)) {
+    return NEARBUF_INVALID_ALIGNMENT;
+  }
+  uintptr_t run_at;
+  uintptr_t end = buffer->address + buffer->limit;
+  if (!nb_align_up(next_address(buffer), alignment_bytes, &run_at) || run_at > end ||
+      size_bytes > end - run_at) {
+    return NEARBUF_BEYOND_ROOM;
+  }
+  buffer->reserved = (uint32_t)(run_at + size_bytes - buffer->address);
+  buffer->reserved_size = (uint32_t)size_bytes;
+  room->run_at = (unsigned char *)run_at;
+  room->write_to = (unsigned char *)(run_at + buffer->write_delta);
+  room->size_bytes = size_bytes;
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes) {
+  nearbuf_status status = check_handle(buffer);
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  if (buffer->reserved == 0) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (used_bytes > buffer->reserved_size) {
+    return NEARBUF_BEYOND_ROOM;
+  }
+  uint32_t start = buffer->reserved - buffer->reserved_size;
+  buffer->reserved = 0;
+  if (used_bytes > 0) {
+    advance(buffer, start + (uint32_t)used_bytes);
+    nb_os_sync_code(buffer->address + start, used_bytes);
+  }
+  return NEARBUF_OK;
+}
+
+/* ---- Place ------------------------------------------------------------------------------------- */
+
+nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
+                             nearbuf_memory *placed) {
+  if (placed == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *placed = (nearbuf_memory){0};
+  if (bytes == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nearbuf_buffer buffer;
+  nearbuf_status status = nearbuf_get(request, &buffer);
+  placed->system_error = buffer.system_error;
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  placed->run_at = (unsigned char *)next_address(&buffer);
+  placed->write_to = placed->run_at + buffer.write_delta;
+  placed->size_bytes = request->size_bytes;
+  put(&buffer, bytes, (uint32_t)request->size_bytes, (request->flags & NEARBUF_DATA) == 0);
+  (void)nearbuf_release(&buffer);
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_place_with(const nearbuf_request *request, nearbuf_writer writer,
+                                  void *context, nearbuf_memory *placed) {
+  if (placed == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *placed = (nearbuf_memory){0};
+  if (writer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nearbuf_buffer buffer;
+  nearbuf_status status = nearbuf_get(request, &buffer);
+  placed->system_error = buffer.system_error;
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  nearbuf_memory room;
+  status = nearbuf_reserve(&buffer, request->size_bytes, 1, &room);
+  if (status == NEARBUF_OK) {
+    ptrdiff_t used = writer(&room, context);
+    status = used < 0 ? NEARBUF_CANCELLED : nearbuf_commit(&buffer, (size_t)used);
+    if (status == NEARBUF_OK) {
+      room.size_bytes = (size_t)used;
+      *placed = room;
+    }
+  }
+  (void)nearbuf_release(&buffer);
+  return status;
+}
+
+/* ---- About a held buffer ----------------------------------------------------------------------- */
+
+uintptr_t nearbuf_buffer_address(const nearbuf_buffer *buffer) {
+  return check_handle(buffer) == NEARBUF_OK ? buffer->address : 0;
+}
+
+size_t nearbuf_buffer_size(const nearbuf_buffer *buffer) {
+  if (check_handle(buffer) != NEARBUF_OK) {
+    return 0;
+  }
+  return is_listed(buffer, item_of(buffer)) ? size_of(buffer) : buffer->limit;
+}
+
+size_t nearbuf_buffer_room(const nearbuf_buffer *buffer) {
+  return check_handle(buffer) == NEARBUF_OK ? buffer->limit - buffer->start : 0;
+}

@@ -1,0 +1,112 @@
+/* Looking at what is there: walk, find, totals. Never makes a locator, waits for nobody, and may be
+ * called in a signal handler that interrupted any other call. */
+#include "base/range.h"
+#include "core/attach.h"
+#include "core/header.h"
+#include "core/locators.h"
+#include "os/os.h"
+
+/* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
+ * known, whole or in part; NOT_FOUND where the process has none. */
+static nearbuf_status begin(nb_session **session) {
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_session_begin(session);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_rendezvous_find(*session, false);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    nb_header_mend(nb_chain_entry(0));
+    (void)nb_chain_extend(*session, false);
+  }
+  nb_os_leave(guard);
+  return outcome.status;
+}
+
+/* The first item from `*order` on; moves it behind that one. False: there is none. */
+static bool next_item(const nb_session *session, uint32_t *order, nearbuf_info *info) {
+  uint32_t number = *order / NB_ORDERS_PER_LOCATOR;
+  uint32_t index = *order % NB_ORDERS_PER_LOCATOR;
+  for (; number < nb_chain_length(session); number++, index = 0) {
+    const nb_known *known = nb_chain_entry(number);
+    uint32_t count = nb_known_count(known);
+    nb_item item = {0};
+    for (; item.base == 0 && index < count; index++) { /* slots can be empty */
+      item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+    }
+    if (item.base == 0) {
+      continue;
+    }
+    *info = (nearbuf_info){.address = (uintptr_t)item.base,
+                           .locator = known->base,
+                           .size_bytes = item.size,
+                           .used_bytes = item.position < item.size ? item.position : item.size,
+                           .index = index - 1,
+                           .is_taken = item.taken != 0,
+                           .dialect = (nearbuf_dialect)known->dialect};
+    *order = number * NB_ORDERS_PER_LOCATOR + index;
+    return true;
+  }
+  return false;
+}
+
+nearbuf_status nearbuf_next(nearbuf_walk *walk, nearbuf_info *info) {
+  if (info != NULL) {
+    *info = (nearbuf_info){0};
+  }
+  if (walk == NULL || info == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_session *session;
+  nearbuf_status status = begin(&session);
+  if (status != NEARBUF_OK) {
+    return walk->generation != 0 ? NEARBUF_STALE : status;
+  }
+  uint32_t generation = nb_session_generation(session);
+  if (walk->generation != 0 && walk->generation != generation) {
+    return NEARBUF_STALE;
+  }
+  walk->generation = generation;
+  return next_item(session, &walk->next, info) ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+}
+
+nearbuf_status nearbuf_find(const void *address, nearbuf_info *info) {
+  if (info == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_session *session;
+  nearbuf_status status = begin(&session);
+  uint32_t order = 0;
+  while (status == NEARBUF_OK && next_item(session, &order, info)) {
+    if (info->size_bytes != 0 && (uintptr_t)address - info->address < info->size_bytes) {
+      return NEARBUF_OK;
+    }
+  }
+  *info = (nearbuf_info){0};
+  return status == NEARBUF_OK ? NEARBUF_NOT_FOUND : status;
+}
+
+nearbuf_status nearbuf_get_totals(nearbuf_totals *totals) {
+  if (totals == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *totals = (nearbuf_totals){0};
+  nb_session *session;
+  nearbuf_status status = begin(&session);
+  if (status != NEARBUF_OK) {
+    return status == NEARBUF_NOT_FOUND ? NEARBUF_OK : status;
+  }
+  bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+  totals->sharing = is_private ? NEARBUF_SHARING_PRIVATE : NEARBUF_SHARING_SHARED;
+  totals->private_reason = atomic_load_explicit(&session->private_reason, memory_order_relaxed);
+  totals->locators = nb_chain_length(session);
+  totals->first_locator = nb_chain_entry(0)->base;
+  uint32_t order = 0;
+  nearbuf_info info;
+  while (next_item(session, &order, &info)) {
+    totals->buffers++;
+    totals->taken += info.is_taken;
+    totals->size_bytes += info.size_bytes;
+    totals->used_bytes += info.used_bytes;
+  }
+  return NEARBUF_OK;
+}

@@ -1,0 +1,67 @@
+/* Private memory in a range: the same search as for buffers, without a locator. */
+#include "core/acquire.h"
+#include "core/regions.h"
+#include "os/os.h"
+
+static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
+  uintptr_t granularity = nb_os_granularity();
+  *need = (nb_need){.range = request->range, .granularity = granularity, .target = request->target};
+  need->alignment = request->alignment_bytes > granularity ? request->alignment_bytes : granularity;
+  uintptr_t start;
+  if (!nb_align_up(request->size_bytes, granularity, &need->least) ||
+      !nb_range_fit_lowest(request->range, need->least, need->alignment, &start)) {
+    return NEARBUF_RANGE_TOO_SMALL;
+  }
+  need->want = need->least;
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory) {
+  if (memory == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *memory = (nearbuf_memory){0};
+  nearbuf_status status = nb_request_check(request);
+  nb_need need;
+  if (status == NEARBUF_OK) {
+    status = need_of(request, &need);
+  }
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_place region;
+  nb_outcome outcome = nb_region_make(&nb_own_regions, &need, &region);
+  nb_os_leave(guard);
+  memory->run_at = (unsigned char *)region.start;
+  memory->write_to = memory->run_at;
+  memory->size_bytes = region.size;
+  memory->system_error = outcome.system_error;
+  memory->is_private = outcome.status == NEARBUF_OK;
+  return outcome.status;
+}
+
+/* Whether it may be what nearbuf_allocate gave: what nearbuf_place filled in has the same type. */
+static bool is_allocated(const nearbuf_memory *memory) {
+  uintptr_t below_granule = nb_os_granularity() - 1;
+  return memory->is_private == 1 && memory->run_at != NULL && memory->size_bytes != 0 &&
+         (((uintptr_t)memory->run_at | memory->size_bytes) & below_granule) == 0;
+}
+
+nearbuf_status nearbuf_free(nearbuf_memory *memory) {
+  if (memory == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (!is_allocated(memory)) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
+  nb_outcome outcome = nb_region_drop(&nb_own_regions, &region);
+  nb_os_leave(guard);
+  memory->system_error = outcome.system_error;
+  if (outcome.status == NEARBUF_OK) {
+    *memory = (nearbuf_memory){0};
+  }
+  return outcome.status;
+}

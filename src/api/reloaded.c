@@ -1,0 +1,344 @@
+/* The C functions of the Rust reference on this library; see include/nearbuf/reloaded.h. */
+#include <nearbuf/reloaded.h>
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/acquire.h"
+#include "os/os.h"
+
+static_assert(sizeof(LocatorItem) == sizeof(uintptr_t) + 12, "an item of a locator");
+static_assert(offsetof(LocatorItem, size) == sizeof(uintptr_t), "the Rust layout");
+static_assert(offsetof(LocatorItem, position) == sizeof(uintptr_t) + 4, "the Rust layout");
+static_assert(offsetof(LocatorItem, is_taken) == sizeof(uintptr_t) + 8, "the Rust layout");
+
+static const nb_layout *rust(void) {
+  return nb_native_layout(NEARBUF_DIALECT_RUST);
+}
+
+static uintptr_t taken_word(const LocatorItem *item) {
+  return nb_taken_of((uintptr_t)item, true);
+}
+
+static nb_item values_of(const LocatorItem *item) {
+  return item == NULL ? (nb_item){0} : nb_item_read((uintptr_t)item, rust());
+}
+
+/* ---- Settings ---------------------------------------------------------------------------------- */
+
+/* A size beyond 32 bits becomes the largest that they hold, which is refused: nobody gets less than he
+ * asked for. */
+static uint32_t size_of_settings(size_t size) {
+  return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+}
+
+BufferSearchSettings buffersearchsettings_from_proximity(uintptr_t proximity, uintptr_t target,
+                                                         size_t size) {
+  return (BufferSearchSettings){.min_address = nb_sub_saturating(target, proximity),
+                                .max_address = nb_add_saturating(target, proximity),
+                                .size = size_of_settings(size)};
+}
+
+BufferAllocatorSettings bufferallocatorsettings_from_proximity(uintptr_t proximity,
+                                                               uintptr_t target, size_t size) {
+  return (BufferAllocatorSettings){.min_address = nb_sub_saturating(target, proximity),
+                                   .max_address = nb_add_saturating(target, proximity),
+                                   .size = size_of_settings(size),
+                                   .target_process_id = nb_os_process(),
+                                   .retry_count = 8,
+                                   .brute_force = true};
+}
+
+static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, uint32_t alignment,
+                                 nearbuf_request *request) {
+  if (max <= min) {
+    return NEARBUF_INVALID_RANGE;
+  }
+  if (size == UINT32_MAX) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  *request = (nearbuf_request)NEARBUF_REQUEST_INIT;
+  request->range = (nearbuf_range){min, max - 1};
+  request->size_bytes = size;
+  request->alignment_bytes = alignment;
+  return nb_request_check(request);
+}
+
+/* Makes a released item findable for the walks of this module, if they have passed it. */
+NB_SLOW static void rewind_cursors(nb_session *session, uintptr_t item, uint32_t room) {
+  nb_locator_released_item(session, item, room);
+}
+
+/* Gives an item back. */
+NB_WARM void release_item(LocatorItem *item) {
+  if (item == NULL) {
+    return;
+  }
+  uintptr_t address = (uintptr_t)item;
+  uint32_t size = nb_shared_load_relaxed(nb_size_of(address, true));
+  uint32_t position = nb_shared_load_relaxed(nb_position_of(address, true));
+  nb_shared_unlock_release(nb_taken_of(address, true));
+  nb_session *session = nb_session_current();
+  if (nb_locator_is_passed(session, 0)) {
+    rewind_cursors(session, address, position < size ? size - position : 0);
+  }
+}
+
+/* Callers know the other library's order: lowest first. Near to the lowest address is that. */
+static uintptr_t lowest_target(const nearbuf_request *request) {
+  return request->range.min == 0 ? 1 : request->range.min;
+}
+
+/* ---- Buffers ----------------------------------------------------------------------------------- */
+
+static nearbuf_status claim_item(const BufferSearchSettings *settings, uint32_t alignment,
+                                 LocatorItem **item) {
+  nearbuf_request request;
+  nearbuf_status status = settings == NULL
+                              ? NEARBUF_INVALID_ARGUMENT
+                              : request_of(settings->min_address, settings->max_address,
+                                           settings->size, alignment, &request);
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  nb_fit fit = nb_request_fit(&request, request.flags);
+  fit.only_dialect = NEARBUF_DIALECT_RUST;
+  fit.ends_inside = true; /* the caller sees all of the item's room */
+  nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
+  nb_claim claim;
+  uint32_t generation;
+  status = nb_claim_find_or_make(&fit, &lowest, &claim, &generation).status;
+  if (status == NEARBUF_OK) {
+    uintptr_t address = nb_reference_item(claim.reference);
+    nb_shared_store_relaxed(nb_position_of(address, true), claim.start);
+    *item = (LocatorItem *)address;
+  }
+  return status;
+}
+
+NB_SLOW static GetBufferResult get_slowly(const BufferSearchSettings *settings,
+                                          uint32_t alignment) {
+  LocatorItem *item = NULL;
+  nearbuf_status status = claim_item(settings, alignment, &item);
+  bool is_ok = status == NEARBUF_OK;
+  return (GetBufferResult){
+      .is_ok = is_ok, .ok = item, .err = is_ok ? NULL : nearbuf_status_text(status)};
+}
+
+/* Callers copy the first two words of a result in one go, and a load that spans two stores waits until
+ * both have left the processor: so they are stored in one go, too. It is most of the time that a get
+ * takes. */
+NB_WARM GetBufferResult success(LocatorItem *item) {
+  GetBufferResult result = {.is_ok = true, .ok = item, .err = NULL};
+#if UINTPTR_MAX > UINT32_MAX && defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  typedef uint64_t two_words __attribute__((vector_size(16)));
+  static_assert(offsetof(GetBufferResult, ok) == 8, "the first two words of a result");
+  two_words words = {1, (uintptr_t)item};
+  memcpy(&result, &words, sizeof words);
+#endif
+  return result;
+}
+
+/* The fast path: the item that this thread used last, if it is free and the settings fit, as
+ * nearbuf_get has it. What is wrong with settings is told by the slow path: nothing fits them. */
+NB_WARM GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
+  uintptr_t reference = nb_hint_item(nb_hint_of(&nb_session_current()->hints));
+  uint32_t below = alignment - 1;
+  if (!nb_reference_is_rust(reference) || settings == NULL || (alignment & below) != 0) {
+    return get_slowly(settings, alignment);
+  }
+  uintptr_t item = nb_reference_item(reference);
+  if (!nb_shared_lock_acquire(nb_taken_of(item, true))) {
+    return get_slowly(settings, alignment);
+  }
+  uintptr_t base = nb_item_base(item);
+  uintptr_t end = base + nb_shared_load_relaxed(nb_size_of(item, true));
+  uintptr_t free_from = base + nb_shared_load_relaxed(nb_position_of(item, true));
+  uintptr_t start = (free_from + below) & ~(uintptr_t)below;
+  uintptr_t last = start + ((uintptr_t)settings->size - 1); /* nothing is as small as 0 */
+  if (free_from < settings->min_address || settings->max_address < end || start < free_from ||
+      last < start || last >= end || alignment == 0) {
+    nb_shared_unlock_release(nb_taken_of(item, true));
+    return get_slowly(settings, alignment);
+  }
+  if (alignment != 1) {
+    nb_shared_store_relaxed(nb_position_of(item, true), (uint32_t)(start - base));
+  }
+  return success((LocatorItem *)item);
+}
+
+GetBufferResult buffers_get_buffer_aligned(const BufferSearchSettings *settings,
+                                           uint32_t alignment) {
+  return get(settings, alignment);
+}
+
+GetBufferResult buffers_get_buffer(const BufferSearchSettings *settings) {
+  return get(settings, 1);
+}
+
+void free_get_buffer_result(GetBufferResult item) {
+  if (item.is_ok) {
+    release_item(item.ok);
+  }
+}
+
+void free_string(char *s) { /* NOLINT(readability-non-const-parameter): the reference's type */
+  (void)s;
+}
+
+/* ---- Items ------------------------------------------------------------------------------------- */
+
+static uint32_t room_of(const nb_item *item) {
+  return item->position < item->size ? item->size - item->position : 0;
+}
+
+uint32_t locatoritem_bytes_left(const LocatorItem *item) {
+  nb_item values = values_of(item);
+  return room_of(&values);
+}
+
+uintptr_t locatoritem_min_address(const LocatorItem *item) {
+  return (uintptr_t)values_of(item).base;
+}
+
+uintptr_t locatoritem_max_address(const LocatorItem *item) {
+  nb_item values = values_of(item);
+  return nb_add_saturating((uintptr_t)values.base, values.size);
+}
+
+bool locatoritem_is_allocated(const LocatorItem *item) {
+  return values_of(item).base != 0;
+}
+
+bool locatoritem_is_taken(const LocatorItem *item) {
+  return values_of(item).taken == 1;
+}
+
+bool locatoritem_try_lock(LocatorItem *item) {
+  return item != NULL && nb_shared_lock_acquire(taken_word(item));
+}
+
+void locatoritem_lock(LocatorItem *item) {
+  while (item != NULL && !nb_shared_lock_acquire(taken_word(item))) {
+    nb_os_pause();
+  }
+}
+
+void locatoritem_unlock(LocatorItem *item) {
+  release_item(item);
+}
+
+void free_locator_item(LocatorItem *item) {
+  locatoritem_unlock(item);
+}
+
+bool locatoritem_can_use(const LocatorItem *item, uint32_t size, uintptr_t min_address,
+                         uintptr_t max_address) {
+  nb_item values = values_of(item);
+  return values.base != 0 && room_of(&values) >= size &&
+         values.base + values.position >= min_address &&
+         nb_add_saturating((uintptr_t)values.base, values.size) <= max_address;
+}
+
+/* Of 16 to 32 bytes, as stubs often are, the first and the last 16 are copied: the call of memcpy
+ * takes longer than the copying. */
+enum { PIECE = 16 };
+
+NB_WARM void copy(unsigned char *to, const uint8_t *from, size_t size) {
+  if (size - PIECE > PIECE) {
+    memcpy(to, from, size);
+    return;
+  }
+  unsigned char first[PIECE];
+  unsigned char last[PIECE];
+  memcpy(first, from, PIECE);
+  memcpy(last, from + size - PIECE, PIECE);
+  memcpy(to, first, PIECE);
+  memcpy(to + size - PIECE, last, PIECE);
+}
+
+uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data, size_t data_len) {
+  if (item == NULL || (data == NULL && data_len != 0)) {
+    return 0;
+  }
+  uintptr_t base = nb_item_base((uintptr_t)item);
+  uint32_t size = nb_shared_load_relaxed(nb_size_of((uintptr_t)item, true));
+  uint32_t position = nb_shared_load_relaxed(nb_position_of((uintptr_t)item, true));
+  if (base == 0 || position > size || data_len > size - position) {
+    return 0;
+  }
+  if (data_len != 0) {
+    copy((unsigned char *)(base + position), data, data_len);
+    nb_shared_store_relaxed(nb_position_of((uintptr_t)item, true), position + (uint32_t)data_len);
+  }
+  return base + position;
+}
+
+/* ---- Private memory ---------------------------------------------------------------------------- */
+
+static nearbuf_status allocate(BufferAllocatorSettings *settings, nearbuf_memory *memory) {
+  if (settings == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (settings->target_process_id != 0 && settings->target_process_id != nb_os_process()) {
+    return NEARBUF_UNSUPPORTED;
+  }
+  nearbuf_request request;
+  nearbuf_status status =
+      request_of(settings->min_address, settings->max_address, settings->size, 1, &request);
+  if (status == NEARBUF_OK) {
+    request.target = lowest_target(&request);
+    status = nearbuf_allocate(&request, memory);
+  }
+  if (status == NEARBUF_OK) {
+    settings->size = size_of_settings(memory->size_bytes);
+  }
+  return status;
+}
+
+AllocationResult buffers_allocate_private_memory(BufferAllocatorSettings *settings) {
+  nearbuf_memory memory = {0};
+  nearbuf_status status = allocate(settings, &memory);
+  bool is_ok = status == NEARBUF_OK;
+  PrivateAllocation made = {.base_address = memory.run_at,
+                            .size = memory.size_bytes,
+                            .this_process_id = is_ok ? nb_os_process() : 0};
+  return (AllocationResult){
+      .is_ok = is_ok, .ok = made, .err = is_ok ? NULL : nearbuf_status_text(status)};
+}
+
+void free_private_allocation(PrivateAllocation item) {
+  nearbuf_memory memory = {.write_to = item.base_address,
+                           .run_at = item.base_address,
+                           .size_bytes = item.size,
+                           .is_private = 1};
+  (void)nearbuf_free(&memory);
+}
+
+void free_allocation_result(AllocationResult item) {
+  if (item.is_ok) {
+    free_private_allocation(item.ok);
+  }
+}
+
+/* ---- Code -------------------------------------------------------------------------------------- */
+
+void overwrite_allocated_code(const uint8_t *source, uint8_t *target, size_t size) {
+  (void)nearbuf_overwrite(target, source, size, NULL);
+}
+
+void overwrite_allocated_code_ex(const uint8_t *source, uint8_t *target, size_t size,
+                                 void (*callback)(const uint8_t *source, uint8_t *target,
+                                                  size_t size)) {
+  if (callback != NULL) {
+    callback(source, target, size);
+    nb_os_sync_code((uintptr_t)target, size);
+    nb_os_sync_processors();
+  }
+}
+
+void utilities_clear_instruction_cache(uint8_t *start, uint8_t *end) {
+  if (start < end) {
+    nb_os_sync_code((uintptr_t)start, (uintptr_t)end - (uintptr_t)start);
+  }
+}

@@ -1,0 +1,62 @@
+/* This copy of the library: choices before its first use, and giving back what it keeps for itself. */
+#include "core/attach.h"
+#include "core/locators.h"
+#include "core/settings.h"
+#include "os/os.h"
+
+/* Looks for a locator that leaves no choice. NOT_FOUND: there is none yet. */
+static nb_outcome find_before_choice(nb_session **session) {
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_session_begin(session);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_rendezvous_find(*session, true);
+  }
+  nb_os_leave(guard);
+  return outcome;
+}
+
+nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
+  if (dialect != NEARBUF_DIALECT_WRITTEN && dialect != NEARBUF_DIALECT_RUST) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_session *session;
+  nb_outcome outcome = find_before_choice(&session);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    nb_settings_choose_dialect(dialect);
+    return NEARBUF_OK;
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return outcome.status;
+  }
+  bool is_rust = nb_chain_entry(0)->dialect == NEARBUF_DIALECT_RUST;
+  return is_rust == (dialect == NEARBUF_DIALECT_RUST) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
+}
+
+/* The choice holds from here on, for what is made in a child as well; where it comes too late for this
+ * process, nothing is chosen. */
+nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing) {
+  if (sharing != NEARBUF_SHARING_SHARED && sharing != NEARBUF_SHARING_PRIVATE) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nearbuf_sharing before = nb_settings_choose_sharing(sharing);
+  nb_session *session;
+  nb_outcome outcome = find_before_choice(&session);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    return NEARBUF_OK;
+  }
+  if (outcome.status == NEARBUF_OK) {
+    bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+    outcome.status =
+        is_private == (sharing == NEARBUF_SHARING_PRIVATE) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
+  }
+  if (outcome.status != NEARBUF_OK) {
+    nb_settings_unchoose_sharing(sharing, before);
+  }
+  return outcome.status;
+}
+
+void nearbuf_unload(void) {
+  nb_os_guard guard = nb_os_enter();
+  nb_module_unloaded();
+  nb_os_leave(guard);
+}

@@ -1,0 +1,306 @@
+/* From the occupied addresses and a need to a place; see placement.h. */
+#include "base/placement.h"
+
+/* After a gap that holds no more than what is needed, so many further questions are asked for a
+ * roomier one nearby. */
+enum { QUESTIONS_FOR_MORE_ROOM = 64 };
+
+static uintptr_t origin_of(const nb_need *need) {
+  return need->target != 0 ? need->target : need->range.min;
+}
+
+uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
+  uintptr_t origin = origin_of(need);
+  uintptr_t last = place->start + (place->size - 1);
+  if (origin < place->start) {
+    return place->start - origin;
+  }
+  return origin > last ? origin - last : 0;
+}
+
+bool nb_placement_choose_target(nb_need *need, uintptr_t system_place) {
+  nb_range range = need->range;
+  if (need->target != 0 || !nb_is_beyond_4_gib(range.max)) {
+    return false;
+  }
+  bool is_narrowed = !nb_is_beyond_4_gib(range.min);
+  range.min = is_narrowed ? (uintptr_t)NEARBUF_4_GIB : range.min;
+  bool is_inside = range.min <= system_place && system_place <= range.max;
+  need->target = is_inside ? system_place : range.min + (range.max - range.min) / 2;
+  need->range = range;
+  return is_narrowed;
+}
+
+/* The start nearest to the origin for `size` bytes inside the gap: the highest one that does not begin
+ * behind the origin, or the lowest one that does. */
+static bool nearest_start(const nb_need *need, nb_range gap, uintptr_t size, uintptr_t *start) {
+  uintptr_t origin = origin_of(need);
+  uintptr_t to_origin = nb_add_saturating(origin, size - 1);
+  nb_range below = {gap.min, gap.max < to_origin ? gap.max : to_origin};
+  nb_range above = {gap.min > origin ? gap.min : origin, gap.max};
+  nb_place lower = {0, size};
+  nb_place upper = {0, size};
+  bool fits_below = nb_range_fit_highest(below, size, need->alignment, &lower.start);
+  bool fits_above = nb_range_fit_lowest(above, size, need->alignment, &upper.start);
+  bool is_lower = fits_below && (!fits_above || nb_placement_distance(need, &lower) <=
+                                                    nb_placement_distance(need, &upper));
+  *start = is_lower ? lower.start : upper.start;
+  return fits_below || fits_above;
+}
+
+bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place) {
+  nb_range inside;
+  if (!nb_range_intersect(gap, need->range, &inside)) {
+    return false;
+  }
+  place->size = need->want;
+  if (nearest_start(need, inside, need->want, &place->start)) {
+    return true;
+  }
+  /* Not everything that is wanted fits: all of the gap, if that is enough. */
+  if (!nb_range_fit_lowest(inside, need->least, need->alignment, &place->start)) {
+    return false;
+  }
+  uintptr_t room = inside.max - place->start;
+  place->size = room == UINTPTR_MAX ? nb_align_down(room, need->granularity)
+                                    : nb_align_down(room + 1, need->granularity);
+  return place->size >= need->least;
+}
+
+/* The best place so far. */
+typedef struct choice {
+  const nb_need *need;
+  nb_place place;
+  nb_range gap;
+  uintptr_t distance;
+  bool is_made;
+  uint32_t questions_left;
+} choice;
+
+static bool is_full(const nb_need *need, const nb_place *place) {
+  return place->size >= need->want;
+}
+
+/* Answers whether the gap has room at all. */
+static bool consider(choice *best, nb_range gap) {
+  nb_place place;
+  if (!nb_placement_in_gap(best->need, gap, &place)) {
+    return false;
+  }
+  uintptr_t distance = nb_placement_distance(best->need, &place);
+  bool wins = !best->is_made || distance < best->distance;
+  if (best->is_made && is_full(best->need, &place) != is_full(best->need, &best->place)) {
+    uintptr_t bonus = NB_NEARER_THAT_COUNTS;
+    wins = is_full(best->need, &place) ? distance <= nb_add_saturating(best->distance, bonus)
+                                       : nb_add_saturating(distance, bonus) < best->distance;
+  }
+  if (wins) {
+    best->place = place;
+    best->gap = gap;
+    best->distance = distance;
+    best->is_made = true;
+  }
+  return true;
+}
+
+/* Whether gaps at this distance and beyond can still win. Counts the questions for more room, not
+ * those that may find a nearer place. */
+static bool is_worth_asking(choice *best, uintptr_t distance) {
+  if (!best->is_made || distance < best->distance) {
+    return true;
+  }
+  if (is_full(best->need, &best->place)) {
+    return false;
+  }
+  if (best->questions_left == 0) {
+    return false;
+  }
+  best->questions_left--;
+  return distance <= nb_add_saturating(best->distance, NB_NEARER_THAT_COUNTS);
+}
+
+/* One pass upwards over everything that is occupied below the best place. */
+static nb_search_answer search_ascending(choice *best, const nb_source *source) {
+  nb_range range = best->need->range;
+  uintptr_t origin = origin_of(best->need);
+  uintptr_t from = range.min;
+  for (;;) {
+    nb_range occupied;
+    nb_source_answer answer = source->next(source->context, from, &occupied);
+    if (answer == NB_SOURCE_FAILED) {
+      return NB_SEARCH_FAILED;
+    }
+    if (answer == NB_SOURCE_END || occupied.min > range.max) {
+      nb_range rest = {from, range.max};
+      (void)consider(best, rest);
+      return NB_SEARCH_FOUND;
+    }
+    if (occupied.min > from) {
+      nb_range gap = {from, occupied.min - 1};
+      (void)consider(best, gap);
+    }
+    if (occupied.max >= range.max) {
+      return NB_SEARCH_FOUND;
+    }
+    from = occupied.max + 1;
+    if (from > origin && !is_worth_asking(best, from - origin)) {
+      return NB_SEARCH_FOUND;
+    }
+  }
+}
+
+/* One side of a search that starts at the target: addresses from `frontier` on are not asked, and
+ * up to `barren` nothing was found that fits. */
+typedef struct side {
+  uintptr_t frontier;
+  uintptr_t barren;
+  bool is_done;
+  bool is_fertile;
+} side;
+
+/* Considers a gap on one side. One that the range cuts may be larger than what was seen of it. */
+static void consider_on(side *one, choice *best, nb_range gap) {
+  nb_range range = best->need->range;
+  bool fits = consider(best, gap);
+  one->is_fertile = one->is_fertile || fits || gap.min == range.min || gap.max == range.max;
+}
+
+static void advance(side *one, uintptr_t frontier, bool is_done) {
+  one->frontier = frontier;
+  one->is_done = is_done;
+  one->barren = one->is_fertile ? one->barren : frontier;
+}
+
+/* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
+ * size goes. It may stop early only for a gap that is large enough as it is. */
+static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_range *gap) {
+  uintptr_t lowest = nb_sub_saturating(gap->min, nb_add_saturating(need->want, need->alignment));
+  uintptr_t from = lowest < need->range.min ? need->range.min : lowest;
+  uintptr_t start;
+  bool is_enough = nb_range_fit_highest(*gap, need->least, need->alignment, &start);
+  for (int i = 0; from < gap->min && (i < QUESTIONS_FOR_MORE_ROOM || !is_enough); i++) {
+    nb_range occupied;
+    nb_source_answer answer = source->next(source->context, from, &occupied);
+    if (answer == NB_SOURCE_FAILED) {
+      return false;
+    }
+    if (answer == NB_SOURCE_END || occupied.min > gap->max) {
+      gap->min = from;
+      return true;
+    }
+    from = occupied.max + 1;
+  }
+  return true;
+}
+
+static bool step_up(choice *best, const nb_source *source, side *up, side *down, bool is_first) {
+  nb_range range = best->need->range;
+  nb_range occupied;
+  nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
+  if (answer == NB_SOURCE_FAILED) {
+    return false;
+  }
+  bool is_last = answer == NB_SOURCE_END || occupied.min > range.max;
+  if (is_last || occupied.min > up->frontier) {
+    nb_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
+    if (is_first && !extend_gap_down(best->need, source, &gap)) {
+      return false;
+    }
+    consider_on(up, best, gap);
+    down->is_fertile = is_first ? up->is_fertile : down->is_fertile; /* it may lie on both sides */
+  }
+  bool is_done = is_last || occupied.max >= range.max;
+  advance(up, is_done ? range.max : occupied.max + 1, is_done);
+  return true;
+}
+
+/* Downwards there is no question "what lies below?": ask what lies in the highest place that would
+ * do. If anything does, the lowest such mapping is the next obstacle. */
+static bool step_down(choice *best, const nb_source *source, side *down) {
+  const nb_need *need = best->need;
+  nb_range below = {need->range.min, down->frontier};
+  uintptr_t start;
+  if (!nb_range_fit_highest(below, need->least, need->alignment, &start)) {
+    down->is_done = true;
+    return true;
+  }
+  nb_range occupied;
+  nb_source_answer answer = source->next(source->context, start, &occupied);
+  if (answer == NB_SOURCE_FAILED) {
+    return false;
+  }
+  if (answer == NB_SOURCE_FOUND && occupied.min <= down->frontier) {
+    bool is_done = occupied.min <= need->range.min;
+    advance(down, is_done ? need->range.min : occupied.min - 1, is_done);
+    return true;
+  }
+  nb_range gap = {start, down->frontier};
+  if (!extend_gap_down(need, source, &gap)) {
+    return false;
+  }
+  consider_on(down, best, gap);
+  bool is_done = gap.min <= need->range.min;
+  advance(down, is_done ? need->range.min : gap.min - 1, is_done);
+  return true;
+}
+
+/* What lies between two frontiers that a search has left the middle for. */
+static nb_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
+  return up > middle ? (nb_range){down < middle ? down + 1 : middle, up - 1} : (nb_range){1, 0};
+}
+
+/* Up and down from the target, always on the side that is nearer, and up first. */
+static nb_search_answer search_outwards(choice *best, const nb_source *source, nb_lesson *lesson) {
+  nb_range range = best->need->range;
+  uintptr_t origin = origin_of(best->need);
+  uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
+  side up = {.frontier = middle, .barren = middle};
+  side down = {.frontier = middle, .barren = middle, .is_done = middle == range.min};
+  while (!up.is_done || !down.is_done) {
+    uintptr_t up_distance = nb_distance(up.frontier, origin);
+    uintptr_t down_distance = nb_distance(down.frontier, origin);
+    bool goes_up = !up.is_done && (down.is_done || up_distance <= down_distance);
+    if (!is_worth_asking(best, goes_up ? up_distance : down_distance)) {
+      break;
+    }
+    bool is_answered = goes_up ? step_up(best, source, &up, &down, up.frontier == middle)
+                               : step_down(best, source, &down);
+    if (!is_answered) {
+      return NB_SEARCH_FAILED;
+    }
+  }
+  lesson->barren = between(down.barren, middle, up.barren);
+  if (best->is_made && !is_full(best->need, &best->place)) {
+    lesson->narrow = between(down.frontier, middle, up.frontier);
+  }
+  return NB_SEARCH_FOUND;
+}
+
+nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint32_t count,
+                                  bool is_found, nb_range found, nb_range *occupied) {
+  for (uint32_t i = 0; i < count; i++) {
+    if (besides[i].max >= from && (!is_found || besides[i].min < found.min)) {
+      found = besides[i];
+      is_found = true;
+    }
+  }
+  *occupied = found;
+  return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
+}
+
+nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
+                                     nb_lesson *lesson) {
+  choice best = {.need = need, .questions_left = need->is_content ? 0 : QUESTIONS_FOR_MORE_ROOM};
+  nb_lesson learned = {.barren = {1, 0}, .narrow = {1, 0}};
+  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &learned)
+                                                      : search_ascending(&best, source);
+  learned.gap = best.gap;
+  if (lesson != NULL) {
+    *lesson = learned;
+  }
+  if (answer == NB_SEARCH_FAILED) {
+    return answer;
+  }
+  *place = best.place;
+  return best.is_made ? NB_SEARCH_FOUND : NB_SEARCH_NO_ROOM;
+}

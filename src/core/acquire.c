@@ -1,0 +1,253 @@
+/* From a request to an item that is held; see claim.h. */
+#include "core/acquire.h"
+
+#include "core/attach.h"
+#include "core/header.h"
+#include "core/regions.h"
+#include "os/os.h"
+#include "os/pages.h"
+
+nearbuf_status nb_request_check(const nearbuf_request *request) {
+  if (request == NULL || request->struct_size != sizeof *request ||
+      (request->flags & ~(uint32_t)NEARBUF_DATA) != 0) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (request->size_bytes == 0 || request->size_bytes > UINT32_MAX) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  if (!nb_is_power_of_two(request->alignment_bytes)) {
+    return NEARBUF_INVALID_ALIGNMENT;
+  }
+  if (request->range.min > request->range.max) {
+    return NEARBUF_INVALID_RANGE;
+  }
+  uintptr_t start;
+  return nb_range_fit_lowest(request->range, request->size_bytes, request->alignment_bytes, &start)
+             ? NEARBUF_OK
+             : NEARBUF_RANGE_TOO_SMALL;
+}
+
+/* The memory that a new buffer for the request needs. False: no granule of the range can hold it. */
+static bool need_of(const nb_fit *fit, uintptr_t target, nb_need *need) {
+  uintptr_t granularity = nb_os_granularity();
+  *need = (nb_need){.range = fit->range, .granularity = granularity, .target = target};
+  need->alignment = fit->alignment > granularity ? fit->alignment : granularity;
+  return nb_align_up(fit->size, granularity, &need->least);
+}
+
+/* What the ways of one request share. */
+typedef struct search {
+  nb_session *session;
+  const nb_fit *fit;
+  const nb_preference *preference;
+  bool is_near; /* `fit` is narrowed to what is near to the target */
+  nb_claim *claim;
+} search;
+
+static bool suits(const search *what, const nb_known *known) {
+  return what->fit->only_dialect == 0 || what->fit->only_dialect == known->dialect;
+}
+
+/* The size of the buffer that a region becomes. Sizes have 32 bits: one of 4 GiB, which the largest
+ * requests need, is listed without its last byte. */
+static uint32_t listed_size(const nb_place *region) {
+  return region->size > UINT32_MAX ? UINT32_MAX : (uint32_t)region->size;
+}
+
+/* Lists a new region and claims it; on failure the region is the caller's. `*is_claimed` is false
+ * where the first locator had to be made in a dialect that the request cannot use: the region is
+ * everybody's then. */
+static nb_outcome list_region(const search *what, const nb_need *need, const nb_place *region,
+                              bool *is_claimed) {
+  nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
+  bool is_listed;
+  nb_outcome outcome =
+      nb_rendezvous_find_or_make(what->session, &item, what->preference->dialect, &is_listed);
+  *is_claimed = true;
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (is_listed) {
+    const nb_known *first = nb_chain_entry(0);
+    const nb_layout *layout = nb_known_layout(first);
+    uintptr_t listed = nb_known_item(first, nb_page_first_slot());
+    nb_claim made = {.reference = nb_reference(listed, layout),
+                     .base = region->start,
+                     .order = nb_page_first_slot(),
+                     .size = item.size};
+    *what->claim = made;
+    *is_claimed = suits(what, first);
+    if (!*is_claimed) {
+      nb_shared_unlock_release(listed + layout->taken);
+    }
+    return outcome;
+  }
+  /* A start beyond a granule is only promised for the whole region. */
+  bool is_cuttable = need->alignment == need->granularity;
+  nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
+                        what->fit->only_dialect};
+  return nb_locator_register(what->session, &listing, what->claim);
+}
+
+/* Maps a region and lists it. */
+static nb_outcome make_region(const search *what, const nb_need *need, bool *is_claimed) {
+  nb_place region;
+  nb_outcome outcome = nb_region_make(&nb_own_regions, need, &region);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = list_region(what, need, &region, is_claimed);
+  if (outcome.status != NEARBUF_OK) {
+    (void)nb_region_drop(&nb_own_regions, &region);
+    return outcome;
+  }
+  atomic_fetch_add_explicit(&what->session->placed_bytes, region.size, memory_order_relaxed);
+  return outcome;
+}
+
+/* The size that a new region should have. It is larger than the request where the existing buffers
+ * are used up; where they are only held it is not, for a program that keeps thousands of buffers must
+ * not eat the range. Threads that contend get room for the pieces before an item that shares its
+ * cache lines with no other, see nb_locator_register. */
+static uintptr_t size_to_want(nb_session *session, uintptr_t least, bool is_held) {
+  if (!is_held) {
+    return nb_region_size(atomic_load_explicit(&session->placed_bytes, memory_order_relaxed),
+                          least);
+  }
+  bool is_contended = atomic_load_explicit(&session->contended, memory_order_relaxed) != 0;
+  uintptr_t pieces = (uintptr_t)NB_HOME_STRIDE * nb_os_granularity();
+  return is_contended ? nb_add_saturating(least, pieces) : least;
+}
+
+/* Makes a buffer. */
+static nb_outcome make(const search *what, bool is_held) {
+  nb_need need;
+  if (!need_of(what->fit, what->preference->target, &need)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  need.spares_reserved = what->is_near;
+  need.want = size_to_want(what->session, need.least, is_held);
+  bool is_claimed = false;
+  nb_outcome outcome = make_region(what, &need, &is_claimed);
+  if (outcome.status == NEARBUF_OK && !is_claimed) {
+    outcome = make_region(what, &need, &is_claimed); /* the locator is there now */
+  }
+  return outcome;
+}
+
+/* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
+static bool take(const search *what, bool from_start, bool *is_held) {
+  return nb_locator_take(what->session, what->fit, from_start, what->claim, is_held);
+}
+
+static nb_outcome take_or_make(const search *what) {
+  bool is_held = false;
+  nb_outcome outcome = nb_rendezvous_find(what->session, true);
+  if (outcome.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
+    bool is_listed;
+    outcome =
+        nb_rendezvous_find_or_make(what->session, NULL, what->preference->dialect, &is_listed);
+  }
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  bool is_settled = outcome.status == NEARBUF_OK;
+  if (is_settled) {
+    nb_header_mend(nb_chain_entry(0));
+    if (take(what, false, &is_held)) {
+      return outcome;
+    }
+    nb_outcome extended = nb_chain_extend(what->session, true);
+    bool is_due = nb_locator_is_full_walk_due(what->session);
+    if (extended.status == NEARBUF_OK && take(what, is_due, &is_held)) {
+      return outcome;
+    }
+  }
+  outcome = make(what, is_held);
+  if (outcome.status == NEARBUF_NO_ROOM && is_settled && take(what, true, &is_held)) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  return outcome;
+}
+
+/* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
+ * the range's minimum in a buffer that starts before it. */
+static nb_outcome take_anything(const search *what) {
+  nb_fit skipping = *what->fit;
+  skipping.may_skip = true;
+  search any = *what;
+  any.fit = &skipping;
+  bool is_held;
+  uint32_t contended = atomic_exchange_explicit(&what->session->contended, 0, memory_order_relaxed);
+  bool is_found = nb_rendezvous_is_settled(what->session) && take(&any, true, &is_held);
+  if (contended != 0) {
+    atomic_store_explicit(&what->session->contended, 1, memory_order_relaxed);
+  }
+  return nb_outcome_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
+}
+
+/* The part of the request's range in which memory is near to its target; false: the request has no
+ * such part, or all of the range is. */
+static bool narrow_to_near(const nb_fit *fit, const nb_preference *preference, nb_fit *near_fit) {
+  uintptr_t target = preference->target;
+  uintptr_t bytes = preference->near_bytes;
+  nb_range around = {nb_sub_saturating(target, bytes),
+                     nb_add_saturating(nb_add_saturating(target, bytes), fit->size - 1)};
+  *near_fit = *fit;
+  return target != 0 && bytes != 0 && nb_range_intersect(fit->range, around, &near_fit->range) &&
+         (near_fit->range.min != fit->range.min || near_fit->range.max != fit->range.max);
+}
+
+/* Whether memory that is farther away may do better. */
+static bool is_out_of_room(nb_outcome outcome) {
+  return outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY ||
+         outcome.status == NEARBUF_DENIED;
+}
+
+static nb_outcome find_or_make(const search *what) {
+  nb_fit near_fit;
+  if (narrow_to_near(what->fit, what->preference, &near_fit)) {
+    search closer = *what;
+    closer.fit = &near_fit;
+    closer.is_near = true;
+    nb_outcome outcome = take_or_make(&closer);
+    if (!is_out_of_room(outcome)) {
+      return outcome;
+    }
+  }
+  nb_outcome outcome = take_or_make(what);
+  return outcome.status == NEARBUF_NO_ROOM ? take_anything(what) : outcome;
+}
+
+/* Makes the item the one that this thread tries first. Where another thread's lies in the same lines
+ * both would be slow without ever meeting: then the next request looks for an item that shares its
+ * lines with no other. Threads that start at once register neighbouring items, since the second one
+ * finds the first item held before the first thread has stored its hint. */
+static void keep_hint(nb_session *session, const nb_claim *claim, uint32_t generation) {
+  nb_hint *mine = nb_hints_mine(&session->hints);
+  nb_hint_set(&session->hints, mine, claim->reference, claim->order, generation);
+  if (atomic_load_explicit(&session->contended, memory_order_relaxed) == 0 &&
+      nb_hints_crowd(&session->hints, mine, nb_reference_item(claim->reference))) {
+    atomic_store_explicit(&session->contended, 1, memory_order_relaxed);
+    nb_hint_set(&session->hints, mine, 0, 0, 0);
+  }
+}
+
+nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *preference,
+                                 nb_claim *claim, uint32_t *generation) {
+  search what = {.fit = fit, .preference = preference, .claim = claim};
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_session_begin(&what.session);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = find_or_make(&what);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    nb_fit skipping = *fit;
+    skipping.may_skip = true;
+    (void)nb_fit_in(&skipping, claim); /* start and limit, for a buffer that was just made */
+    *generation = nb_session_generation(what.session);
+    keep_hint(what.session, claim, *generation);
+  }
+  nb_os_leave(guard);
+  return outcome;
+}

@@ -1,0 +1,44 @@
+/* Where each thread starts looking; see hints.h. */
+#include "core/hints.h"
+
+/* The first slot from `from` on that is used; NB_HINT_SLOTS: none. */
+static uint32_t next_used(nb_hints *hints, uint32_t from) {
+  while (from < NB_HINT_SLOTS) {
+    uint32_t used = atomic_load_explicit(&hints->used[from / 32], memory_order_relaxed);
+    if ((used >> from % 32 & 1) != 0) {
+      return from;
+    }
+    from += used >> from % 32 == 0 ? 32 - from % 32 : 1;
+  }
+  return NB_HINT_SLOTS;
+}
+
+bool nb_hints_elsewhere(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
+  for (uint32_t i = next_used(hints, 0); i < NB_HINT_SLOTS; i = next_used(hints, i + 1)) {
+    const nb_hint *slot = &hints->slots[i];
+    if (slot != mine && atomic_load_explicit(&slot->item, memory_order_relaxed) == item) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The pair of lines in which a byte lies. */
+static uintptr_t pair_of(uintptr_t address) {
+  return address / NB_APART;
+}
+
+bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
+  enum { LAST_BYTE = sizeof(uintptr_t) + 12 - 1, TAGS = 3 };
+  atomic_thread_fence(memory_order_seq_cst); /* between the store to `mine` and these loads */
+  for (uint32_t i = next_used(hints, 0); i < NB_HINT_SLOTS; i = next_used(hints, i + 1)) {
+    const nb_hint *slot = &hints->slots[i];
+    uintptr_t other = atomic_load_explicit(&slot->item, memory_order_relaxed) & ~(uintptr_t)TAGS;
+    if (slot != mine && other != 0 && other != item &&
+        pair_of(other) <= pair_of(item + LAST_BYTE) &&
+        pair_of(other + LAST_BYTE) >= pair_of(item)) {
+      return true;
+    }
+  }
+  return false;
+}

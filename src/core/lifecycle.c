@@ -1,0 +1,22 @@
+/* What the port tells the library when the module is loaded or unloaded and in a child after fork (os/os.h,
+ * "Lifecycle"). */
+#include "core/locators.h"
+#include "core/regions.h"
+#include "core/settings.h"
+#include "core/state.h"
+#include "os/os.h"
+
+void nb_module_loaded(void) {
+  nb_settings_read();
+}
+
+void nb_process_forked(void) {
+  nb_chain_inherited();
+  nb_session_wipe();
+  nb_regions_forked();
+}
+
+void nb_module_unloaded(void) {
+  nb_chain_end();
+  nb_session_end();
+}

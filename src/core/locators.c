@@ -1,0 +1,323 @@
+/* The locators that this module knows; see chain.h. */
+#include "core/locators.h"
+
+#include "core/header.h"
+#include "core/probe.h"
+#include "os/os.h"
+#include "os/pages.h"
+
+/* ---- The table of known locators --------------------------------------------------------------- */
+
+enum {
+  ENTRIES_AT_HAND = 32,
+  BLOCK_SIZE = 4096,
+  ENTRIES_OF_BLOCK = BLOCK_SIZE / sizeof(nb_known),
+  MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
+};
+
+/* In the order of use: what the first call touches lies together, mostly on one page. */
+static struct {
+  _Atomic uint32_t known_before_fork; /* as session->locators, but not wiped by fork: what the child
+                                       * has to put placeholders for */
+  _Atomic uintptr_t inherited_first;  /* the first locator of the process that this one was forked
+                                       * from, or 0 */
+  nb_known at_hand[ENTRIES_AT_HAND];
+  nb_known *blocks[MOST_BLOCKS];
+} table;
+
+nb_known *nb_chain_entry(uint32_t number) {
+  if (number < ENTRIES_AT_HAND) {
+    return &table.at_hand[number];
+  }
+  uint32_t beyond = number - ENTRIES_AT_HAND;
+  return &table.blocks[beyond / ENTRIES_OF_BLOCK][beyond % ENTRIES_OF_BLOCK];
+}
+
+static nb_outcome make_room_for(uint32_t number) {
+  if (number < ENTRIES_AT_HAND) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  uint32_t block = (number - ENTRIES_AT_HAND) / ENTRIES_OF_BLOCK;
+  if (block >= MOST_BLOCKS) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  if (table.blocks[block] == NULL) {
+    table.blocks[block] = nb_os_own_pages(BLOCK_SIZE);
+  }
+  if (table.blocks[block] == NULL) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+uint32_t nb_chain_length(const nb_session *session) {
+  return atomic_load_explicit(&session->locators, memory_order_acquire);
+}
+
+/* ---- Belief ------------------------------------------------------------------------------------ */
+
+/* Recognises a locator and checks its bytes. */
+static bool is_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  /* The thread that made the page released it with its address; how we came to know of it, a file
+   * or the memory map, orders nothing. */
+  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
+    return false;
+  }
+  bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
+  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
+  return (*dialect != NEARBUF_DIALECT_UNKNOWN || is_empty) &&
+         nb_format_check(base, nb_native_layout(*dialect), base, NULL) == NB_FAULT_NONE;
+}
+
+static bool is_locked(uintptr_t base) {
+  return nb_shared_load_acquire(base + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked) == 1;
+}
+
+/* A reference counts an item before it fills it in, and can clear the header while it starts, so what looks
+ * wrong is looked at again: a few times, and as long as the lock is held within the bound. */
+static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  nb_wait wait = nb_wait_start();
+  for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
+    if (tries < 3) {
+      nb_os_pause();
+    } else if (!is_locked(base) || !nb_wait_on(&wait)) {
+      return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    }
+    nb_page_restore_address(base);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Recognises and checks a locator that this module did not make. */
+static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+  if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  nb_outcome outcome = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = wait_until_valid(base, if_empty, dialect);
+  } else if (outcome.status == NEARBUF_NOT_FOUND) {
+    outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  return outcome;
+}
+
+/* Whether somebody is filling in the item that looked like that. */
+static bool is_being_listed(const nb_known *known, uint32_t index, const nb_item *seen) {
+  bool is_changing = is_locked(known->base);
+  nb_item now = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+  return is_changing || now.base != seen->base || now.size != seen->size ||
+         now.position != seen->position;
+}
+
+static bool has_mark(const _Atomic uint32_t *marks, uint32_t index) {
+  return (atomic_load_explicit(&marks[index / 32], memory_order_relaxed) >> index % 32 & 1) != 0;
+}
+
+static void mark(_Atomic uint32_t *marks, uint32_t index) {
+  atomic_fetch_or_explicit(&marks[index / 32], UINT32_C(1) << index % 32, memory_order_relaxed);
+}
+
+void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count) {
+  for (uint32_t i = first; i < first + count; i++) {
+    mark(known->sound, i);
+  }
+}
+
+bool nb_known_is_passed_over(const nb_known *known, uint32_t index) {
+  return has_mark(known->unusable, index);
+}
+
+/* Whether a reference listed the rest of the locator's own mapping and is wrong about it. On POSIX
+ * systems a forked child shares that page. On Windows the Rust reference may not run what is in it. */
+static bool is_in_mapping_of(const nb_known *known, uintptr_t buffer) {
+  const nb_layout *layout = nb_known_layout(known);
+  bool is_right = nb_page_has_tail() && (layout->dialect != NEARBUF_DIALECT_RUST ||
+                                         nb_format_is_hidden_from_dotnet(known->base, layout));
+  uintptr_t granule = nb_os_granularity();
+  return !is_right && nb_align_down(buffer, granule) == nb_align_down(known->base, granule);
+}
+
+/* OK; INCOMPATIBLE: to be passed over; NOT_FOUND: it cannot be true. */
+static nb_outcome check_buffer(const nb_known *known, uint32_t index, const nb_item *item) {
+  const nb_layout *layout = nb_known_layout(known);
+  if (nb_item_check(item, layout) != NB_FAULT_NONE || nb_item_covers_locator(item, known->base)) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  if (is_in_mapping_of(known, (uintptr_t)item->base) ||
+      nb_format_overlaps(known->base, layout, index, nb_known_count(known))) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  return nb_mapped_check_buffer((uintptr_t)item->base, item->size);
+}
+
+bool nb_known_is_sound(nb_known *known, uint32_t index) {
+  if (has_mark(known->sound, index)) {
+    return true;
+  }
+  nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+  nb_outcome outcome = check_buffer(known, index, &item);
+  if (outcome.status == NEARBUF_OK) {
+    mark(known->sound, index);
+    return true;
+  }
+  bool is_unknown = outcome.status != NEARBUF_NOT_FOUND && outcome.status != NEARBUF_INCOMPATIBLE;
+  if (is_unknown || is_being_listed(known, index, &item)) {
+    return false; /* the map cannot be read just now, or the next look sees a complete item */
+  }
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
+  } else {
+    mark(known->unusable, index);
+  }
+  return false;
+}
+
+/* Whether it is one of the first `length` locators. */
+static bool is_known(uint32_t length, uintptr_t base) {
+  for (uint32_t i = 0; i < length; i++) {
+    if (nb_chain_entry(i)->base == base) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Whether a reference listed the rest of the locator's page as buffers: code may run there, and must
+ * go on doing so in a child. */
+static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
+  uintptr_t page = nb_os_page_size();
+  uint32_t count = nb_format_count(base, layout);
+  for (uint32_t i = 0; i < count; i++) {
+    uintptr_t buffer = (uintptr_t)nb_item_read(nb_item_at(base, layout, i), layout).base;
+    if (nb_align_down(buffer, page) == nb_align_down(base, page)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Adds the locator of that number. Two may do it at once: they store the same. */
+static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint8_t if_empty,
+                      bool is_made) {
+  nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
+  if (is_known(number, base)) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
+  }
+  nb_outcome outcome = make_room_for(number);
+  if (outcome.status == NEARBUF_OK && !is_made) {
+    outcome = examine_locator(base, if_empty, &dialect);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  nb_known *added = nb_chain_entry(number);
+  added->base = base;
+  added->dialect = (uint8_t)dialect;
+  added->is_kept_from_children =
+      is_made ||
+      (!has_buffers_in_page(base, nb_native_layout(dialect)) && nb_page_keep_from_children(base));
+  atomic_store_explicit(&added->is_given_up, false, memory_order_relaxed);
+  atomic_store_explicit(&added->linked_since, 0, memory_order_relaxed);
+  atomic_store_explicit(&added->is_damaged, false, memory_order_relaxed);
+  nb_header_start(added, number == 0);
+  for (uint32_t i = 0; i < NB_ORDERS_PER_LOCATOR / 32; i++) {
+    atomic_store_explicit(&added->sound[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&added->unusable[i], 0, memory_order_relaxed);
+  }
+  if (is_made) {
+    uint32_t slot = nb_page_first_slot();
+    nb_known_mark_sound(added, slot, nb_known_count(added) - slot);
+  }
+  uint32_t length = number;
+  if (atomic_compare_exchange_strong_explicit(&session->locators, &length, number + 1,
+                                              memory_order_release, memory_order_relaxed)) {
+    atomic_store_explicit(&table.known_before_fork, number + 1, memory_order_release);
+  }
+  return outcome;
+}
+
+nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
+  nb_outcome outcome = add(session, 0, base, dialect, is_made);
+  uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
+  if (outcome.status == NEARBUF_OK && inherited != 0) {
+    nb_page_link_placeholder(inherited, base);
+  }
+  return outcome;
+}
+
+static uintptr_t link_of_last(const nb_session *session) {
+  return nb_header_link(nb_chain_entry(nb_chain_length(session) - 1));
+}
+
+/* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
+ * it: the one that uses `known`. Behind a Rust locator of ours that may be either. */
+static uint8_t dialect_of_empty_behind(const nb_known *known) {
+  bool may_be_either = nb_format_is_hidden_from_dotnet(known->base, nb_known_layout(known));
+  return may_be_either ? NEARBUF_DIALECT_UNKNOWN : known->dialect;
+}
+
+/* Whether the link behind a held lock was there longer than the bound ago: then what it leads to is
+ * complete, whatever became of the holder. For those who do not wait. */
+static bool is_linked_for_long(nb_known *known) {
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_LINKED_SINCE_SHIFT) | 1;
+  uint32_t since = 0;
+  return !atomic_compare_exchange_strong_explicit(&known->linked_since, &since, now,
+                                                  memory_order_relaxed, memory_order_relaxed) &&
+         now - since > NB_WAIT_BOUND_NS >> NB_LINKED_SINCE_SHIFT;
+}
+
+/* Adds the locator behind the last one. The references link theirs first and fill it in then, under
+ * the lock of the one before: whoever gets that lock sees it complete. */
+static nb_outcome add_next(nb_session *session, bool may_wait) {
+  uint32_t number = nb_chain_length(session);
+  nb_known *last = nb_chain_entry(number - 1);
+  uintptr_t next = nb_header_link(last);
+  if (next == 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  if (may_wait ? nb_header_lock(last) : nb_header_try_lock(last)) {
+    nb_header_unlock(last);
+  } else if (!atomic_load_explicit(&last->is_given_up, memory_order_relaxed) &&
+             !is_linked_for_long(last)) {
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
+  return add(session, number, next, dialect_of_empty_behind(last), false);
+}
+
+nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  while (outcome.status == NEARBUF_OK && link_of_last(session) != 0) {
+    if (may_wait) {
+      nb_session_lock(session);
+    } else if (!nb_session_try_lock(session)) {
+      return nb_outcome_of(NEARBUF_BUSY);
+    }
+    outcome = add_next(session, may_wait);
+    nb_session_unlock(session);
+  }
+  return outcome;
+}
+
+void nb_chain_inherited(void) {
+  uint32_t count = atomic_load_explicit(&table.known_before_fork, memory_order_acquire);
+  if (count > 0) {
+    atomic_store_explicit(&table.inherited_first, nb_chain_entry(0)->base, memory_order_relaxed);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    if (nb_chain_entry(i)->is_kept_from_children) {
+      nb_page_leave_placeholder(nb_chain_entry(i)->base);
+    }
+  }
+}
+
+void nb_chain_end(void) {
+  for (uint32_t block = 0; block < MOST_BLOCKS; block++) {
+    if (table.blocks[block] != NULL) {
+      (void)nb_os_unmap((uintptr_t)table.blocks[block], BLOCK_SIZE);
+      table.blocks[block] = NULL;
+    }
+  }
+  atomic_store_explicit(&table.known_before_fork, 0, memory_order_relaxed);
+  atomic_store_explicit(&table.inherited_first, 0, memory_order_relaxed);
+}

@@ -1,0 +1,523 @@
+/* Regions of memory at suitable places; see regions.h. */
+#include "core/regions.h"
+
+#include <stddef.h>
+
+#include "os/os.h"
+
+/* Regions grow with what was placed before, from the first size to the largest (design.md). */
+enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
+
+/* So often the map may have changed, or the system may refuse a place that its map calls free,
+ * before the request is given up. Where single steps did not help, ever larger ones leave an area
+ * behind that the map is wrong about. */
+enum { MOST_TRIES = 128, SINGLE_STEPS = 64, STEPS_OF_A_SIZE = 4 };
+
+/* A search is believed for so many times as long as it took: searching never takes more than three
+ * per cent of a program's time, and a gap that opens nearer is found soon. */
+enum { BELIEF_FACTOR = 32 };
+
+/* What was searched in vain with fewer questions is searched again: only where that is expensive it is
+ * worth overlooking for a while what has become free. */
+enum { QUESTIONS_TO_REMEMBER = 64 };
+
+/* The two ends of a span. */
+enum { BELOW, ABOVE };
+
+/* What a search treats as occupied: what was searched in vain just before, the map, what the system
+ * will need, what it refused. */
+typedef struct obstacles {
+  nb_range barren[NB_SEARCHED];
+  uint32_t barren_count;
+  nb_range narrow;    /* where no more room than was found is to be looked for */
+  uint32_t questions; /* that the map was asked */
+  bool use_reserved;
+  uintptr_t clear_until; /* of the place that was found, see nb_span */
+  nb_map map;
+  nb_range extra[NB_OS_RESERVED_MAX + MOST_TRIES];
+  uint32_t extra_count;
+} obstacles;
+
+static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
+  obstacles *all = context;
+  for (uint32_t i = 0; i < all->barren_count; i++) {
+    if (all->barren[i].min <= from && from <= all->barren[i].max) {
+      *occupied = all->barren[i];
+      return NB_SOURCE_FOUND;
+    }
+  }
+  all->questions++;
+  nb_mapping mapping;
+  nb_map_answer answer = nb_os_map_next(&all->map, from, &mapping);
+  if (answer == NB_MAP_FAILED) {
+    return NB_SOURCE_FAILED;
+  }
+  bool is_found = answer == NB_MAP_FOUND;
+  nb_range lowest = is_found ? mapping.range : (nb_range){UINTPTR_MAX, UINTPTR_MAX};
+  return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
+}
+
+/* How long the lock may be held, in units of 2^20 ns: half a second. (A shift and no division, which would
+ * need the compiler's runtime in 32 bits.) It is only ever tried, for without it a request searches the
+ * map; but a thread that died with it must not make all requests do that. */
+enum { LOCK_UNIT_BITS = 20, LOCK_BOUND = 477 };
+
+nb_regions nb_own_regions;
+
+/* Returns the time, by which the lock is given back; 0: it is not to be had. Past the bound it is taken
+ * over: should its holder go on, both store, and the worst is a place that is tried in vain. */
+static uint32_t try_lock(nb_regions *regions) {
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> LOCK_UNIT_BITS) | 1;
+  uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
+  bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND;
+  return is_free && atomic_compare_exchange_strong_explicit(
+                        &regions->lock, &since, now, memory_order_acquire, memory_order_relaxed)
+             ? now
+             : 0;
+}
+
+static void unlock(nb_regions *regions, uint32_t taken) {
+  (void)atomic_compare_exchange_strong_explicit(&regions->lock, &taken, 0, memory_order_release,
+                                                memory_order_relaxed);
+}
+
+void nb_regions_forked(void) {
+  atomic_store_explicit(&nb_own_regions.lock, 0, memory_order_relaxed);
+}
+
+static uintptr_t origin_of(const nb_need *need) {
+  return need->target != 0 ? need->target : need->range.min;
+}
+
+/* Remembers that the region is there, as a part of the span that it touches or as a new one. */
+static void remember(nb_regions *regions, const nb_need *need, const nb_place *region,
+                     uintptr_t clear_until, uint64_t believed_until) {
+  uint32_t taken = try_lock(regions);
+  if (taken == 0) {
+    return;
+  }
+  uintptr_t end = region->start + region->size;
+  nb_span *span = NULL;
+  for (uint32_t i = 0; i < NB_SPANS && span == NULL; i++) {
+    nb_span *each = &regions->spans[i];
+    if (each->start != 0 && (each->end == region->start || each->start == end)) {
+      span = each;
+    }
+  }
+  if (span == NULL) {
+    span = &regions->spans[regions->next_span++ % NB_SPANS];
+    *span = (nb_span){.start = region->start, .end = end};
+  }
+  if (region->start < span->start) {
+    span->start = region->start;
+    span->refused[BELOW] = 0;
+  }
+  if (end > span->end) {
+    span->end = end;
+    span->refused[ABOVE] = 0;
+  }
+  if (end == span->end && clear_until > span->clear_until) {
+    span->clear_until = clear_until;
+  }
+  if (believed_until != 0) {
+    span->origin = origin_of(need);
+    span->distance = nb_placement_distance(need, region);
+    span->believed_until = believed_until;
+  }
+  unlock(regions, taken);
+}
+
+/* Whether a place beside the span needs no search: no gap can be much nearer, or a search for
+ * nearly the same origin has just found none. */
+static bool is_good_enough(const nb_need *need, const nb_span *span, uintptr_t distance) {
+  if (distance <= NB_NEARER_THAT_COUNTS) {
+    return true;
+  }
+  return nb_distance(span->origin, origin_of(need)) <= NB_NEARER_THAT_COUNTS &&
+         distance <= nb_add_saturating(span->distance, NB_NEARER_THAT_COUNTS) &&
+         nb_os_nanoseconds() < span->believed_until;
+}
+
+/* Whether the region may lie at one end of the span; where that would be. */
+static bool is_fit_beside(const nb_need *need, const nb_span *span, int side, nb_place *place) {
+  uintptr_t refused = span->refused[side];
+  place->size = need->want;
+  place->start = side == ABOVE ? span->end : nb_sub_saturating(span->start, need->want);
+  bool is_clear = side == BELOW || place->start + (place->size - 1) <= span->clear_until;
+  return span->start != 0 && (refused == 0 || need->want < refused) && is_clear &&
+         nb_range_holds(need->range, place->start, place->size) &&
+         place->start % need->alignment == 0 &&
+         is_good_enough(need, span, nb_placement_distance(need, place));
+}
+
+/* The nearest place that touches a span of this module, above it or below it. */
+static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *place) {
+  uint32_t taken = try_lock(regions);
+  if (taken == 0) {
+    return false;
+  }
+  bool is_found = false;
+  uintptr_t nearest = UINTPTR_MAX;
+  for (int i = 0; i < 2 * NB_SPANS; i++) {
+    nb_place beside;
+    if (!is_fit_beside(need, &regions->spans[i / 2], i % 2, &beside)) {
+      continue;
+    }
+    uintptr_t distance = nb_placement_distance(need, &beside);
+    if (distance < nearest) {
+      nearest = distance;
+      *place = beside;
+      is_found = true;
+    }
+  }
+  unlock(regions, taken);
+  return is_found;
+}
+
+/* Remembers that something is in the way of such a region, so that the other end of the span has
+ * its turn. Should it go away, a search finds the place again. */
+static void refuse(nb_regions *regions, const nb_place *region) {
+  uint32_t taken = try_lock(regions);
+  if (taken == 0) {
+    return;
+  }
+  for (uint32_t i = 0; i < NB_SPANS; i++) {
+    nb_span *span = &regions->spans[i];
+    if (span->start == region->start + region->size) {
+      span->refused[BELOW] = region->size;
+    }
+    if (span->end == region->start) {
+      span->refused[ABOVE] = region->size;
+    }
+  }
+  unlock(regions, taken);
+}
+
+static nb_range range_of(const nb_place *place) {
+  return (nb_range){place->start, place->start + (place->size - 1)};
+}
+
+static bool is_reserved(const nb_place *place) {
+  nb_range reserved[NB_OS_RESERVED_MAX];
+  nb_range range = range_of(place);
+  nb_range around;
+  if (nb_os_is_near_image(range, &around)) {
+    return true;
+  }
+  size_t count = nb_os_reserved(range, reserved);
+  for (size_t i = 0; i < count; i++) {
+    if (nb_range_overlaps(range, reserved[i])) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static nb_outcome make_beside(nb_regions *regions, const nb_need *need, nb_place *region) {
+  for (int tries = 0; tries < 2 * NB_SPANS && find_beside(regions, need, region); tries++) {
+    nb_outcome outcome = is_reserved(region) ? nb_outcome_of(NEARBUF_NO_ROOM)
+                                             : nb_os_map(region->start, region->size);
+    if (outcome.status == NEARBUF_OK) {
+      remember(regions, need, region, 0, 0);
+    }
+    if (outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
+    refuse(regions, region);
+  }
+  return nb_outcome_of(NEARBUF_NO_ROOM);
+}
+
+/* What is not tried again: the place, and after many refusals what surrounds it. */
+static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
+  uintptr_t more =
+      tries < SINGLE_STEPS ? 0 : nb_os_granularity() << ((tries - SINGLE_STEPS) / STEPS_OF_A_SIZE);
+  return (nb_range){nb_sub_saturating(region->start, more),
+                    nb_add_saturating(region->start + (region->size - 1), more)};
+}
+
+/* ---- Searching --------------------------------------------------------------------------------- */
+
+/* Takes over what is believed of earlier searches and matters to the need. */
+static void recall(nb_regions *regions, const nb_need *need, uint64_t now, obstacles *all) {
+  uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
+  if (taken == 0) {
+    return;
+  }
+  for (uint32_t i = 0; i < NB_SEARCHED; i++) {
+    const nb_searched *each = &regions->searched[i];
+    if (each->size == 0 || each->size > need->want || now >= each->believed_until) {
+      continue;
+    }
+    if (each->size <= need->least) {
+      all->barren[all->barren_count++] = each->range;
+    } else if (each->range.min <= origin_of(need) && origin_of(need) <= each->range.max) {
+      all->narrow = each->range;
+    }
+  }
+  unlock(regions, taken);
+}
+
+/* Remembers that the range was searched in vain. Where the search only went on from what was believed,
+ * the whole is believed as long as that was. */
+static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
+                  uint64_t start) {
+  uint32_t taken = range.min <= range.max ? try_lock(regions) : 0;
+  if (taken == 0) {
+    return;
+  }
+  nb_searched *entry = NULL;
+  for (uint32_t i = 0; i < NB_SEARCHED && entry == NULL; i++) {
+    nb_searched *each = &regions->searched[i];
+    bool is_part = range.min <= each->range.min && each->range.max <= range.max;
+    entry = each->size >= size && is_part ? each : NULL;
+  }
+  bool goes_on = entry != NULL && entry->size == size && start < entry->believed_until;
+  if (goes_on || was_long) {
+    entry = entry == NULL ? &regions->searched[regions->next_searched++ % NB_SEARCHED] : entry;
+    uint64_t now = nb_os_nanoseconds();
+    uint64_t until = goes_on ? entry->believed_until : now + (now - start) * BELIEF_FACTOR;
+    *entry = (nb_searched){range, size, until};
+  }
+  unlock(regions, taken);
+}
+
+/* The best place in view of what is believed: a roomier one is looked for only where that may help. */
+static nb_search_answer search_place(obstacles *all, const nb_need *need, nb_place *region,
+                                     nb_lesson *lesson) {
+  nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
+  nb_need content = *need;
+  content.is_content = true;
+  if (all->narrow.min < all->narrow.max &&
+      nb_placement_search(&content, &source, region, lesson) == NB_SEARCH_FOUND &&
+      nb_range_holds(all->narrow, region->start, region->size)) {
+    lesson->narrow = (nb_range){1, 0}; /* it has not been looked at */
+    return NB_SEARCH_FOUND;
+  }
+  return nb_placement_search(need, &source, region, lesson);
+}
+
+/* The last address above the place that is free and that no stack will grow into, at least not below
+ * the place. The gap may go on behind the range in which it was seen. */
+static uintptr_t clear_until(obstacles *all, const nb_need *need, const nb_place *place,
+                             nb_range gap, bool is_mapped) {
+  nb_mapping above;
+  if (gap.max == need->range.max) {
+    nb_map_answer answer = nb_os_map_next(&all->map, gap.max, &above);
+    bool is_higher = answer == NB_MAP_FOUND && above.range.min > gap.max;
+    gap.max = is_higher ? above.range.min - 1 : gap.max;
+  }
+  uintptr_t last = place->start + (place->size - 1);
+  if (gap.max - last >= NB_OS_MOST_GROWTH) {
+    return gap.max - NB_OS_MOST_GROWTH;
+  }
+  if (is_mapped && (gap.max - last < NB_OS_LEAST_GROWTH || all->use_reserved)) {
+    return all->use_reserved ? last : gap.max;
+  }
+  return nb_sub_saturating(gap.max, nb_os_growth_room(gap.max + 1, all->use_reserved));
+}
+
+/* Maps memory at the place, or where that is more than there is, what is needed of it. */
+static nb_outcome map_place(const nb_need *need, nb_place *place) {
+  nb_outcome outcome = nb_os_map(place->start, place->size);
+  if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
+    place->size = need->least;
+    outcome = nb_os_map(place->start, place->size);
+  }
+  return outcome;
+}
+
+/* Maps what the search finds, until it finds nothing or something else than room is missing. What a
+ * stack will grow into counts as reserved. */
+static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region,
+                                 nb_lesson *lesson) {
+  for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
+    nb_search_answer answer = search_place(all, need, region, lesson);
+    if (answer == NB_SEARCH_FAILED) {
+      return nb_outcome_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
+    }
+    if (answer == NB_SEARCH_NO_ROOM) {
+      return nb_outcome_of(NEARBUF_NO_ROOM);
+    }
+    nb_range around;
+    if (!all->use_reserved && nb_os_is_near_image(range_of(region), &around)) {
+      all->extra[all->extra_count++] = around;
+      continue;
+    }
+    nb_outcome outcome = map_place(need, region);
+    bool is_mapped = outcome.status == NEARBUF_OK;
+    if (!is_mapped && outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
+    all->clear_until = clear_until(all, need, region, lesson->gap, is_mapped);
+    bool is_clear = all->clear_until >= region->start + (region->size - 1);
+    if (is_mapped && is_clear) {
+      return outcome;
+    }
+    if (is_mapped) {
+      (void)nb_os_unmap(region->start, region->size);
+    }
+    /* A stack; else somebody was faster, or the map calls free what the system does not give. */
+    all->extra[all->extra_count++] = is_clear ? range_of_refusal(region, tries)
+                                              : (nb_range){all->clear_until + 1, lesson->gap.max};
+  }
+  return nb_outcome_of(NEARBUF_NO_ROOM);
+}
+
+/* Has the system itself search on both sides of the origin, where it can: that costs the same however
+ * much lies between. Only a place so near that no smaller one would be preferred is taken. */
+static bool let_system_search(const nb_need *need, nb_place *region) {
+  uintptr_t origin = origin_of(need);
+  nb_range to_origin = {0, nb_add_saturating(origin, need->want - 1)};
+  nb_range from_origin = {origin, UINTPTR_MAX};
+  nb_place below = {0, need->want};
+  nb_place above = {0, need->want};
+  nb_range range;
+  if (origin > need->range.min && nb_range_intersect(need->range, to_origin, &range)) {
+    below.start = nb_os_map_within(range, need->want, need->alignment, true);
+  }
+  if (nb_range_intersect(need->range, from_origin, &range)) {
+    above.start = nb_os_map_within(range, need->want, need->alignment, false);
+  }
+  bool is_above = above.start != 0 && (below.start == 0 || nb_placement_distance(need, &above) <
+                                                               nb_placement_distance(need, &below));
+  const nb_place *other = is_above ? &below : &above;
+  *region = is_above ? above : below;
+  bool is_good = region->start != 0 && nb_placement_distance(need, region) <= NB_NEARER_THAT_COUNTS;
+  if (other->start != 0) {
+    (void)nb_os_unmap(other->start, other->size);
+  }
+  if (region->start != 0 && !is_good) {
+    (void)nb_os_unmap(region->start, region->size);
+  }
+  return is_good;
+}
+
+static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
+                             nb_place *region, uintptr_t *clear_until) {
+  obstacles all = {.use_reserved = use_reserved};
+  nb_lesson lesson = {.barren = {1, 0}, .narrow = {1, 0}};
+  uint64_t start = nb_os_nanoseconds();
+  nb_outcome outcome = nb_os_map_open(&all.map, false);
+  if (outcome.status == NEARBUF_OK) {
+    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(need->range, all.extra);
+    all.extra_count = reserved;
+    if (!use_reserved) {
+      recall(regions, need, start, &all);
+    }
+    outcome = search_and_map(&all, need, region, &lesson);
+    if (outcome.status == NEARBUF_NO_ROOM && all.barren_count > 0) {
+      all.barren_count = 0; /* something may have become free there */
+      all.extra_count = reserved;
+      outcome = search_and_map(&all, need, region, &lesson);
+    }
+  }
+  nb_os_map_close(&all.map);
+  *clear_until = all.clear_until;
+  if (outcome.status == NEARBUF_OK && !use_reserved && need->alignment == need->granularity) {
+    bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
+    learn(regions, lesson.barren, need->least, was_long, start);
+    learn(regions, lesson.narrow, need->want, was_long, start);
+  }
+  return outcome;
+}
+
+static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_reserved,
+                         nb_place *region) {
+  uint64_t start = nb_os_nanoseconds();
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  uintptr_t clear_until = UINTPTR_MAX;
+  if (use_reserved || !let_system_search(need, region)) {
+    if (!nb_os_may_have_room(need->range, need->least, need->alignment)) {
+      return nb_outcome_of(NEARBUF_NO_ROOM);
+    }
+    outcome = search_map(regions, need, use_reserved, region, &clear_until);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    uint64_t now = nb_os_nanoseconds();
+    remember(regions, need, region, clear_until, now + (now - start) * BELIEF_FACTOR);
+  }
+  return outcome;
+}
+
+/* Where the system puts a mapping that nothing is said about; 0: it has none to give. */
+static uintptr_t system_place(nb_regions *regions) {
+  uintptr_t place = atomic_load_explicit(&regions->system_place, memory_order_relaxed);
+  if (place == 0) {
+    size_t size = nb_os_granularity();
+    void *probe = nb_os_own_pages(size);
+    if (probe != NULL) {
+      place = (uintptr_t)probe;
+      (void)nb_os_unmap(place, size);
+      atomic_store_explicit(&regions->system_place, place, memory_order_relaxed);
+    }
+  }
+  return place;
+}
+
+static nb_outcome make_in_range(nb_regions *regions, const nb_need *need, nb_place *region) {
+  nb_outcome outcome = make_beside(regions, need, region);
+  if (outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY) {
+    outcome = search(regions, need, false, region);
+  }
+  if (outcome.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
+    outcome = search(regions, need, true, region);
+  }
+  return outcome;
+}
+
+nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
+  nb_need possible = *need;
+  uintptr_t origin = origin_of(need);
+  uintptr_t around = origin > need->range.min ? origin : need->range.min;
+  nb_range limits = nb_os_limits(need->range.min, around);
+  if (!nb_range_intersect(need->range, limits, &possible.range)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  nb_range whole = possible.range;
+  bool is_narrowed = need->target == 0 && nb_is_beyond_4_gib(whole.max) &&
+                     nb_placement_choose_target(&possible, system_place(regions));
+  nb_outcome outcome = make_in_range(regions, &possible, region);
+  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+    possible.range = whole;
+    outcome = make_in_range(regions, &possible, region);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    *region = (nb_place){0, 0};
+  }
+  return outcome;
+}
+
+nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
+  nb_outcome outcome = nb_os_unmap(region->start, region->size);
+  uint32_t taken = outcome.status == NEARBUF_OK ? try_lock(regions) : 0;
+  if (taken == 0) {
+    return outcome;
+  }
+  uintptr_t end = region->start + region->size;
+  nb_range freed = {region->start, end - 1};
+  for (uint32_t i = 0; i < NB_SEARCHED; i++) {
+    if (nb_range_overlaps(regions->searched[i].range, freed)) {
+      regions->searched[i].size = 0;
+    }
+  }
+  for (uint32_t i = 0; i < NB_SPANS; i++) {
+    nb_span *span = &regions->spans[i];
+    if (span->end == end && span->start <= region->start) {
+      span->end = region->start;
+      span->refused[ABOVE] = 0;
+    } else if (span->start == region->start && end <= span->end) {
+      span->start = end;
+      span->refused[BELOW] = 0;
+    }
+  }
+  unlock(regions, taken);
+  return outcome;
+}
+
+uintptr_t nb_region_size(uint64_t placed_bytes, uintptr_t least) {
+  uint64_t size = placed_bytes / SHARE_OF_PLACED;
+  size = size < FIRST_SIZE ? FIRST_SIZE : size > LARGEST_SIZE ? LARGEST_SIZE : size;
+  size = nb_align_down((uintptr_t)size, nb_os_granularity());
+  return size < least ? least : (uintptr_t)size;
+}

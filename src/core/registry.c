@@ -1,0 +1,431 @@
+/* Items of the locators: take, register, grow; see locator.h.
+ *
+ * Lock order: the module's lock, then a header's lock. An item's lock is never waited for, and never
+ * taken while a header's lock is waited for. Nobody holds a header's lock over a system call. */
+#include "core/registry.h"
+
+#include "core/header.h"
+#include "os/os.h"
+#include "os/pages.h"
+
+/* ---- Cursors ----------------------------------------------------------------------------------- */
+
+static uint32_t size_class(uint32_t size) {
+  return 31 - (uint32_t)__builtin_clz(size);
+}
+
+/* Lowers the mark below which a release looks at the cursors, else one pass over held items would
+ * slow every release for ever. A cursor that moves on meanwhile may end above the mark: what lies
+ * before it is then found by the next full walk. */
+void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room) {
+  uint32_t classes = room == 0 ? 0 : size_class(room) + 1;
+  uint32_t highest = 0;
+  for (uint32_t c = 0; c < NB_SIZE_CLASSES; c++) {
+    uint32_t cursor = atomic_load_explicit(&session->cursors[c], memory_order_relaxed);
+    while (c < classes && order < cursor &&
+           !atomic_compare_exchange_weak_explicit(&session->cursors[c], &cursor, order,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    cursor = c < classes && order < cursor ? order : cursor;
+    highest = cursor > highest ? cursor : highest;
+  }
+  atomic_store_explicit(&session->highest_cursor, highest, memory_order_relaxed);
+}
+
+/* The order of an item, by its address. */
+static bool find_order(const nb_session *session, uintptr_t item, uint32_t *order) {
+  for (uint32_t number = nb_chain_length(session); number-- > 0;) {
+    const nb_known *known = nb_chain_entry(number);
+    if (item - known->base < NB_LOCATOR_SIZE) {
+      uint32_t offset = (uint32_t)(item - nb_known_item(known, 0));
+      *order = number * NB_ORDERS_PER_LOCATOR + offset / nb_known_layout(known)->item_size;
+      return true;
+    }
+  }
+  return false;
+}
+
+void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room) {
+  uint32_t order;
+  if (find_order(session, item, &order)) {
+    nb_locator_released(session, order, room);
+  }
+}
+
+static void set_cursor(nb_session *session, uint32_t class, uint32_t order) {
+  atomic_store_explicit(&session->cursors[class], order, memory_order_relaxed);
+  uint32_t highest = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+  while (highest < order &&
+         !atomic_compare_exchange_weak_explicit(&session->highest_cursor, &highest, order,
+                                                memory_order_relaxed, memory_order_relaxed)) {
+  }
+}
+
+bool nb_locator_is_full_walk_due(nb_session *session) {
+  uint32_t registered = atomic_load_explicit(&session->since_full_walk, memory_order_relaxed);
+  uint32_t passed = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+  if (registered == 0 || registered < passed / 8) {
+    return false;
+  }
+  atomic_store_explicit(&session->since_full_walk, 0, memory_order_relaxed);
+  return true;
+}
+
+/* ---- Taking ------------------------------------------------------------------------------------ */
+
+/* A walk along the chain for one request. */
+typedef struct locator_walk {
+  nb_session *session;
+  const nb_fit *fit;
+  nb_hint *mine;
+  nb_claim *claim;
+  bool *is_held;
+  uint32_t class;
+  uint32_t looks_for_others; /* so many held items are still looked up in other threads' hints */
+  bool wants_home;           /* threads contend: only an item on a cache line of its own will do */
+  bool is_all_passable;      /* every item so far is held, or too full for the class */
+  bool has_passed_held;
+} locator_walk;
+
+/* Whether the item is on a cache line that no other thread of this module uses. */
+static bool is_home_for(locator_walk *walk, uint32_t index, uintptr_t reference) {
+  return nb_is_home(index) && !nb_hints_elsewhere(&walk->session->hints, walk->mine, reference);
+}
+
+static void notice_held(locator_walk *walk, uintptr_t reference) {
+  *walk->is_held = true;
+  if (!walk->wants_home && walk->looks_for_others > 0) {
+    walk->looks_for_others--;
+    if (nb_hints_elsewhere(&walk->session->hints, walk->mine, reference)) {
+      atomic_store_explicit(&walk->session->contended, 1, memory_order_relaxed);
+      walk->wants_home = true;
+    }
+  }
+}
+
+/* Looks at one item without locking it, and locks it if it would do. */
+static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
+  const nb_layout *layout = nb_known_layout(known);
+  uintptr_t item = nb_known_item(known, index);
+  uintptr_t reference = nb_reference(item, layout);
+  nb_item seen = nb_item_read(item, layout);
+  uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
+  if (room >> walk->class != 0) {
+    walk->is_all_passable = walk->is_all_passable && seen.taken != 0;
+    walk->has_passed_held = walk->has_passed_held || walk->is_all_passable;
+  }
+  nb_claim as_seen = {.base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
+  if (seen.base == 0 || !nb_fit_in(walk->fit, &as_seen) ||
+      (walk->fit->ends_inside && as_seen.limit < as_seen.size)) {
+    return false;
+  }
+  if (seen.taken != 0) {
+    notice_held(walk, reference);
+    return false;
+  }
+  if ((walk->wants_home && !is_home_for(walk, index, reference)) ||
+      !nb_known_is_sound(known, index)) {
+    return false;
+  }
+  if (!nb_item_claim(reference, walk->fit, walk->claim)) {
+    notice_held(walk, reference);
+    return false;
+  }
+  return true;
+}
+
+/* Walks over the items of one locator from `index` on. Answers the index of the one it took, or the
+ * count where there is none; moves `*passed` over what need not be looked at again. */
+static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bool *is_found,
+                         uint32_t *passed) {
+  nb_known *known = nb_chain_entry(number);
+  bool is_of_use = walk->fit->only_dialect == 0 || walk->fit->only_dialect == known->dialect;
+  uint32_t count = is_of_use ? nb_known_count(known) : 0;
+  for (; index < count; index++) {
+    if (atomic_load_explicit(&known->is_damaged, memory_order_relaxed)) {
+      break;
+    }
+    *is_found = !nb_known_is_passed_over(known, index) && try_item(walk, known, index);
+    if (*is_found) {
+      return index;
+    }
+    *passed = walk->is_all_passable ? number * NB_ORDERS_PER_LOCATOR + index + 1 : *passed;
+  }
+  bool is_read_out = count == nb_known_layout(known)->capacity;
+  *passed = is_read_out && walk->is_all_passable ? (number + 1) * NB_ORDERS_PER_LOCATOR : *passed;
+  return index;
+}
+
+bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb_claim *claim,
+                     bool *is_held) {
+  locator_walk walk = {.session = session,
+                       .fit = fit,
+                       .mine = nb_hints_mine(&session->hints),
+                       .claim = claim,
+                       .is_held = is_held,
+                       .class = size_class((uint32_t)fit->size),
+                       .looks_for_others = 4,
+                       .wants_home =
+                           atomic_load_explicit(&session->contended, memory_order_relaxed) != 0,
+                       .is_all_passable = fit->only_dialect == 0};
+  _Atomic uint32_t *cursor = &session->cursors[walk.class];
+  uint32_t start = from_start ? 0 : atomic_load_explicit(cursor, memory_order_relaxed);
+  uint32_t passed = start;
+  uint32_t index = start % NB_ORDERS_PER_LOCATOR;
+  bool is_found = false;
+  *is_held = false;
+  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(session);
+       number++) {
+    index = walk_one(&walk, number, index, &is_found, &passed);
+    if (is_found) {
+      claim->order = number * NB_ORDERS_PER_LOCATOR + index;
+      break;
+    }
+    index = 0;
+  }
+  if (passed > start) {
+    set_cursor(session, walk.class, passed);
+  }
+  _Atomic bool *has_passed_held = &session->has_passed_held[walk.class];
+  bool had_before = !from_start && atomic_load_explicit(has_passed_held, memory_order_relaxed);
+  atomic_store_explicit(has_passed_held, had_before || walk.has_passed_held, memory_order_relaxed);
+  *is_held = *is_held || had_before;
+  return is_found;
+}
+
+/* ---- Registering ------------------------------------------------------------------------------- */
+
+/* The items that a region becomes; the last of them is the claimed one. */
+typedef struct batch {
+  nb_item items[NB_HOME_STRIDE];
+  uint32_t count;
+} batch;
+
+/* Cuts a region that will be listed from index `first` on, where `slots` are free. Once threads
+ * contend, small pieces go first, so that the claimed rest gets a cache line of its own. */
+static batch cut(const nb_session *session, const nb_listing *listing, uint32_t first,
+                 uint32_t slots) {
+  batch items = {.count = 1};
+  uintptr_t start = listing->start;
+  uintptr_t piece = nb_os_granularity();
+  if (atomic_load_explicit(&session->contended, memory_order_relaxed) != 0) {
+    uint32_t before_home =
+        (NB_HOME_INDEX + NB_HOME_STRIDE - first % NB_HOME_STRIDE) % NB_HOME_STRIDE;
+    if (before_home < slots && before_home * piece <= listing->spare) {
+      items.count = before_home + 1;
+    }
+  }
+  for (uint32_t i = 0; i + 1 < items.count; i++, start += piece) {
+    items.items[i] = (nb_item){.base = start, .size = (uint32_t)piece};
+  }
+  uintptr_t rest = listing->size - (start - listing->start);
+  items.items[items.count - 1] = (nb_item){.base = start, .size = (uint32_t)rest, .taken = 1};
+  return items;
+}
+
+/* Fills the claim for the last item of a batch that was listed from index `first` on. */
+static void claim_last(uintptr_t locator, const nb_layout *layout, uint32_t first,
+                       const batch *items, nb_claim *claim) {
+  uint32_t last = items->count - 1;
+  claim->reference = nb_reference(nb_item_at(locator, layout, first + last), layout);
+  claim->base = (uintptr_t)items->items[last].base;
+  claim->size = items->items[last].size;
+  claim->position = 0;
+}
+
+static bool has_free_slot(const nb_known *known, const nb_listing *listing) {
+  return known->dialect != NEARBUF_DIALECT_UNKNOWN &&
+         !atomic_load_explicit(&known->is_given_up, memory_order_relaxed) &&
+         !atomic_load_explicit(&known->is_damaged, memory_order_relaxed) &&
+         (listing->only_dialect == 0 || listing->only_dialect == known->dialect) &&
+         nb_known_count(known) < nb_known_layout(known)->capacity;
+}
+
+/* Takes an empty slot of the first locator by the lock of its item. The header's lock is not enough there: its
+ * holder loses it where a reference clears the header, and then another thread lists at the same time. */
+static bool take_slot(const nb_known *known, uint32_t index) {
+  uintptr_t item = nb_known_item(known, index);
+  uintptr_t taken = item + nb_known_layout(known)->taken;
+  if (!nb_shared_lock_acquire(taken)) {
+    return false;
+  }
+  if (nb_item_base(item) != 0) {
+    nb_shared_unlock_release(taken);
+    return false;
+  }
+  return true;
+}
+
+/* Takes all of these slots or none. In later locators nobody clears anything, and a slot that a reference
+ * has not used yet may hold anything. */
+static bool take_slots(const nb_known *known, uint32_t first, uint32_t count) {
+  if (!known->is_first) {
+    return true;
+  }
+  uint32_t had = 0;
+  while (had < count && take_slot(known, first + had)) {
+    had++;
+  }
+  for (uint32_t i = 0; had < count && i < had; i++) {
+    nb_shared_unlock_release(nb_known_item(known, first + i) + nb_known_layout(known)->taken);
+  }
+  return had == count;
+}
+
+/* Fills an empty slot that was taken. */
+static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *item) {
+  nb_item held = *item;
+  held.taken = 1;
+  nb_item_write(slot, layout, &held);
+  if (item->taken == 0) {
+    nb_shared_unlock_release(slot + layout->taken);
+  }
+}
+
+/* Lists the region from slot `first` on, under the header's lock. False: one of the slots is not free. */
+static bool list_at(nb_session *session, nb_known *known, uint32_t number, uint32_t first,
+                    const nb_listing *listing, nb_claim *claim) {
+  const nb_layout *layout = nb_known_layout(known);
+  batch items = cut(session, listing, first, layout->capacity - first);
+  if (!take_slots(known, first, items.count)) {
+    return false;
+  }
+  for (uint32_t i = 0; i < items.count; i++) {
+    fill_slot(nb_known_item(known, first + i), layout, &items.items[i]);
+  }
+  if (nb_known_count(known) < first + items.count) {
+    nb_format_store_count(known->base, layout, first + items.count);
+  }
+  nb_known_mark_sound(known, first, items.count);
+  claim_last(known->base, layout, first, &items, claim);
+  claim->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
+  return true;
+}
+
+static bool register_in(nb_session *session, uint32_t number, const nb_listing *listing,
+                        nb_claim *claim) {
+  nb_known *known = nb_chain_entry(number);
+  if (!has_free_slot(known, listing) || !nb_header_lock(known)) {
+    return false;
+  }
+  uint32_t capacity = nb_known_layout(known)->capacity;
+  uint32_t first = nb_known_count(known);
+  while (first < capacity && !list_at(session, known, number, first, listing, claim)) {
+    first++;
+  }
+  nb_header_unlock(known);
+  return first < capacity;
+}
+
+/* ---- Growing ----------------------------------------------------------------------------------- */
+
+/* A page that is larger than a locator has room for later ones, unless a reference listed it as
+ * buffers, or the lock that guards the room is not to be had. Answers where the next one would lie
+ * behind the last, 0: nowhere. */
+static uintptr_t next_in_page(const nb_known *last) {
+  uintptr_t page_size = nb_os_page_size();
+  const nb_known *first = nb_chain_entry(0);
+  uintptr_t page = nb_align_down(first->base, page_size);
+  uintptr_t next = last->base + NB_LOCATOR_SIZE;
+  if (nb_page_has_tail() || last->base < page || next - page >= page_size || first->base != page ||
+      atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
+    return 0;
+  }
+  for (uint32_t i = 0; i < nb_known_count(first); i++) {
+    nb_item item = nb_item_read(nb_known_item(first, i), nb_known_layout(first));
+    if (nb_align_down((uintptr_t)item.base, page_size) == page) {
+      return 0;
+    }
+  }
+  return next;
+}
+
+/* The layout of a locator that this module adds. Rust is the one that neither reference damages, so
+ * it is taken where the first locator does not tell who else is there. */
+static const nb_layout *layout_to_add(const nb_listing *listing) {
+  uint8_t of_first = nb_chain_entry(0)->dialect;
+  bool is_rust = listing->only_dialect == NEARBUF_DIALECT_RUST ||
+                 of_first == NEARBUF_DIALECT_RUST || of_first == NEARBUF_DIALECT_UNKNOWN;
+  return nb_native_layout(is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_WRITTEN);
+}
+
+/* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
+ * else linked one first, or the room in the page was not to be had: then another try does better.
+ * `*added` is its address, or 0. */
+static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
+                       uintptr_t *added) {
+  nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
+  if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
+  }
+  const nb_layout *layout = layout_to_add(listing);
+  batch items = cut(session, listing, 0, layout->capacity);
+  nb_seed seed = {layout, items.items, items.count};
+  nb_page page = {.base = next_in_page(last)};
+  bool is_own_page = page.base == 0;
+  if (is_own_page) {
+    bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+    nb_outcome outcome = nb_page_make_later(&seed, is_private, &page);
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+  }
+  uintptr_t base = page.base;
+  /* A lock that is held past the bound has no living owner: then the link is set without it. Room
+   * in the page cannot be claimed without it. */
+  bool is_locked = nb_header_lock(last);
+  bool is_free = nb_header_link(last) == 0 && (is_own_page || is_locked);
+  if (is_free && !is_own_page) {
+    nb_format_build(base, layout, base, items.items, items.count);
+  }
+  bool is_linked = is_free && nb_header_set_link(last, base);
+  if (is_locked) {
+    nb_header_unlock(last);
+  }
+  *added = is_linked ? base : 0;
+  if (is_linked) {
+    claim_last(base, layout, 0, &items, claim);
+    claim->order = UINT32_MAX;
+  } else if (is_own_page) {
+    nb_page_discard(&page);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Learns the number of the locator that this call linked, for the claim's order. Without it the
+ * claim is as good, but its release is found later. */
+static void learn_order(nb_session *session, nb_claim *claim) {
+  (void)nb_chain_extend(session, true);
+  (void)find_order(session, nb_reference_item(claim->reference), &claim->order);
+}
+
+nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim) {
+  uint32_t number = atomic_load_explicit(&session->register_from, memory_order_relaxed);
+  number = listing->only_dialect != 0 ? 0 : number;
+  atomic_fetch_add_explicit(&session->since_full_walk, 1, memory_order_relaxed);
+  for (;;) {
+    for (; number < nb_chain_length(session); number++) {
+      if (register_in(session, number, listing, claim)) {
+        if (listing->only_dialect == 0) {
+          atomic_store_explicit(&session->register_from, number, memory_order_relaxed);
+        }
+        return nb_outcome_of(NEARBUF_OK);
+      }
+    }
+    nb_outcome outcome = nb_chain_extend(session, true);
+    if (outcome.status == NEARBUF_OK && number < nb_chain_length(session)) {
+      continue;
+    }
+    uintptr_t added = 0;
+    if (outcome.status == NEARBUF_OK) {
+      outcome = grow(session, listing, claim, &added);
+    }
+    if (added != 0) {
+      learn_order(session, claim);
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+  }
+}

@@ -1,0 +1,173 @@
+/* Items of the locators of this process: take one that fits, register a new one, grow the chain.
+ *
+ * An item is named by its order, locator number * 256 + index, and by a reference: its address, plus
+ * one where it is laid out as the Rust reference does it. Items are aligned to 4 bytes. */
+#ifndef NB_LOCATOR_H
+#define NB_LOCATOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "base/range.h"
+#include "base/result.h"
+#include "core/locators.h"
+#include "core/state.h"
+
+/* ---- Items ------------------------------------------------------------------------------------ */
+
+/* For the warm path, which is compiled once for each layout of items. */
+#define NB_WARM static inline __attribute__((always_inline))
+
+/* Kept out of the fast path, whose values can then stay in registers. */
+#define NB_NOINLINE __attribute__((noinline))
+#define NB_SLOW __attribute__((noinline, cold))
+
+enum {
+  NB_REFERENCE_RUST = 1,
+  NB_REFERENCE_TAGS = 3 /* the other one is free for who holds the item */
+};
+
+static inline uintptr_t nb_reference(uintptr_t item, const nb_layout *layout) {
+  return item | (layout->dialect == NEARBUF_DIALECT_RUST ? NB_REFERENCE_RUST : 0);
+}
+
+static inline bool nb_reference_is_rust(uintptr_t reference) {
+  return (reference & NB_REFERENCE_RUST) != 0;
+}
+
+static inline uintptr_t nb_reference_item(uintptr_t reference) {
+  return reference & ~(uintptr_t)NB_REFERENCE_TAGS;
+}
+
+/* The words of an item of this process. */
+static inline uintptr_t nb_taken_of(uintptr_t item, bool is_rust) {
+  return item + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
+}
+
+static inline uintptr_t nb_size_of(uintptr_t item, bool is_rust) {
+  return item + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
+}
+
+static inline uintptr_t nb_position_of(uintptr_t item, bool is_rust) {
+  return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
+}
+
+/* What a request needs of an item. */
+typedef struct nb_fit {
+  nb_range range;
+  uintptr_t alignment;
+  uintptr_t size;       /* nothing fits 0, nor what is larger than a buffer can be */
+  bool may_skip;        /* use room above the range's minimum although what lies below is lost */
+  bool ends_inside;     /* only buffers that end inside the range: their holder uses all of them */
+  uint8_t only_dialect; /* a nearbuf_dialect, or 0: any */
+} nb_fit;
+
+/* An item that is held for a request. */
+typedef struct nb_claim {
+  uintptr_t reference;
+  uintptr_t base;
+  uint32_t order;
+  uint32_t size;
+  uint32_t position;
+  uint32_t start; /* offset of the first byte, alignment done */
+  uint32_t limit; /* offset at which the range ends */
+} nb_claim;
+
+/* Whether the room of a buffer is enough; fills `start` and `limit` of the claim. A range that is
+ * upside down holds nothing. References let the position run past the size: then the start lies
+ * behind the last byte, or before the buffer where the sum wrapped. */
+NB_WARM bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
+  uintptr_t base = claim->base;
+  uintptr_t last = base + claim->size - 1;
+  uintptr_t free_from = base + claim->position;
+  if (free_from < fit->range.min) {
+    if (!fit->may_skip || claim->position >= claim->size) {
+      return false;
+    }
+    free_from = fit->range.min;
+  }
+  last = fit->range.max < last ? fit->range.max : last;
+  uintptr_t start;
+  (void)nb_align_up(free_from, fit->alignment, &start);
+  if (start < base || start > last || last - start < fit->size - 1) {
+    return false;
+  }
+  claim->start = (uint32_t)(start - base);
+  claim->limit = (uint32_t)(last - base) + 1;
+  return true;
+}
+
+/* The base of an item that is known to be complete: it never changes, and is read in one go. */
+static inline uintptr_t nb_item_base(uintptr_t item) {
+  uintptr_t base;
+  memcpy(&base, (const void *)item, sizeof base);
+  return nb_little_address(base);
+}
+
+/* Fills in what an item says besides. */
+NB_WARM void nb_item_look(uintptr_t item, bool is_rust, nb_claim *claim) {
+  claim->size = nb_shared_load_relaxed(nb_size_of(item, is_rust));
+  claim->position = nb_shared_load_relaxed(nb_position_of(item, is_rust));
+}
+
+/* Takes the item if it is free and still fits once it is locked; else leaves it free. */
+static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_claim *claim) {
+  bool is_rust = nb_reference_is_rust(reference);
+  uintptr_t item = nb_reference_item(reference);
+  uintptr_t taken = nb_taken_of(item, is_rust);
+  if (!nb_shared_lock_acquire(taken)) {
+    return false;
+  }
+  claim->reference = reference;
+  claim->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
+  nb_item_look(item, is_rust, claim);
+  if (nb_fit_in(fit, claim)) {
+    return true;
+  }
+  nb_shared_unlock_release(taken);
+  return false;
+}
+
+/* ---- Taking and registering ------------------------------------------------------------------- */
+
+/* Takes the first item that fits, from where this module's walks have come to, or from the start of
+ * the chain. False: none; `*is_held` tells whether one would have fit, but somebody holds it. */
+bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb_claim *claim,
+                     bool *is_held);
+
+/* A region that is to become a buffer. */
+typedef struct nb_listing {
+  uintptr_t start;
+  uintptr_t size;
+  uintptr_t spare;      /* so much of it, from the start, the request can do without */
+  uint8_t only_dialect; /* as in nb_fit */
+} nb_listing;
+
+/* Lists a region as a buffer, taken, in the first locator with a free slot; where there is none the
+ * chain grows. Once threads contend it becomes several buffers, so that the claimed one, the last,
+ * has a cache line of its own. On failure the region still belongs to the caller. Fills all of the
+ * claim but `start` and `limit`. OUT_OF_MEMORY, INCOMPATIBLE, BUSY, SYSTEM_ERROR, DENIED. */
+nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim);
+
+/* Whether it is time to walk from the start, for what other modules released. */
+bool nb_locator_is_full_walk_due(nb_session *session);
+
+/* Makes a released item findable again where the walks of this module have passed it. */
+void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room);
+
+/* The same for an item of which only the address is known. */
+void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room);
+
+static inline bool nb_locator_is_passed(const nb_session *session, uint32_t order) {
+  return order < atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+}
+
+static inline void nb_locator_released(nb_session *session, uint32_t order, uint32_t room) {
+  if (nb_locator_is_passed(session, order)) {
+    nb_locator_move_cursors_back(session, order, room);
+  }
+}
+
+#endif

@@ -1,0 +1,136 @@
+/* What FreeBSD and macOS do alike below posix.h. Never run so far. Sources: flock(2), mmap(2),
+ * sysctl(3) and lseek(2) of both; sys/kern/kern_descrip.c and sys/kern/vfs_vnops.c of FreeBSD,
+ * bsd/kern/kern_mman.c and bsd/kern/kern_descrip.c of xnu. */
+#include "os/bsd/bsd.h"
+
+#include <stdlib.h>
+#include <sys/param.h>
+#include <sys/sysctl.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "os/posix/posix.h"
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+/* Nothing has to be left alone: the whole stack of the main thread is occupied from the start, by a
+ * guard where it may not reach yet, and malloc does not use the program break. */
+size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+  (void)area;
+  (void)ranges;
+  return 0;
+}
+
+/* A stack of FreeBSD has all its room from the start (a guard entry of the map), macOS has none that
+ * grow beside the main thread's. */
+uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+  (void)start, (void)is_least;
+  return 0;
+}
+
+bool nb_posix_shares_memory(uint32_t process) {
+  (void)process;
+  return false;
+}
+
+const char *nb_posix_environment(const char *name) {
+  return issetugid() != 0 ? NULL : getenv(name);
+}
+
+/* ---- The map, code ------------------------------------------------------------------------------ */
+
+bool nb_posix_may_be_mapped(uintptr_t page) {
+  (void)page;
+  return true;
+}
+
+nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  return nb_posix_map_skip_to_shared(map, from, mapping);
+}
+
+void nb_os_sync_processors(void) {
+  /* Neither has a call for it (FreeBSD before 14.1, and it kills who makes a call it does not know).
+   * What both do for pages that change their protection is not documented to do this. */
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+/* APFS and ZFS copy on write, and cannot be asked not to; but a full disk is no SIGBUS there: what
+ * cannot be written stays in memory. */
+void nb_posix_avoid_copy_on_write(int file) {
+  (void)file;
+}
+
+/* A mapping keeps the vnode, not the open file that has the lock. */
+bool nb_posix_lock_outlives_close(int file) {
+  (void)file;
+  return false;
+}
+
+/* Process ids are the whole machine's, in jails too. */
+bool nb_posix_namespace(uint64_t *number) {
+  *number = 0;
+  return false;
+}
+
+bool nb_posix_may_have_parents_id(void) {
+  return false;
+}
+
+bool nb_posix_predates_process(int file) {
+  (void)file;
+  return false;
+}
+
+bool nb_posix_has_gained_rights(void) {
+  return issetugid() != 0; /* also where the program changed its ids itself */
+}
+
+bool nb_posix_is_privileged(void) {
+  return issetugid() != 0 || getuid() != geteuid() || getgid() != getegid();
+}
+
+uint64_t nb_posix_random(void) {
+  uint64_t number;
+  arc4random_buf(&number, sizeof number);
+  return number;
+}
+
+int64_t nb_posix_boot_time(void) {
+  int name[] = {CTL_KERN, KERN_BOOTTIME};
+  struct timeval boot;
+  size_t size = sizeof boot;
+  bool is_known = sysctl(name, sizeof name / sizeof name[0], &boot, &size, NULL, 0) == 0;
+  return is_known && size == sizeof boot ? (int64_t)boot.tv_sec : 0;
+}
+
+/* ---- Directories -------------------------------------------------------------------------------- */
+
+enum { MOST_READS = 4, MOST_READS_SKIPPED = 64 };
+
+/* Reads the names at a place that differs from time to time: what has to stay, however much it is,
+ * must not hide the rest for ever. Positions are the file system's secret, so what lies before the
+ * place is read, too. */
+static bool read_somewhere(int directory, nb_bsd_names *names) {
+  uint64_t skipped = nb_os_nanoseconds() / 1000 % MOST_READS_SKIPPED;
+  bool is_read = nb_bsd_read_names(directory, names);
+  while (is_read && skipped-- > 0) {
+    is_read = nb_bsd_read_names(directory, names);
+  }
+  return is_read || (lseek(directory, 0, SEEK_SET) == 0 && nb_bsd_read_names(directory, names));
+}
+
+void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
+  nb_bsd_names names;
+  bool is_read = read_somewhere(directory, &names);
+  for (int reads = 1; is_read; reads++) {
+    const char *name;
+    while ((name = nb_bsd_next_name(&names)) != NULL) {
+      if (!visit(name, context)) {
+        return;
+      }
+    }
+    is_read = reads < MOST_READS && nb_bsd_read_names(directory, &names);
+  }
+}

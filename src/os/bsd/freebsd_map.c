@@ -1,0 +1,128 @@
+/* The memory map of a FreeBSD process: the sysctl kern.proc.vmmap, which tells all of it at once.
+ * Never run so far. Sources: kinfo_getvmmap(3), sysctl(3), sys/kern/kern_proc.c of FreeBSD 14.
+ *
+ * A file that was unlinked has no path there, so a locator of a reference whose name was removed is not
+ * found; ours is, by the anchor.
+ *
+ * A process may ask for its own map unless security.bsd.unprivileged_proc_debug is 0 and it is not
+ * root's, or it is in capability mode: then there is no map, and no search (DENIED). */
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/param.h>
+#include <sys/sysctl.h>
+#include <sys/user.h>
+#include <unistd.h>
+
+#include "os/bsd/vmmap.h"
+#include "os/os.h"
+
+#define IS_AT(field, offset) (offsetof(struct kinfo_vmentry, field) == (offset))
+
+static_assert(IS_AT(kve_structsize, NB_VMMAP_SIZE) && IS_AT(kve_type, NB_VMMAP_TYPE) &&
+                  IS_AT(kve_start, NB_VMMAP_START) && IS_AT(kve_end, NB_VMMAP_END) &&
+                  IS_AT(kve_offset, NB_VMMAP_OFFSET) && IS_AT(kve_vn_fileid, NB_VMMAP_INODE) &&
+                  IS_AT(kve_flags, NB_VMMAP_FLAGS) && IS_AT(kve_protection, NB_VMMAP_PROTECTION) &&
+                  IS_AT(kve_vn_fsid, NB_VMMAP_DEVICE) && IS_AT(kve_path, NB_VMMAP_PATH),
+              "struct kinfo_vmentry");
+static_assert(KVME_TYPE_VNODE == NB_VMMAP_OF_FILE && KVME_FLAG_COW == NB_VMMAP_IS_PRIVATE &&
+                  KVME_PROT_READ == NB_VMMAP_READABLE && KVME_PROT_WRITE == NB_VMMAP_WRITABLE &&
+                  KVME_PROT_EXEC == NB_VMMAP_EXECUTABLE,
+              "KVME_*");
+#ifdef KVME_FLAG_POSIXSHM /* FreeBSD 14 */
+static_assert(KVME_FLAG_SYSVSHM == NB_VMMAP_IS_SYSTEM_V_MEMORY &&
+                  KVME_FLAG_POSIXSHM == NB_VMMAP_IS_POSIX_MEMORY,
+              "KVME_FLAG_*SHM");
+#endif
+
+/* A map lies in pages of its own while it is open, far from where anybody searches: in the gap of
+ * just the size they would be in the way. The address is a hint only. */
+#if UINTPTR_MAX == UINT32_MAX
+#define FAR_AWAY ((void *)0x6e000000)
+#else
+#define FAR_AWAY ((void *)0x7e9e00000000)
+#endif
+
+/* Room for some 7,000 mappings at first, of which only what is filled is ever touched. */
+static const size_t first_room = (size_t)1 << 20;
+static const size_t most_room = (size_t)1 << 28;
+
+typedef struct snapshot {
+  size_t room; /* of the whole */
+  size_t filled;
+  unsigned char records[];
+} snapshot;
+
+static snapshot *snapshot_of(const nb_map *map) {
+  return (snapshot *)map->handle;
+}
+
+/* Fills a snapshot with so much room, and answers it; null and errno: ENOMEM where it is too small. */
+static snapshot *take_snapshot(size_t room) {
+  snapshot *taken = mmap(FAR_AWAY, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  if (taken == MAP_FAILED) {
+    return NULL;
+  }
+  int name[] = {CTL_KERN, KERN_PROC, KERN_PROC_VMMAP, getpid()};
+  taken->room = room;
+  taken->filled = room - sizeof *taken;
+  if (sysctl(name, sizeof name / sizeof name[0], taken->records, &taken->filled, NULL, 0) == 0) {
+    return taken;
+  }
+  int error = errno;
+  (void)munmap(taken, room);
+  errno = error;
+  return NULL;
+}
+
+static nb_outcome outcome_of_snapshot(int error) {
+  switch (error) {
+  case ENOMEM:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  case EPERM:
+  case ECAPMODE:
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
+}
+
+nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+  (void)with_names;
+  map->is_cheap_anywhere = false;
+  map->system_error = 0;
+  map->is_last_valid = false;
+  map->taken = 0;
+  snapshot *taken = NULL;
+  errno = ENOMEM;
+  for (size_t room = first_room; taken == NULL && errno == ENOMEM && room <= most_room; room *= 4) {
+    taken = take_snapshot(room);
+  }
+  map->handle = (intptr_t)taken;
+  return taken != NULL ? nb_outcome_of(NEARBUF_OK) : outcome_of_snapshot(errno);
+}
+
+void nb_os_map_close(nb_map *map) {
+  if (map->handle != 0) {
+    (void)munmap(snapshot_of(map), snapshot_of(map)->room);
+  }
+}
+
+nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  const snapshot *all = snapshot_of(map);
+  if (map->is_last_valid && from < map->last.range.min) {
+    map->is_last_valid = false; /* the mapping before the last one is no longer known */
+  }
+  size_t at = map->is_last_valid ? map->taken : 0;
+  while (!map->is_last_valid || map->last.range.max < from) {
+    nb_map_answer answer = nb_vmmap_next(all->records, all->filled, &at, &map->last);
+    map->is_last_valid = answer == NB_MAP_FOUND;
+    map->taken = (uint32_t)at;
+    if (answer != NB_MAP_FOUND) {
+      map->system_error = answer == NB_MAP_FAILED ? EPROTO : 0;
+      return answer;
+    }
+  }
+  *mapping = map->last;
+  return NB_MAP_FOUND;
+}

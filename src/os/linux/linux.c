@@ -1,0 +1,513 @@
+/* Linux: memory, reserved ranges, code, and what other POSIX systems do differently. The memory map
+ * is in linux_map.c. Sources: mmap(2), madvise(2), membarrier(2), proc(5), kernel 6.18. */
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/kcmp.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/fsuid.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/linux/directory.h"
+#include "os/os.h"
+#include "os/posix/posix.h"
+
+#ifndef STATX_BTIME /* musl before 1.2.4 has no statx */
+#include <linux/stat.h>
+static int statx(int directory, const char *name, int flags, unsigned mask, struct statx *status) {
+  return (int)syscall(SYS_statx, directory, name, flags, mask, status);
+}
+#endif
+
+/* The headers of older systems lack what newer kernels know. */
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef BTRFS_SUPER_MAGIC
+#define BTRFS_SUPER_MAGIC 0x9123683E
+#endif
+#ifndef OVERLAYFS_SUPER_MAGIC
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#endif
+
+enum {
+  LEAST_LOWEST = 0x10000,
+  STACK_GUARD_PAGES =
+      256,               /* the kernel's stack_guard_gap, unless it was started with another one */
+  RENAME_NO_REPLACE = 1, /* linux/fs.h: RENAME_NOREPLACE */
+  MEMBARRIER_SYNC_CORE = 1 << 5, /* PRIVATE_EXPEDITED_SYNC_CORE */
+  MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6,
+  ADVICE_THAT_CANNOT_EXIST = 0x7ead0bad /* some emulators say yes to anything */
+};
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+/* Reads a file of /proc that is short and begins with what is wanted. */
+static bool read_text(const char *path, char *text, size_t size) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t filled = file < 0 ? -1 : read(file, text, size - 1);
+  if (file >= 0) {
+    close(file);
+  }
+  text[filled > 0 ? filled : 0] = '\0';
+  return filled > 0;
+}
+
+static int64_t number_in(const char *text) {
+  int64_t number = 0;
+  for (; *text >= '0' && *text <= '9'; text++) {
+    number = number * 10 + (*text - '0');
+  }
+  return number;
+}
+
+/* What the system keeps free above address 0. Root could map that all the same; nobody shall be given
+ * what makes null pointers harmless. */
+static uintptr_t lowest_address(void) {
+  static _Atomic uintptr_t known;
+  uintptr_t lowest = atomic_load_explicit(&known, memory_order_relaxed);
+  char text[32];
+  if (lowest == 0 && read_text("/proc/sys/vm/mmap_min_addr", text, sizeof text)) {
+    uintptr_t kept = (uintptr_t)number_in(text);
+    (void)nb_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nb_os_page_size(), &lowest);
+    atomic_store_explicit(&known, lowest, memory_order_relaxed);
+  }
+  return lowest == 0 ? LEAST_LOWEST : lowest;
+}
+
+/* What the kernel gives unasked lies below this. */
+#if UINTPTR_MAX == UINT32_MAX
+#define END_UNASKED ((uintptr_t)0xfffff000)
+enum { MOST_BITS = 0 };
+#elif defined(__x86_64__)
+#define END_UNASKED (((uintptr_t)1 << 47) - 4096)
+enum { MOST_BITS = 56 };
+#else
+#define END_UNASKED ((uintptr_t)1 << 48)
+enum { MOST_BITS = 56 };
+#endif
+
+/* The end of what it gives to who asks: 56 bits of x86-64, 52 of AArch64, where processor and kernel can
+ * (Documentation/arch/x86/x86_64/5level-paging.rst, Documentation/arch/arm64/memory.rst). The kernel is
+ * asked for a page in the upper half of so many bits, the most first. */
+static uintptr_t end_of_addresses(void) {
+  static _Atomic uintptr_t known;
+  const size_t page = nb_os_page_size();
+  uintptr_t end = atomic_load_explicit(&known, memory_order_relaxed);
+  uintptr_t half = (uintptr_t)((uint64_t)1 << MOST_BITS >> 1);
+  for (; end == 0 && half > END_UNASKED; half /= 2) {
+    if (nb_posix_mmap_at(half, page, PROT_NONE, 0) == 0) {
+      (void)munmap((void *)half, page);
+      end = 2 * half - page;
+    }
+  }
+  end = end == 0 ? END_UNASKED : end;
+  atomic_store_explicit(&known, end, memory_order_relaxed);
+  return end;
+}
+
+nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+  const uintptr_t never_kept = (uintptr_t)1 << 30; /* programs are linked below that */
+  uintptr_t end = around >= END_UNASKED ? end_of_addresses() : END_UNASKED;
+  return (nb_range){from < never_kept ? lowest_address() : LEAST_LOWEST, end - 1};
+}
+
+/* The main thread's stack lies around this address: the kernel put these bytes at its top. */
+static uintptr_t stack_top(void) {
+  return (uintptr_t)getauxval(AT_RANDOM);
+}
+
+size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+  const uintptr_t for_heap = sizeof(uintptr_t) == 8 ? (uintptr_t)256 << 20 : (uintptr_t)32 << 20;
+  const uintptr_t most_for_stack =
+      sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
+  const uintptr_t guard_gap = STACK_GUARD_PAGES * nb_os_page_size();
+  size_t count = 0;
+  void *break_now = sbrk(0);
+  if (break_now != (void *)-1) { /* NOLINT(performance-no-int-to-ptr): sbrk's own sentinel */
+    uintptr_t start = (uintptr_t)break_now;
+    ranges[count++] = (nb_range){start, nb_add_saturating(start, for_heap)};
+  }
+  uintptr_t top = stack_top();
+  nb_range at_most = {nb_sub_saturating(top, most_for_stack + guard_gap), top};
+  struct rlimit limit;
+  if (top != 0 && nb_range_overlaps(area, at_most) && getrlimit(RLIMIT_STACK, &limit) == 0) {
+    uintptr_t depth = limit.rlim_cur > most_for_stack ? most_for_stack : (uintptr_t)limit.rlim_cur;
+    ranges[count++] = (nb_range){nb_sub_saturating(top, depth + guard_gap), top};
+  }
+  return count;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+/* Kernels from 6.7 to 6.12 move what is as large as this to an aligned place, though the hint is free. */
+enum { MAY_BE_MOVED = 2 << 20 };
+
+/* The address is a hint: the kernel takes it exactly where the place is free and is not kept free
+ * below a stack that grows (MAP_GROWSDOWN; stack_guard_gap, 256 pages). A demand, MAP_FIXED_NOREPLACE,
+ * passes over the latter: such a stack then runs into the memory, and nothing stops it.
+ *
+ * What is not to be run is the library's own, and is written at once: one call for all its pages is
+ * half of a fault for each. */
+int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
+  int populate = (protection & PROT_EXEC) == 0 ? MAP_POPULATE : 0;
+  int error = nb_posix_mmap_at(address, size, protection, populate);
+  size_t page = nb_os_page_size();
+  uintptr_t last_page = address + (size - page);
+  if (error == EEXIST && size >= MAY_BE_MOVED &&
+      nb_posix_mmap_at(last_page, page, PROT_NONE, 0) == 0) {
+    (void)munmap((void *)last_page, page);
+    error = nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE | populate);
+  }
+  return error;
+}
+
+/* A hint for the page below tells whether the mapping is such a stack. It may become as large as the
+ * limit for stacks, and what it keeps free comes on top of that. */
+uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+  size_t page = nb_os_page_size();
+  int error = nb_posix_mmap_at(start - page, page, PROT_NONE, 0);
+  if (error == 0) {
+    (void)munmap((void *)(start - page), page);
+  }
+  if (error != EEXIST) {
+    return 0;
+  }
+  uintptr_t guard_gap = STACK_GUARD_PAGES * page;
+  uintptr_t most = NB_OS_MOST_GROWTH > guard_gap ? NB_OS_MOST_GROWTH - guard_gap : 0;
+  struct rlimit limit;
+  if (is_least) {
+    return guard_gap;
+  }
+  bool is_less = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < most;
+  return (is_less ? nb_align_down((uintptr_t)limit.rlim_cur, page) : most) + guard_gap;
+}
+
+/* Gives advice that the system must follow, not only accept. */
+static bool advise(void *pages, size_t size, int advice) {
+  bool is_honest = madvise(pages, size, ADVICE_THAT_CANNOT_EXIST) != 0;
+  return is_honest && madvise(pages, size, advice) == 0;
+}
+
+bool nb_posix_keep_from_children(void *pages, size_t size) {
+  return advise(pages, size, MADV_DONTFORK);
+}
+
+bool nb_posix_wipe_in_children(void *pages, size_t size) {
+  return advise(pages, size, MADV_WIPEONFORK);
+}
+
+/* A futex is compared with a value before anybody is woken or moved: here none is. */
+nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+#ifdef SYS_futex
+  const long call = SYS_futex;
+#else
+  const long call = SYS_futex_time64;
+#endif
+  if (syscall(call, word, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0UL, word, value) == 0) {
+    return NB_POSIX_EQUAL;
+  }
+  return errno == EAGAIN || errno == EFAULT ? NB_POSIX_DIFFERENT : NB_POSIX_UNKNOWN;
+}
+
+bool nb_posix_shares_memory(uint32_t process) {
+  return syscall(SYS_kcmp, (pid_t)process, getpid(), KCMP_VM, 0UL, 0UL) == 0;
+}
+
+/* Of memory that is there the advice changes nothing. */
+bool nb_posix_may_be_mapped(uintptr_t page) {
+  return madvise((void *)page, nb_os_page_size(), MADV_WILLNEED) == 0 || errno != ENOMEM;
+}
+
+const char *nb_posix_environment(const char *name) {
+  return getauxval(AT_SECURE) != 0 ? NULL : getenv(name);
+}
+
+/* ---- Unloading --------------------------------------------------------------------------------- */
+
+#ifdef __GLIBC__
+/* The C library and the linker give the names, and link.h declares two of them, but not as weak or as
+ * the module's own. NOLINTBEGIN(bugprone-reserved-identifier,readability-redundant-declaration) */
+extern void *__dso_handle __attribute__((visibility("hidden")));
+extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
+extern struct r_debug _r_debug __attribute__((weak));
+
+int __cxa_atexit(void (*function)(void *), void *argument, void *module);
+/* NOLINTEND(bugprone-reserved-identifier,readability-redundant-declaration) */
+
+static _Atomic bool is_exiting;
+
+static void note_exit(void *ignored) {
+  (void)ignored;
+  atomic_store_explicit(&is_exiting, true, memory_order_relaxed);
+}
+
+/* The C library calls these at the end of the process before any destructor; when a module is unloaded
+ * after its destructors (which end with the module's own, in crtbegin, that calls them). */
+__attribute__((constructor)) static void watch_exit(void) {
+  if (__dso_handle != NULL) { /* a program is not unloaded */
+    /* Not atexit: under the thread sanitizer that forgets whose function it is, and calls it when the
+     * module is gone. */
+    (void)__cxa_atexit(note_exit, NULL, __dso_handle);
+  }
+}
+
+/* Whether the module is in the namespace of the program. Another one (dlmopen, LD_AUDIT) has a C library
+ * that does not learn of the exit. */
+static bool is_in_base_namespace(void) {
+  for (struct link_map *each = &_r_debug != NULL ? _r_debug.r_map : NULL; each != NULL;
+       each = each->l_next) {
+    if (each->l_ld == _DYNAMIC) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool nb_posix_is_unloaded(void) {
+  return __dso_handle != NULL && !atomic_load_explicit(&is_exiting, memory_order_relaxed) &&
+         is_in_base_namespace();
+}
+#else
+bool nb_posix_is_unloaded(void) {
+  return false; /* musl unloads nothing; of others it is not known how they tell */
+}
+#endif
+
+/* ---- Code -------------------------------------------------------------------------------------- */
+
+void nb_os_sync_code(uintptr_t address, size_t size) {
+  __builtin___clear_cache((char *)address, (char *)(address + size));
+}
+
+void nb_os_sync_processors(void) {
+#ifdef SYS_membarrier
+  int error = errno;
+  if (syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0) != 0 && errno == EPERM &&
+      syscall(SYS_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0) == 0) {
+    (void)syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0);
+  }
+  errno = error;
+#endif
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+int nb_posix_rename_new(int directory, const char *from, const char *to) {
+#ifdef SYS_renameat2
+  if (syscall(SYS_renameat2, directory, from, directory, to, RENAME_NO_REPLACE) == 0) {
+    return 0;
+  }
+  /* EINVAL: this file system cannot do it. EPERM: a filter of system calls; what really must not be
+   * renamed is refused without this call as well. */
+  return errno == EINVAL || errno == EPERM ? ENOSYS : errno;
+#else
+  (void)directory;
+  (void)from;
+  (void)to;
+  return ENOSYS;
+#endif
+}
+
+static bool is_on(int file, unsigned long magic) {
+  struct statfs system;
+  return fstatfs(file, &system) == 0 && (unsigned long)system.f_type == magic;
+}
+
+void nb_posix_avoid_copy_on_write(int file) {
+  if (is_on(file, BTRFS_SUPER_MAGIC)) {
+    int flags = 0;
+    /* musl's ioctl takes the request as an int, into which it does not fit. */
+    if (syscall(SYS_ioctl, file, FS_IOC_GETFLAGS, &flags) == 0) {
+      flags |= FS_NOCOW_FL;
+      (void)syscall(SYS_ioctl, file, FS_IOC_SETFLAGS, &flags);
+    }
+  }
+}
+
+bool nb_posix_lock_outlives_close(int file) {
+  return !is_on(file, OVERLAYFS_SUPER_MAGIC);
+}
+
+bool nb_posix_place_is_ours_alone(int file) {
+  return is_on(file, OVERLAYFS_SUPER_MAGIC);
+}
+
+int nb_posix_memory_file(const char *name) {
+#ifdef SYS_memfd_create
+  return (int)syscall(SYS_memfd_create, name, 1U /* MFD_CLOEXEC */);
+#else
+  (void)name;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+bool nb_posix_namespace(uint64_t *number) {
+  struct stat namespace;
+  if (stat("/proc/self/ns/pid", &namespace) != 0) {
+    return false;
+  }
+  *number = namespace.st_ino;
+  return true;
+}
+
+/* Only a process whose parent is outside its namespace can have the parent's id. */
+bool nb_posix_may_have_parents_id(void) {
+  return getppid() == 0;
+}
+
+bool nb_posix_has_gained_rights(void) {
+  return getauxval(AT_SECURE) != 0;
+}
+
+/* To the program's user belongs what any of its ids can reach; a program is not dumpable where it changed
+ * them, or has secrets of its own. setfsuid and setfsgid refuse the id and tell the current one. */
+bool nb_posix_is_privileged(void) {
+  const uid_t user = getuid();
+  const gid_t group = getgid();
+  uid_t users[3];
+  gid_t groups[3];
+  return nb_posix_has_gained_rights() || prctl(PR_GET_DUMPABLE) != 1 ||
+         getresuid(&users[0], &users[1], &users[2]) != 0 || users[1] != user || users[2] != user ||
+         getresgid(&groups[0], &groups[1], &groups[2]) != 0 || groups[1] != group ||
+         groups[2] != group || (uid_t)setfsuid((uid_t)-1) != user ||
+         (gid_t)setfsgid((gid_t)-1) != group;
+}
+
+/* Where the system has no random numbers, or none yet, the names are only unlikely to be taken. */
+uint64_t nb_posix_random(void) {
+  uint64_t number = 0;
+#ifdef SYS_getrandom
+  enum { NO_WAITING = 1 }; /* GRND_NONBLOCK */
+  if (syscall(SYS_getrandom, &number, sizeof number, NO_WAITING) == (long)sizeof number) {
+    return number;
+  }
+#endif
+  static _Atomic uint64_t serial;
+  return nb_os_nanoseconds() + atomic_fetch_add(&serial, 1) * 0x9E3779B97F4A7C15;
+}
+
+static int64_t nanoseconds_of(int64_t seconds, int64_t nanoseconds) {
+  return seconds * 1000000000 + nanoseconds;
+}
+
+/* When this process was forked, in nanoseconds since the epoch; 0 where that is unknown. It is the
+ * 22nd field of its stat line, the 20th behind the name, in ticks since the system started. */
+static int64_t process_start(void) {
+  char line[1024];
+  (void)read_text("/proc/self/stat", line, sizeof line);
+  const char *at = strrchr(line, ')');
+  for (int field = 0; at != NULL && field < 20; field++) {
+    at = strchr(at + 1, ' ');
+  }
+  struct timespec now;
+  struct timespec up;
+  if (at == NULL || clock_gettime(CLOCK_REALTIME, &now) != 0 ||
+      clock_gettime(CLOCK_BOOTTIME, &up) != 0) {
+    return 0;
+  }
+  int64_t tick = 1000000000 / sysconf(_SC_CLK_TCK);
+  int64_t boot = nanoseconds_of(now.tv_sec, now.tv_nsec) - nanoseconds_of(up.tv_sec, up.tv_nsec);
+  return boot + number_in(at + 1) * tick;
+}
+
+/* The start of a process is known by the tick, and files are stamped by a coarse clock: what is
+ * younger than two ticks before the start counts as its own. */
+bool nb_posix_predates_process(int file) {
+  struct statx status;
+  int64_t start = process_start();
+  int64_t slack = 2 * (1000000000 / sysconf(_SC_CLK_TCK));
+  return start != 0 && statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 &&
+         (status.stx_mask & STATX_BTIME) != 0 &&
+         nanoseconds_of(status.stx_btime.tv_sec, status.stx_btime.tv_nsec) < start - slack;
+}
+
+int64_t nb_posix_boot_time(void) {
+  struct timespec now;
+  struct timespec up;
+  if (clock_gettime(CLOCK_REALTIME, &now) != 0 || clock_gettime(CLOCK_BOOTTIME, &up) != 0) {
+    return 0;
+  }
+  return (int64_t)now.tv_sec - (int64_t)up.tv_sec;
+}
+
+/* What one read of a directory answers: some six names, for each costs up to a microsecond and a start
+ * seldom needs more. The longest name fits. */
+typedef struct directory_read {
+  _Alignas(nb_linux_record) char records[512];
+  long filled;
+} directory_read;
+
+enum { MOST_READS = 16, MOST_READS_SKIPPED = 1024 };
+
+static bool read_names(int directory, directory_read *names) {
+  names->filled = syscall(SYS_getdents64, directory, names->records, sizeof names->records);
+  return names->filled >= (long)sizeof(nb_linux_record);
+}
+
+/* A position in the directory, or beyond its end, that differs from time to time. Behind what was
+ * read first, positions are counts or hashes, of which a multiple is such a one; tmpfs lists the
+ * newest first on newer kernels (seen on 6.18) and counts down to what is left. */
+static int64_t some_position(const directory_read *first) {
+  int64_t before = 0;
+  int64_t behind = 0;
+  for (long at = 0; at < first->filled; at += nb_linux_record_at(first->records, at)->length) {
+    before = behind;
+    behind = nb_linux_record_at(first->records, at)->offset;
+  }
+  uint64_t chance = nb_os_nanoseconds();
+  if (behind <= 0) {
+    return 0;
+  }
+  if (behind < before) {
+    return (int64_t)(chance % (uint64_t)behind);
+  }
+  int64_t most = INT64_MAX / behind;
+  most = most < MOST_READS_SKIPPED ? most : MOST_READS_SKIPPED;
+  return behind * (int64_t)(chance % (uint64_t)most);
+}
+
+/* Fills in the names at a place that differs from time to time: what has to stay, however much it
+ * is, must not hide the rest for ever. */
+static bool read_somewhere(int directory, directory_read *names) {
+  if (!read_names(directory, names)) {
+    return false;
+  }
+  if (lseek(directory, (off_t)some_position(names), SEEK_SET) >= 0 &&
+      read_names(directory, names)) {
+    return true;
+  }
+  return lseek(directory, 0, SEEK_SET) == 0 && read_names(directory, names);
+}
+
+void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
+  directory_read names;
+  bool is_read = read_somewhere(directory, &names);
+  for (int reads = 1; is_read; reads++) {
+    for (long at = 0; at < names.filled; at += nb_linux_record_at(names.records, at)->length) {
+      if (!visit(nb_linux_record_at(names.records, at)->name, context)) {
+        return;
+      }
+    }
+    is_read = reads < MOST_READS && read_names(directory, &names);
+  }
+}

@@ -1,0 +1,195 @@
+/* Where the copies of the library in one process meet; see posix_anchor.h. A child finds the pages,
+ * and finds them empty. */
+#include "os/posix/anchor.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "os/os.h"
+#include "os/posix/posix.h"
+
+#if !defined(MAP_ANONYMOUS)
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+static uintptr_t place_of(uint32_t index) {
+  return (uintptr_t)nb_anchor_place(sizeof(uintptr_t), index);
+}
+
+typedef struct anchor_words {
+  _Atomic uintptr_t first;
+  _Atomic uint32_t process; /* whose they are, where children inherit them */
+} anchor_words;
+
+static _Atomic uint32_t *mark_at(uintptr_t place) {
+  return (_Atomic uint32_t *)place;
+}
+
+/* The mark of a page that may be somebody's who just maps it, and gets a moment to finish. */
+static uint32_t read_mark(uintptr_t place) {
+  uint32_t mark = 0;
+  for (int i = 0; i < 100 && mark == 0; i++) {
+    if (i > 0) {
+      nb_os_pause();
+    }
+    mark = atomic_load_explicit(mark_at(place), memory_order_acquire);
+  }
+  return mark;
+}
+
+/* Where this copy last found the word, if a child can look there. */
+static _Atomic(_Atomic uintptr_t *) seen;
+
+static _Atomic uintptr_t *word_at(uintptr_t place) {
+  anchor_words *words = (anchor_words *)(place + nb_os_page_size());
+  uint32_t mark = atomic_load_explicit(mark_at(place), memory_order_relaxed);
+  if (mark == NB_ANCHOR_INHERITED) {
+    uint32_t owner = atomic_load_explicit(&words->process, memory_order_relaxed);
+    if (!nb_posix_is_process(owner)) {
+      atomic_store_explicit(&words->first, 0, memory_order_relaxed); /* the parent's */
+      atomic_store_explicit(&words->process, nb_posix_process(), memory_order_relaxed);
+    }
+  }
+  atomic_store_explicit(&seen, mark == NB_ANCHOR_ABSENT ? NULL : &words->first,
+                        memory_order_relaxed);
+  return &words->first;
+}
+
+void nb_anchor_forked(uintptr_t locator) {
+  _Atomic uintptr_t *word = atomic_load_explicit(&seen, memory_order_relaxed);
+  if (word != NULL && locator != 0) {
+    uintptr_t there = atomic_load_explicit(word, memory_order_relaxed);
+    if ((there & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS) == locator) {
+      (void)atomic_compare_exchange_strong(word, &there, 0);
+    }
+  }
+}
+
+static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
+  return mapping->range.min <= address && !mapping->shared && mapping->inode == 0 &&
+         mapping->readable && mapping->writable;
+}
+
+/* OK where such memory is there, NOT_FOUND where it is not. A map that cannot be read must not look like
+ * a free place: there would be two. */
+static nb_outcome check_own_memory(nb_map *map, uintptr_t address) {
+  nb_mapping mapping;
+  nb_map_answer answer = nb_os_map_next(map, address, &mapping);
+  if (answer == NB_MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, map->system_error);
+  }
+  bool is_own = answer == NB_MAP_FOUND && is_own_memory(&mapping, address);
+  return nb_outcome_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+/* OK where the pages could be an anchor's, finished or not. */
+static nb_outcome check_pages(nb_map *map, uintptr_t place) {
+  nb_outcome outcome = check_own_memory(map, place);
+  return outcome.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size()) : outcome;
+}
+
+static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
+  nb_outcome outcome = check_pages(map, place);
+  if (outcome.status == NEARBUF_OK) {
+    uint32_t mark = read_mark(place);
+    bool is_marked =
+        mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT;
+    outcome = nb_outcome_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  }
+  return outcome;
+}
+
+static bool is_any_place_taken(void) {
+  for (uint32_t i = 0; place_of(i) != 0; i++) {
+    if (nb_posix_may_be_mapped(place_of(i))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
+  if (!is_any_place_taken()) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  nb_map map;
+  nb_outcome outcome = nb_os_map_open(&map, false);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
+      outcome = check_anchor(&map, place_of(i));
+      if (outcome.status == NEARBUF_OK) {
+        *word = word_at(place_of(i));
+      }
+    }
+  }
+  nb_os_map_close(&map);
+  return outcome;
+}
+
+/* What it means that a place cannot be mapped: that it is taken or that the system never gives it,
+ * or that nothing can be mapped now. For the last two there may be one code. */
+static nb_outcome outcome_of_claim(int error, size_t size) {
+  bool is_of_place = error == EEXIST || error == EINVAL;
+  if (error == ENOMEM || error == EPERM || error == EACCES) {
+    void *elsewhere = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    is_of_place = elsewhere != MAP_FAILED;
+    if (is_of_place) {
+      (void)munmap(elsewhere, size);
+    }
+  }
+  return nb_outcome_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
+}
+
+/* Maps the anchor, if the place is free: the map call decides between two threads. NO_ROOM: it is
+ * not free, or the system never gives it. */
+static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
+  size_t size = nb_os_page_size();
+  int error = nb_posix_map_at(place, 2 * size, PROT_READ | PROT_WRITE);
+  if (error != 0) {
+    return outcome_of_claim(error, 2 * size);
+  }
+  uint32_t mark = NB_ANCHOR_INHERITED;
+  if (nb_posix_wipe_in_children((void *)(place + size), size)) {
+    mark = NB_ANCHOR_WIPED;
+  } else if (nb_posix_keep_from_children((void *)place, 2 * size)) {
+    mark = NB_ANCHOR_ABSENT;
+  }
+  atomic_store_explicit(mark_at(place), mark, memory_order_release);
+  *word = word_at(place);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
+nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    outcome = claim(place_of(i), word);
+    if (outcome.status == NEARBUF_NO_ROOM) {
+      outcome = nb_anchor_find(word);
+    }
+  }
+  return outcome;
+}
+
+static bool is_any_unfinished(void) {
+  nb_map map;
+  bool is_unfinished = false;
+  if (nb_os_map_open(&map, false).status == NEARBUF_OK) {
+    for (uint32_t i = 0; place_of(i) != 0 && !is_unfinished; i++) {
+      is_unfinished = check_pages(&map, place_of(i)).status == NEARBUF_OK &&
+                      atomic_load_explicit(mark_at(place_of(i)), memory_order_acquire) == 0;
+    }
+  }
+  nb_os_map_close(&map);
+  return is_unfinished;
+}
+
+bool nb_anchor_may_be_missing(void) {
+  if (is_any_unfinished()) {
+    return true;
+  }
+  _Atomic uintptr_t *word;
+  nb_outcome outcome = nb_anchor_make(&word);
+  return outcome.status == NEARBUF_NOT_FOUND;
+}

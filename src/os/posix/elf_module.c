@@ -1,0 +1,43 @@
+/* Where the module of an address begins and ends, by the program headers of what is loaded. */
+#include <link.h>
+#include <stddef.h>
+
+#include "os/os.h"
+
+typedef struct module_search {
+  uintptr_t address;
+  nb_range extent;
+} module_search;
+
+/* From the first to the last byte of what is loaded of it, the zeroed tail included. */
+static bool extent_of(const struct dl_phdr_info *module, nb_range *extent) {
+  *extent = (nb_range){UINTPTR_MAX, 0};
+  for (uint32_t i = 0; i < module->dlpi_phnum; i++) {
+    if (module->dlpi_phdr[i].p_type != PT_LOAD || module->dlpi_phdr[i].p_memsz == 0) {
+      continue;
+    }
+    uintptr_t first = (uintptr_t)module->dlpi_addr + (uintptr_t)module->dlpi_phdr[i].p_vaddr;
+    uintptr_t last = first + ((uintptr_t)module->dlpi_phdr[i].p_memsz - 1);
+    extent->min = first < extent->min ? first : extent->min;
+    extent->max = last > extent->max ? last : extent->max;
+  }
+  return extent->min <= extent->max;
+}
+
+static int look_at(struct dl_phdr_info *module, size_t size, void *context) {
+  (void)size;
+  module_search *search = context;
+  nb_range extent;
+  if (!extent_of(module, &extent) || search->address < extent.min || search->address > extent.max) {
+    return 0;
+  }
+  search->extent = extent;
+  return 1;
+}
+
+bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
+  module_search search = {.address = address};
+  bool is_found = dl_iterate_phdr(look_at, &search) != 0;
+  *extent = search.extent;
+  return is_found;
+}

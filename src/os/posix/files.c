@@ -1,0 +1,513 @@
+/* The files that locators live in on POSIX systems; see posix_files.h. */
+#include "os/posix/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "os/posix/posix.h"
+
+/* ---- Names ------------------------------------------------------------------------------------- */
+
+static void append_text(nb_name *name, const char *text) {
+  size_t length = strlen(name->text);
+  size_t more = strlen(text);
+  if (length + more < sizeof name->text) {
+    memcpy(name->text + length, text, more + 1);
+  }
+}
+
+static void append_number(nb_name *name, uint64_t number, uint64_t base) {
+  char digits[24];
+  size_t at = sizeof digits - 1;
+  digits[at] = '\0';
+  do {
+    digits[--at] = "0123456789abcdef"[number % base];
+    number /= base;
+  } while (number != 0);
+  append_text(name, &digits[at]);
+}
+
+#define LATER_SUFFIX ", later "
+
+nb_name nb_name_of_process(int64_t process) {
+  nb_name name = {NB_NAME_PREFIX};
+  append_number(&name, (uint64_t)process, 10);
+  return name;
+}
+
+nb_name nb_name_in_namespace_number(int64_t process, uint64_t number) {
+  nb_name name = nb_name_of_process(process);
+  append_text(&name, ", NS ");
+  append_number(&name, number, 10);
+  return name;
+}
+
+bool nb_name_in_namespace(int64_t process, nb_name *name) {
+  uint64_t number;
+  if (!nb_posix_namespace(&number)) {
+    return false;
+  }
+  *name = nb_name_in_namespace_number(process, number);
+  return true;
+}
+
+nb_name nb_name_of_later(const nb_name *first, uint32_t number) {
+  nb_name name = *first;
+  append_text(&name, LATER_SUFFIX);
+  append_number(&name, number, 16);
+  return name;
+}
+
+bool nb_name_is_of_later(const char *name) {
+  return strstr(name, LATER_SUFFIX) != NULL;
+}
+
+static nb_name temporary_name(const char *prefix, const char *of) {
+  nb_name name = {""};
+  append_text(&name, prefix);
+  append_text(&name, of);
+  append_text(&name, ".");
+  append_number(&name, nb_posix_random(), 16);
+  return name;
+}
+
+nb_name nb_name_temporary(int64_t process) {
+  return temporary_name("", nb_name_of_process(process).text);
+}
+
+static const char *skip_digits(const char *text) {
+  while (*text >= '0' && *text <= '9') {
+    text++;
+  }
+  return text;
+}
+
+bool nb_name_is_of_process(const char *name, int64_t process) {
+  nb_name own = nb_name_of_process(process);
+  size_t length = strlen(own.text);
+  if (strncmp(name, own.text, length) != 0) {
+    return false;
+  }
+  const char *at = name + length;
+  if (strncmp(at, ", NS ", 5) == 0) {
+    at = skip_digits(at + 5);
+  }
+  return *at == '\0' || strcmp(at, " (deleted)") == 0;
+}
+
+int64_t nb_name_process(const char *name) {
+  size_t length = sizeof NB_NAME_PREFIX - 1;
+  if (strncmp(name, NB_NAME_PREFIX, length) != 0) {
+    return -1;
+  }
+  const char *digits = name + length;
+  const char *end = skip_digits(digits);
+  bool is_ours = *end == '\0' || *end == '.' || strncmp(end, ", ", 2) == 0;
+  if (end == digits || end - digits > 10 || !is_ours) {
+    return -1;
+  }
+  int64_t process = 0;
+  for (; digits < end; digits++) {
+    process = process * 10 + (*digits - '0');
+  }
+  return process > 0 && process <= INT32_MAX ? process : -1;
+}
+
+/* ---- Directories ------------------------------------------------------------------------------- */
+
+static const char *const shared_names[] = {".reloaded", "memory.buffers"};
+
+static nb_name name_of_users_directory(nb_user user) {
+  nb_name name = {".reloaded."};
+  append_number(&name, user.named, 10);
+  return name;
+}
+
+nb_name nb_directory_path(nb_folder folder, nb_user user) {
+  nb_name path = {"/tmp/"};
+  if (folder == NB_FOLDER_SHARED) {
+    append_text(&path, shared_names[0]);
+    append_text(&path, "/");
+    append_text(&path, shared_names[1]);
+  } else {
+    append_text(&path, name_of_users_directory(user).text);
+  }
+  return path;
+}
+
+/* Makes a directory of that owner with these permissions, whatever the umask is. It appears complete. */
+static int make_directory(int parent, const char *name, uid_t owner, mode_t mode) {
+  nb_name temporary = temporary_name(".", name);
+  if (mkdirat(parent, temporary.text, 0700) != 0) {
+    return errno;
+  }
+  int error = fchmodat(parent, temporary.text, mode, 0) == 0 ? 0 : errno;
+  if (error == 0 && owner != geteuid() &&
+      fchownat(parent, temporary.text, owner, (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0) {
+    error = errno;
+  }
+  if (error == 0) {
+    error = nb_posix_rename_new(parent, temporary.text, name);
+    if (error == ENOSYS) {
+      /* Replaces an empty directory at most, which is as good as what it replaces. */
+      error = renameat(parent, temporary.text, parent, name) == 0 ? 0 : errno;
+    }
+  }
+  if (error != 0) {
+    (void)unlinkat(parent, temporary.text, AT_REMOVEDIR);
+  }
+  return error == EEXIST || error == ENOTEMPTY ? 0 : error;
+}
+
+static int open_directory_at(int parent, const char *name) {
+  return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int open_or_make(int parent, const char *name, uid_t owner, mode_t mode, bool make,
+                        int *directory) {
+  *directory = open_directory_at(parent, name);
+  int error = *directory < 0 ? errno : 0;
+  if (error == ENOENT && make) {
+    error = make_directory(parent, name, owner, mode);
+    *directory = error == 0 ? open_directory_at(parent, name) : -1;
+    error = error == 0 && *directory < 0 ? errno : error;
+  }
+  return error;
+}
+
+/* Whatever part of this tree exists was made by some user of the machine; what is missing is made so
+ * that every user can use it, as /tmp itself. */
+static int open_shared(int temporary, bool make, int *directory) {
+  int outer;
+  int error = open_or_make(temporary, shared_names[0], geteuid(), 01777, make, &outer);
+  if (error == 0) {
+    error = open_or_make(outer, shared_names[1], geteuid(), 01777, make, directory);
+    close(outer);
+  }
+  return error;
+}
+
+/* Whether nobody but the user can remove or replace the directory, or what is in it. */
+static bool is_users_alone(int temporary, int directory, nb_user user) {
+  struct stat parent;
+  struct stat status;
+  return fstat(temporary, &parent) == 0 && fstat(directory, &status) == 0 &&
+         ((parent.st_mode & S_ISVTX) != 0 || (parent.st_mode & (S_IWGRP | S_IWOTH)) == 0) &&
+         status.st_uid == user.owner && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
+static int open_users(int temporary, nb_user user, bool make, int *directory) {
+  nb_name name = name_of_users_directory(user);
+  int error = open_or_make(temporary, name.text, (uid_t)user.owner, 0700, make, directory);
+  if (error == 0 && !is_users_alone(temporary, *directory, user)) {
+    close(*directory);
+    *directory = -1;
+    error = EPERM;
+  }
+  return error;
+}
+
+static nb_outcome outcome_of_file_error(int error) {
+  switch (error) {
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  case EWOULDBLOCK:
+    return nb_outcome_system(NEARBUF_BUSY, error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
+}
+
+nb_outcome nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
+                                   int *directory) {
+  *directory = -1;
+  int error = folder == NB_FOLDER_SHARED ? open_shared(temporary, make, directory)
+                                         : open_users(temporary, user, make, directory);
+  if (error == ENOENT && !make) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+  }
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_file_error(error);
+}
+
+nb_outcome nb_directory_open(nb_folder folder, bool make, int *directory) {
+  int temporary = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (temporary < 0) {
+    *directory = -1;
+    return errno == ENOENT && !make ? nb_outcome_system(NEARBUF_NOT_FOUND, errno)
+                                    : outcome_of_file_error(errno);
+  }
+  nb_user user = {geteuid(), geteuid()};
+  nb_outcome outcome = nb_directory_open_below(temporary, folder, user, make, directory);
+  close(temporary);
+  return outcome;
+}
+
+/* ---- Paths in a memory map ---------------------------------------------------------------------- */
+
+#define MEMORY_PREFIX "/memfd:"
+
+static void join(nb_path *path, const char *text) {
+  size_t length = strlen(path->text);
+  size_t more = strlen(text);
+  if (length + more < sizeof path->text) {
+    memcpy(path->text + length, text, more + 1);
+  }
+}
+
+nb_path nb_path_of_temporary(int root, const char *prefix) {
+  nb_path path = {""};
+  nb_path link = {""};
+  join(&path, strcmp(prefix, "/") == 0 ? "" : prefix);
+  ssize_t length = readlinkat(root < 0 ? AT_FDCWD : root, root < 0 ? "/tmp" : "tmp", link.text,
+                              sizeof link.text - 1);
+  link.text[length > 0 ? length : 0] = '\0';
+  if (link.text[0] != '/') {
+    join(&path, "/");
+  }
+  join(&path, length > 0 ? link.text : "tmp");
+  return path;
+}
+
+/* Whether the first bytes of a path are those of a directory, or the end of them where they were cut. */
+static bool is_directory(const char *told, size_t length, bool is_cut, const nb_path *directory) {
+  size_t whole = strlen(directory->text);
+  size_t skipped = is_cut && whole > length ? whole - length : 0;
+  return whole - skipped == length && memcmp(told, directory->text + skipped, length) == 0;
+}
+
+nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user user,
+                         const nb_path *temporary) {
+  if (strncmp(path, MEMORY_PREFIX, sizeof MEMORY_PREFIX - 1) == 0) {
+    bool is_name = nb_name_is_of_process(path + sizeof MEMORY_PREFIX - 1, process);
+    return is_name ? NB_ORIGIN_MEMORY : NB_ORIGIN_OTHER;
+  }
+  const char *slash = strrchr(path, '/');
+  if (slash == NULL || !nb_name_is_of_process(slash + 1, process)) {
+    return NB_ORIGIN_OTHER;
+  }
+  bool is_cut = strlen(path) == room - 1;
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    nb_name plain = nb_directory_path((nb_folder)folder, user);
+    nb_path moved = *temporary;
+    join(&moved, plain.text + sizeof "/tmp" - 1);
+    if (is_directory(path, (size_t)(slash - path), is_cut, &moved)) {
+      return NB_ORIGIN_DIRECTORY;
+    }
+  }
+  return NB_ORIGIN_OTHER;
+}
+
+/* EEXIST: all names that a process can have there are taken. */
+bool nb_directory_is_anothers(nb_outcome outcome) {
+  int error = outcome.system_error;
+  return error == EACCES || error == EPERM || error == ENOTDIR || error == ELOOP || error == EEXIST;
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+/* Every byte is written, not only a length set: on a full disk a hole is a SIGBUS later. */
+static int write_all(int file, const void *bytes, size_t size) {
+  const char *at = bytes;
+  while (size > 0) {
+    ssize_t written = write(file, at, size);
+    if (written < 0 && errno != EINTR) {
+      return errno;
+    }
+    if (written == 0) {
+      return ENOSPC;
+    }
+    at += written > 0 ? written : 0;
+    size -= written > 0 ? (size_t)written : 0;
+  }
+  return 0;
+}
+
+int nb_file_fill(int file, const nb_seed *seed) {
+  _Alignas(uintptr_t) unsigned char image[NB_LOCATOR_SIZE];
+  nb_format_build((uintptr_t)image, seed->layout, 0, seed->items, seed->count);
+  int error = write_all(file, image, sizeof image);
+  memset(image, 0, sizeof image);
+  for (size_t at = sizeof image; error == 0 && at < nb_os_page_size(); at += sizeof image) {
+    error = write_all(file, image, sizeof image);
+  }
+  return error;
+}
+
+bool nb_file_is_allowed(void) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+         (uint64_t)limit.rlim_cur >= nb_os_page_size();
+}
+
+static _Atomic bool are_inherited; /* the system cannot keep pages out of children */
+
+void nb_file_keep_from_children(uintptr_t page) {
+  if (!nb_posix_keep_from_children((void *)page, nb_os_page_size())) {
+    atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
+  }
+}
+
+bool nb_file_is_inherited(void) {
+  return atomic_load_explicit(&are_inherited, memory_order_relaxed);
+}
+
+/* Locks, fills and maps an empty file; `*base` is where it is mapped. */
+static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
+  size_t size = nb_os_page_size();
+  /* Shared, not exclusive: the .NET reference takes a shared lock of its own. It outlives the
+   * descriptor: the mapping keeps the open file. Where somebody is just finding out whether the file
+   * is dead, another one is made; where there are no locks, it is as good without. */
+  if (flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return EWOULDBLOCK;
+  }
+  nb_posix_avoid_copy_on_write(file);
+  int error = nb_file_fill(file, seed);
+  if (error == 0 && fchmod(file, 0600) != 0) {
+    error = errno;
+  }
+  if (error != 0) {
+    return error;
+  }
+  void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (page == MAP_FAILED) {
+    return errno;
+  }
+  *base = (uintptr_t)page;
+  nb_file_keep_from_children(*base);
+  nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
+  return 0;
+}
+
+nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file) {
+  if (!nb_file_is_allowed()) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
+  }
+  file->temporary = nb_name_temporary(process);
+  int made = openat(directory, file->temporary.text,
+                    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (made < 0) {
+    return outcome_of_file_error(errno);
+  }
+  int error = fill_and_map(made, seed, &file->base);
+  close(made);
+  if (error != 0) {
+    (void)unlinkat(directory, file->temporary.text, 0);
+    return outcome_of_file_error(error);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+void nb_file_discard(int directory, const nb_new_file *file) {
+  (void)unlinkat(directory, file->temporary.text, 0);
+  (void)munmap((void *)file->base, nb_os_page_size());
+}
+
+int nb_file_publish(int directory, const nb_new_file *file, const char *name) {
+  int error = nb_posix_rename_new(directory, file->temporary.text, name);
+  if (error != ENOSYS) {
+    return error;
+  }
+  if (linkat(directory, file->temporary.text, directory, name, 0) != 0) {
+    return errno;
+  }
+  (void)unlinkat(directory, file->temporary.text, 0);
+  return 0;
+}
+
+int nb_file_replace(int directory, const nb_new_file *file, const char *name) {
+  return renameat(directory, file->temporary.text, directory, name) == 0 ? 0 : errno;
+}
+
+bool nb_file_lock_dead(int directory, const char *name, int file) {
+  return flock(file, LOCK_EX | LOCK_NB) == 0 && nb_file_is_named(directory, name, file);
+}
+
+bool nb_file_has_owner(int file) {
+  return flock(file, LOCK_SH | LOCK_NB) == 0;
+}
+
+bool nb_file_is_named(int directory, const char *name, int file) {
+  struct stat opened;
+  struct stat named;
+  return fstat(file, &opened) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/* ---- Clean-up ---------------------------------------------------------------------------------- */
+
+/* A start removes so many files at most, and gives up after so many that have to stay. Each starts
+ * at another place of the directory, so that those do not hide what lies behind them for ever. */
+enum { MOST_REMOVED = 4, MOST_IN_VAIN = 16 };
+
+typedef struct clean_up {
+  int directory;
+  uint32_t in_vain;
+  uint32_t removed;
+} clean_up;
+
+/* Whether the file of a process that is absent here may go. A lock that is free proves that nobody
+ * has the file mapped, except on overlayfs and for files of the Rust reference, which never were
+ * locked (they are the only ones with an owner-execute bit). Those go when nobody can be absent
+ * here only because it lives elsewhere: in a place of one container, or after a restart. */
+bool nb_file_is_dead(int directory, const char *name, int file) {
+  struct stat status;
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
+      !nb_file_lock_dead(directory, name, file)) {
+    return false;
+  }
+  bool was_locked = (status.st_mode & S_IXUSR) == 0;
+  if (was_locked && nb_posix_lock_outlives_close(file)) {
+    return true;
+  }
+  return nb_posix_place_is_ours_alone(file) || status.st_mtime < nb_posix_boot_time();
+}
+
+/* Whether the process with this id is absent here. What is named after our own id and is a later
+ * locator was its former owner's: we had no locator yet when we came to clean. */
+static bool is_absent(int64_t process, const char *name) {
+  if (process == getpid()) {
+    return nb_name_is_of_later(name);
+  }
+  return kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
+static bool remove_if_dead(int directory, const char *name) {
+  int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0) {
+    return false;
+  }
+  bool is_removed = nb_file_is_dead(directory, name, file) && unlinkat(directory, name, 0) == 0;
+  close(file);
+  return is_removed;
+}
+
+static bool clean(const char *name, void *context) {
+  clean_up *cleaning = context;
+  int64_t process = nb_name_process(name);
+  if (process < 0) {
+    return true;
+  }
+  if (is_absent(process, name) && remove_if_dead(cleaning->directory, name)) {
+    cleaning->removed++;
+  } else {
+    cleaning->in_vain++;
+  }
+  return cleaning->removed < MOST_REMOVED && cleaning->in_vain < MOST_IN_VAIN;
+}
+
+void nb_directory_clean(int directory) {
+  clean_up cleaning = {.directory = directory};
+  nb_posix_visit_some(directory, clean, &cleaning);
+}

@@ -1,0 +1,16 @@
+/* How the end of a mapped file's name is kept: that is where it tells what it is. */
+#ifndef NB_NAME_END_H
+#define NB_NAME_END_H
+
+#include <string.h>
+
+#include "os/os.h"
+
+static inline void nb_keep_name_end(nb_mapping *mapping, const char *name, size_t length) {
+  size_t room = sizeof mapping->name_end - 1;
+  size_t skipped = length > room ? length - room : 0;
+  memcpy(mapping->name_end, name + skipped, length - skipped);
+  mapping->name_end[length - skipped] = '\0';
+}
+
+#endif

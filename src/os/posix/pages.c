@@ -1,0 +1,907 @@
+/* The pages of locators on POSIX systems: how one is born, recognised, and made private where the
+ * shared place cannot be used. docs/design.md, "Birth, identity and burial", has the reasons.
+ *
+ * Identity: a file is this process's locator if the memory map says of the address in its header the
+ * same device, inode and offset as of a fresh mapping of the file, and that mapping is shared and
+ * writable. The fresh one is read-only: without address randomisation it would land at the address
+ * of a stale header and prove itself. Never compared with stat's device: overlayfs and btrfs give
+ * another one there. */
+#include "os/pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "os/posix/anchor.h"
+#include "os/posix/files.h"
+#include "os/posix/posix.h"
+#include "os/wait.h"
+
+bool nb_page_has_tail(void) {
+  return false; /* a page is shared with every child after fork: no buffers in it */
+}
+
+/* ---- Identity ---------------------------------------------------------------------------------- */
+
+static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
+  return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
+}
+
+/* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then nothing is
+ * known: that must never look like a stale file. */
+static nb_outcome find_mapping(uintptr_t address, nb_mapping *mapping) {
+  nb_map map;
+  nb_outcome outcome = nb_os_map_open(&map, false);
+  if (outcome.status == NEARBUF_OK) {
+    nb_map_answer answer = nb_os_map_next(&map, address, mapping);
+    if (answer == NB_MAP_FAILED) {
+      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+    } else if (answer == NB_MAP_END || mapping->range.min > address) {
+      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    }
+  }
+  nb_os_map_close(&map);
+  return outcome;
+}
+
+/* Whether a locator could be mapped there: its first page, writable, shared. */
+static bool is_locator_mapping(const nb_mapping *mapping, uintptr_t base) {
+  return mapping->range.min == base && mapping->shared && mapping->readable && mapping->writable &&
+         mapping->offset == 0;
+}
+
+/* Whether two mappings show the same page of a locator. */
+static bool is_same_page(uintptr_t one, uintptr_t other) {
+  nb_mapping here;
+  nb_mapping there;
+  return find_mapping(one, &here).status == NEARBUF_OK &&
+         find_mapping(other, &there).status == NEARBUF_OK && is_locator_mapping(&here, one) &&
+         is_locator_mapping(&there, other) && is_same_file(&here, &there) && here.inode != 0;
+}
+
+/* OK where the open file is mapped at `claimed`, as a locator of this process is; NOT_FOUND where it
+ * is not. */
+static nb_outcome check_mapped_at(int file, uintptr_t claimed) {
+  size_t size = nb_os_page_size();
+  if (claimed == 0 || claimed % size != 0) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+  if (fresh == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+  }
+  nb_mapping here;
+  nb_mapping there;
+  nb_outcome outcome = find_mapping((uintptr_t)fresh, &here);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = find_mapping(claimed, &there);
+  }
+  if (outcome.status == NEARBUF_OK &&
+      !(is_locator_mapping(&there, claimed) && is_same_file(&here, &there))) {
+    outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  (void)munmap(fresh, size);
+  return outcome;
+}
+
+/* ---- A file under one of our names ------------------------------------------------------------- */
+
+typedef enum file_state {
+  FILE_ABSENT,
+  FILE_ATTACHED, /* it is this process's */
+  FILE_STALE,    /* it is this user's, but no locator of this process */
+  FILE_BLANK,    /* the same, and it says no address: it may be on its way */
+  FILE_FOREIGN,  /* it is nothing that may be believed, locked or replaced */
+  FILE_ERROR
+} file_state;
+
+typedef struct seen_file {
+  file_state state;
+  nb_outcome outcome; /* what is wrong where the state is ERROR */
+  int file;           /* open where the state is STALE or BLANK */
+} seen_file;
+
+/* Whether nobody but this user could have written what the file says. */
+static bool is_trusted(const struct stat *status) {
+  return S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
+         (status->st_mode & S_IWOTH) == 0;
+}
+
+static seen_file seen_error(nb_outcome outcome) {
+  return (seen_file){FILE_ERROR, outcome, -1};
+}
+
+/* A file that is as young as this may belong to a call of a reference that is still under way. */
+static bool is_young(const struct stat *status) {
+  return status->st_ctime + 1 >= time(NULL);
+}
+
+/* How long a reference may take from storing the address to having listed its first buffer. It stores
+ * the address first and clears the count last, and later counts the item before it is written, as the
+ * compiler likes: only an item and a free lock prove that nothing is under way. */
+#define FIRST_ITEM_BOUND_NS UINT64_C(50000000)
+
+static void wait_for_first_item(uintptr_t base) {
+  const nb_layout *header = nb_native_layout(NEARBUF_DIALECT_UNKNOWN);
+  uint64_t end = nb_os_nanoseconds() + FIRST_ITEM_BOUND_NS;
+  while (
+      (nb_format_count(base, header) == 0 || nb_shared_load_acquire(base + header->locked) != 0) &&
+      nb_os_nanoseconds() < end) {
+    nb_os_pause();
+  }
+}
+
+static seen_file examine_open(int file, nb_page *page) {
+  seen_file seen = {FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
+  struct stat status;
+  if (fstat(file, &status) != 0) {
+    return seen_error(nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno));
+  }
+  if (!is_trusted(&status)) {
+    return seen;
+  }
+  uintptr_t base_bytes = 0;
+  if (status.st_size >= NB_LOCATOR_SIZE &&
+      pread(file, &base_bytes, sizeof base_bytes, 0) != (ssize_t)sizeof base_bytes) {
+    return seen_error(nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno));
+  }
+  uintptr_t base = nb_little_address(base_bytes);
+  nb_outcome outcome = check_mapped_at(file, base);
+  if (outcome.status == NEARBUF_NOT_FOUND ||
+      (outcome.status == NEARBUF_OK && nb_posix_may_have_parents_id() &&
+       nb_posix_predates_process(file))) {
+    seen.state = base == 0 ? FILE_BLANK : FILE_STALE;
+    return seen;
+  }
+  if (outcome.status != NEARBUF_OK) {
+    return seen_error(outcome);
+  }
+  /* What the maker stored before the address is seen from here on: the file ordered nothing. */
+  (void)nb_shared_address_acquire(base, sizeof(uintptr_t));
+  if (is_young(&status)) {
+    wait_for_first_item(base);
+  }
+  page->base = base;
+  page->if_empty = (status.st_mode & S_IXUSR) != 0 ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
+  seen.state = FILE_ATTACHED;
+  return seen;
+}
+
+static seen_file seen_unopened(int error) {
+  switch (error) {
+  case ENOENT:
+    return (seen_file){FILE_ABSENT, {NEARBUF_OK, 0}, -1};
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return seen_error(nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error));
+  default:
+    return (seen_file){FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
+  }
+}
+
+static seen_file examine(int directory, const char *name, nb_page *page) {
+  /* Non-blocking, for it might be a pipe. */
+  int file = openat(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file < 0) {
+    return seen_unopened(errno);
+  }
+  seen_file seen = examine_open(file, page);
+  if (seen.state == FILE_STALE || seen.state == FILE_BLANK) {
+    seen.file = file;
+  } else {
+    close(file);
+  }
+  return seen;
+}
+
+/* ---- Finding ----------------------------------------------------------------------------------- */
+
+static nb_user own_user(void) {
+  return (nb_user){geteuid(), geteuid()};
+}
+
+/* A memory file of our name can be a client's who lets us map it, if we are a server; and anyone can have
+ * a file of that name in another directory. */
+static nb_origin believed_origin(const nb_mapping *mapping, const nb_path *temporary) {
+  nb_origin origin =
+      nb_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(), own_user(), temporary);
+  return origin == NB_ORIGIN_MEMORY && !nb_anchor_may_be_missing() ? NB_ORIGIN_OTHER : origin;
+}
+
+/* Searches the own memory map for a mapping of such a name: the name itself may be gone. Where what has
+ * our id in its name could be the parent's, a name alone proves nothing. */
+static nb_outcome find_in_map(nb_page *page) {
+  if (nb_posix_may_have_parents_id()) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  nb_path temporary = nb_path_of_temporary(-1, "");
+  nb_map map;
+  nb_outcome outcome = nb_os_map_open(&map, true);
+  uintptr_t from = 0;
+  bool is_found = false;
+  while (outcome.status == NEARBUF_OK && !is_found) {
+    nb_mapping mapping;
+    nb_map_answer answer = nb_posix_map_next_shared(&map, from, &mapping);
+    if (answer != NB_MAP_FOUND) {
+      outcome = answer == NB_MAP_END ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                     : nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+      break;
+    }
+    uintptr_t base = mapping.range.min;
+    nb_origin origin = believed_origin(&mapping, &temporary);
+    if (origin != NB_ORIGIN_OTHER && is_locator_mapping(&mapping, base) &&
+        nb_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
+      /* Ours is never empty; the .NET reference maps its file executable, the Rust one does not. */
+      wait_for_first_item(base);
+      *page = (nb_page){.base = base};
+      page->if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
+      page->is_private = origin == NB_ORIGIN_MEMORY;
+      is_found = true;
+    }
+    if (mapping.range.max == UINTPTR_MAX) {
+      break;
+    }
+    from = mapping.range.max + 1;
+  }
+  nb_os_map_close(&map);
+  return outcome.status == NEARBUF_OK && !is_found ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+}
+
+/* One of the names of this process, the usual one first; false: there are no more. The namespace is
+ * not asked for before its name is needed, for that takes as long as to look for the file. */
+static bool own_name(int index, nb_name *name) {
+  if (index == 0) {
+    *name = nb_name_of_process(getpid());
+    return true;
+  }
+  return index == 1 && nb_name_in_namespace(getpid(), name);
+}
+
+static nb_outcome find_by_name(int directory, nb_page *page) {
+  nb_name name;
+  for (int i = 0; own_name(i, &name); i++) {
+    seen_file seen = examine(directory, name.text, page);
+    if (seen.file >= 0) {
+      close(seen.file);
+    }
+    if (seen.state == FILE_ATTACHED) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    if (seen.state == FILE_ERROR) {
+      return seen.outcome;
+    }
+    if (seen.state == FILE_ABSENT) {
+      break; /* the second name is used only while the first is somebody else's */
+    }
+  }
+  return nb_outcome_of(NEARBUF_NOT_FOUND);
+}
+
+/* A privileged program finds nothing: whatever has a name is its user's, to be changed by the user's
+ * other programs. */
+static nb_outcome find_without_anchor(bool wants_private, nb_page *page) {
+  if (nb_posix_is_privileged()) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    nb_outcome outcome = nb_directory_open((nb_folder)folder, false, &directory);
+    if (outcome.status == NEARBUF_OUT_OF_MEMORY) {
+      return outcome;
+    }
+    if (outcome.status == NEARBUF_OK) {
+      outcome = find_by_name(directory, page);
+      close(directory);
+      if (outcome.status != NEARBUF_NOT_FOUND) {
+        return outcome;
+      }
+    }
+  }
+  return wants_private ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_in_map(page);
+}
+
+/* ---- The anchor -------------------------------------------------------------------------------- */
+
+/* Where the anchor led to when this copy last looked: in a child, the parent's locator. */
+static _Atomic uintptr_t anchored;
+
+static uintptr_t word_of(const nb_page *page) {
+  return page->base | (uintptr_t)page->if_empty << NB_ANCHOR_EMPTY_SHIFT |
+         (page->is_private ? NB_ANCHOR_PRIVATE : 0);
+}
+
+static nb_page page_of(uintptr_t word) {
+  nb_page page = {.base = word & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS};
+  page.if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
+  page.is_private = (word & NB_ANCHOR_PRIVATE) != 0;
+  return page;
+}
+
+static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
+  int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) {
+    if (check_mapped_at(file, base).status == NEARBUF_OK &&
+        nb_file_is_named(directory, name, file)) {
+      (void)unlinkat(directory, name, 0);
+    }
+    close(file);
+  }
+}
+
+/* Removes the names of a page that nobody believes in; `later` is the number in that of a later locator,
+ * 0 for a first one. */
+static void unlink_names(uintptr_t base, uint32_t later) {
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    if (nb_directory_open((nb_folder)folder, false, &directory).status == NEARBUF_OK) {
+      nb_name name;
+      for (int i = 0; own_name(i, &name); i++) {
+        name = later != 0 ? nb_name_of_later(&name, later) : name;
+        unlink_if_mapped(directory, name.text, base);
+      }
+      close(directory);
+    }
+  }
+}
+
+/* Makes the page the first locator of this process, unless another copy of the library was first:
+ * then the page becomes that one. The anchor is made last: who meets one that is not finished yet finds
+ * the page all the same, by its name or in the map. */
+static nb_outcome settle_on(nb_page *page) {
+  _Atomic uintptr_t *anchor;
+  nb_outcome outcome = nb_anchor_make(&anchor);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    return nb_outcome_of(NEARBUF_OK); /* it has to do without */
+  }
+  uintptr_t there = 0;
+  if (outcome.status == NEARBUF_OK &&
+      atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
+    atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
+    return outcome;
+  }
+  nb_page first = page_of(there);
+  if (first.base == page->base) {
+    return outcome; /* another copy found what this one had just published */
+  }
+  if (page->is_made && first.base != 0 && is_same_page(first.base, page->base)) {
+    page->base = first.base; /* the same, but a reference had taken it for its own (pages.h) */
+    return outcome;
+  }
+  if (page->is_made) {
+    unlink_names(page->base, 0);
+    /* After a lost race it stays mapped, for another copy may just be looking at it; without its
+     * address, for from now on nobody must believe it. */
+    if (outcome.status == NEARBUF_OK) {
+      nb_shared_address_store_release(page->base, sizeof(uintptr_t), 0);
+    } else {
+      (void)munmap((void *)page->base, nb_os_page_size());
+    }
+  }
+  *page = first;
+  return outcome;
+}
+
+static const nb_layout *header_layout(void) {
+  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+}
+
+/* Whether the bytes, which are there, are those of a placeholder. */
+static bool looks_like_placeholder(uintptr_t base) {
+  return nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
+         nb_format_count(base, header_layout()) == header_layout()->capacity &&
+         nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;
+}
+
+static bool is_placeholder(uintptr_t base) {
+  nb_mapping mapping;
+  return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
+         mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_placeholder(base);
+}
+
+/* Whether the word is one of the parent's that was not wiped (nb_anchor_forked): where the locator was there
+ * is nothing, or what the fork handler put there. */
+static bool is_stale(uintptr_t base) {
+  return !nb_posix_may_be_mapped(base) || (looks_like_placeholder(base) && is_placeholder(base));
+}
+
+static nb_outcome find_by_anchor(nb_page *page) {
+  *page = (nb_page){0};
+  _Atomic uintptr_t *anchor;
+  nb_outcome outcome = nb_anchor_find(&anchor);
+  if (outcome.status == NEARBUF_OK) {
+    uintptr_t word = atomic_load(anchor);
+    *page = page_of(word);
+    if (page->base != 0 && is_stale(page->base)) {
+      (void)atomic_compare_exchange_strong(anchor, &word, 0);
+      *page = (nb_page){0};
+    }
+    outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+  }
+  if (outcome.status == NEARBUF_OK) {
+    atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
+  }
+  return outcome;
+}
+
+nb_outcome nb_page_find(bool wants_private, nb_page *page) {
+  nb_outcome outcome = find_by_anchor(page);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    outcome = find_without_anchor(wants_private, page);
+    return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+  }
+  return outcome;
+}
+
+void nb_page_restore_address(uintptr_t base) {
+  uintptr_t named = (uintptr_t)nb_shared_address_acquire(base, sizeof(uintptr_t));
+  if (named != base && is_same_page(base, named)) {
+    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
+  }
+}
+
+/* ---- Private pages ----------------------------------------------------------------------------- */
+
+/* A file in memory with the seed in it, its own address not yet; -1 where there can be none. */
+static int memory_file(const char *name, const nb_seed *seed) {
+  int file = nb_file_is_allowed() ? nb_posix_memory_file(name) : -1;
+  if (file >= 0 && nb_file_fill(file, seed) != 0) {
+    close(file);
+    file = -1;
+  }
+  return file;
+}
+
+/* Makes a page that no name leads to. It is a file in memory, which whoever looks at the memory map
+ * can tell, or else memory that is shared with nobody. */
+static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t *base) {
+  size_t size = nb_os_page_size();
+  int file = memory_file(name, seed);
+  void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                    file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, file, 0);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  if (page == MAP_FAILED) {
+    outcome = nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+  } else {
+    *base = (uintptr_t)page;
+    nb_file_keep_from_children(*base);
+    if (file < 0) {
+      nb_format_build(*base, seed->layout, 0, seed->items, seed->count);
+    }
+    nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
+  }
+  if (file >= 0) {
+    close(file);
+  }
+  return outcome;
+}
+
+/* ---- A file that a reference in this process is making ------------------------------------------ */
+
+/* The references make their file visible before it is complete, and look at every file in the directory
+ * before they store the address: the .NET one needs 0.5 s where 30,000 lie. So a file under our own name
+ * that says no address, and that this process has mapped, is on its way in another thread, whatever its
+ * age. No other locator may be made meanwhile, under no name. Before it is mapped it is open: for
+ * microseconds, but the thread can lose the processor there. */
+
+/* What is open for longer was given up: the reference failed to map it, as the .NET one does where nothing
+ * may be executed that lies in the place, and did not close it. */
+enum { SECONDS_TO_MAP = 30 };
+
+/* The limit on descriptors can be so high that to look at each would take a second. */
+enum { MOST_DESCRIPTORS = 1 << 16 };
+
+static bool was_given_up(int file, const struct stat *status) {
+  size_t size = nb_os_page_size();
+  void *page = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+  if (page != MAP_FAILED) {
+    (void)munmap(page, size);
+  }
+  return page == MAP_FAILED || status->st_ctime + SECONDS_TO_MAP < time(NULL);
+}
+
+/* Whether a descriptor of this process means the file. Those of this library, in other threads and copies
+ * that look at it as well, are told by O_NONBLOCK. */
+static bool is_open_here(const struct stat *status) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return false;
+  }
+  int end = limit.rlim_cur < MOST_DESCRIPTORS ? (int)limit.rlim_cur : MOST_DESCRIPTORS;
+  for (int each = 0; each < end; each++) {
+    int flags = fcntl(each, F_GETFL);
+    struct stat other;
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0 && fstat(each, &other) == 0 &&
+        other.st_dev == status->st_dev && other.st_ino == status->st_ino) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Looks for a mapping of the file that a locator can have; `fresh` is one that it cannot have, since
+ * nothing may be written through it. */
+static nb_map_answer find_in_map_as(nb_map *map, const nb_mapping *fresh) {
+  nb_mapping each = {.range = {0, 0}};
+  nb_map_answer answer = NB_MAP_FOUND;
+  while (answer == NB_MAP_FOUND && each.range.max != UINTPTR_MAX) {
+    uintptr_t from = each.range.max == 0 ? 0 : each.range.max + 1;
+    answer = nb_posix_map_next_shared(map, from, &each);
+    if (answer == NB_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
+        is_same_file(fresh, &each)) {
+      return NB_MAP_FOUND;
+    }
+  }
+  return answer == NB_MAP_FAILED ? NB_MAP_FAILED : NB_MAP_END;
+}
+
+/* Whether this process has the file mapped. True also where the map cannot be read: nothing is known. */
+static bool is_mapped_here(int file) {
+  size_t size = nb_os_page_size();
+  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+  if (fresh == MAP_FAILED) {
+    return true;
+  }
+  nb_mapping mapping;
+  nb_map map;
+  bool is_known = find_mapping((uintptr_t)fresh, &mapping).status == NEARBUF_OK;
+  bool is_open = nb_os_map_open(&map, true).status == NEARBUF_OK;
+  bool is_absent = is_known && is_open && find_in_map_as(&map, &mapping) == NB_MAP_END;
+  nb_os_map_close(&map);
+  (void)munmap(fresh, size);
+  return !is_absent;
+}
+
+/* How long after the file the descriptor may appear that it is made with. */
+#define DESCRIPTOR_BOUND_NS UINT64_C(200000000)
+
+/* Open is asked before mapped, for the Rust reference closes the file when it has mapped it. */
+static bool is_being_made(int file, uint64_t waited) {
+  struct stat status;
+  if (fstat(file, &status) != 0) {
+    return true; /* nothing is known */
+  }
+  return (is_young(&status) && waited < DESCRIPTOR_BOUND_NS) ||
+         (!was_given_up(file, &status) && is_open_here(&status)) || is_mapped_here(file);
+}
+
+/* Waits as long as the file is being made, up to the bound. OK: it is this process's locator now, or another
+ * one has become so, which the anchor then leads to and `page` is: a page that lost to that one stays
+ * mapped and blank (settle_on). NOT_FOUND: nothing in this process makes the file, or it got the address
+ * of something else, or lost its name. */
+static nb_outcome await_birth(int directory, const char *name, int file, nb_page *page) {
+  uint64_t start = nb_os_nanoseconds();
+  uint64_t waited = 0;
+  for (; waited < NB_WAIT_BOUND_NS; waited = nb_os_nanoseconds() - start) {
+    if (find_by_anchor(page).status == NEARBUF_OK) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    uintptr_t base = 0;
+    if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
+      return check_mapped_at(file, nb_little_address(base));
+    }
+    if (!nb_file_is_named(directory, name, file) || !is_being_made(file, waited)) {
+      return nb_outcome_of(NEARBUF_NOT_FOUND);
+    }
+    nb_os_pause();
+  }
+  return nb_outcome_system(NEARBUF_BUSY, EINPROGRESS);
+}
+
+static bool is_under_way(nb_outcome outcome) {
+  return outcome.status == NEARBUF_BUSY && outcome.system_error == EINPROGRESS;
+}
+
+/* As examine, and what may be being made is waited for. */
+static seen_file examine_patiently(int directory, const char *name, nb_page *page) {
+  seen_file seen = examine(directory, name, page);
+  if (seen.state != FILE_BLANK) {
+    return seen;
+  }
+  nb_outcome outcome = await_birth(directory, name, seen.file, page);
+  if (outcome.status == NEARBUF_NOT_FOUND) {
+    seen.state = FILE_STALE;
+    return seen;
+  }
+  close(seen.file);
+  if (outcome.status != NEARBUF_OK) {
+    return seen_error(outcome);
+  }
+  return page->base != 0 ? (seen_file){FILE_ATTACHED, outcome, -1} : examine(directory, name, page);
+}
+
+/* ---- Publishing --------------------------------------------------------------------------------- */
+
+/* Every try ends in an answer unless somebody else changes the directory meanwhile, or holds the lock
+ * of a dead file to replace it. He may have lost the processor; a stranger who keeps removing our
+ * files must not keep us here. */
+#define PUBLISH_BOUND_NS UINT64_C(200000000)
+
+typedef enum publication {
+  PUBLISHED,
+  PUBLISH_ATTACHED, /* another copy of the library was first */
+  PUBLISH_AGAIN,    /* the directory changed meanwhile */
+  PUBLISH_REFUSED,  /* the name is somebody else's */
+  PUBLISH_FAILED
+} publication;
+
+/* What became of a file that got its name, or did not: ENOENT means that somebody removed it, and that
+ * another one may fare better; with any other error it would not. */
+static publication publication_of(int error, nb_outcome *outcome) {
+  if (error == 0 || error == ENOENT) {
+    return error == 0 ? PUBLISHED : PUBLISH_AGAIN;
+  }
+  *outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  return PUBLISH_FAILED;
+}
+
+/* Gives the file the name of a dead one, only while holding that one's lock: two starters that
+ * replaced it without ended with two locators. */
+static publication publish_over(int directory, const nb_new_file *file, const char *name, int dead,
+                                nb_outcome *outcome) {
+  if (nb_file_lock_dead(directory, name, dead)) {
+    return publication_of(nb_file_replace(directory, file, name), outcome);
+  }
+  bool is_owned = nb_file_has_owner(dead) && nb_file_is_named(directory, name, dead);
+  return is_owned ? PUBLISH_REFUSED : PUBLISH_AGAIN;
+}
+
+static publication publish(int directory, const nb_new_file *file, const char *name, nb_page *page,
+                           nb_outcome *outcome) {
+  int error = nb_file_publish(directory, file, name);
+  if (error != EEXIST) {
+    return publication_of(error, outcome);
+  }
+  seen_file seen = examine_patiently(directory, name, page);
+  publication result = PUBLISH_AGAIN;
+  switch (seen.state) {
+  case FILE_ATTACHED:
+    return PUBLISH_ATTACHED;
+  case FILE_STALE:
+    result = publish_over(directory, file, name, seen.file, outcome);
+    close(seen.file);
+    return result;
+  case FILE_FOREIGN:
+    return PUBLISH_REFUSED;
+  case FILE_ERROR:
+    *outcome = seen.outcome;
+    return PUBLISH_FAILED;
+  case FILE_BLANK: /* it was completed, and replaced by another one */
+    close(seen.file);
+    return PUBLISH_AGAIN;
+  case FILE_ABSENT:
+  default:
+    return PUBLISH_AGAIN;
+  }
+}
+
+/* Publishes the file under the first of our names that is not somebody else's; that of a later locator
+ * under such a name with its number. */
+static publication publish_somewhere(int directory, const nb_new_file *file, uint32_t later,
+                                     nb_page *page, nb_outcome *outcome) {
+  nb_name name;
+  publication result = PUBLISH_REFUSED;
+  for (int i = 0; result == PUBLISH_REFUSED && own_name(i, &name); i++) {
+    name = later != 0 ? nb_name_of_later(&name, later) : name;
+    result = publish(directory, file, name.text, page, outcome);
+  }
+  return result;
+}
+
+/* Makes a shared page, or attaches to one that was made meanwhile. */
+static nb_outcome make_shared(int directory, const nb_seed *seed, uint32_t later, nb_page *page) {
+  uint64_t end = nb_os_nanoseconds() + PUBLISH_BOUND_NS;
+  publication result = PUBLISH_AGAIN;
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  while (result == PUBLISH_AGAIN && nb_os_nanoseconds() < end) {
+    nb_new_file file;
+    outcome = nb_file_make(directory, getpid(), seed, &file);
+    if (outcome.status == NEARBUF_OK) {
+      result = publish_somewhere(directory, &file, later, page, &outcome);
+      if (result == PUBLISHED) {
+        *page = (nb_page){.base = file.base, .is_made = true, .handle = (void *)(uintptr_t)later};
+        return outcome;
+      }
+      nb_file_discard(directory, &file);
+    } else if (outcome.status != NEARBUF_BUSY) {
+      return outcome;
+    }
+    if (result == PUBLISH_AGAIN) {
+      nb_os_pause();
+    }
+  }
+  if (result == PUBLISH_REFUSED) {
+    return nb_outcome_system(NEARBUF_DENIED, EEXIST);
+  }
+  return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
+}
+
+/* ---- Making a page ------------------------------------------------------------------------------ */
+
+/* Whether a failure to make a shared page means that a private one will do. */
+static bool is_obstacle(nb_outcome outcome) {
+  return outcome.status != NEARBUF_OK && outcome.status != NEARBUF_OUT_OF_MEMORY &&
+         !is_under_way(outcome);
+}
+
+/* Makes a page in an open directory, or finds the first one there. `*is_decided`: another place, or a
+ * private page, is no choice: so where it cannot be told whether there is one. */
+static nb_outcome make_in(int directory, const nb_seed *seed, uint32_t later, nb_page *page,
+                          bool *is_decided) {
+  nb_outcome outcome =
+      later != 0 ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
+  *is_decided = outcome.status != NEARBUF_NOT_FOUND;
+  if (*is_decided) {
+    return outcome;
+  }
+  outcome = make_shared(directory, seed, later, page);
+  *is_decided = !is_obstacle(outcome);
+  if (later == 0 && outcome.status == NEARBUF_OK && page->is_made) {
+    nb_directory_clean(directory);
+  }
+  return outcome;
+}
+
+/* Makes a page in the shared directory, or, where that is another user's, in one of our own. What stood
+ * in the way in the first explains a failure in both. */
+static nb_outcome make_somewhere(const nb_seed *seed, uint32_t later, nb_page *page,
+                                 bool *is_decided) {
+  nb_outcome first = nb_outcome_of(NEARBUF_OK);
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    nb_outcome outcome = nb_directory_open((nb_folder)folder, true, &directory);
+    *is_decided = !is_obstacle(outcome);
+    if (outcome.status == NEARBUF_OK) {
+      outcome = make_in(directory, seed, later, page, is_decided);
+      close(directory);
+    }
+    if (*is_decided) {
+      return outcome;
+    }
+    first = folder == 0 ? outcome : first;
+    if (!nb_directory_is_anothers(outcome)) {
+      break;
+    }
+  }
+  return first;
+}
+
+/* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
+static nb_outcome find_or_make_first(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
+  if (nb_posix_is_privileged()) {
+    outcome.system_error = EPERM;
+  } else if (!wants_private) {
+    bool is_decided;
+    outcome = make_somewhere(seed, 0, page, &is_decided);
+    if (is_decided) {
+      return outcome;
+    }
+    /* To what another copy made meanwhile no name may lead either. */
+    nb_outcome found = find_in_map(page);
+    if (found.status != NEARBUF_NOT_FOUND) {
+      return found;
+    }
+  }
+  nb_name name = nb_name_of_process(getpid());
+  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = outcome.system_error};
+  return make_private(name.text, seed, &page->base);
+}
+
+nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_outcome outcome = find_by_anchor(page);
+  if (outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  outcome = find_or_make_first(seed, wants_private, page);
+  return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+}
+
+/* ---- Later locators ---------------------------------------------------------------------------- */
+
+static uint32_t some_number(void) {
+  uint32_t number = (uint32_t)nb_posix_random();
+  return number != 0 ? number : 1;
+}
+
+nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+  *page = (nb_page){.is_made = true};
+  bool is_decided = false;
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  if (!is_private && !nb_posix_is_privileged()) {
+    outcome = make_somewhere(seed, some_number(), page, &is_decided);
+  }
+  if (!is_decided) {
+    nb_name first = nb_name_of_process(getpid());
+    nb_name name = nb_name_of_later(&first, some_number());
+    outcome = make_private(name.text, seed, &page->base);
+  }
+  return outcome;
+}
+
+void nb_page_discard(const nb_page *page) {
+  uint32_t later = (uint32_t)(uintptr_t)page->handle;
+  if (later != 0) {
+    unlink_names(page->base, later);
+  }
+  (void)munmap((void *)page->base, nb_os_page_size());
+}
+
+/* ---- Fork -------------------------------------------------------------------------------------- */
+
+/* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
+ * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
+ * those stay. */
+bool nb_page_keep_from_children(uintptr_t base) {
+  size_t size = nb_os_page_size();
+  uintptr_t page = nb_align_down(base, size);
+  nb_mapping mapping;
+  if (find_mapping(page, &mapping).status != NEARBUF_OK || !mapping.shared ||
+      mapping.range.min > page || mapping.range.max - page < size - 1) {
+    return false;
+  }
+  nb_file_keep_from_children(page);
+  return true;
+}
+
+/* Ends the mapping that a child inherited, if the page is one. */
+static void unmap_inherited(uintptr_t page) {
+  nb_mapping mapping;
+  if (find_mapping(page, &mapping).status == NEARBUF_OK && mapping.shared) {
+    (void)munmap((void *)page, nb_os_page_size());
+  }
+}
+
+void nb_page_leave_placeholder(uintptr_t base) {
+  size_t size = nb_os_page_size();
+  uintptr_t page = nb_align_down(base, size);
+  if (nb_file_is_inherited()) {
+    unmap_inherited(page);
+  }
+  if (nb_posix_map_at(page, size, PROT_READ | PROT_WRITE) != 0) {
+    return;
+  }
+  for (uintptr_t each = page; each < page + size; each += NB_LOCATOR_SIZE) {
+    nb_format_build(each, header_layout(), each, NULL, 0);
+    nb_format_store_count(each, header_layout(), header_layout()->capacity);
+  }
+}
+
+/* Here and not in posix.c, which also serves what never makes a locator of its own. */
+static void begin_child(void) {
+  nb_anchor_forked(atomic_load_explicit(&anchored, memory_order_relaxed));
+  nb_process_forked();
+}
+
+__attribute__((constructor)) static void begin(void) {
+  nb_module_loaded();
+  (void)pthread_atfork(NULL, NULL, begin_child);
+}
+
+__attribute__((destructor)) static void end(void) {
+  if (nb_posix_is_unloaded()) {
+    nb_module_unloaded();
+  }
+}
+
+/* Chains of placeholders grow with the depth of forks. */
+enum { MOST_PLACEHOLDERS = 4096 };
+
+void nb_page_link_placeholder(uintptr_t placeholder, uintptr_t first) {
+  uintptr_t at = placeholder;
+  for (int i = 0; i < MOST_PLACEHOLDERS && at != first && is_placeholder(at); i++) {
+    uintptr_t link = at + header_layout()->next;
+    if (nb_shared_link_set_release(link, first)) {
+      return;
+    }
+    at = nb_shared_link_acquire(link);
+  }
+}

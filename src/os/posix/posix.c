@@ -1,0 +1,209 @@
+/* What POSIX systems share: pages, clocks, threads, memory at an address. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "os/posix/posix.h"
+
+#if !defined(MAP_ANONYMOUS)
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+size_t nb_os_page_size(void) {
+  static _Atomic size_t known;
+  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
+  if (size == 0) {
+    size = (size_t)getpagesize();
+    atomic_store_explicit(&known, size, memory_order_relaxed);
+  }
+  return size;
+}
+
+size_t nb_os_granularity(void) {
+  return nb_os_page_size();
+}
+
+uint64_t nb_os_nanoseconds(void) {
+  struct timespec now = {0, 0};
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void nb_os_pause(void) {
+  /* Longer than a yield: the holder may wait for this very processor at a lower priority. */
+  struct timespec pause = {0, 20000};
+  (void)nanosleep(&pause, NULL);
+}
+
+bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
+  (void)range, (void)size, (void)alignment;
+  return true;
+}
+
+bool nb_os_is_near_image(nb_range place, nb_range *around) {
+  (void)place, (void)around;
+  return false;
+}
+
+void nb_os_pause_again(uint32_t times) {
+  (void)times;
+  nb_os_pause();
+}
+
+uint32_t nb_os_process(void) {
+  return (uint32_t)getpid();
+}
+
+bool nb_os_environment(const char *name, char *value, size_t size) {
+  const char *set = nb_posix_has_gained_rights() ? NULL : nb_posix_environment(name);
+  if (set == NULL || strlen(set) >= size) {
+    return false;
+  }
+  memcpy(value, set, strlen(set) + 1);
+  return true;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
+  switch (error) {
+  case EEXIST:
+    return nb_outcome_system(NEARBUF_NO_ROOM, error);
+  case EACCES:
+  case EPERM:  /* Linux says so of places below vm.mmap_min_addr, and of memory that it forbids */
+  case EINVAL: /* FreeBSD says so of places that it never gives, macOS of what its policy forbids */
+  case ENOMEM: {
+    /* An error about this place, or about such memory: would another place do? */
+    void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (elsewhere != MAP_FAILED) {
+      (void)munmap(elsewhere, size);
+      return nb_outcome_system(NEARBUF_NO_ROOM, error);
+    }
+    return nb_outcome_system(error == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, error);
+  }
+  case EAGAIN:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
+}
+
+int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) {
+  void *got = mmap((void *)address, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  if (got == MAP_FAILED) {
+    return errno;
+  }
+  if ((uintptr_t)got != address) {
+    /* The place is not free, or kernel, emulator or valgrind ignores the flags. */
+    (void)munmap(got, size);
+    return EEXIST;
+  }
+  return 0;
+}
+
+nb_outcome nb_os_map(uintptr_t address, size_t size) {
+  const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
+  int error = nb_posix_map_at(address, size, protection);
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_map_error(error, size, protection);
+}
+
+uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
+  (void)range, (void)size, (void)alignment, (void)is_highest;
+  return 0; /* a hint is no range */
+}
+
+nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
+  if (munmap((void *)address, size) != 0) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+void *nb_os_own_pages(size_t size) {
+  void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+int32_t nb_os_last_error(void) {
+  return errno;
+}
+
+static void set_inheritance(nb_os_owner *owner, nb_os_inheritance inheritance) {
+  atomic_store_explicit(&owner->inheritance, (uint32_t)inheritance, memory_order_relaxed);
+}
+
+void *nb_os_process_pages(size_t size, nb_os_owner *owner) {
+  _Atomic uint32_t *mark = nb_os_own_pages(size);
+  set_inheritance(owner, NB_OS_WIPED);
+  if (mark == NULL || nb_posix_wipe_in_children(mark, size)) {
+    return mark;
+  }
+  atomic_store_explicit(&owner->process, nb_posix_process(), memory_order_relaxed);
+  atomic_store_explicit(mark, owner->mark, memory_order_relaxed);
+  bool is_absent = nb_posix_compare(mark, owner->mark) == NB_POSIX_EQUAL &&
+                   nb_posix_keep_from_children(mark, size);
+  set_inheritance(owner, is_absent ? NB_OS_ABSENT : NB_OS_INHERITED);
+  return mark;
+}
+
+bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
+  uint32_t inheritance = atomic_load_explicit(&owner->inheritance, memory_order_relaxed);
+  nb_posix_comparison comparison = NB_POSIX_UNKNOWN;
+  if (inheritance == NB_OS_WIPED) {
+    return true;
+  }
+  if (inheritance == NB_OS_ABSENT) {
+    comparison = nb_posix_compare(pages, owner->mark);
+  }
+  return comparison == NB_POSIX_UNKNOWN
+             ? nb_posix_is_process(atomic_load_explicit(&owner->process, memory_order_relaxed))
+             : comparison == NB_POSIX_EQUAL;
+}
+
+uint32_t nb_posix_process(void) {
+  uint32_t parent = (uint32_t)getppid();
+  return nb_posix_shares_memory(parent) ? parent : (uint32_t)getpid();
+}
+
+bool nb_posix_is_process(uint32_t id) {
+  return id == (uint32_t)getpid() || nb_posix_shares_memory(id);
+}
+
+/* ---- The map ------------------------------------------------------------------------------------ */
+
+nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  nb_map_answer answer;
+  do {
+    answer = nb_os_map_next(map, from, mapping);
+    from = answer == NB_MAP_FOUND ? mapping->range.max + 1 : 0;
+    if (answer != NB_MAP_FOUND || (mapping->shared && mapping->readable && mapping->writable)) {
+      return answer;
+    }
+  } while (from != 0);
+  return NB_MAP_END;
+}
+
+/* ---- Threads ----------------------------------------------------------------------------------- */
+
+nb_os_guard nb_os_enter(void) {
+  nb_os_guard guard = {0, errno};
+#ifndef __ANDROID__ /* has no cancellation */
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard.cancellation);
+#endif
+  return guard;
+}
+
+void nb_os_leave(nb_os_guard guard) {
+#ifndef __ANDROID__
+  (void)pthread_setcancelstate(guard.cancellation, NULL);
+#endif
+  errno = (int)guard.last_error;
+}

@@ -1,0 +1,76 @@
+/* Where the copies of the library in one process meet; see windows_anchor.h. */
+#include "os/windows/anchor.h"
+
+#include <windows.h>
+
+#include "os/windows/error.h"
+
+static uintptr_t place_of(uint32_t index) {
+  return (uintptr_t)nb_anchor_place(sizeof(uintptr_t), index);
+}
+
+/* Whether memory of an anchor's shape is there, whose mark is ours or not stored yet: its maker may
+ * have been stopped in between, and nobody waits for that. */
+static bool is_anchor(uintptr_t place, const MEMORY_BASIC_INFORMATION *region) {
+  if (region->State != MEM_COMMIT || region->Type != MEM_PRIVATE ||
+      region->Protect != PAGE_READWRITE || (uintptr_t)region->AllocationBase != place ||
+      region->RegionSize != NB_ANCHOR_SIZE) {
+    return false;
+  }
+  uint32_t mark = 0;
+  return atomic_compare_exchange_strong((_Atomic uint32_t *)place, &mark, NB_ANCHOR_MARK) ||
+         mark == NB_ANCHOR_MARK;
+}
+
+/* OK where the anchor is there. A place that cannot be looked at must not look like a free one:
+ * there would be two. */
+static nb_outcome look_at(uintptr_t place, _Atomic uintptr_t **word) {
+  MEMORY_BASIC_INFORMATION region;
+  if (VirtualQuery((const void *)place, &region, sizeof region) == 0) {
+    DWORD error = GetLastError();
+    return error == ERROR_INVALID_PARAMETER /* beyond the address space */
+               ? nb_outcome_of(NEARBUF_NOT_FOUND)
+               : nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
+  }
+  if (!is_anchor(place, &region)) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  *word = (_Atomic uintptr_t *)(place + NB_ANCHOR_WORD_AT);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    outcome = look_at(place_of(i), word);
+  }
+  return outcome;
+}
+
+/* NOT_FOUND: the place is taken, or the system never gives it. */
+static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
+  void *got = VirtualAlloc((void *)place, NB_ANCHOR_SIZE, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+  if ((uintptr_t)got == place) {
+    return look_at(place, word);
+  }
+  DWORD error = GetLastError();
+  if (got != NULL) {
+    (void)VirtualFree(got, 0, MEM_RELEASE);
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  bool is_of_place = error == ERROR_INVALID_ADDRESS || error == ERROR_INVALID_PARAMETER;
+  return is_of_place ? nb_outcome_of(NEARBUF_NOT_FOUND) : nb_windows_failure(error);
+}
+
+/* All makers try the places in the same order, so two of them meet at the first that either gets.
+ */
+nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    outcome = claim(place_of(i), word);
+    if (outcome.status == NEARBUF_NOT_FOUND) {
+      outcome = look_at(place_of(i), word); /* another thread may have been faster */
+    }
+  }
+  return outcome;
+}

@@ -1,0 +1,12 @@
+/* What the codes of failed calls of Windows mean. */
+#ifndef NB_WINDOWS_ERROR_H
+#define NB_WINDOWS_ERROR_H
+
+#include <windows.h>
+
+#include "os/os.h"
+
+/* The outcome of a call that failed with this code. Never OK. */
+nb_outcome nb_windows_failure(DWORD error);
+
+#endif

@@ -1,0 +1,372 @@
+/* The pages of locators on Windows: named sections of one granule, whose tail is buffers.
+ *
+ * A section's name lives as long as a handle to it: who makes one never closes its handle, and
+ * protects it from being closed by others; who opens one closes theirs. The name appears before the
+ * content, so a section whose own address is still 0 is waited for. Any program of the same logon
+ * can make a section, or another kind of object, of our name. Identity: the address in the header
+ * is a view of a section in this process, and the header's lock, taken through a second view,
+ * appears there. What fails that is left alone; then the name with the process's creation time
+ * appended is used. Where neither can be had, the locator is private to the process: memory without
+ * a name.
+ *
+ * Which of several makers' locators is the first is decided by the anchor (windows/anchor.h),
+ * before the address of any is stored: so a maker that was stopped half-way, and was waited for in
+ * vain, sees that it lost. */
+#include <string.h>
+
+#include <windows.h>
+
+#include "os/os.h"
+#include "os/pages.h"
+#include "os/wait.h"
+#include "os/windows/anchor.h"
+#include "os/windows/error.h"
+#include "os/windows/sections.h"
+
+/* To look into a section needs no right to run what is in it; Wine does not give that to an opened
+ * one. */
+#define LOOKING (FILE_MAP_READ | FILE_MAP_WRITE)
+
+enum { MOST_TRIES = 16 };
+
+/* ---- Content ----------------------------------------------------------------------------------- */
+
+bool nb_page_has_tail(void) {
+  return true;
+}
+
+static nb_outcome outcome_of_error(DWORD error) {
+  return error == ERROR_INVALID_HANDLE /* the name is another kind of object's */
+             ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
+             : nb_windows_failure(error);
+}
+
+static nb_outcome last_outcome(void) {
+  return outcome_of_error(GetLastError());
+}
+
+static HANDLE make_section(const wchar_t *name) {
+  return CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0,
+                            (DWORD)nb_section_size(), name);
+}
+
+/* Maps the whole of a section for good, there or, with 0, anywhere. */
+static void *map_section(HANDLE section, uintptr_t address) {
+  return MapViewOfFileEx(section, LOOKING | FILE_MAP_EXECUTE, 0, 0, 0, (void *)address);
+}
+
+/* ---- Identity ---------------------------------------------------------------------------------- */
+
+/* Whether a view of a section begins there whose first page can be read and written. */
+static bool is_view(uintptr_t base) {
+  MEMORY_BASIC_INFORMATION region;
+  const DWORD writable = PAGE_READWRITE | PAGE_EXECUTE_READWRITE;
+  return base != 0 && VirtualQuery((const void *)base, &region, sizeof region) != 0 &&
+         region.State == MEM_COMMIT && region.Type == MEM_MAPPED &&
+         (uintptr_t)region.AllocationBase == base && region.RegionSize >= NB_LOCATOR_SIZE &&
+         (region.Protect & writable) != 0 && (region.Protect & PAGE_GUARD) == 0;
+}
+
+static uintptr_t lock_of(uintptr_t locator) {
+  return locator + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked;
+}
+
+/* Whether two views show the same memory. The lock of a locator whose holder died cannot be taken;
+ * then the content decides. */
+static bool is_same_memory(uintptr_t view, uintptr_t claimed) {
+  nb_wait wait = nb_wait_start();
+  while (!nb_shared_lock_acquire(lock_of(view))) {
+    if (!nb_wait_on(&wait)) {
+      return memcmp((const void *)view, (const void *)claimed, NB_LOCATOR_SIZE) == 0;
+    }
+  }
+  bool is_seen = nb_shared_load_acquire(lock_of(claimed)) == 1;
+  nb_shared_unlock_release(lock_of(view));
+  return is_seen;
+}
+
+/* The address that the header names, once there is one. 0: no thread completed it. */
+static uintptr_t wait_for_address(uintptr_t view) {
+  nb_wait wait = nb_wait_start();
+  uintptr_t address;
+  do {
+    address = (uintptr_t)nb_shared_address_acquire(view, sizeof(uintptr_t));
+  } while (address == 0 && nb_wait_on(&wait));
+  return address;
+}
+
+/* Whether an opened section is the locator of this process, and where that is mapped. NOT_FOUND,
+ * DENIED: it is somebody else's; any other failure leaves that open. No more than the locator is
+ * mapped: whoever took the name may have made a section larger than the address space. */
+static nb_outcome attach(HANDLE section, uintptr_t *base) {
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NB_LOCATOR_SIZE);
+  if (view == 0) {
+    return last_outcome();
+  }
+  uintptr_t claimed = is_view(view) ? wait_for_address(view) : 0;
+  bool is_ours = claimed != view && is_view(claimed) && is_same_memory(view, claimed);
+  (void)UnmapViewOfFile((const void *)view);
+  if (!is_ours) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  *base = claimed;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* ---- The first locator by its names ------------------------------------------------------------- */
+
+static nb_section_name own_name(int which) {
+  return nb_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
+}
+
+static nb_outcome find_by_name(nb_page *page) {
+  for (int i = 0; i < NB_SECTION_NAMES; i++) {
+    nb_section_name name = own_name(i);
+    HANDLE section = OpenFileMappingW(LOOKING, FALSE, name.text);
+    if (section == NULL) {
+      continue;
+    }
+    nb_outcome outcome = attach(section, &page->base);
+    (void)CloseHandle(section);
+    if (outcome.status != NEARBUF_NOT_FOUND && outcome.status != NEARBUF_DENIED) {
+      return outcome;
+    }
+  }
+  return nb_outcome_of(NEARBUF_NOT_FOUND);
+}
+
+/* Makes the section of a name, all but its address, or attaches to it. DENIED: the name is somebody
+ * else's, or refused. */
+static nb_outcome make_or_attach(const nb_section_name *name, const nb_seed *seed, nb_page *page) {
+  HANDLE section = make_section(name->text);
+  DWORD error = GetLastError();
+  if (section == NULL) {
+    nb_outcome outcome = outcome_of_error(error);
+    outcome.status = outcome.status == NEARBUF_SYSTEM_ERROR ? NEARBUF_DENIED : outcome.status;
+    return outcome;
+  }
+  if (error == ERROR_ALREADY_EXISTS) {
+    nb_outcome outcome = attach(section, &page->base);
+    (void)CloseHandle(section);
+    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
+                                               : outcome;
+  }
+  uintptr_t base = (uintptr_t)map_section(section, 0);
+  if (base == 0) {
+    nb_outcome outcome = last_outcome();
+    (void)CloseHandle(section);
+    return outcome;
+  }
+  nb_section_build(base, base, seed);
+  *page = (nb_page){.base = base, .is_made = true, .handle = section};
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* The stray CloseHandle of somebody else would end the name while the locator lives. A debugger
+ * tells whoever tries that. */
+static void protect_handle(const nb_page *page) {
+  (void)SetHandleInformation(page->handle, HANDLE_FLAG_PROTECT_FROM_CLOSE,
+                             HANDLE_FLAG_PROTECT_FROM_CLOSE);
+}
+
+/* ---- Private pages ----------------------------------------------------------------------------- */
+
+/* Makes a page of memory of this process, all but its address. */
+static nb_outcome make_private(const nb_seed *seed, int32_t reason, nb_page *page) {
+  void *memory =
+      VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
+  if (memory == NULL) {
+    return last_outcome();
+  }
+  uintptr_t base = (uintptr_t)memory;
+  nb_section_build(base, base, seed);
+  *page = (nb_page){.base = base, .is_made = true, .is_private = true, .private_reason = reason};
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* ---- The first locator ------------------------------------------------------------------------- */
+
+static uintptr_t word_of(const nb_page *page) {
+  return page->base | (page->is_private ? (uintptr_t)NB_ANCHOR_PRIVATE : 0);
+}
+
+static nb_page page_of(uintptr_t word) {
+  return (nb_page){.base = word & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS,
+                   .is_private = (word & NB_ANCHOR_PRIVATE) != 0};
+}
+
+/* What the anchor leads to is complete, but for its address where its maker was stopped just then.
+ */
+static void complete_address(uintptr_t base) {
+  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) == 0) {
+    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
+  }
+}
+
+static nb_outcome find_by_anchor(nb_page *page) {
+  *page = (nb_page){0};
+  _Atomic uintptr_t *anchor;
+  nb_outcome outcome = nb_anchor_find(&anchor);
+  if (outcome.status == NEARBUF_OK) {
+    *page = page_of(atomic_load(anchor));
+    outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+  }
+  if (outcome.status == NEARBUF_OK) {
+    complete_address(page->base);
+  }
+  return outcome;
+}
+
+/* Makes the page the first one, unless another one is it by now: then that is the answer. `anchor`
+ * is null where there is none: then names decide. */
+static void settle_on(_Atomic uintptr_t *anchor, nb_page *page) {
+  uintptr_t there = 0;
+  if (anchor != NULL && !atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
+    nb_page first = page_of(there);
+    if (page->is_made) {
+      nb_page_discard(page); /* it had no address yet: no thread believed it */
+    }
+    *page = first;
+  } else if (page->is_made && page->handle != NULL) {
+    protect_handle(page);
+  }
+  complete_address(page->base);
+}
+
+/* OK also where there can be no anchor: it is null then. */
+static nb_outcome have_anchor(_Atomic uintptr_t **anchor) {
+  *anchor = NULL;
+  nb_outcome outcome = nb_anchor_make(anchor);
+  outcome.status = outcome.status == NEARBUF_NOT_FOUND ? NEARBUF_OK : outcome.status;
+  return outcome;
+}
+
+nb_outcome nb_page_find(bool wants_private, nb_page *page) {
+  (void)wants_private; /* names cost next to nothing */
+  nb_outcome outcome = find_by_anchor(page);
+  if (outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  outcome = find_by_name(page);
+  _Atomic uintptr_t *anchor;
+  if (outcome.status == NEARBUF_OK) {
+    outcome = have_anchor(&anchor);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    settle_on(anchor, page);
+  }
+  return outcome;
+}
+
+/* Makes the first locator under the first of its names that is not somebody else's, or without a
+ * name. A locator without a name needs the anchor: nothing else leads to it. */
+static nb_outcome make_first(const nb_seed *seed, bool wants_private, bool may_be_private,
+                             nb_page *page) {
+  if (wants_private && may_be_private) {
+    return make_private(seed, 0, page);
+  }
+  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
+  for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
+    nb_section_name name = own_name(i);
+    outcome = make_or_attach(&name, seed, page);
+  }
+  return outcome.status == NEARBUF_DENIED && may_be_private
+             ? make_private(seed, outcome.system_error, page)
+             : outcome;
+}
+
+nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_outcome outcome = nb_page_find(wants_private, page);
+  _Atomic uintptr_t *anchor;
+  if (outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  outcome = have_anchor(&anchor);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = make_first(seed, wants_private, anchor != NULL, page);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    settle_on(anchor, page);
+  }
+  return outcome;
+}
+
+void nb_page_restore_address(uintptr_t base) {
+  (void)base;
+}
+
+/* ---- Later locators ---------------------------------------------------------------------------- */
+
+/* Makes one where the system likes. The name tells the address, which is therefore kept until the
+ * section takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's,
+ * or refused. */
+static nb_outcome try_later(const nb_seed *seed, nb_page *page) {
+  void *place = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
+  if (place == NULL) {
+    return last_outcome();
+  }
+  uintptr_t base = (uintptr_t)place;
+  nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), base);
+  HANDLE section = make_section(name.text);
+  DWORD error = GetLastError();
+  bool is_freed = VirtualFree(place, 0, MEM_RELEASE) != 0;
+  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  if (section == NULL) {
+    return outcome_of_error(error);
+  }
+  if (error == ERROR_ALREADY_EXISTS) {
+    outcome = nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
+  } else if (!is_freed || map_section(section, base) == NULL) {
+    outcome = last_outcome();
+  }
+  if (outcome.status != NEARBUF_OK) {
+    (void)CloseHandle(section);
+    return outcome;
+  }
+  nb_section_build(base, base, seed);
+  *page = (nb_page){.base = base, .is_made = true, .handle = section};
+  protect_handle(page);
+  return outcome;
+}
+
+nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+  nb_outcome outcome = nb_outcome_of(is_private ? NEARBUF_DENIED : NEARBUF_NO_ROOM);
+  for (int i = 0; i < MOST_TRIES && outcome.status == NEARBUF_NO_ROOM; i++) {
+    outcome = try_later(seed, page);
+  }
+  if (outcome.status == NEARBUF_DENIED) {
+    outcome = make_private(seed, outcome.system_error, page);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    nb_section_publish(page->base, page->base, seed);
+  } else if (outcome.status == NEARBUF_NO_ROOM) {
+    outcome.status = NEARBUF_OUT_OF_MEMORY;
+  }
+  return outcome;
+}
+
+void nb_page_discard(const nb_page *page) {
+  if (page->handle == NULL) {
+    (void)VirtualFree((void *)page->base, 0, MEM_RELEASE);
+    return;
+  }
+  (void)UnmapViewOfFile((const void *)page->base);
+  (void)SetHandleInformation(page->handle, HANDLE_FLAG_PROTECT_FROM_CLOSE, 0);
+  (void)CloseHandle(page->handle);
+}
+
+/* ---- Children: processes share no memory here --------------------------------------------------- */
+
+bool nb_page_keep_from_children(uintptr_t base) {
+  (void)base;
+  return false;
+}
+
+void nb_page_leave_placeholder(uintptr_t base) {
+  (void)base;
+}
+
+void nb_page_link_placeholder(uintptr_t placeholder, uintptr_t first) {
+  (void)placeholder;
+  (void)first;
+}

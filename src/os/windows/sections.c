@@ -1,0 +1,95 @@
+/* Windows: the names of sections, and what a new one holds; see windows_sections.h. */
+#include <windows.h>
+
+#include "os/os.h"
+#include "os/wait.h"
+#include "os/windows/sections.h"
+
+#define NAME_PREFIX L"/Reloaded.Memory.Buffers.MemoryBuffer, PID "
+
+enum {
+  TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
+  MOST_SEED_ITEMS = NB_HOME_STRIDE + 16
+};
+
+/* ---- Names ------------------------------------------------------------------------------------- */
+
+static void append_text(nb_section_name *name, const wchar_t *text) {
+  while (*text != L'\0' && name->length + 1 < sizeof name->text / sizeof name->text[0]) {
+    name->text[name->length++] = *text++;
+  }
+  name->text[name->length] = L'\0';
+}
+
+static void append_decimal(nb_section_name *name, uint32_t number) {
+  wchar_t digits[16];
+  size_t at = sizeof digits / sizeof digits[0] - 1;
+  digits[at] = L'\0';
+  do {
+    digits[--at] = L"0123456789"[number % 10];
+    number /= 10;
+  } while (number != 0);
+  append_text(name, &digits[at]);
+}
+
+static void append_hexadecimal(nb_section_name *name, uint64_t number) {
+  wchar_t digits[24];
+  size_t at = sizeof digits / sizeof digits[0] - 1;
+  digits[at] = L'\0';
+  do {
+    digits[--at] = L"0123456789abcdef"[number & 15];
+    number >>= 4;
+  } while (number != 0);
+  append_text(name, &digits[at]);
+}
+
+static nb_section_name name_of_process(uint32_t process_id) {
+  nb_section_name name = {.length = 0};
+  append_text(&name, NAME_PREFIX);
+  append_decimal(&name, process_id);
+  return name;
+}
+
+nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *process) {
+  nb_section_name name = name_of_process(process_id);
+  if (which != 0) {
+    FILETIME created = {0, 0};
+    FILETIME unused;
+    (void)GetProcessTimes(process, &created, &unused, &unused, &unused);
+    append_text(&name, L", T ");
+    append_hexadecimal(&name, (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime);
+  }
+  return name;
+}
+
+nb_section_name nb_section_name_of_later(uint32_t process_id, uint64_t base) {
+  nb_section_name name = name_of_process(process_id);
+  append_text(&name, L", 0x");
+  append_hexadecimal(&name, base);
+  return name;
+}
+
+/* ---- Content ----------------------------------------------------------------------------------- */
+
+size_t nb_section_size(void) {
+  return nb_os_granularity();
+}
+
+void nb_section_build(uintptr_t view, uint64_t base, const nb_seed *seed) {
+  nb_item items[MOST_SEED_ITEMS];
+  uint32_t count = 0;
+  for (; count < seed->count; count++) {
+    items[count] = seed->items[count];
+  }
+  uint64_t end = base + nb_section_size();
+  for (uint64_t at = base + NB_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
+    uint64_t size = end - at < TAIL_BUFFER ? end - at : TAIL_BUFFER;
+    items[count] = (nb_item){.base = at, .size = (uint32_t)size};
+    at += size;
+  }
+  nb_format_build(view, seed->layout, 0, items, count);
+}
+
+void nb_section_publish(uintptr_t view, uint64_t base, const nb_seed *seed) {
+  nb_shared_address_store_release(view, seed->layout->width, base);
+}

@@ -1,0 +1,1160 @@
+/* Linux: the pages that the locators of another process live in; see remote/port.h and posix/pages.c, whose
+ * rules hold here, too: a file is believed only if the memory map of the process says of the address
+ * in its header the same device and inode as ours says of a fresh mapping of the file.
+ *
+ * Files are reached through /proc/<id>/root, which leads into the mount namespace and the root of the
+ * process. Where the system refuses that, and the map with it (a process that is not dumpable), its
+ * file in our own directory is believed if it belongs to the user of the process and is in use. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "os/posix/anchor.h"
+#include "os/posix/files.h"
+#include "os/posix/posix.h"
+#include "remote/linux/process.h"
+#include "remote/linux/rights.h"
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+/* struct open_how; linux/openat2.h is missing from older headers. */
+typedef struct open_how_2 {
+  uint64_t flags;
+  uint64_t mode;
+  uint64_t resolve;
+} open_how_2;
+
+enum {
+  RESOLVE_INSIDE = 0x10 | 0x02,        /* RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS */
+  RESOLVE_NOTHING = 0x08 | 0x04 | 0x02 /* RESOLVE_BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS */
+};
+
+/* ---- Whose files ------------------------------------------------------------------------------- */
+
+/* What names and files of the process look like. */
+typedef struct identity {
+  int64_t own_id;
+  nb_user user; /* whose its new files are: as it calls its user, and as we see them */
+  uint64_t group;
+  nb_rights rights;   /* with which what it is to have is made */
+  bool is_privileged; /* what its user's other programs can write it must not believe */
+  bool is_elsewhere;  /* in an inner namespace of process ids */
+  bool has_namespace;
+  uint64_t namespace;
+} identity;
+
+/* Whether it is in our user namespace; `if_unknown` where it does not tell. */
+static bool is_same_user_namespace(const nearbuf_process *process, bool if_unknown) {
+  struct stat theirs;
+  struct stat ours;
+  if (fstatat(nb_linux_directory(process), "ns/user", &theirs, 0) != 0 ||
+      stat("/proc/self/ns/user", &ours) != 0) {
+    return if_unknown;
+  }
+  return theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+/* Its capabilities, as far as they count here. */
+static uint64_t capabilities_of(const nearbuf_process *process, const char *status) {
+  return is_same_user_namespace(process, false)
+             ? nb_linux_number(nb_linux_field(status, "CapEff"), 0, 16)
+             : 0;
+}
+
+/* By which id the process knows a user that we know by another one. Lines of a map hold the first id
+ * inside, the first one outside, and how many they are. */
+static uint64_t user_inside(const nearbuf_process *process, uint64_t user) {
+  char map[4096];
+  if (is_same_user_namespace(process, true) ||
+      nb_linux_read_text(process, "uid_map", map, sizeof map) != 0) {
+    return user;
+  }
+  for (const char *line = map; line != NULL && *line != '\0';) {
+    uint64_t outside = nb_linux_number(line, 1, 10);
+    if (user >= outside && user - outside < nb_linux_number(line, 2, 10)) {
+      return nb_linux_number(line, 0, 10) + (user - outside);
+    }
+    line = strchr(line, '\n');
+    line = line == NULL ? NULL : line + 1;
+  }
+  return user;
+}
+
+/* As nb_posix_is_privileged, as far as it can be told from here: what is in the entry of a process that
+ * is not dumpable is root's, as is all about a first thread that has ended, which has no memory. */
+static bool is_privileged(const nearbuf_process *process, const char *status, uint64_t user) {
+  const char *users = nb_linux_field(status, "Uid");
+  const char *groups = nb_linux_field(status, "Gid");
+  for (uint32_t i = 1; i < 4; i++) {
+    if (nb_linux_number(users, i, 10) != nb_linux_number(users, 0, 10) ||
+        nb_linux_number(groups, i, 10) != nb_linux_number(groups, 0, 10)) {
+      return true;
+    }
+  }
+  struct stat entry;
+  return nb_linux_field(status, "VmSize") != NULL &&
+         fstatat(nb_linux_directory(process), "maps", &entry, 0) == 0 && entry.st_uid != user;
+}
+
+static nb_outcome identify(const nearbuf_process *process, identity *who) {
+  char status[NB_LINUX_STATUS_SIZE];
+  int error = nb_linux_read_text(process, "status", status, sizeof status);
+  if (error != 0) {
+    return nb_linux_outcome(process, error);
+  }
+  uint32_t depth;
+  who->own_id = nb_linux_own_id(status, &depth);
+  who->is_elsewhere = depth > 1;
+  who->user.owner = nb_linux_number(nb_linux_field(status, "Uid"), 3, 10); /* of the file system */
+  who->user.named = user_inside(process, who->user.owner);
+  who->is_privileged = is_privileged(process, status, who->user.owner);
+  who->group = nb_linux_number(nb_linux_field(status, "Gid"), 3, 10);
+  who->rights = (nb_rights){who->user.owner, who->group, capabilities_of(process, status)};
+  struct stat namespace;
+  who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
+  who->namespace = who->has_namespace ? namespace.st_ino : 0;
+  if (!who->has_namespace && !who->is_elsewhere) {
+    who->has_namespace = nb_posix_namespace(&who->namespace); /* it hides it, but it is ours */
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* The names of its first locator, the usual one first. */
+static int names_of(const identity *who, nb_name names[2]) {
+  names[0] = nb_name_of_process(who->own_id);
+  names[1] = nb_name_in_namespace_number(who->own_id, who->namespace);
+  return who->has_namespace ? 2 : 1;
+}
+
+static int open_root(const nearbuf_process *process) {
+  return nb_linux_open(process, "root", O_PATH | O_DIRECTORY);
+}
+
+static int open_temporary(int root, uint64_t resolve) {
+  open_how_2 how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = resolve};
+  int temporary = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how);
+  if (temporary < 0 && errno == ENOSYS) {
+    temporary = openat(root, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  return temporary;
+}
+
+typedef struct directory_call {
+  int root;
+  nb_folder folder;
+  nb_user user;
+  int directory; /* out */
+} directory_call;
+
+static nb_outcome open_folder(int temporary, const directory_call *call, bool make,
+                              int *directory) {
+  nb_outcome outcome =
+      nb_directory_open_below(temporary, call->folder, call->user, make, directory);
+  close(temporary);
+  return outcome;
+}
+
+/* Where the process points may be a place that is none of its business: nothing is followed. */
+static nb_outcome make_directory_there(void *context) {
+  directory_call *call = context;
+  int temporary = open_temporary(call->root, RESOLVE_NOTHING);
+  return temporary < 0 ? nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno)
+                       : open_folder(temporary, call, true, &call->directory);
+}
+
+/* A directory of its locators' files as the process sees it. */
+static nb_outcome open_directory(const nearbuf_process *process, const identity *who,
+                                 nb_folder folder, bool make, int *directory) {
+  *directory = -1;
+  int root = open_root(process);
+  directory_call call = {root, folder, who->user, -1};
+  if (root < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  nb_outcome outcome;
+  if (make) {
+    outcome = nb_rights_run(&who->rights, make_directory_there, &call, sizeof call);
+    *directory = call.directory;
+  } else {
+    /* Links on the way mean what they mean to the process. */
+    int temporary = open_temporary(root, RESOLVE_INSIDE);
+    outcome = temporary < 0 ? nb_linux_outcome(process, errno)
+                            : open_folder(temporary, &call, false, directory);
+  }
+  close(root);
+  return outcome;
+}
+
+/* ---- One file ---------------------------------------------------------------------------------- */
+
+/* Opens a file that could be a locator of that user. It is looked at before it is opened: what has the
+ * name could be a link, a pipe or a device, put there by whoever can write to the directory. */
+static int open_trusted(int directory, const char *name, uint64_t user) {
+  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) {
+    return -1;
+  }
+  struct stat status;
+  int file = -1;
+  int error = EPERM;
+  if (fstat(place, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == user &&
+      (status.st_mode & S_IWOTH) == 0 && status.st_size >= NB_LOCATOR_SIZE) {
+    char path[32];
+    int flags = O_NONBLOCK | O_CLOEXEC; /* its user may have a lease on it, and keep us waiting */
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", place);
+    file = open(path, O_RDWR | flags);
+    if (file < 0 && (errno == EACCES || errno == EROFS)) {
+      file = open(path, O_RDONLY | flags);
+    }
+    error = errno;
+  }
+  close(place);
+  errno = error;
+  return file;
+}
+
+/* Why a file could not be opened. A lease ends soon: another try helps. */
+static nb_outcome outcome_of_opening(int error) {
+  return nb_outcome_system(error == EWOULDBLOCK ? NEARBUF_BUSY : NEARBUF_DENIED, error);
+}
+
+static bool holds_address(const nb_remote_mapping *mapping, const void *context) {
+  uint64_t address = *(const uint64_t *)context;
+  return mapping->is.min <= address && address <= mapping->is.max;
+}
+
+/* What the process has mapped at an address. */
+static nb_outcome find_at(const nearbuf_process *process, uint64_t address,
+                          nb_remote_mapping *mapping) {
+  return nb_linux_find_mapping(process, holds_address, &address, mapping);
+}
+
+/* Behind the end of a file a store is a SIGBUS. */
+static bool is_as_long(int file, uint64_t size) {
+  struct stat status;
+  return fstat(file, &status) == 0 && (uint64_t)status.st_size >= size;
+}
+
+/* Maps the page of a file that the process has mapped at `theirs`, and sees whether it is. */
+static nb_outcome map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
+                           nb_remote_view *view) {
+  size_t page = nb_os_page_size();
+  uint64_t start = address & ~(uint64_t)(page - 1);
+  uint64_t offset = theirs->is.file_offset + (start - theirs->is.min);
+  if (!is_as_long(file, offset + page)) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
+  if (mapped == MAP_FAILED) {
+    return nb_outcome_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
+  }
+  nb_remote_mapping ours = {0};
+  nb_outcome outcome = find_at(NULL, (uintptr_t)mapped, &ours);
+  bool is_same = outcome.status == NEARBUF_OK && ours.device == theirs->device &&
+                 ours.inode == theirs->inode && ours.inode != 0;
+  if (!is_same) {
+    (void)munmap(mapped, page);
+    return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_DENIED) : outcome;
+  }
+  *view =
+      (nb_remote_view){(uintptr_t)mapped + (uintptr_t)(address - start), (uintptr_t)mapped, page};
+  return outcome;
+}
+
+void nb_remote_view_close(nb_remote_view *view) {
+  if (view->base != 0) {
+    (void)munmap((void *)view->page, view->size);
+    *view = (nb_remote_view){0, 0, 0};
+  }
+}
+
+static uint64_t address_in(const unsigned char *image, uint32_t bits) {
+  return nb_shared_address_relaxed((uintptr_t)image, bits == 64 ? 8 : 4);
+}
+
+static bool is_locator_mapping(const nb_remote_mapping *mapping) {
+  return mapping->is.is_shared && mapping->is.is_readable && mapping->is.is_writable;
+}
+
+/* ---- The first locator ------------------------------------------------------------------------- */
+
+/* Whether an open file is the first locator of the process, by the address in its header. */
+static nb_outcome examine(const nearbuf_process *process, int file, uint64_t *address) {
+  _Alignas(8) unsigned char header[8] = {0};
+  if (pread(file, header, sizeof header, 0) != (ssize_t)sizeof header) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  *address = address_in(header, process->address_bits);
+  nb_remote_mapping theirs = {0};
+  nb_outcome outcome = find_at(process, *address, &theirs);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (!is_locator_mapping(&theirs) || theirs.is.min != *address || theirs.is.file_offset != 0) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  /* Only to be compared, so it need not be writable; see posix_pages.c. */
+  void *mapped = mmap(NULL, nb_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
+  if (mapped == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+  }
+  nb_remote_mapping ours = {0};
+  outcome = find_at(NULL, (uintptr_t)mapped, &ours);
+  (void)munmap(mapped, nb_os_page_size());
+  bool is_same =
+      outcome.status == NEARBUF_OK && ours.device == theirs.device && ours.inode == theirs.inode;
+  return is_same || outcome.status != NEARBUF_OK ? outcome : nb_outcome_of(NEARBUF_NOT_FOUND);
+}
+
+/* Looks under the names of the process in an open directory. */
+static nb_outcome find_in_directory(const nearbuf_process *process, int directory,
+                                    const identity *who, uint64_t *address,
+                                    nearbuf_dialect *if_empty) {
+  nb_name names[2];
+  int count = names_of(who, names);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (int i = 0; i < count && outcome.status == NEARBUF_NOT_FOUND; i++) {
+    int file = open_trusted(directory, names[i].text, who->user.owner);
+    if (file >= 0) {
+      struct stat status;
+      bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
+      *if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
+      outcome = examine(process, file, address);
+      close(file);
+    }
+  }
+  return outcome;
+}
+
+/* What a directory that cannot be opened holds is not known to be nothing, but no reason not to look
+ * in the other one. */
+static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
+                               uint64_t *address, nearbuf_dialect *if_empty) {
+  nb_outcome first = nb_outcome_of(NEARBUF_NOT_FOUND);
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    nb_outcome outcome = open_directory(process, who, (nb_folder)folder, false, &directory);
+    if (outcome.status == NEARBUF_OK) {
+      outcome = find_in_directory(process, directory, who, address, if_empty);
+      close(directory);
+    }
+    if (outcome.status == NEARBUF_OK) {
+      return outcome;
+    }
+    first = folder == 0 ? outcome : first;
+  }
+  return first;
+}
+
+static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size) {
+  return pread64(memory, bytes, size, (off64_t)address) == (ssize_t)size;
+}
+
+/* The word of the anchor at a place, 0 where there is none or it is not of this process. */
+static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uint32_t width) {
+  uint32_t mark = 0;
+  uint32_t narrow = 0;
+  uint64_t wide = 0;
+  uint32_t owner = 0;
+  uint64_t word = place + nb_os_page_size();
+  bool is_anchor =
+      read_exactly(memory, place, &mark, sizeof mark) &&
+      (mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT) &&
+      (width == 4 ? read_exactly(memory, word, &narrow, 4)
+                  : read_exactly(memory, word, &wide, 8)) &&
+      read_exactly(memory, word + width, &owner, sizeof owner);
+  bool is_theirs = mark != NB_ANCHOR_INHERITED || owner == (uint32_t)who->own_id;
+  return is_anchor && is_theirs ? narrow | wide : 0;
+}
+
+/* By the anchor (posix/anchor.h), with which copies of the library in the process agree on the first
+ * locator, whatever became of its name. */
+static nb_outcome find_by_anchor(const nearbuf_process *process, const identity *who,
+                                 uint64_t *address, nearbuf_dialect *if_empty) {
+  uint32_t width = process->address_bits / 8;
+  int memory = width == 0 ? -1 : nb_linux_open(process, "mem", O_RDONLY);
+  uint64_t word = 0;
+  uint64_t place;
+  for (uint32_t i = 0; memory >= 0 && word == 0 && (place = nb_anchor_place(width, i)) != 0; i++) {
+    word = read_anchor(memory, who, place, width);
+  }
+  if (memory >= 0) {
+    close(memory);
+  }
+  *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
+  *if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
+  return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+/* Where a reference took the page for its own (pages.h), and the process's copies of the library have not
+ * come to mend it yet, its header names another mapping of it, which shows the same. */
+static void follow_other_name(const nearbuf_process *process, uint64_t *address) {
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  nb_remote_mapping here = {0};
+  nb_remote_mapping there = {0};
+  (void)nb_remote_read(process, *address, header, process->address_bits / 8, &done);
+  uint64_t named = address_in(header, process->address_bits);
+  if (named != *address && named != 0 && find_at(process, *address, &here).status == NEARBUF_OK &&
+      find_at(process, named, &there).status == NEARBUF_OK && is_locator_mapping(&there) &&
+      there.is.min == named && there.is.file_offset == here.is.file_offset &&
+      there.device == here.device && there.inode == here.inode && here.inode != 0) {
+    *address = named;
+  }
+}
+
+typedef struct map_search {
+  const nearbuf_process *process;
+  const identity *who;
+  nb_path temporary;  /* where its /tmp is in the map that we see */
+  nb_outcome *unread; /* why something that could have been it was not read */
+} map_search;
+
+static nb_path path_of_temporary(const nearbuf_process *process) {
+  int root = open_root(process);
+  char prefix[256];
+  ssize_t length = readlinkat(nb_linux_directory(process), "root", prefix, sizeof prefix - 1);
+  prefix[length > 0 ? length : 0] = '\0';
+  nb_path path = nb_path_of_temporary(root, prefix);
+  if (root >= 0) {
+    close(root);
+  }
+  return path;
+}
+
+/* Whether something is at each place of an anchor, so that the process could have none. */
+static bool are_anchors_places_taken(const nearbuf_process *process) {
+  uint32_t width = process->address_bits / 8;
+  uint64_t place;
+  for (uint32_t i = 0; (place = nb_anchor_place(width, i)) != 0; i++) {
+    nb_remote_mapping there = {0};
+    if (find_at(process, place, &there).status != NEARBUF_OK) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* What is believed of a name in the map; see posix_pages.c. */
+static bool is_believed(const nb_remote_mapping *mapping, const map_search *search) {
+  nb_origin origin = nb_path_origin(mapping->is.name, sizeof mapping->is.name, search->who->own_id,
+                                    search->who->user, &search->temporary);
+  return origin == NB_ORIGIN_DIRECTORY ||
+         (origin == NB_ORIGIN_MEMORY && are_anchors_places_taken(search->process));
+}
+
+static bool is_first_locator(const nb_remote_mapping *mapping, const void *context) {
+  const map_search *search = context;
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  if (!is_locator_mapping(mapping) || mapping->is.file_offset != 0 ||
+      !is_believed(mapping, search)) {
+    return false;
+  }
+  nb_outcome outcome =
+      nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done);
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NO_ROOM) {
+    *search->unread = outcome;
+  }
+  return outcome.status == NEARBUF_OK &&
+         address_in(header, search->process->address_bits) == mapping->is.min;
+}
+
+/* Opens a file that a process which does not let itself be looked at has in use, as its lock tells. */
+static int open_in_use(int directory, const char *name, const identity *who) {
+  int file = open_trusted(directory, name, who->user.owner);
+  if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
+    close(file);
+    file = -1;
+  }
+  return file;
+}
+
+/* Opens the first locator of a hidden process under one of its names, in a directory of our own root.
+ * Its user's own names are not known then: they are taken for ours. */
+static int open_first_of_hidden(const identity *who) {
+  nb_name names[2];
+  int count = names_of(who, names);
+  int file = -1;
+  for (int folder = 0; !who->is_elsewhere && folder < NB_FOLDERS && file < 0; folder++) {
+    int directory = -1;
+    if (nb_directory_open((nb_folder)folder, false, &directory).status != NEARBUF_OK) {
+      continue;
+    }
+    for (int i = 0; i < count && file < 0; i++) {
+      file = open_in_use(directory, names[i].text, who);
+    }
+    close(directory);
+  }
+  return file;
+}
+
+/* The address in the header of an open file. The system does not tell how wide the addresses of a
+ * hidden process are; then they are as wide as ours. */
+static uint64_t header_address(int file) {
+  _Alignas(8) unsigned char header[8] = {0};
+  ssize_t count = pread(file, header, sizeof header, 0);
+  return count == (ssize_t)sizeof header ? address_in(header, sizeof(uintptr_t) * 8) : 0;
+}
+
+static nb_outcome find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
+  int file = open_first_of_hidden(who);
+  if (file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+  }
+  *address = header_address(file);
+  *if_empty = NEARBUF_DIALECT_DOTNET;
+  close(file);
+  return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                           nearbuf_dialect *if_empty) {
+  identity who = {0};
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = find_by_anchor(process, &who, address, if_empty);
+  if (outcome.status == NEARBUF_OK) {
+    follow_other_name(process, address);
+  } else {
+    outcome = find_by_name(process, &who, address, if_empty);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    return outcome;
+  }
+  if (outcome.status == NEARBUF_DENIED && process->address_bits == 0) {
+    return find_hidden(&who, address, if_empty);
+  }
+  nb_outcome unread = nb_outcome_of(NEARBUF_OK);
+  map_search search = {process, &who, path_of_temporary(process), &unread};
+  nb_remote_mapping mapping;
+  outcome = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
+  *address = outcome.status == NEARBUF_OK ? mapping.is.min : 0;
+  *if_empty = NEARBUF_DIALECT_UNKNOWN;
+  bool is_unknown = outcome.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
+  return is_unknown ? unread : outcome;
+}
+
+/* ---- Images and views -------------------------------------------------------------------------- */
+
+typedef struct later_search {
+  const identity *who;
+  int directory;
+  uint64_t address;
+  int file; /* out; -1: not found */
+} later_search;
+
+static bool visit_later(const char *name, void *context) {
+  later_search *search = context;
+  if (nb_name_process(name) != search->who->own_id || !nb_name_is_of_later(name)) {
+    return true;
+  }
+  int file = open_in_use(search->directory, name, search->who);
+  if (file >= 0 && header_address(file) == search->address) {
+    search->file = file;
+  } else if (file >= 0) {
+    close(file);
+  }
+  return search->file < 0;
+}
+
+/* Opens the file of a locator of a hidden process. The names of later ones do not tell which is which. */
+static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
+  identity who = {0};
+  int first = identify(process, &who).status == NEARBUF_OK ? open_first_of_hidden(&who) : -1;
+  if (first < 0 || header_address(first) == address) {
+    return first;
+  }
+  close(first);
+  later_search search = {&who, -1, address, -1};
+  for (int folder = 0; folder < NB_FOLDERS && search.file < 0; folder++) {
+    if (nb_directory_open((nb_folder)folder, false, &search.directory).status == NEARBUF_OK) {
+      (void)nb_linux_visit(search.directory, visit_later, &search);
+      close(search.directory);
+    }
+  }
+  return search.file;
+}
+
+nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
+                           unsigned char image[NB_LOCATOR_SIZE]) {
+  size_t done;
+  nb_outcome outcome = nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
+  if (outcome.status != NEARBUF_DENIED || process->address_bits != 0) {
+    return outcome;
+  }
+  int file = open_hidden_at(process, address);
+  if (file >= 0) {
+    ssize_t count = pread(file, image, NB_LOCATOR_SIZE, 0);
+    outcome = nb_outcome_of(count == NB_LOCATOR_SIZE ? NEARBUF_OK : NEARBUF_NO_ROOM);
+    close(file);
+  }
+  return outcome;
+}
+
+/* Maps the locator of a hidden process, by the address in its header. */
+static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
+                              nb_remote_view *view) {
+  int file = open_hidden_at(process, address);
+  if (file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+  }
+  size_t page = nb_os_page_size();
+  if (header_address(file) != address || !is_as_long(file, page)) {
+    close(file);
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  int error = errno;
+  close(file);
+  if (mapped == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  }
+  *view = (nb_remote_view){(uintptr_t)mapped, (uintptr_t)mapped, page};
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* The name of a locator's file at the end of a mapped path. Its folders are the process's choice: only
+ * what is directly in one of the directories is opened. */
+static bool name_at_end(const char *path, nb_name *name) {
+  const char *slash = strrchr(path, '/');
+  const char *last = slash == NULL ? path : slash + 1;
+  if (nb_name_process(last) < 0) {
+    return false;
+  }
+  memcpy(name->text, last, strlen(last) + 1);
+  return true;
+}
+
+/* The names that the file of a mapping can have: the one that the map tells and, because that is the
+ * temporary one where the system could not rename it (nb_file_publish), those of a first locator. */
+static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs,
+                            nb_name names[3]) {
+  int count = name_at_end(theirs->is.name, &names[0]) ? 1 : 0;
+  return count == 0 ? 0 : count + names_of(who, &names[1]);
+}
+
+/* By its name in a directory of the process. Whatever is found there is proved to be what is mapped. */
+static nb_outcome view_in(int directory, const identity *who, const nb_remote_mapping *theirs,
+                          uint64_t address, nb_remote_view *view) {
+  nb_name names[3];
+  int count = names_of_mapping(who, theirs, names);
+  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
+  for (int i = 0; i < count && outcome.status == NEARBUF_DENIED; i++) {
+    int file = open_trusted(directory, names[i].text, who->user.owner);
+    outcome = file < 0 ? outcome_of_opening(errno) : map_same(file, theirs, address, view);
+    if (file >= 0) {
+      close(file);
+    }
+  }
+  return outcome;
+}
+
+static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                               uint64_t address, nb_remote_view *view) {
+  identity who = {0};
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  nb_outcome first = outcome;
+  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+    int directory;
+    outcome = open_directory(process, &who, (nb_folder)folder, false, &directory);
+    if (outcome.status == NEARBUF_OK) {
+      outcome = view_in(directory, &who, theirs, address, view);
+      close(directory);
+    }
+    if (outcome.status == NEARBUF_OK) {
+      return outcome;
+    }
+    first = folder == 0 ? outcome : first;
+  }
+  return first;
+}
+
+/* Where the name is gone: through a door that only the privileged may use. */
+static nb_outcome view_by_map(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                              uint64_t address, nb_remote_view *view) {
+  char path[64] = "map_files/";
+  char *at = path + strlen(path);
+  const uint64_t ends[2] = {theirs->is.min, theirs->is.max + 1};
+  for (int i = 0; i < 2; i++) {
+    int shift = 60;
+    while (shift > 0 && ends[i] >> shift == 0) {
+      shift -= 4;
+    }
+    for (; shift >= 0; shift -= 4) {
+      *at++ = "0123456789abcdef"[ends[i] >> shift & 15];
+    }
+    *at++ = i == 0 ? '-' : '\0';
+  }
+  int file = nb_linux_open(process, path, O_RDWR);
+  if (file < 0) {
+    int error = errno;
+    nb_outcome alive = nb_remote_check(process);
+    return alive.status == NEARBUF_OK ? outcome_of_opening(error) : alive;
+  }
+  nb_outcome outcome = map_same(file, theirs, address, view);
+  close(file);
+  return outcome;
+}
+
+nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                               nb_remote_view *view) {
+  *view = (nb_remote_view){0, 0, 0};
+  if (process->address_bits == 0) {
+    return view_hidden(process, address, view);
+  }
+  nb_remote_mapping theirs = {0};
+  nb_outcome outcome = find_at(process, address, &theirs);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (!is_locator_mapping(&theirs)) {
+    return nb_outcome_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
+  }
+  outcome = view_by_name(process, &theirs, address, view);
+  bool is_settled = outcome.status == NEARBUF_OK || outcome.status == NEARBUF_BUSY;
+  return is_settled ? outcome : view_by_map(process, &theirs, address, view);
+}
+
+/* ---- Making a page in it ----------------------------------------------------------------------- */
+
+/* What the script needs; `path` is a copy in the process. */
+typedef struct page_call {
+  uint64_t path;
+  uint64_t size;
+  uint64_t address;     /* out */
+  nb_outcome of_folder; /* out: what the process got where it may not open its own file */
+} page_call;
+
+static nb_outcome outcome_of_call(int64_t result) {
+  return result < 0 && result > -4096
+             ? nb_outcome_system(result == -ENOMEM || result == -EMFILE || result == -ENFILE
+                                     ? NEARBUF_OUT_OF_MEMORY
+                                     : NEARBUF_DENIED,
+                                 (int32_t)-result)
+             : nb_outcome_of(NEARBUF_OK);
+}
+
+/* The birth of a locator, as posix/files.c does it in its own process: open, map, lock, close; the
+ * lock lives on in the mapping. It is kept out of children. */
+static nb_outcome page_script(nb_trace *trace, void *context) {
+  page_call *page = context;
+  const nb_outcome gone = nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  const uint64_t here = (uint64_t)AT_FDCWD;
+  const uint64_t opening[6] = {here, page->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC};
+  int64_t file;
+  int64_t base;
+  int64_t ignored;
+  if (!nb_trace_syscall(trace, NB_TRACE_OPENAT, opening, &file)) {
+    return gone;
+  }
+  if (file == -ENOENT) {
+    return nb_outcome_of(NEARBUF_BUSY); /* it was cleaned away before it was locked */
+  }
+  if (file < 0) {
+    page->of_folder = outcome_of_call(file);
+    return page->of_folder;
+  }
+  const uint64_t mapping[6] = {0,          page->size,     PROT_READ | PROT_WRITE,
+                               MAP_SHARED, (uint64_t)file, 0};
+  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, mapping, &base)) {
+    return gone;
+  }
+  nb_outcome outcome = outcome_of_call(base);
+  if (outcome.status == NEARBUF_OK) {
+    page->address = (uint64_t)base;
+    const uint64_t advice[6] = {page->address, page->size, MADV_DONTFORK};
+    const uint64_t locking[6] = {(uint64_t)file, LOCK_SH | LOCK_NB};
+    (void)nb_trace_syscall(trace, NB_TRACE_MADVISE, advice, &ignored);
+    (void)nb_trace_syscall(trace, NB_TRACE_FLOCK, locking, &ignored);
+  }
+  const uint64_t closing[6] = {(uint64_t)file};
+  return nb_trace_syscall(trace, NB_TRACE_CLOSE, closing, &ignored) ? outcome : gone;
+}
+
+typedef struct file_call {
+  int directory;
+  const identity *who;
+  const nb_seed *seed;
+  nb_name name; /* out */
+  int file;     /* out */
+} file_call;
+
+/* 0 or an errno value. */
+static int fill_file(const file_call *call) {
+  /* Ours until the process has its own: whoever cleans up in a namespace where this process is absent
+   * would take a file without a lock for a dead one's. */
+  int error = flock(call->file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
+  nb_posix_avoid_copy_on_write(call->file);
+  error = error == 0 ? nb_file_fill(call->file, call->seed) : error;
+  struct stat status;
+  bool is_theirs = fstat(call->file, &status) == 0 && status.st_uid == call->who->user.owner;
+  return error == 0 && !is_theirs ? EPERM : error;
+}
+
+static nb_outcome make_file_there(void *context) {
+  file_call *call = context;
+  call->name = nb_name_temporary(call->who->own_id);
+  call->file = openat(call->directory, call->name.text,
+                      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (call->file < 0) {
+    return nb_outcome_system(NEARBUF_DENIED, errno);
+  }
+  int error = fill_file(call);
+  if (error == 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  (void)unlinkat(call->directory, call->name.text, 0);
+  close(call->file);
+  call->file = -1;
+  return nb_outcome_system(error == EPERM         ? NEARBUF_DENIED
+                           : error == EWOULDBLOCK ? NEARBUF_BUSY
+                                                  : NEARBUF_SYSTEM_ERROR,
+                           error);
+}
+
+/* Makes a complete file that nobody sees yet, as the process would make it. */
+static nb_outcome make_file(int directory, const identity *who, const nb_layout *layout,
+                            const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
+  nb_item items[NB_FIRST_SLOT + 1] = {{0}};
+  items[slot] = *item;
+  nb_seed seed = {layout, items, slot + 1};
+  *file = -1;
+  if (!nb_file_is_allowed()) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
+  }
+  file_call call = {directory, who, &seed, {""}, -1};
+  nb_outcome outcome = nb_rights_run(&who->rights, make_file_there, &call, sizeof call);
+  made->temporary = call.name;
+  *file = call.file;
+  return outcome;
+}
+
+/* What happens to names, with the rights of the process as well. */
+typedef enum name_change { NAME_PUBLISH, NAME_REPLACE, NAME_REMOVE } name_change;
+
+typedef struct name_call {
+  int directory;
+  name_change change;
+  const nb_new_file *made; /* null where a name is removed */
+  const char *name;
+  int error; /* out */
+} name_call;
+
+static nb_outcome change_name_there(void *context) {
+  name_call *call = context;
+  switch (call->change) {
+  case NAME_PUBLISH:
+    call->error = nb_file_publish(call->directory, call->made, call->name);
+    break;
+  case NAME_REPLACE:
+    call->error = nb_file_replace(call->directory, call->made, call->name);
+    break;
+  default:
+    call->error = unlinkat(call->directory, call->name, 0) == 0 ? 0 : errno;
+    break;
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* 0 or an errno value. */
+static int change_name(int directory, const identity *who, name_change change,
+                       const nb_new_file *made, const char *name) {
+  name_call call = {directory, change, made, name, 0};
+  nb_outcome outcome = nb_rights_run(&who->rights, change_name_there, &call, sizeof call);
+  return outcome.status == NEARBUF_OK ? call.error
+         : outcome.system_error != 0  ? outcome.system_error
+                                      : EAGAIN;
+}
+
+/* Lets the process map the file. Its path is put into the new buffer for that long. */
+static nb_outcome map_there(const nearbuf_process *process, const nb_item *item,
+                            const nb_name *directory, const nb_new_file *made, page_call *page) {
+  char path[sizeof directory->text + sizeof made->temporary.text];
+  int written = snprintf(path, sizeof path, "%s/%s", directory->text, made->temporary.text);
+  size_t length = (size_t)written + 1;
+  intptr_t memory;
+  nb_outcome outcome = nb_remote_memory_open(process, &memory);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = nb_remote_memory_write(memory, item->base, path, length);
+  if (outcome.status == NEARBUF_OK) {
+    *page = (page_call){.path = item->base, .size = nb_os_page_size()};
+    outcome = nb_linux_run(process, page_script, page);
+    memset(path, 0, sizeof path);
+    (void)nb_remote_memory_write(memory, item->base, path, length);
+  }
+  nb_remote_memory_close(memory);
+  return outcome;
+}
+
+/* Whether the process itself calls another locator its first one. */
+static bool has_another_first(const nearbuf_process *process, const identity *who,
+                              uint64_t address) {
+  uint64_t theirs;
+  nearbuf_dialect ignored;
+  return find_by_anchor(process, who, &theirs, &ignored).status == NEARBUF_OK && theirs != address;
+}
+
+/* Takes back a first locator that was published: its name and its address go. The page stays mapped,
+ * for a copy of the library in the process may just be looking at it. */
+static void withdraw(int directory, const identity *who, const char *name, int file,
+                     uint64_t *address) {
+  static const unsigned char none[8];
+  (void)change_name(directory, who, NAME_REMOVE, NULL, name);
+  (void)!pwrite(file, none, sizeof none, 0); /* nothing more can be done about it */
+  *address = 0;
+}
+
+/* Gives the file the first of the process's names that is not somebody else's. A copy of the library in
+ * the process attaches to what has the name; but it may just have made a private locator, which its
+ * anchor tells, and then ours is none. `*address` becomes 0 where the page must stay. */
+static nb_outcome publish_first(const nearbuf_process *process, int directory, const identity *who,
+                                const nb_new_file *made, int made_file, uint64_t *address) {
+  nb_name names[2];
+  int count = names_of(who, names);
+  int error = EEXIST;
+  for (int i = 0; i < count && error == EEXIST; i++) {
+    error = change_name(directory, who, NAME_PUBLISH, made, names[i].text);
+    int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user.owner) : -1;
+    if (file >= 0) {
+      uint64_t other = 0;
+      bool is_theirs = examine(process, file, &other).status == NEARBUF_OK;
+      if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
+        /* It was a dead process's. */
+        error = change_name(directory, who, NAME_REPLACE, made, names[i].text);
+      } else {
+        is_theirs = is_theirs || other == 0; /* or is becoming so: somebody has it open */
+      }
+      close(file);
+      if (is_theirs) {
+        return nb_outcome_of(NEARBUF_BUSY);
+      }
+    }
+    if (error == 0 && has_another_first(process, who, *address)) {
+      withdraw(directory, who, names[i].text, made_file, address);
+      return nb_outcome_of(NEARBUF_BUSY);
+    }
+  }
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+}
+
+/* What leads to a later locator is its address in the one before; see posix_files.h. */
+static nb_name name_of_later(const identity *who, const nb_remote_page *page) {
+  nb_name first = nb_name_of_process(who->own_id);
+  return nb_name_of_later(&first, (uint32_t)page->handle);
+}
+
+static nb_outcome publish_later(int directory, const identity *who, const nb_new_file *made,
+                                const nb_remote_page *page) {
+  nb_name name = name_of_later(who, page);
+  int error = change_name(directory, who, NAME_PUBLISH, made, name.text);
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+}
+
+/* What a page is made of, in one of the directories of the process. */
+typedef struct page_plan {
+  const nearbuf_process *process;
+  const identity *who;
+  const nb_layout *layout;
+  const nb_item *item;
+  bool is_first;
+} page_plan;
+
+/* Stores its own address in the mapped file, which nobody sees yet, and gives it its name. */
+static nb_outcome publish(const page_plan *plan, int directory, const nb_new_file *made, int file,
+                          const nb_remote_page *page, uint64_t *address) {
+  _Alignas(8) unsigned char header[8];
+  const uint32_t width = plan->layout->width;
+  nb_shared_address_store_release((uintptr_t)header, width, *address);
+  if (pwrite(file, header, width, 0) != (ssize_t)width) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+  }
+  return plan->is_first ? publish_first(plan->process, directory, plan->who, made, file, address)
+                        : publish_later(directory, plan->who, made, page);
+}
+
+/* `*of_folder` tells what the directory is to blame for. */
+static nb_outcome make_in(const page_plan *plan, nb_folder folder, nb_remote_page *page,
+                          nb_outcome *of_folder) {
+  const nearbuf_process *process = plan->process;
+  int directory;
+  int file = -1;
+  nb_new_file made = {0};
+  page_call call = {0};
+  nb_name path = nb_directory_path(folder, plan->who->user);
+  *of_folder = open_directory(process, plan->who, folder, true, &directory);
+  if (of_folder->status == NEARBUF_OK) {
+    *of_folder =
+        make_file(directory, plan->who, plan->layout, plan->item, page->slot, &made, &file);
+  }
+  nb_outcome outcome = *of_folder;
+  if (outcome.status == NEARBUF_OK) {
+    outcome = map_there(process, plan->item, &path, &made, &call);
+    *of_folder = call.of_folder;
+    if (outcome.status == NEARBUF_OK) {
+      outcome = publish(plan, directory, &made, file, page, &call.address);
+      *of_folder = outcome;
+    }
+    if (outcome.status != NEARBUF_OK) {
+      (void)change_name(directory, plan->who, NAME_REMOVE, NULL, made.temporary.text);
+      if (call.address != 0) {
+        (void)nb_remote_free(process, call.address, call.size);
+      }
+    }
+    close(file);
+  }
+  if (directory >= 0) {
+    close(directory);
+  }
+  page->address = outcome.status == NEARBUF_OK ? call.address : 0;
+  return outcome;
+}
+
+nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                               const nb_item *item, bool is_first, nb_remote_page *page) {
+  *page = (nb_remote_page){.handle = (intptr_t)(nb_posix_random() & UINT32_MAX),
+                           .slot = is_first ? NB_FIRST_SLOT : 0};
+  identity who = {0};
+  nb_outcome outcome = identify(process, &who);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (who.is_privileged) {
+    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+  }
+  page_plan plan = {process, &who, layout, item, is_first};
+  nb_outcome of_folder;
+  outcome = make_in(&plan, NB_FOLDER_SHARED, page, &of_folder);
+  if (outcome.status != NEARBUF_OK && nb_directory_is_anothers(of_folder)) {
+    nb_outcome second = make_in(&plan, NB_FOLDER_OF_USER, page, &of_folder);
+    outcome = of_folder.status == NEARBUF_OK ? second : outcome;
+  }
+  return outcome;
+}
+
+void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
+  identity who = {0};
+  if (identify(process, &who).status == NEARBUF_OK) {
+    nb_name name = name_of_later(&who, page);
+    for (int folder = 0; folder < NB_FOLDERS; folder++) {
+      int directory;
+      if (open_directory(process, &who, (nb_folder)folder, false, &directory).status ==
+          NEARBUF_OK) {
+        (void)change_name(directory, &who, NAME_REMOVE, NULL, name.text);
+        close(directory);
+      }
+    }
+  }
+  (void)nb_remote_free(process, page->address, nb_os_page_size());
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+typedef struct file_visit {
+  int directory;
+  nb_folder folder;
+  nearbuf_file_visitor visit;
+  void *context;
+  bool is_cancelled;
+} file_visit;
+
+static nearbuf_file_state state_of(int directory, const char *name, int64_t process) {
+  if (kill((pid_t)process, 0) == 0 || errno != ESRCH) {
+    return NEARBUF_FILE_LIVE;
+  }
+  int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  bool is_dead = file >= 0 && nb_file_is_dead(directory, name, file);
+  if (file >= 0) {
+    close(file);
+  }
+  return is_dead ? NEARBUF_FILE_STALE : NEARBUF_FILE_UNKNOWN;
+}
+
+static bool visit_file(const char *name, void *context) {
+  file_visit *all = context;
+  struct stat status;
+  nearbuf_file file = {.process = nb_name_process(name)};
+  size_t length = strlen(name);
+  if (file.process < 0 || length >= sizeof file.name ||
+      fstatat(all->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    return true;
+  }
+  memcpy(file.name, name, length + 1);
+  file.is_later = nb_name_is_of_later(name);
+  file.is_in_own_directory = all->folder == NB_FOLDER_OF_USER;
+  file.user = status.st_uid;
+  file.size_bytes = (uint64_t)status.st_size;
+  file.state = state_of(all->directory, name, file.process);
+  all->is_cancelled = all->visit(&file, all->context) < 0;
+  return !all->is_cancelled;
+}
+
+/* OK also where there is no such directory. */
+static nb_outcome visit_folder(file_visit *all) {
+  nb_outcome outcome = nb_directory_open(all->folder, false, &all->directory);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_OK) : outcome;
+  }
+  int error = nb_linux_visit(all->directory, visit_file, all);
+  close(all->directory);
+  if (all->is_cancelled) {
+    return nb_outcome_of(NEARBUF_CANCELLED);
+  }
+  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+}
+
+/* Where the shared directory is another user's, which is no failure, there is nothing of ours in it. */
+nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+  file_visit all = {.visit = visit, .context = context, .folder = NB_FOLDER_SHARED};
+  nb_outcome outcome = visit_folder(&all);
+  if (outcome.status == NEARBUF_OK || nb_directory_is_anothers(outcome)) {
+    all.folder = NB_FOLDER_OF_USER;
+    outcome = visit_folder(&all);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
+  int64_t process = nb_name_process(file->name);
+  if (process < 0 || strchr(file->name, '/') != NULL) {
+    return nb_outcome_of(NEARBUF_INVALID_ARGUMENT);
+  }
+  int directory = -1;
+  nb_folder folder = file->is_in_own_directory != 0 ? NB_FOLDER_OF_USER : NB_FOLDER_SHARED;
+  nb_outcome outcome = nb_directory_open(folder, false, &directory);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  int opened = openat(directory, file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (opened < 0) {
+    outcome = nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
+  } else {
+    bool is_absent = kill((pid_t)process, 0) != 0 && errno == ESRCH;
+    /* The lock of a dead file is held from here until it is gone. */
+    if (!is_absent || !nb_file_is_dead(directory, file->name, opened)) {
+      outcome = nb_outcome_of(NEARBUF_BUSY);
+    } else if (unlinkat(directory, file->name, 0) != 0) {
+      outcome = nb_outcome_system(NEARBUF_DENIED, errno);
+    }
+    close(opened);
+  }
+  close(directory);
+  return outcome;
+}

@@ -1,0 +1,846 @@
+/* Linux: other processes; see remote.h. Their locators are in remote/linux/pages.c, making memory in
+ * them is remote/linux/trace.c's. Sources: proc(5), ptrace(2), pidfd_open(2), process_vm_readv(2).
+ *
+ * A process is held by two descriptors: a pidfd, which tells that it ended, and /proc/<id>, which
+ * goes on to mean this process when the id is given to another one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "os/linux/directory.h"
+#include "os/linux/maps_text.h"
+#include "os/os.h"
+#include "remote/linux/process.h"
+#include "remote/linux/trace.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+/* Descriptors are kept plus one, so that a zeroed structure holds none. */
+enum { PIDFD = 0, DIRECTORY = 1 };
+
+static int handle_of(const nearbuf_process *process, int which) {
+  return (int)process->handles[which] - 1;
+}
+
+int nb_linux_directory(const nearbuf_process *process) {
+  return handle_of(process, DIRECTORY);
+}
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+static nb_outcome outcome_of_error(int error) {
+  switch (error) {
+  case 0:
+    return nb_outcome_of(NEARBUF_OK);
+  case ESRCH:
+  case ENOENT:
+    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+  case EPERM:
+  case EACCES:
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  case EFAULT:
+  case EIO:
+    return nb_outcome_system(NEARBUF_NO_ROOM, error);
+  default:
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  }
+}
+
+nb_outcome nb_linux_outcome(const nearbuf_process *process, int error) {
+  nb_outcome alive = error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_remote_check(process);
+  if (alive.status != NEARBUF_OK) {
+    return alive;
+  }
+  /* It lives and is not to be found: it is just being replaced by another program. */
+  return error == ESRCH ? nb_outcome_system(NEARBUF_BUSY, error) : outcome_of_error(error);
+}
+
+/* ---- Open and close ---------------------------------------------------------------------------- */
+
+int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
+  enum { PROCESSOR = 39 - 20 }; /* behind the number of threads */
+  char text[1024];
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return errno;
+  }
+  ssize_t count = read(file, text, sizeof text - 1);
+  int error = count < 0 ? errno : 0;
+  close(file);
+  text[count > 0 ? count : 0] = '\0';
+  const char *at = strrchr(text, ')'); /* the name can hold any character */
+  int length = 0;
+  /* The kernel's own text needs no checks: NOLINTBEGIN(cert-err34-c) */
+  int found =
+      at == NULL ? 0
+                 : sscanf(at + 1,
+                          " %c %*d %*d %*d %*d %*d %u %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %d%n",
+                          &stat->state, &stat->flags, &stat->threads, &length);
+  /* NOLINTEND(cert-err34-c) */
+  if (error != 0 || found != 3) {
+    return error != 0 ? error : EIO;
+  }
+  at += 1 + length;
+  for (int i = 0; i < PROCESSOR && at != NULL; i++) {
+    at = strchr(at + 1, ' ');
+  }
+  stat->processor = (uint32_t)nb_linux_number(at, 0, 10);
+  return 0;
+}
+
+/* Whether the only thread that is left is on its way out: its memory goes before the process does. */
+static bool is_ending(const nearbuf_process *process) {
+  enum { EXITING = 4 }; /* PF_EXITING */
+  nb_linux_stat stat = {0};
+  int error = nb_linux_read_stat(handle_of(process, DIRECTORY), "stat", &stat);
+  /* The entries of a directory of a reaped process are gone. */
+  return error == ESRCH || error == ENOENT ||
+         (error == 0 && (stat.flags & EXITING) != 0 && stat.threads <= 1);
+}
+
+static bool looks_ended(const nearbuf_process *process) {
+  struct pollfd ended = {.fd = handle_of(process, PIDFD), .events = POLLIN};
+  return (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
+}
+
+/* A process whose second thread replaces the program (exec) looks ended for a moment: that thread becomes
+ * the first one, which has ended, and a reader may still have that one in its hands. */
+nb_outcome nb_remote_check(const nearbuf_process *process) {
+  enum { LOOKS = 4 };
+  for (int i = 0; i < LOOKS; i++) {
+    if (!looks_ended(process)) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    nb_os_pause();
+  }
+  return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+}
+
+typedef struct thread_search {
+  const nearbuf_process *process;
+  const char *name;
+  int flags;
+  int file;
+  int refusals;
+} thread_search;
+
+/* A thread that is just ending refuses what the others grant; whom all refuse has one asked after the
+ * other no longer. */
+enum { MOST_REFUSALS = 4 };
+
+static bool open_of_thread(const char *thread, void *context) {
+  thread_search *search = context;
+  char path[64];
+  int length = snprintf(path, sizeof path, "task/%s/%s", thread, search->name);
+  if (thread[0] != '.' && length < (int)sizeof path &&
+      (int64_t)nb_linux_number(thread, 0, 10) != search->process->id) {
+    search->file = openat(handle_of(search->process, DIRECTORY), path, search->flags);
+    search->refusals += search->file < 0 && errno == EACCES;
+  }
+  return search->file < 0 && search->refusals < MOST_REFUSALS;
+}
+
+/* Opens an entry of another thread: where the first one has ended, its own entries of what all
+ * threads have, as their memory, lead nowhere, and belong to root. -1: there is no other thread. */
+static int open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
+  thread_search search = {process, name, flags | O_NONBLOCK | O_CLOEXEC, -1, 0};
+  int threads = openat(handle_of(process, DIRECTORY), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (threads >= 0) {
+    (void)nb_linux_visit(threads, open_of_thread, &search);
+    close(threads);
+  }
+  return search.file;
+}
+
+/* Some entries lead to files of others' choice, who may have leases on them: never waited for. */
+int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
+  int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                  : handle_of(process, DIRECTORY);
+  int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
+  int error = errno;
+  if (process == NULL && directory >= 0) {
+    close(directory);
+  }
+  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT || error == EACCES)) {
+    file = open_of_another_thread(process, name, flags);
+  }
+  errno = error;
+  return file;
+}
+
+/* The width of its addresses, by the program that it runs; 0 where that is hidden from us. */
+static nb_outcome find_width(const nearbuf_process *process, uint32_t *bits) {
+  *bits = 0;
+  int file = nb_linux_open(process, "exe", O_RDONLY);
+  if (file < 0) {
+    bool is_hidden = errno == EACCES || errno == EPERM || errno == ENOENT || errno == ESRCH;
+    return is_hidden ? nb_outcome_of(NEARBUF_OK) : outcome_of_error(errno);
+  }
+  unsigned char identification[5] = {0};
+  ssize_t count;
+  do {
+    count = read(file, identification, sizeof identification);
+  } while (count < 0 && errno == EINTR);
+  int error = count < 0 ? errno : 0;
+  close(file);
+  if (count == (ssize_t)sizeof identification && memcmp(identification, "\177ELF", 4) == 0) {
+    *bits = identification[4] == 2 ? 64 : 32;
+  }
+  return outcome_of_error(error);
+}
+
+nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
+  if (id > INT32_MAX) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  char path[32];
+  (void)snprintf(path, sizeof path, "/proc/%d", (int)id);
+  int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)id, 0U);
+  if (pidfd < 0 && errno != ENOSYS && errno != EPERM) {
+    /* EINVAL: a thread's id. */
+    return errno == EINVAL ? nb_outcome_system(NEARBUF_NOT_FOUND, errno) : outcome_of_error(errno);
+  }
+  process->handles[PIDFD] = pidfd + 1;
+  int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) {
+    int error = errno;
+    nb_remote_close(process);
+    /* It was there a moment ago: /proc is mounted so that others' processes are hidden. */
+    bool is_hidden = error == ENOENT && pidfd >= 0;
+    return is_hidden ? nb_outcome_system(NEARBUF_DENIED, error) : outcome_of_error(error);
+  }
+  process->handles[DIRECTORY] = directory + 1;
+  process->id = id;
+  /* Still running, so the directory is that of the process that the pidfd means. */
+  nb_outcome outcome = nb_remote_check(process);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = find_width(process, &process->address_bits);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    nb_remote_close(process);
+  }
+  return outcome;
+}
+
+void nb_remote_close(nearbuf_process *process) {
+  for (int i = PIDFD; i <= DIRECTORY; i++) {
+    if (process->handles[i] > 0) {
+      close(handle_of(process, i));
+    }
+    process->handles[i] = 0;
+  }
+}
+
+/* ---- About a process --------------------------------------------------------------------------- */
+
+int nb_linux_read_lines(int file, char *text, size_t size) {
+  enum { LINE_MAX_KEPT = 400 };
+  char piece[1024];
+  size_t fill = 0;
+  size_t column = 0;
+  ssize_t count;
+  do {
+    count = read(file, piece, sizeof piece);
+    for (ssize_t i = 0; i < count; i++) {
+      bool is_end = piece[i] == '\n';
+      if (fill < size - 1 && (is_end || column < LINE_MAX_KEPT)) {
+        text[fill++] = piece[i];
+      }
+      column = is_end ? 0 : column + 1;
+    }
+  } while (count > 0 || (count < 0 && errno == EINTR));
+  text[fill] = '\0';
+  return count < 0 ? errno : 0;
+}
+
+int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size) {
+  text[0] = '\0';
+  int file = nb_linux_open(process, name, O_RDONLY);
+  if (file < 0) {
+    return errno;
+  }
+  int error = nb_linux_read_lines(file, text, size);
+  close(file);
+  return error;
+}
+
+const char *nb_linux_field(const char *text, const char *field) {
+  size_t length = strlen(field);
+  for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    /* A text that was not read is not searched:
+     * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+    if (strncmp(line, field, length) == 0 && line[length] == ':') {
+      return line + length + 1;
+    }
+  }
+  return NULL;
+}
+
+uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base) {
+  uint64_t number = 0;
+  for (uint32_t i = 0; text != NULL && i <= index; i++) {
+    while (*text == ' ' || *text == '\t') {
+      text++;
+    }
+    number = 0;
+    for (;; text++) {
+      uint32_t digit = *text >= '0' && *text <= '9'   ? (uint32_t)(*text - '0')
+                       : *text >= 'a' && *text <= 'f' ? (uint32_t)(*text - 'a') + 10
+                                                      : base;
+      if (digit >= base) {
+        break;
+      }
+      number = number * base + digit;
+    }
+  }
+  return number;
+}
+
+int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
+  const char *ids = nb_linux_field(status, "NSpid");
+  int64_t id = ids == NULL ? (int64_t)nb_linux_number(nb_linux_field(status, "Tgid"), 0, 10) : 0;
+  *depth = 0;
+  for (; ids != NULL && *ids != '\n' && *ids != '\0'; ids++) {
+    if (*ids == '\t' || *ids == ' ') {
+      id = (int64_t)nb_linux_number(ids, 0, 10);
+      (*depth)++;
+    }
+  }
+  return id;
+}
+
+nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+  char status[NB_LINUX_STATUS_SIZE];
+  int error = nb_linux_read_text(process, "status", status, sizeof status);
+  if (error != 0) {
+    return nb_linux_outcome(process, error);
+  }
+  uint32_t depth;
+  info->id = process->id;
+  info->own_id = nb_linux_own_id(status, &depth);
+  info->user = nb_linux_number(nb_linux_field(status, "Uid"), 1, 10);
+  info->address_bits = process->address_bits;
+  info->traced_by = (int64_t)nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10);
+  info->is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
+  const char *state = nb_linux_field(status, "State");
+  info->is_stopped = state != NULL && strncmp(state, "\tT", 2) == 0;
+  const char *name = nb_linux_field(status, "Name");
+  for (size_t i = 0; name != NULL && i < sizeof info->name - 1; i++) {
+    char character = name[i + 1]; /* behind the tab */
+    if (character == '\n' || character == '\0') {
+      break;
+    }
+    info->name[i] = character;
+  }
+  return nb_remote_check(process);
+}
+
+int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
+  _Alignas(nb_linux_record) char records[8192];
+  for (;;) {
+    long filled = syscall(SYS_getdents64, directory, records, sizeof records);
+    if (filled <= 0) {
+      return filled < 0 ? errno : 0;
+    }
+    for (long at = 0; at < filled;) {
+      const nb_linux_record *record = nb_linux_record_at(records, at);
+      if (record->length == 0 || !visit(record->name, context)) {
+        return 0;
+      }
+      at += record->length;
+    }
+  }
+}
+
+typedef struct id_visit {
+  nearbuf_process_visitor visit;
+  void *context;
+  bool is_cancelled;
+} id_visit;
+
+static bool visit_id(const char *name, void *context) {
+  id_visit *all = context;
+  if (name[0] < '1' || name[0] > '9') {
+    return true;
+  }
+  all->is_cancelled = all->visit((int64_t)nb_linux_number(name, 0, 10), all->context) < 0;
+  return !all->is_cancelled;
+}
+
+nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+  int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) {
+    return outcome_of_error(errno);
+  }
+  id_visit all = {visit, context, false};
+  int error = nb_linux_visit(directory, visit_id, &all);
+  close(directory);
+  return all.is_cancelled ? nb_outcome_of(NEARBUF_CANCELLED) : outcome_of_error(error);
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+/* The program that the calls with this process are about; see nb_remote_note_program. */
+static nb_linux_program noted_program(const nearbuf_process *process) {
+  return (nb_linux_program){process->reserved[0], {process->reserved[1], process->reserved[2]}};
+}
+
+static bool is_same(const nb_linux_program *one, const nb_linux_program *other) {
+  return one->address == other->address && one->random[0] == other->random[0] &&
+         one->random[1] == other->random[1];
+}
+
+/* Reads through process_vm_readv, whose addresses are as wide as ours. 0 or an errno value; ENOSYS:
+ * this cannot be done so. */
+static int read_direct(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
+                       size_t *done) {
+  if (address > UINTPTR_MAX || size > UINTPTR_MAX - (uintptr_t)address) {
+    return ENOSYS;
+  }
+  while (*done < size) {
+    struct iovec here = {(unsigned char *)bytes + *done, size - *done};
+    struct iovec there = {(void *)(uintptr_t)(address + *done), size - *done};
+    ssize_t count = process_vm_readv((pid_t)process->id, &here, 1, &there, 1, 0);
+    if (count <= 0) {
+      return count < 0 ? errno : EFAULT;
+    }
+    *done += (size_t)count;
+  }
+  return 0;
+}
+
+/* Offsets of /proc/<id>/mem are addresses, also those above the middle. */
+static int write_memory(int memory, uint64_t address, const void *bytes, size_t size,
+                        size_t *done) {
+  while (*done < size) {
+    ssize_t count = pwrite64(memory, (const unsigned char *)bytes + *done, size - *done,
+                             (off64_t)(address + *done));
+    if (count <= 0) {
+      return count < 0 ? errno : ESRCH; /* 0: the address space is gone */
+    }
+    *done += (size_t)count;
+  }
+  return 0;
+}
+
+static int read_memory(int memory, uint64_t address, void *bytes, size_t size, size_t *done) {
+  while (*done < size) {
+    ssize_t count =
+        pread64(memory, (unsigned char *)bytes + *done, size - *done, (off64_t)(address + *done));
+    if (count <= 0) {
+      return count < 0 ? errno : ESRCH;
+    }
+    *done += (size_t)count;
+  }
+  return 0;
+}
+
+nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+                          size_t size, size_t *done) {
+  *done = 0;
+  int error = read_direct(process, address, bytes, size, done);
+  if (error == ENOSYS || error == EFAULT || error == ESRCH) {
+    int memory = nb_linux_open(process, "mem", O_RDONLY);
+    if (memory >= 0) {
+      error = read_memory(memory, address, bytes, size, done);
+      close(memory);
+    }
+  }
+  /* An id can only mean another process once this one has ended: then nothing was read. */
+  nb_outcome alive = nb_remote_check(process);
+  if (alive.status != NEARBUF_OK) {
+    *done = 0;
+    return alive;
+  }
+  return error == ESRCH ? nb_outcome_system(NEARBUF_BUSY, error) : outcome_of_error(error);
+}
+
+/* Never by the id, which may be another process's by now. */
+nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                           size_t size, size_t *done) {
+  *done = 0;
+  int memory = nb_linux_open(process, "mem", O_RDWR);
+  if (memory < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  int error = write_memory(memory, address, bytes, size, done);
+  close(memory);
+  return nb_linux_outcome(process, error);
+}
+
+nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+  int file = nb_linux_open(process, "mem", O_RDWR);
+  *memory = 0;
+  if (file < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  nb_linux_program noted = noted_program(process);
+  nb_linux_program seen = noted;
+  size_t done = 0;
+  if (noted.address != 0 &&
+      (read_memory(file, noted.address, seen.random, sizeof seen.random, &done) != 0 ||
+       !is_same(&noted, &seen))) {
+    close(file);
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
+  *memory = file + 1;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                  size_t size) {
+  size_t done = 0;
+  return outcome_of_error(write_memory((int)memory - 1, address, bytes, size, &done));
+}
+
+void nb_remote_memory_close(intptr_t memory) {
+  if (memory > 0) {
+    close((int)memory - 1);
+  }
+}
+
+/* ---- Its map ----------------------------------------------------------------------------------- */
+
+/* Reads on into the text; false at its end or after a failure. */
+static bool read_map(nb_remote_map *map) {
+  ssize_t count;
+  do {
+    count = read((int)map->handle - 1, map->text, sizeof map->text);
+  } while (count < 0 && errno == EINTR);
+  map->system_error = count < 0 ? errno : 0;
+  map->fill = count > 0 ? (uint32_t)count : 0;
+  map->taken = 0;
+  return count > 0;
+}
+
+nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+  map->system_error = 0;
+  map->fill = 0;
+  map->taken = 0;
+  int file = nb_linux_open(process, "maps", O_RDONLY);
+  map->handle = file + 1;
+  if (file < 0) {
+    return process == NULL ? outcome_of_error(errno) : nb_linux_outcome(process, errno);
+  }
+  /* The map of a thread that has ended is empty. */
+  if (!read_map(map) && map->system_error == 0 && process != NULL) {
+    int another = open_of_another_thread(process, "maps", O_RDONLY);
+    if (another >= 0) {
+      close(file);
+      map->handle = another + 1;
+    }
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+void nb_remote_map_close(nb_remote_map *map) {
+  if (map->handle > 0) {
+    close((int)map->handle - 1);
+  }
+}
+
+static bool next_character(nb_remote_map *map, char *character) {
+  if (map->taken == map->fill && (map->system_error != 0 || !read_map(map))) {
+    return false;
+  }
+  *character = map->text[map->taken++];
+  return true;
+}
+
+/* Keeps the end of a name, where it tells what it is, and no part of a character. */
+static void keep_end(const char *text, char *name, size_t size) {
+  size_t length = strlen(text);
+  size_t from = length < size ? 0 : length - (size - 1);
+  while (from > 0 && ((unsigned char)text[from] & 0xc0) == 0x80) {
+    from++;
+  }
+  memcpy(name, text + from, length - from + 1);
+}
+
+static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
+  const nb_mapping *from = &line->mapping;
+  *mapping = (nb_remote_mapping){.device = from->device, .inode = from->inode};
+  mapping->is = (nearbuf_process_mapping){.min = line->start,
+                                          .max = line->last,
+                                          .is_readable = from->readable,
+                                          .is_writable = from->writable,
+                                          .is_executable = from->executable,
+                                          .is_shared = from->shared,
+                                          .file_offset = from->offset};
+  keep_end(from->name_end, mapping->is.name, sizeof mapping->is.name);
+}
+
+nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+  nb_maps_line line;
+  nb_maps_begin(&line);
+  char character;
+  while (next_character(map, &character)) {
+    switch (nb_maps_feed(&line, character)) {
+    case NB_MAPS_MAPPING:
+    case NB_MAPS_WIDE_MAPPING:
+      fill_mapping(&line, mapping);
+      return nb_outcome_of(NEARBUF_OK);
+    case NB_MAPS_BAD_LINE:
+      nb_maps_begin(&line);
+      break;
+    case NB_MAPS_MORE:
+    default:
+      break;
+    }
+  }
+  return map->system_error == 0 ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                : outcome_of_error(map->system_error);
+}
+
+nb_outcome nb_linux_find_mapping(const nearbuf_process *process,
+                                 bool (*is_it)(const nb_remote_mapping *mapping,
+                                               const void *context),
+                                 const void *context, nb_remote_mapping *mapping) {
+  nb_remote_map map;
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  bool is_found = false;
+  while (outcome.status == NEARBUF_OK && !is_found) {
+    outcome = nb_remote_map_next(&map, mapping);
+    is_found = outcome.status == NEARBUF_OK && is_it(mapping, context);
+  }
+  nb_remote_map_close(&map);
+  return outcome;
+}
+
+nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
+  nb_range limits = nb_os_limits(0, around);
+  if (address_bits == 32) {
+    limits.max = (uintptr_t)0xffffdfff; /* a 64-bit kernel keeps the last two pages */
+  }
+  return limits;
+}
+
+/* ---- Which program it runs ---------------------------------------------------------------------- */
+
+/* The place of its random bytes, as the kernel told the program at its start. */
+static nb_outcome find_random(const nearbuf_process *process, uint64_t *address) {
+  enum { RANDOM = 25, MOST_ENTRIES = 128 }; /* AT_RANDOM */
+  _Alignas(8) unsigned char entries[MOST_ENTRIES * 16];
+  size_t width = process->address_bits / 8;
+  ssize_t size = 0;
+  *address = 0;
+  int file = nb_linux_open(process, "auxv", O_RDONLY);
+  if (file >= 0) {
+    size = read(file, entries, sizeof entries);
+    close(file);
+  }
+  if (size == 0) { /* its first thread has ended */
+    file = open_of_another_thread(process, "auxv", O_RDONLY);
+    if (file >= 0) {
+      size = read(file, entries, sizeof entries);
+      close(file);
+    }
+  }
+  if (file < 0 || size < 0) {
+    return nb_linux_outcome(process, errno);
+  }
+  for (size_t at = 0; width != 0 && at + 2 * width <= (size_t)size; at += 2 * width) {
+    if (nb_shared_address_relaxed((uintptr_t)entries + at, (uint32_t)width) == RANDOM) {
+      *address = nb_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
+    }
+  }
+  /* Every program is given one; before it is, it is just taking the place of another. */
+  bool is_made = width == 0 || *address != 0;
+  return nb_outcome_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
+}
+
+static nb_outcome find_program(const nearbuf_process *process, nb_linux_program *program) {
+  size_t done;
+  *program = (nb_linux_program){0};
+  nb_outcome outcome = find_random(process, &program->address);
+  if (outcome.status == NEARBUF_OK && program->address != 0) {
+    outcome =
+        nb_remote_read(process, program->address, program->random, sizeof program->random, &done);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_note_program(nearbuf_process *process) {
+  nb_linux_program program;
+  nb_outcome outcome = find_program(process, &program);
+  if (outcome.status == NEARBUF_OK) {
+    process->reserved[0] = program.address;
+    process->reserved[1] = program.random[0];
+    process->reserved[2] = program.random[1];
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+  nb_linux_program noted = noted_program(process);
+  nb_linux_program now;
+  if (noted.address == 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  nb_outcome outcome = find_program(process, &now);
+  bool is_known = outcome.status == NEARBUF_OK || outcome.status == NEARBUF_NO_ROOM;
+  return is_known ? nb_outcome_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_NO_ROOM) : outcome;
+}
+
+/* ---- Making memory ----------------------------------------------------------------------------- */
+
+/* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
+ * one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it could not
+ * be read. */
+static nb_outcome find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
+                             const unsigned char *bytes, size_t size, uint64_t *address) {
+  unsigned char text[4096];
+  for (uint64_t at = mapping->is.min; at < mapping->is.max && at - mapping->is.min < (1U << 20);
+       at += sizeof text) {
+    size_t done;
+    nb_outcome outcome = nb_remote_read(process, at, text, sizeof text, &done);
+    if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
+    const unsigned char *found = done < size ? NULL : memmem(text, done, bytes, size);
+    while (found != NULL && (size_t)(found - text) % (size == 4 ? 4 : 1) != 0) {
+      size_t skipped = (size_t)(found - text) + 1;
+      found = memmem(text + skipped, done - skipped, bytes, size);
+    }
+    if (found != NULL) {
+      *address = at + (uint64_t)(found - text);
+      return nb_outcome_of(NEARBUF_OK);
+    }
+  }
+  return nb_outcome_of(NEARBUF_NOT_FOUND);
+}
+
+/* In the mappings that can be run: in the system's own, or in any. NOT_FOUND: in none of them. */
+static nb_outcome find_entry_in(const nearbuf_process *process, nb_trace_target *target,
+                                bool in_any) {
+  const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
+  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  nb_outcome found = nb_outcome_of(NEARBUF_NOT_FOUND);
+  while (outcome.status == NEARBUF_OK && found.status == NEARBUF_NOT_FOUND) {
+    outcome = nb_remote_map_next(&map, &mapping);
+    bool is_vdso = strcmp(mapping.is.name, "[vdso]") == 0;
+    if (outcome.status == NEARBUF_OK && mapping.is.is_executable && mapping.is.is_readable &&
+        (is_vdso || in_any)) {
+      found = find_bytes(process, &mapping, bytes, size, &target->entry);
+    }
+  }
+  nb_remote_map_close(&map);
+  return outcome.status == NEARBUF_OK ? found : outcome;
+}
+
+/* An instruction that enters the kernel: the system puts one into every process ([vdso]), and where
+ * that was switched off the C library has some. */
+static nb_outcome find_entry(const nearbuf_process *process, nb_trace_target *target) {
+  nb_outcome outcome = find_entry_in(process, target, false);
+  if (outcome.status == NEARBUF_NOT_FOUND && outcome.system_error == 0) {
+    outcome = find_entry_in(process, target, true);
+  }
+  if (outcome.status != NEARBUF_NOT_FOUND || outcome.system_error != 0) {
+    return outcome;
+  }
+  /* It has none, or another program is just taking its place. */
+  bool is_same = nb_remote_check_program(process).status == NEARBUF_OK;
+  return nb_outcome_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
+}
+
+nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
+  nb_trace_target target = {.id = process->id,
+                            .directory = handle_of(process, DIRECTORY),
+                            .is_64_bit = process->address_bits == 64,
+                            .program = noted_program(process)};
+  nb_outcome outcome = find_entry(process, &target);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = nb_trace_run(&target, script, context);
+  if (outcome.status == NEARBUF_OK) {
+    return outcome;
+  }
+  nb_outcome alive = nb_remote_check(process);
+  bool is_thread_gone = outcome.status == NEARBUF_NOT_FOUND; /* another one may do */
+  return alive.status != NEARBUF_OK ? alive
+         : is_thread_gone           ? nb_outcome_system(NEARBUF_BUSY, outcome.system_error)
+                                    : outcome;
+}
+
+typedef struct memory_call {
+  uint64_t address;
+  uint64_t size;
+  uint64_t protection;
+} memory_call;
+
+static nb_outcome outcome_of_mmap(int64_t result) {
+  switch (result) {
+  case -EEXIST:
+    return nb_outcome_system(NEARBUF_NO_ROOM, EEXIST);
+  case -ENOMEM:
+  case -EAGAIN:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)-result);
+  default:
+    return outcome_of_error(result < 0 && result > -4096 ? (int)-result : 0);
+  }
+}
+
+static nb_outcome allocate_script(nb_trace *trace, void *context) {
+  const memory_call *what = context;
+  /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
+   * address is a hint, for a demand would not heed what the kernel keeps free below a stack. */
+  const uint64_t map[6] = {what->address, what->size, what->protection, 0x22, UINT64_MAX, 0};
+  int64_t result;
+  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &result)) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  nb_outcome outcome = outcome_of_mmap(result);
+  if (outcome.status == NEARBUF_OK && (uint64_t)result != what->address) {
+    const uint64_t unmap[6] = {(uint64_t)result, what->size};
+    (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result);
+    outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  memory_call what = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
+  return nb_linux_run(process, allocate_script, &what);
+}
+
+bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+  memory_call what = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
+  nb_outcome outcome = nb_linux_run(process, allocate_script, &what);
+  if (outcome.status == NEARBUF_OK) {
+    (void)nb_remote_free(process, what.address, what.size);
+  }
+  return outcome.status == NEARBUF_NO_ROOM;
+}
+
+static nb_outcome free_script(nb_trace *trace, void *context) {
+  const memory_call *what = context;
+  const uint64_t unmap[6] = {what->address, what->size};
+  int64_t result;
+  if (!nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result)) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  }
+  return outcome_of_error((int)-result);
+}
+
+nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  memory_call what = {.address = address, .size = size};
+  return nb_linux_run(process, free_script, &what);
+}

@@ -1,0 +1,153 @@
+/* Linux: work on files with another's rights; see linux_rights.h. Sources: credentials(7),
+ * setfsuid(2), capabilities(7), commit_creds in the kernel's kernel/cred.c. */
+#include "remote/linux/rights.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+/* The C library's own functions change all threads of a process, by signals. */
+#ifdef SYS_setfsuid32
+enum { SET_USER = SYS_setfsuid32, SET_GROUP = SYS_setfsgid32, SET_GROUPS = SYS_setgroups32 };
+#else
+enum { SET_USER = SYS_setfsuid, SET_GROUP = SYS_setfsgid, SET_GROUPS = SYS_setgroups };
+#endif
+
+static const long for_silent_children = (long)0x80000000UL; /* __WCLONE: they send no signal */
+
+/* ---- Capabilities ------------------------------------------------------------------------------ */
+
+/* linux/capability.h, version 3: two words of each set, the lower one first. */
+typedef struct capability_word {
+  uint32_t effective;
+  uint32_t permitted;
+  uint32_t inheritable;
+} capability_word;
+
+typedef struct capability_header {
+  uint32_t version;
+  int32_t thread;
+} capability_header;
+
+enum { VERSION_3 = 0x20080522 };
+
+static bool get_capabilities(uint64_t *effective) {
+  capability_header header = {VERSION_3, 0};
+  capability_word words[2];
+  if (syscall(SYS_capget, &header, words) != 0) {
+    return false;
+  }
+  *effective = words[0].effective | (uint64_t)words[1].effective << 32;
+  return true;
+}
+
+static bool set_capabilities(uint64_t kept) {
+  capability_header header = {VERSION_3, 0};
+  capability_word words[2] = {{(uint32_t)kept, (uint32_t)kept, 0},
+                              {(uint32_t)(kept >> 32), (uint32_t)(kept >> 32), 0}};
+  return syscall(SYS_capset, &header, words) == 0;
+}
+
+/* ---- Rights ------------------------------------------------------------------------------------ */
+
+/* The id that is set; asking for one that cannot exist changes nothing. */
+static uint32_t id_now(long call) {
+  return (uint32_t)syscall(call, -1L);
+}
+
+static bool has_no_more(const nb_rights *rights) {
+  uint64_t ours;
+  return get_capabilities(&ours) && (ours == 0 || (id_now(SET_USER) == (uint32_t)rights->user &&
+                                                   id_now(SET_GROUP) == (uint32_t)rights->group &&
+                                                   (ours & ~rights->capabilities) == 0));
+}
+
+/* Takes them on. 0 or an errno value. */
+static int take_on(const nb_rights *rights) {
+  uint64_t ours;
+  if (!get_capabilities(&ours) || (getgroups(0, NULL) != 0 && syscall(SET_GROUPS, 0L, NULL) != 0)) {
+    return errno;
+  }
+  (void)syscall(SET_GROUP, (long)rights->group);
+  (void)syscall(SET_USER, (long)rights->user);
+  if (id_now(SET_GROUP) != (uint32_t)rights->group || id_now(SET_USER) != (uint32_t)rights->user) {
+    return EPERM;
+  }
+  /* A change of the user may have taken some away already. */
+  return get_capabilities(&ours) && set_capabilities(ours & rights->capabilities) ? 0 : errno;
+}
+
+/* ---- The child --------------------------------------------------------------------------------- */
+
+typedef struct work {
+  const nb_rights *rights;
+  nb_outcome (*run)(void *context);
+  void *context;
+  void *shared; /* a page of ours and the child's: the context, and what came of it */
+  size_t size;
+} work;
+
+static nb_outcome *outcome_of(const work *what) {
+  return (nb_outcome *)((char *)what->shared + nb_os_page_size() - sizeof(nb_outcome));
+}
+
+static int child(void *context) {
+  const work *what = context;
+  (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
+  int error = take_on(what->rights);
+  nb_outcome outcome =
+      error == 0 ? what->run(what->context) : nb_outcome_system(NEARBUF_DENIED, error);
+  memcpy(what->shared, what->context, what->size);
+  *outcome_of(what) = outcome;
+  return 0;
+}
+
+/* Runs the child to its end, all signals blocked: their handlers would run in it, too. */
+static nb_outcome run_child(work *what) {
+  enum { STACK_SIZE = 64 << 10 };
+  char *stack = nb_os_own_pages(STACK_SIZE);
+  if (stack == NULL) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  uint64_t all = UINT64_MAX;
+  uint64_t before;
+  *outcome_of(what) = nb_outcome_of(NEARBUF_SYSTEM_ERROR);
+  memcpy(what->shared, what->context, what->size);
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  int process = clone(child, stack + STACK_SIZE, CLONE_FILES, what);
+  int error = errno;
+  if (process > 0) {
+    while (syscall(SYS_wait4, (long)process, 0L, for_silent_children, 0L) < 0 && errno == EINTR) {
+    }
+  }
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof before);
+  (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);
+  if (process < 0) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  }
+  memcpy(what->context, what->shared, what->size);
+  return *outcome_of(what);
+}
+
+nb_outcome nb_rights_run(const nb_rights *rights, nb_outcome (*run)(void *context), void *context,
+                         size_t size) {
+  if (has_no_more(rights)) {
+    return run(context);
+  }
+  size_t page = nb_os_page_size();
+  work what = {rights, run, context, NULL, size};
+  what.shared = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (what.shared == MAP_FAILED) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+  }
+  nb_outcome outcome = run_child(&what);
+  (void)munmap(what.shared, page);
+  return outcome;
+}

@@ -1,0 +1,667 @@
+/* Linux: remote system calls through ptrace; see linux_trace.h. Sources: ptrace(2), kernel 6.18
+ * (kernel/ptrace.c, kernel/signal.c, kernel/entry). What differs between processors is in
+ * linux_registers.c.
+ *
+ * Tracing is done by a helper process, for a thread of the host that waits for any child would take
+ * our stops away. It shares our memory and we stand still until it is done, as in vfork: that costs
+ * no copy, whatever the size of the host. It sends no signal when it ends. When it ends, for
+ * whatever reason, the kernel lets the thread go.
+ *
+ * How a thread is left as it was:
+ *   - it is seized, not attached to, so no signal is made up that the program could see;
+ *   - what was learned about the process before is verified once the thread has stopped: the process
+ *     may have ended, replaced its program or restricted its system calls since;
+ *   - its signals are blocked while it works for us, and come afterwards. A signal that the work
+ *     itself causes is never delivered: the work is given up;
+ *   - it is let go from the stop behind its last call, with the registers that it had at first. On the
+ *     way out of that stop the kernel looks for signals, and then restarts the call that was
+ *     interrupted, or ends it where a handler runs, as after any interruption;
+ *   - no wait is unbounded. When its time is over the thread is stopped once more, restored and let go.
+ *
+ * While a thread has the registers of a remote call, until it gets its own ones back, it needs this
+ * helper: should the helper be killed just then (SIGKILL to itself, nobody else's reaches it), the
+ * thread runs on with the wrong registers. So whatever can be done before that time or after it, is;
+ * docs/design.md tells how long that lasts. A signal frame from which the thread could return by itself
+ * needs memory of its own in the process, and the first call is the one that makes memory: its stack
+ * is not to be had, for small stacks, as of goroutines, have no room below. */
+#include "remote/linux/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "remote/linux/process.h"
+#include "remote/linux/registers.h"
+
+#if defined(NB_HAS_REGISTERS)
+
+/* The C library's headers lack what newer kernels know. */
+enum {
+  GET_SIGNAL_MASK = 0x420a, /* PTRACE_GETSIGMASK */
+  SET_SIGNAL_MASK = 0x420b,
+  GET_RSEQ = 0x420f,     /* PTRACE_GET_RSEQ_CONFIGURATION, since 5.13 */
+  SET_DISPATCH = 0x4210, /* PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, since 6.4 */
+  GET_DISPATCH = 0x4211,
+  SUSPEND_SECCOMP = 1 << 21
+};
+static const long for_silent_children = 0x80000000L; /* __WCLONE: they send no signal */
+
+enum {
+  STOP_BOUND_NS = 100000000,   /* what does not stop by then waits in the kernel for others, */
+  RUN_BOUND_NS = 1000000000,   /* or on a busy machine for a processor */
+  TRACER_BOUND_NS = 100000000, /* who traces longer than this is a debugger */
+  SEIZE_BOUND_S = 2,
+  MOST_THREADS = 4, /* so many of them are tried */
+  CALL_STOP = SIGTRAP | 0x80
+};
+static const uint64_t threads_bound_ns = 2000000000; /* until one of them has stopped */
+static const uint64_t calls_bound_ns = 2000000000;   /* for all its system calls */
+static const uint64_t rescue_bound_ns = 10000000000; /* for one that does not come back */
+
+/* ---- The stopped thread ------------------------------------------------------------------------ */
+
+struct nb_trace {
+  const nb_trace_target *target;
+  pid_t thread;
+  bool is_gone; /* it has ended, or it does not stop: not touched any more */
+  bool has_called;
+  nb_call_stage stage;
+  uint64_t end;       /* when its calls must be made */
+  nb_outcome failure; /* why it makes no more calls */
+  int parting_signal; /* which it gets when it is let go */
+  nb_blocked_call before;
+  nb_registers saved;
+  uint64_t saved_mask;
+  struct {
+    uint64_t mode; /* 0: off, or not known */
+    uint64_t selector;
+    uint64_t start;
+    uint64_t size;
+  } dispatch; /* its system calls as signals to itself (syscall user dispatch) */
+};
+
+static long request(const nb_trace *trace, long what, uintptr_t address, uintptr_t data) {
+  return nb_trace_request(trace->thread, what, address, data);
+}
+
+static bool is_event_stop(int status) {
+  return status >> 16 == PTRACE_EVENT_STOP;
+}
+
+static bool is_call_stop(int status) {
+  return WSTOPSIG(status) == CALL_STOP;
+}
+
+/* The signal that is about to be delivered, or 0 at a stop for another reason. */
+static int signal_of(int status) {
+  return is_event_stop(status) || is_call_stop(status) ? 0 : WSTOPSIG(status);
+}
+
+/* The outcome of a failure to look at a thread. */
+static nb_outcome outcome_of_look(int error) {
+  switch (error) {
+  case ENOENT:
+  case ESRCH:
+    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  default:
+    return nb_outcome_system(NEARBUF_DENIED, error);
+  }
+}
+
+/* The state of a thread, as one letter; 0: it is gone, or errno tells why that is not known. */
+static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS_SIZE]) {
+  char path[32];
+  (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  int error = errno;
+  status[0] = '\0';
+  if (file >= 0) {
+    error = nb_linux_read_lines(file, status, NB_LINUX_STATUS_SIZE);
+    close(file);
+  }
+  errno = error;
+  const char *state = nb_linux_field(status, "State");
+  if (state == NULL || state[0] != '\t') {
+    return '\0';
+  }
+  return state[1];
+}
+
+static bool has_ended(char state) {
+  return state == '\0' || state == 'Z' || state == 'X';
+}
+
+/* Waits for the next stop until `end`, or only until `if_asleep_ns` have passed where the thread is not
+ * running then. False: it has ended (`is_gone`), or it did not stop in time. */
+static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
+  uint64_t start = nb_os_nanoseconds();
+  bool is_over = false;
+  for (int tries = 0;; tries++) {
+    long waited = syscall(SYS_wait4, (long)trace->thread, status, __WALL | WNOHANG, 0L);
+    if (waited == trace->thread) {
+      trace->is_gone = !WIFSTOPPED(*status);
+      return !trace->is_gone;
+    }
+    if (waited < 0 && errno != EINTR) {
+      trace->is_gone = true;
+      return false;
+    }
+    if (is_over) {
+      return false;
+    }
+    /* One more look then: it may have stopped while we waited for a processor ourselves. */
+    uint64_t now = nb_os_nanoseconds();
+    char text[NB_LINUX_STATUS_SIZE];
+    is_over = now > end || (now - start > if_asleep_ns &&
+                            read_status(trace->target->directory, trace->thread, text) != 'R');
+    if (is_over) {
+      continue;
+    }
+    if (tries < 20) {
+      (void)sched_yield(); /* a quiet thread stops within microseconds */
+    } else {
+      nb_os_pause();
+    }
+  }
+}
+
+/* Brings the running thread to a stop where the kernel looks for signals. */
+static bool stop(nb_trace *trace) {
+  uint64_t end = nb_os_nanoseconds() + RUN_BOUND_NS;
+  int status;
+  if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0) {
+    trace->is_gone = true;
+    return false;
+  }
+  while (wait_for_stop(trace, STOP_BOUND_NS, end, &status)) {
+    if (is_event_stop(status)) {
+      return true;
+    }
+    if (request(trace, PTRACE_CONT, 0, (uintptr_t)signal_of(status)) != 0) {
+      trace->is_gone = true;
+      return false;
+    }
+  }
+  return false;
+}
+
+/* ---- System calls ------------------------------------------------------------------------------- */
+
+static bool give_up(nb_trace *trace, nb_outcome failure) {
+  trace->failure = failure;
+  return false;
+}
+
+/* A signal that could not be blocked is about to be delivered. Where the call itself has caused it, it
+ * goes nowhere: the program would die of it, or believe it. Another one the thread gets when it is let
+ * go. */
+static bool give_up_for_signal(nb_trace *trace, int signal_number) {
+  siginfo_t info = {.si_code = 0};
+  (void)request(trace, PTRACE_GETSIGINFO, 0, (uintptr_t)&info);
+  if (info.si_code > 0) {
+    return give_up(trace, nb_outcome_of(NEARBUF_DENIED));
+  }
+  trace->parting_signal = signal_number;
+  return give_up(trace, nb_outcome_of(NEARBUF_BUSY));
+}
+
+/* Stops a thread that does not get to the edge of its call: it is frozen, or the call takes too long.
+ * True: it has come there in the end. */
+static bool rescue(nb_trace *trace) {
+  uint64_t end = nb_os_nanoseconds() + rescue_bound_ns;
+  int status;
+  if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0 ||
+      !wait_for_stop(trace, rescue_bound_ns, end, &status)) {
+    trace->is_gone = true;
+    return give_up(trace, nb_outcome_of(NEARBUF_BUSY));
+  }
+  if (is_call_stop(status) && trace->stage == NB_CALL_ENTERED) {
+    return true;
+  }
+  if (is_call_stop(status)) {
+    trace->stage = NB_CALL_ENTERED;
+  }
+  return signal_of(status) == 0 ? give_up(trace, nb_outcome_of(NEARBUF_BUSY))
+                                : give_up_for_signal(trace, signal_of(status));
+}
+
+/* Lets the stopped thread go on to the entry of its call, or to the end. */
+static bool to_edge(nb_trace *trace, uint64_t if_asleep_ns) {
+  int signal_number = 0;
+  int status;
+  for (;;) {
+    if (request(trace, PTRACE_SYSCALL, 0, (uintptr_t)signal_number) != 0) {
+      trace->is_gone = true;
+      return false;
+    }
+    if (!wait_for_stop(trace, if_asleep_ns, trace->end, &status)) {
+      return !trace->is_gone && rescue(trace);
+    }
+    if (is_call_stop(status)) {
+      return true;
+    }
+    signal_number = signal_of(status);
+    bool is_stopped_by_all = signal_number == SIGSTOP || signal_number == 0;
+    if (!is_stopped_by_all) {
+      return give_up_for_signal(trace, signal_number);
+    }
+    if (nb_os_nanoseconds() > trace->end) { /* it is stopped and continued all the time */
+      trace->parting_signal = signal_number;
+      return give_up(trace, nb_outcome_of(NEARBUF_BUSY));
+    }
+  }
+}
+
+bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
+                      int64_t *result) {
+  nb_registers set = trace->saved;
+  nb_registers_prepare(&set, trace->target, call, arguments, &trace->before);
+  *result = -ESRCH;
+  if (trace->is_gone || trace->failure.status != NEARBUF_OK ||
+      !nb_registers_set(trace->thread, &set)) {
+    return false;
+  }
+  trace->has_called = true;
+  trace->stage = NB_CALL_PREPARED;
+  /* What sleeps before it enters the kernel is frozen. */
+  if (!to_edge(trace, STOP_BOUND_NS)) {
+    return false;
+  }
+  trace->stage = NB_CALL_ENTERED;
+  if (!nb_registers_at_entry(trace->thread, &set, arguments) || !to_edge(trace, calls_bound_ns)) {
+    return false;
+  }
+  trace->stage = NB_CALL_DONE;
+  if (!nb_registers_get(trace->thread, &set)) {
+    return false;
+  }
+  *result = nb_registers_result(&set, trace->target);
+  return true;
+}
+
+/* ---- Entering ----------------------------------------------------------------------------------- */
+
+static void set_signal_mask(uint64_t mask, uint64_t *before) {
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);
+}
+
+/* Lets an alarm end this helper, which is all the harm it does before a thread has stopped. A thread
+ * that replaces the program keeps tracers out until the others have ended, which takes as long as the
+ * tracer of one of those likes; the kernel lets nothing else end that wait. */
+static void limit_seizing(void) {
+  const uint64_t by_default[4] = {0}; /* the kernel's struct sigaction */
+  const struct itimerval alarm_time = {{0, 0}, {SEIZE_BOUND_S, 0}};
+  (void)syscall(SYS_rt_sigaction, SIGALRM, by_default, 0L, sizeof(uint64_t));
+  (void)syscall(SYS_setitimer, ITIMER_REAL, &alarm_time, 0L);
+  set_signal_mask(~(UINT64_C(1) << (SIGALRM - 1)), NULL);
+}
+
+/* Becomes the tracer. One tracer excludes another; most let go soon, as we do, and some time is
+ * given to them. Refused without a tracer in sight we ask again: it may have gone before we looked. */
+static nb_outcome seize(nb_trace *trace) {
+  uint64_t end = nb_os_nanoseconds() + TRACER_BOUND_NS;
+  for (int refusals = 0;;) {
+    nb_registers_note_call(trace->target->directory, trace->thread, &trace->before);
+    if (request(trace, PTRACE_SEIZE, 0, PTRACE_O_TRACESYSGOOD) == 0) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    int error = errno;
+    char status[NB_LINUX_STATUS_SIZE];
+    char state = read_status(trace->target->directory, trace->thread, status);
+    if (error == ESRCH || has_ended(state)) {
+      return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+    }
+    bool is_traced = nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10) != 0;
+    refusals = is_traced ? 0 : refusals + 1;
+    if (error != EPERM || refusals == 2 || nb_os_nanoseconds() >= end) {
+      return nb_outcome_system(NEARBUF_DENIED, error);
+    }
+    nb_os_pause();
+  }
+}
+
+/* Keeps this helper on the processor that the thread runs on. Whenever one waits for the other, the other
+ * goes on at once then; with the two apart, on a busy machine, each waits for a turn of its own, while the
+ * thread stands still: 5 ms for 1 in 100, instead of 30 us. */
+static void stay_beside(const nb_trace *trace) {
+  char path[32];
+  nb_linux_stat stat = {0};
+  uint64_t processors[64] = {0};
+  (void)snprintf(path, sizeof path, "task/%d/stat", (int)trace->thread);
+  if (nb_linux_read_stat(trace->target->directory, path, &stat) == 0 &&
+      stat.processor / 64 < sizeof processors / sizeof *processors) {
+    processors[stat.processor / 64] = UINT64_C(1) << stat.processor % 64;
+    (void)syscall(SYS_sched_setaffinity, 0L, sizeof processors, processors);
+  }
+}
+
+/* Whether what was seized by its id is a thread of the process that is held open: NOT_FOUND where the id
+ * is another process's by now. While it is traced nothing else can get the id. */
+static nb_outcome check_identity(const nb_trace *trace) {
+  char path[32];
+  struct stat ignored;
+  (void)snprintf(path, sizeof path, "task/%d", (int)trace->thread);
+  return fstatat(trace->target->directory, path, &ignored, 0) == 0 ? nb_outcome_of(NEARBUF_OK)
+                                                                   : outcome_of_look(errno);
+}
+
+/* BUSY where the program is no longer the one that the instruction was looked up in. */
+static nb_outcome check_program(const nb_trace *trace) {
+  const nb_trace_target *target = trace->target;
+  unsigned char seen[4 + sizeof target->program.random];
+  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
+  const unsigned char *entry = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
+  size_t marked = target->program.address == 0 ? 0 : sizeof target->program.random;
+  struct iovec here = {seen, size + marked};
+  const struct iovec there[2] = {{(void *)(uintptr_t)target->entry, size},
+                                 {(void *)(uintptr_t)target->program.address, marked}};
+  ssize_t count = process_vm_readv(trace->thread, &here, 1, there, 2, 0);
+  if (count < 0 && errno != EFAULT && errno != ESRCH) {
+    return outcome_of_look(errno);
+  }
+  bool is_same = count == (ssize_t)(size + marked) && memcmp(seen, entry, size) == 0 &&
+                 memcmp(seen + size, target->program.random, marked) == 0;
+  return nb_outcome_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
+}
+
+/* Looks again, now that the thread stands still, at what decides whether it may make a call. */
+static nb_outcome examine(nb_trace *trace) {
+  char status[NB_LINUX_STATUS_SIZE];
+  if (read_status(trace->target->directory, trace->thread, status) == '\0') {
+    return outcome_of_look(errno);
+  }
+  nb_outcome outcome = check_program(trace);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  /* Also where there is no filter yet: another thread may put one on this one while it is stopped. */
+  bool is_suspended =
+      request(trace, PTRACE_SETOPTIONS, 0, PTRACE_O_TRACESYSGOOD | SUSPEND_SECCOMP) == 0;
+  int error = errno;
+  bool is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
+  if (is_filtered && !is_suspended) {
+    return nb_outcome_system(NEARBUF_DENIED, error); /* the call would kill it */
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* A restartable sequence that was interrupted must be aborted, as the kernel does after an
+ * interruption; it will not see this one, because meanwhile the thread is elsewhere. */
+static void abort_sequence(nb_trace *trace) {
+  struct {
+    uint64_t area;
+    uint32_t size;
+    uint32_t signature;
+    uint32_t flags;
+    uint32_t padding;
+  } configuration = {0};
+  struct {
+    uint32_t version;
+    uint32_t flags;
+    uint64_t start;
+    uint64_t length;
+    uint64_t abort;
+  } sequence;
+  uint64_t descriptor = 0;
+  if (request(trace, GET_RSEQ, sizeof configuration, (uintptr_t)&configuration) <= 0 ||
+      configuration.area == 0) {
+    return;
+  }
+  struct iovec here = {&descriptor, sizeof descriptor};
+  struct iovec there = {(void *)(uintptr_t)(configuration.area + 8), sizeof descriptor};
+  if (process_vm_readv(trace->thread, &here, 1, &there, 1, 0) != (ssize_t)sizeof descriptor ||
+      descriptor == 0) {
+    return;
+  }
+  here = (struct iovec){&sequence, sizeof sequence};
+  there = (struct iovec){(void *)(uintptr_t)descriptor, sizeof sequence};
+  if (process_vm_readv(trace->thread, &here, 1, &there, 1, 0) == (ssize_t)sizeof sequence &&
+      nb_registers_instruction(&trace->saved) - sequence.start < sequence.length) {
+    nb_registers_move(&trace->saved, sequence.abort);
+  }
+}
+
+/* Keeps its signals and its own handling of system calls away from what it does for us.
+ *
+ * Where the kernel is older than the request, whether its system calls become signals (SIGSYS) cannot be
+ * told, nor be changed. That signal must stay open then: a blocked one that the kernel forces on a thread
+ * takes the program's handler away. */
+static nb_outcome shield(nb_trace *trace) {
+  uint64_t mask = UINT64_MAX;
+  const uint64_t system_call_signal = UINT64_C(1) << (SIGSYS - 1);
+  if (request(trace, GET_DISPATCH, sizeof trace->dispatch, (uintptr_t)&trace->dispatch) != 0) {
+    trace->dispatch.mode = 0;
+    mask = ~system_call_signal | trace->saved_mask;
+    char status[NB_LINUX_STATUS_SIZE];
+    (void)read_status(trace->target->directory, trace->thread, status);
+    uint64_t waiting = nb_linux_number(nb_linux_field(status, "SigPnd"), 0, 16);
+    if ((waiting & system_call_signal & ~mask) != 0) {
+      return nb_outcome_of(NEARBUF_BUSY); /* of its own making */
+    }
+  }
+  const uint64_t off[4] = {0};
+  if (request(trace, SET_SIGNAL_MASK, sizeof mask, (uintptr_t)&mask) != 0 ||
+      (trace->dispatch.mode != 0 &&
+       request(trace, SET_DISPATCH, sizeof off, (uintptr_t)off) != 0)) {
+    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Stops the thread and makes it ready for calls. After a failure it is as it was, and let go if it has
+ * stopped; what does not stop cannot be told to go on, but our end lets it. */
+static nb_outcome enter(nb_trace *trace) {
+  stay_beside(trace);
+  limit_seizing();
+  nb_outcome outcome = seize(trace);
+  set_signal_mask(UINT64_MAX, NULL);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = check_identity(trace);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    trace->is_gone = true;
+    return outcome;
+  }
+  if (!stop(trace)) {
+    outcome = nb_outcome_of(trace->is_gone ? NEARBUF_NOT_FOUND : NEARBUF_BUSY);
+    trace->is_gone = true;
+    return outcome;
+  }
+  if (!nb_registers_get(trace->thread, &trace->saved) ||
+      request(trace, GET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask) !=
+          0) {
+    outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+    trace->is_gone = true;
+    return outcome;
+  }
+  outcome = examine(trace);
+  if (outcome.status == NEARBUF_OK) {
+    abort_sequence(trace);
+    outcome = shield(trace);
+  }
+  return outcome;
+}
+
+static void leave(nb_trace *trace) {
+  if (trace->is_gone) {
+    return;
+  }
+  (void)nb_registers_restore(trace->thread, &trace->saved, trace->target, &trace->before,
+                             trace->stage);
+  (void)request(trace, SET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask);
+  if (trace->dispatch.mode != 0) {
+    (void)request(trace, SET_DISPATCH, sizeof trace->dispatch, (uintptr_t)&trace->dispatch);
+  }
+  (void)request(trace, PTRACE_DETACH, 0, (uintptr_t)trace->parting_signal);
+}
+
+/* ---- The helper process ------------------------------------------------------------------------ */
+
+typedef struct helper {
+  nb_trace trace;
+  nb_trace_script script;
+  void *context;
+  nb_outcome outcome;
+} helper;
+
+static int help(void *context) {
+  helper *work = context;
+  (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
+  work->outcome = enter(&work->trace);
+  work->trace.end = nb_os_nanoseconds() + calls_bound_ns;
+  if (work->outcome.status == NEARBUF_OK) {
+    work->outcome = work->script(&work->trace, work->context);
+  }
+  if (work->trace.failure.status != NEARBUF_OK) {
+    work->outcome = work->trace.failure;
+  }
+  leave(&work->trace);
+  return 0;
+}
+
+/* Signals that would kill the host, which the user may want while it waits; ours are not theirs. */
+static uint64_t deadly_signals(void) {
+  static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+  uint64_t set = 0;
+  for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) {
+    uint64_t action[4] = {1}; /* the kernel's; the handler comes first */
+    (void)syscall(SYS_rt_sigaction, deadly[i], 0L, action, sizeof(uint64_t));
+    set |= action[0] == 0 ? UINT64_C(1) << (deadly[i] - 1) : 0;
+  }
+  return set;
+}
+
+/* Runs the helper to its end. Signals with handlers are blocked meanwhile, for they would run in it, too.
+ * Where the host dies of one, the helper does its work all the same. */
+static nb_outcome run_helper(helper *work) {
+  enum { STACK_SIZE = 64 << 10 };
+  char *stack = nb_os_own_pages(STACK_SIZE);
+  if (stack == NULL) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  uint64_t before = 0;
+  int status = 0;
+  work->outcome = nb_outcome_of(NEARBUF_SYSTEM_ERROR);
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, 0L, &before, sizeof before);
+  set_signal_mask(~(deadly_signals() & ~before), NULL);
+  int process = clone(help, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, work);
+  int error = errno;
+  if (process > 0) {
+    while (syscall(SYS_wait4, (long)process, &status, for_silent_children, 0L) < 0 &&
+           errno == EINTR) {
+    }
+  }
+  set_signal_mask(before, NULL);
+  (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);
+  if (process > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+    return nb_outcome_of(NEARBUF_BUSY);
+  }
+  return process > 0 ? work->outcome : nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+}
+
+/* ---- Choosing a thread ------------------------------------------------------------------------- */
+
+typedef struct threads {
+  int directory; /* /proc/<id> */
+  uint32_t count;
+  pid_t ids[MOST_THREADS];
+} threads;
+
+static bool add_thread(const char *name, void *context) {
+  enum { IO_WORKER = 0x10, USER_WORKER = 0x4000 }; /* PF_…: the kernel's own, for io_uring */
+  threads *all = context;
+  char path[32];
+  nb_linux_stat stat = {0};
+  pid_t id = (pid_t)nb_linux_number(name, 0, 10);
+  (void)snprintf(path, sizeof path, "task/%d/stat", (int)id);
+  if (id != 0 && nb_linux_read_stat(all->directory, path, &stat) == 0 &&
+      (stat.flags & (IO_WORKER | USER_WORKER)) == 0 && !has_ended(stat.state) &&
+      stat.state !=
+          'D') { /* D: it waits where nothing wakes it, for instance for a vforked child */
+    all->ids[all->count++] = id;
+  }
+  return all->count < MOST_THREADS;
+}
+
+/* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time: some time
+ * is given to it. */
+static nb_outcome find_threads(threads *all) {
+  uint64_t end = nb_os_nanoseconds() + STOP_BOUND_NS;
+  do {
+    int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tasks < 0) {
+      return outcome_of_look(errno);
+    }
+    (void)nb_linux_visit(tasks, add_thread, all);
+    close(tasks);
+    if (all->count > 0) {
+      break;
+    }
+    nb_os_pause();
+  } while (nb_os_nanoseconds() < end);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
+#if defined(__aarch64__)
+  if (!target->is_64_bit) {
+    return nb_outcome_of(NEARBUF_UNSUPPORTED);
+  }
+#endif
+  uint64_t end = nb_os_nanoseconds() + threads_bound_ns;
+  threads all = {.directory = target->directory};
+  nb_outcome outcome = find_threads(&all);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = nb_outcome_of(NEARBUF_BUSY);
+  for (uint32_t i = 0; i < all.count && nb_os_nanoseconds() < end; i++) {
+    helper work = {.script = script, .context = context};
+    work.trace.target = target;
+    work.trace.thread = all.ids[i];
+    outcome = run_helper(&work);
+    bool is_next_worth_it = !work.trace.has_called &&
+                            (outcome.status == NEARBUF_BUSY || outcome.status == NEARBUF_NOT_FOUND);
+    if (!is_next_worth_it) {
+      break;
+    }
+  }
+  return outcome;
+}
+
+#else /* another processor */
+
+bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
+                      int64_t *result) {
+  (void)trace;
+  (void)call;
+  (void)arguments;
+  *result = -ENOSYS;
+  return false;
+}
+
+nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
+  (void)target;
+  (void)script;
+  (void)context;
+  return nb_outcome_of(NEARBUF_UNSUPPORTED);
+}
+
+#endif

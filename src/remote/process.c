@@ -1,0 +1,1189 @@
+/* Other processes: the public calls; see process.h. What a system must do for it is in os/remote.h.
+ *
+ * A locator is looked at in a copy, and changed in the page itself, which is shared with the process
+ * for that long. Its fields are as wide as its process's addresses, so the layout goes along
+ * everywhere. */
+#include <string.h>
+
+#include <nearbuf/process.h>
+
+#include "base/format.h"
+#include "base/home.h"
+#include "base/placement.h"
+#include "os/os.h"
+#include "os/wait.h"
+#include "remote/port.h"
+
+/* ---- Calls ------------------------------------------------------------------------------------- */
+
+/* The end of every call with a process. Its death explains every failure of the system's. */
+static nearbuf_status answer(nearbuf_process *process, nb_outcome outcome, nb_os_guard guard) {
+  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_CANCELLED && process->id != 0) {
+    nb_outcome alive = nb_remote_check(process);
+    outcome = alive.status == NEARBUF_NOT_FOUND ? alive : outcome;
+  }
+  nb_os_leave(guard);
+  process->system_error = outcome.system_error;
+  return outcome.status;
+}
+
+static bool is_open(const nearbuf_process *process) {
+  return process != NULL && process->id != 0;
+}
+
+nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
+  if (process == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *process = (nearbuf_process){0};
+  if (id < 1) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_remote_open(id, process);
+  if (outcome.status != NEARBUF_OK) {
+    *process = (nearbuf_process){0};
+  }
+  return answer(process, outcome, guard);
+}
+
+nearbuf_status nearbuf_process_close(nearbuf_process *process) {
+  if (process == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (is_open(process)) {
+    nb_os_guard guard = nb_os_enter();
+    nb_remote_close(process);
+    nb_os_leave(guard);
+  }
+  *process = (nearbuf_process){0};
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_process_check(nearbuf_process *process) {
+  if (!is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_os_guard guard = nb_os_enter();
+  return answer(process, nb_remote_check(process), guard);
+}
+
+nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_process_info *info) {
+  if (info == NULL || !is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *info = (nearbuf_process_info){0};
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_remote_describe(process, info);
+  if (outcome.status != NEARBUF_OK) {
+    *info = (nearbuf_process_info){0};
+  }
+  return answer(process, outcome, guard);
+}
+
+nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *context) {
+  return visit == NULL ? NEARBUF_INVALID_ARGUMENT : nb_remote_visit_all(visit, context).status;
+}
+
+nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
+                                         nearbuf_process_map_visitor visit, void *context) {
+  if (visit == NULL || !is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  bool is_any = false;
+  while (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_map_next(&map, &mapping);
+    is_any = is_any || outcome.status == NEARBUF_OK;
+    if (outcome.status == NEARBUF_OK && visit(&mapping.is, context) < 0) {
+      outcome = nb_outcome_of(NEARBUF_CANCELLED);
+    }
+  }
+  nb_remote_map_close(&map);
+  if (outcome.status == NEARBUF_NOT_FOUND && is_any) {
+    outcome = nb_remote_check(process); /* the end of the map, or of the process */
+  }
+  return answer(process, outcome, guard);
+}
+
+/* Reads into `to` or, where that is null, writes from `from`. */
+static nearbuf_status transfer(nearbuf_process *process, uint64_t address, void *to,
+                               const void *from, size_t size_bytes, size_t *done_bytes) {
+  size_t done = 0;
+  if (done_bytes != NULL) {
+    *done_bytes = 0;
+  }
+  if ((to == NULL && from == NULL) || !is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = to != NULL ? nb_remote_read(process, address, to, size_bytes, &done)
+                                  : nb_remote_write(process, address, from, size_bytes, &done);
+  if (done_bytes != NULL) {
+    *done_bytes = done;
+  }
+  return answer(process, outcome, guard);
+}
+
+nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
+                                    size_t size_bytes, size_t *done_bytes) {
+  return transfer(process, address, bytes, NULL, size_bytes, done_bytes);
+}
+
+nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address, const void *bytes,
+                                     size_t size_bytes, size_t *done_bytes) {
+  return transfer(process, address, NULL, bytes, size_bytes, done_bytes);
+}
+
+/* ---- Walking ----------------------------------------------------------------------------------- */
+
+enum { WALK_START = 0, WALK_UNDER_WAY = 1, WALK_DONE = 2 };
+
+/* More locators than a chain has: with 203 buffers each they list 800,000, and a process has 65,530
+ * mappings at most, unless the system was told otherwise. Whoever shows more wants to use up our time
+ * and memory, or makes the chain longer while we walk. */
+enum { MOST_LOCATORS = 4096 };
+
+static uint32_t width_of(const nearbuf_process *process) {
+  return process->address_bits == 0 ? (uint32_t)sizeof(uintptr_t) : process->address_bits / 8;
+}
+
+static uintptr_t image_of(const nearbuf_process_walk *walk) {
+  return (uintptr_t)walk->image;
+}
+
+static const nb_layout *walk_layout(const nearbuf_process_walk *walk) {
+  return nb_layout_of(walk->width, walk->dialect);
+}
+
+static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
+  return mapping->is.is_readable != 0 && mapping->is.is_writable != 0 &&
+         mapping->is.is_executable != 0;
+}
+
+/* Whether the memory of a buffer is there, readable, writable and executable from its first to its
+ * last byte. */
+static nb_outcome check_memory(const nearbuf_process *process, uint64_t base, uint64_t size) {
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  uint64_t from = base;
+  uint64_t last = base + (size - 1);
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  while (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_map_next(&map, &mapping);
+    if (outcome.status != NEARBUF_OK || mapping.is.max < from) {
+      continue;
+    }
+    if (mapping.is.min > from || !is_mapped_for_use(&mapping)) {
+      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    } else if (mapping.is.max >= last) {
+      break;
+    } else {
+      from = mapping.is.max + 1;
+    }
+  }
+  nb_remote_map_close(&map);
+  return outcome;
+}
+
+/* What the map says of a locator's own page. */
+static void find_name(const nearbuf_process *process, uint64_t address,
+                      nearbuf_process_locator *locator) {
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  while (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_map_next(&map, &mapping);
+    if (outcome.status == NEARBUF_OK && mapping.is.max >= address) {
+      if (mapping.is.min <= address) {
+        memcpy(locator->name, mapping.is.name, sizeof locator->name);
+        locator->is_shared = mapping.is.is_shared;
+      }
+      break;
+    }
+  }
+  nb_remote_map_close(&map);
+}
+
+/* Fills what a copy tells, and says whether the chain can be followed behind it. */
+static bool describe(nearbuf_process_walk *walk, nearbuf_dialect if_empty,
+                     nearbuf_process_locator *locator) {
+  uintptr_t image = image_of(walk);
+  walk->dialect = nb_format_recognise(image, walk->width, if_empty);
+  const nb_layout *layout = walk_layout(walk);
+  uint32_t index = 0;
+  nb_fault fault = nb_format_check(image, layout, walk->address, &index);
+  bool is_known = walk->dialect != NEARBUF_DIALECT_UNKNOWN;
+  bool is_empty = nb_format_count(image, layout) == 0;
+  if (!is_known && !is_empty && (fault == NB_FAULT_NONE || fault >= NB_FAULT_ITEM_BASE)) {
+    fault = NB_FAULT_DIALECT;
+  }
+  bool is_header_sound = fault == NB_FAULT_NONE || fault >= NB_FAULT_ITEM_BASE;
+  locator->dialect = walk->dialect;
+  locator->capacity = layout->capacity;
+  locator->is_locked = nb_shared_load_relaxed(image + layout->locked) != 0;
+  locator->fault = fault == NB_FAULT_NONE ? NULL : nb_fault_text(fault);
+  locator->fault_index = index;
+  walk->count = is_header_sound && is_known ? nb_format_count(image, layout) : 0;
+  walk->next = is_header_sound
+                   ? nb_shared_address_relaxed(image + layout->next, (uint32_t)layout->width)
+                   : 0;
+  for (uint32_t i = 0; i < walk->count; i++) {
+    uintptr_t item = nb_item_at(image, layout, i);
+    locator->count += nb_shared_address_relaxed(item, layout->width) != 0 ? 1 : 0;
+  }
+  locator->next = walk->next;
+  return is_header_sound;
+}
+
+/* Brent's way to notice a circle: an earlier address is remembered, at ever larger distances. */
+static bool is_circle(nearbuf_process_walk *walk) {
+  if (walk->next == walk->mark) {
+    return true;
+  }
+  if ((walk->number & (walk->number + 1)) == 0) {
+    walk->mark = walk->address;
+  }
+  return walk->next == walk->address;
+}
+
+static nb_outcome start_walk(const nearbuf_process *process, nearbuf_process_walk *walk,
+                             nearbuf_dialect *if_empty) {
+  uint64_t first;
+  nb_outcome outcome = nb_remote_first(process, &first, if_empty);
+  if (outcome.status == NEARBUF_OK) {
+    walk->stage = WALK_UNDER_WAY;
+    walk->number = UINT32_MAX;
+    walk->next = first;
+    walk->mark = 0;
+    walk->dialect = *if_empty;
+    walk->width = width_of(process);
+  }
+  return outcome;
+}
+
+static nb_outcome next_locator(const nearbuf_process *process, nearbuf_process_walk *walk,
+                               nearbuf_process_locator *locator) {
+  nearbuf_dialect if_empty =
+      (nearbuf_dialect)walk->dialect; /* later ones are like the one before */
+  walk->index = 0;
+  walk->count = 0;
+  if (walk->stage == WALK_START) {
+    nb_outcome outcome = start_walk(process, walk, &if_empty);
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+  }
+  if (walk->stage != WALK_UNDER_WAY || walk->next == 0) {
+    walk->stage = WALK_DONE;
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  walk->address = walk->next;
+  walk->next = 0;
+  walk->number++;
+  locator->address = walk->address;
+  locator->number = walk->number;
+  if ((walk->flags & NEARBUF_PROCESS_UNNAMED) == 0) {
+    find_name(process, walk->address, locator);
+  }
+  nb_outcome outcome = nb_remote_image(process, walk->address, (unsigned char *)walk->image);
+  if (outcome.status == NEARBUF_NO_ROOM) {
+    locator->fault = "its memory cannot be read";
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    walk->stage = WALK_DONE;
+    return outcome;
+  }
+  if (describe(walk, if_empty, locator) && walk->next != 0 && is_circle(walk)) {
+    locator->fault = "the chain comes back to an earlier locator";
+    walk->next = 0;
+  }
+  if (walk->next != 0 && walk->number == MOST_LOCATORS - 1) {
+    locator->fault = "the chain is longer than that of any program";
+    walk->next = 0;
+  }
+  return outcome;
+}
+
+nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
+                                            nearbuf_process_locator *locator) {
+  if (walk == NULL || locator == NULL || !is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *locator = (nearbuf_process_locator){0};
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = next_locator(process, walk, locator);
+  if (outcome.status != NEARBUF_OK) {
+    *locator = (nearbuf_process_locator){0};
+  }
+  return answer(process, outcome, guard);
+}
+
+static nb_item walk_item(const nearbuf_process_walk *walk, uint32_t index) {
+  const nb_layout *layout = walk_layout(walk);
+  return nb_item_read(nb_item_at(image_of(walk), layout, index), layout);
+}
+
+nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_process_item *item) {
+  if (walk == NULL || item == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *item = (nearbuf_process_item){0};
+  nb_item values = {0};
+  nb_fault fault = NB_FAULT_NONE;
+  while (values.base == 0 && fault == NB_FAULT_NONE) { /* slots can be empty */
+    if (walk->stage != WALK_UNDER_WAY || walk->index >= walk->count) {
+      return NEARBUF_NOT_FOUND;
+    }
+    values = walk_item(walk, walk->index++);
+    fault = nb_item_check(&values, walk_layout(walk));
+  }
+  uint32_t index = walk->index - 1;
+  if (fault == NB_FAULT_NONE &&
+      nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count)) {
+    fault = NB_FAULT_ITEM_OVERLAP;
+  }
+  item->address = values.base;
+  item->size_bytes = values.size;
+  item->used_bytes = values.position;
+  item->index = index;
+  item->is_taken = values.taken != 0;
+  item->fault = fault == NB_FAULT_NONE ? NULL : nb_fault_text(fault);
+  return NEARBUF_OK;
+}
+
+/* ---- Requests ---------------------------------------------------------------------------------- */
+
+/* A request that was checked, in our own arithmetic. */
+typedef struct wish {
+  nb_range range;
+  uintptr_t alignment;
+  uintptr_t size;
+  uintptr_t target;
+  uintptr_t near_bytes; /* 0: any distance */
+  uint32_t flags;
+} wish;
+
+static nearbuf_status check_request(const nearbuf_process *process,
+                                    const nearbuf_process_request *request, wish *checked) {
+  if (request == NULL || request->struct_size != sizeof *request ||
+      (request->flags & ~(uint32_t)(NEARBUF_DATA | NEARBUF_PROCESS_EXISTING)) != 0) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (request->size_bytes == 0 || request->size_bytes > UINT32_MAX) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  if (request->alignment_bytes == 0 ||
+      (request->alignment_bytes & (request->alignment_bytes - 1)) != 0) {
+    return NEARBUF_INVALID_ALIGNMENT;
+  }
+  if (request->min > request->max) {
+    return NEARBUF_INVALID_RANGE;
+  }
+  if (width_of(process) > sizeof(uintptr_t)) {
+    return NEARBUF_UNSUPPORTED;
+  }
+  uint64_t highest = width_of(process) == 8 ? UINT64_MAX : UINT32_MAX;
+  if (request->min > highest || request->alignment_bytes > highest) {
+    return NEARBUF_RANGE_TOO_SMALL;
+  }
+  checked->range.min = (uintptr_t)request->min;
+  checked->range.max = (uintptr_t)(request->max > highest ? highest : request->max);
+  checked->alignment = (uintptr_t)request->alignment_bytes;
+  checked->size = (uintptr_t)request->size_bytes;
+  checked->target = (uintptr_t)(request->target > highest ? highest : request->target);
+  checked->near_bytes =
+      (uintptr_t)(request->target == 0 || request->near_bytes > highest ? 0 : request->near_bytes);
+  checked->flags = request->flags;
+  if ((request->flags & NEARBUF_DATA) != 0 && checked->alignment < NB_CACHE_LINE) {
+    checked->alignment = NB_CACHE_LINE;
+  }
+  uintptr_t start;
+  return nb_range_fit_lowest(checked->range, checked->size, checked->alignment, &start)
+             ? NEARBUF_OK
+             : NEARBUF_RANGE_TOO_SMALL;
+}
+
+/* ---- Placing memory in it ---------------------------------------------------------------------- */
+
+/* So often the map may have changed before a request is given up. */
+enum { MOST_TRIES = 16 };
+
+/* What the process will need itself: room for its heap, and for each stack that grows. */
+enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
+
+typedef struct obstacles {
+  const nearbuf_process *process;
+  nb_remote_map map;
+  nb_outcome outcome; /* why the map could not be read */
+  nb_range last;
+  bool is_last_valid;
+  bool is_ended;
+  bool use_reserved;
+  uint32_t extra_count;
+  nb_range extra[2 + MOST_TRIES];
+} obstacles;
+
+static nb_outcome rewind_map(obstacles *all) {
+  nb_remote_map_close(&all->map);
+  all->is_last_valid = false;
+  all->is_ended = false;
+  all->outcome = nb_remote_map_open(all->process, &all->map);
+  return all->outcome;
+}
+
+/* The first mapping that ends at `from` or above; asked in ascending order. */
+static bool next_mapping(obstacles *all, uintptr_t from, nb_range *occupied) {
+  while (!all->is_ended && (!all->is_last_valid || all->last.max < from)) {
+    nb_remote_mapping mapping = {0};
+    all->outcome = nb_remote_map_next(&all->map, &mapping);
+    all->is_ended = all->outcome.status != NEARBUF_OK || mapping.is.min > UINTPTR_MAX;
+    if (!all->is_ended) {
+      uint64_t max = mapping.is.max > UINTPTR_MAX ? UINTPTR_MAX : mapping.is.max;
+      all->last = (nb_range){(uintptr_t)mapping.is.min, (uintptr_t)max};
+      all->is_last_valid = true;
+    }
+  }
+  *occupied = all->last;
+  return !all->is_ended;
+}
+
+static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
+  obstacles *all = context;
+  nb_range lowest = {UINTPTR_MAX, UINTPTR_MAX};
+  bool is_found = next_mapping(all, from, &lowest);
+  if (all->outcome.status != NEARBUF_OK && all->outcome.status != NEARBUF_NOT_FOUND) {
+    return NB_SOURCE_FAILED;
+  }
+  return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
+}
+
+/* Notes where the heap and the stack will grow. */
+static nb_outcome note_reserved(obstacles *all) {
+  nb_outcome outcome = rewind_map(all);
+  nb_remote_mapping mapping = {0};
+  while (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_map_next(&all->map, &mapping);
+    if (outcome.status != NEARBUF_OK || mapping.is.max > UINTPTR_MAX || all->extra_count == 2) {
+      continue;
+    }
+    uintptr_t min = (uintptr_t)mapping.is.min;
+    uintptr_t max = (uintptr_t)mapping.is.max;
+    if (strcmp(mapping.is.name, "[heap]") == 0) {
+      all->extra[all->extra_count++] = (nb_range){min, nb_add_saturating(max, FOR_HEAP)};
+    } else if (strcmp(mapping.is.name, "[stack]") == 0) {
+      all->extra[all->extra_count++] = (nb_range){nb_sub_saturating(min, FOR_STACK), max};
+    }
+  }
+  return outcome.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : outcome;
+}
+
+static nb_outcome allocate_place(const nearbuf_process *process, const nb_need *need,
+                                 nb_place *place) {
+  nb_outcome outcome = nb_remote_allocate(process, place->start, place->size);
+  if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
+    place->size = need->least;
+    outcome = nb_remote_allocate(process, place->start, place->size);
+  }
+  return outcome;
+}
+
+/* Whether something that starts behind the gap, a stack, will grow as far as to the place. */
+static bool will_be_grown_into(const obstacles *all, const nb_place *place, nb_range gap) {
+  uintptr_t distance = gap.max - (place->start + (place->size - 1));
+  return !all->use_reserved && distance >= NB_OS_LEAST_GROWTH && distance < FOR_STACK &&
+         nb_remote_is_growing_stack(all->process, gap.max + 1);
+}
+
+/* Finds a place and maps memory there, until it is not the lack of room that stands in the way. */
+static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_place *place) {
+  nb_source source = {next_obstacle, all, false};
+  for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
+    nb_outcome outcome = rewind_map(all);
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+    nb_lesson lesson;
+    nb_search_answer found = nb_placement_search(need, &source, place, &lesson);
+    if (found == NB_SEARCH_FAILED) {
+      return all->outcome;
+    }
+    if (found == NB_SEARCH_NO_ROOM) {
+      return nb_outcome_of(NEARBUF_NO_ROOM);
+    }
+    nb_range gap = lesson.gap;
+    nb_range refused = {place->start, place->start + (place->size - 1)};
+    bool is_stack = will_be_grown_into(all, place, gap);
+    if (!is_stack) {
+      outcome = allocate_place(all->process, need, place);
+      if (outcome.status != NEARBUF_NO_ROOM) {
+        return outcome;
+      }
+      is_stack = nb_remote_is_growing_stack(all->process, gap.max + 1);
+    }
+    if (is_stack) {
+      uintptr_t room = all->use_reserved ? NB_OS_LEAST_GROWTH : FOR_STACK;
+      refused = (nb_range){nb_sub_saturating(gap.max, room - 1), gap.max};
+    }
+    all->extra[all->extra_count++] = refused;
+  }
+  return nb_outcome_of(NEARBUF_NO_ROOM);
+}
+
+static nb_outcome allocate_in_range(const nearbuf_process *process, const nb_need *need,
+                                    nb_place *place) {
+  obstacles all = {.process = process};
+  nb_outcome outcome = note_reserved(&all);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = search_and_allocate(&all, need, place);
+  }
+  if (outcome.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
+    all.use_reserved = true;
+    all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
+    outcome = search_and_allocate(&all, need, place);
+  }
+  nb_remote_map_close(&all.map);
+  return outcome;
+}
+
+/* Where memory starts that is as near to the target as was asked for. */
+static nb_range near_range(const wish *wanted) {
+  uintptr_t last = nb_add_saturating(wanted->target, wanted->near_bytes);
+  return (nb_range){nb_sub_saturating(wanted->target, wanted->near_bytes),
+                    nb_add_saturating(last, wanted->size - 1)};
+}
+
+static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, uintptr_t want,
+                           nb_place *place) {
+  uintptr_t granularity = nb_os_granularity();
+  nb_need need = {.granularity = granularity, .target = wanted->target};
+  need.alignment = wanted->alignment > granularity ? wanted->alignment : granularity;
+  uintptr_t around = wanted->target > wanted->range.min ? wanted->target : wanted->range.min;
+  nb_range limits = nb_remote_limits(process->address_bits, around);
+  *place = (nb_place){0, 0};
+  if (process->address_bits == 0) {
+    return nb_outcome_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
+  }
+  if (!nb_align_up(wanted->size, granularity, &need.least) ||
+      !nb_range_intersect(wanted->range, limits, &need.range)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  need.want = want > need.least ? want : need.least;
+  need.spares_reserved = wanted->near_bytes != 0;
+  if (wanted->near_bytes != 0 && !nb_range_intersect(need.range, near_range(wanted), &need.range)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  nb_range whole = need.range;
+  bool is_narrowed = nb_placement_choose_target(&need, 0);
+  nb_outcome outcome = allocate_in_range(process, &need, place);
+  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+    need.range = whole;
+    outcome = allocate_in_range(process, &need, place);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    *place = (nb_place){0, 0};
+  }
+  return outcome;
+}
+
+nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
+                                        const nearbuf_process_request *request, uint64_t *address,
+                                        uint64_t *size_bytes) {
+  if (size_bytes != NULL) {
+    *size_bytes = 0;
+  }
+  if (address != NULL) {
+    *address = 0;
+  }
+  if (address == NULL || !is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  wish wanted;
+  nearbuf_status status = check_request(process, request, &wanted);
+  if (status != NEARBUF_OK) {
+    process->system_error = 0;
+    return status;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_place place = {0, 0};
+  nb_outcome outcome = nb_remote_note_program(process);
+  if (outcome.status == NEARBUF_OK) {
+    outcome = allocate(process, &wanted, 0, &place);
+  }
+  *address = place.start;
+  if (size_bytes != NULL) {
+    *size_bytes = place.size;
+  }
+  return answer(process, outcome, guard);
+}
+
+/* Whether a locator lists a byte of [address, address + size). */
+static nb_outcome check_unlisted(nearbuf_process *process, uint64_t address, uint64_t size) {
+  nearbuf_process_walk walk;
+  walk.stage = WALK_START;
+  walk.flags = NEARBUF_PROCESS_UNNAMED;
+  walk.dialect = NEARBUF_DIALECT_UNKNOWN;
+  nearbuf_process_locator locator;
+  nb_outcome outcome;
+  do {
+    locator = (nearbuf_process_locator){0};
+    outcome = next_locator(process, &walk, &locator);
+    for (uint32_t i = 0; outcome.status == NEARBUF_OK && i < walk.count; i++) {
+      nb_item item = walk_item(&walk, i);
+      if (item.base < address + size && address < item.base + item.size) {
+        return nb_outcome_of(NEARBUF_NO_ROOM);
+      }
+    }
+  } while (outcome.status == NEARBUF_OK);
+  return outcome.status == NEARBUF_NOT_FOUND ? nb_remote_check(process) : outcome;
+}
+
+/* Whether it is private memory as this library maps it, from the first byte to the last. */
+static nb_outcome check_private(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  uint64_t from = address;
+  uint64_t last = address + (size - 1);
+  nb_outcome outcome = nb_remote_map_open(process, &map);
+  while (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_map_next(&map, &mapping);
+    if (outcome.status != NEARBUF_OK || mapping.is.max < from) {
+      continue;
+    }
+    bool is_ours = mapping.is.min <= from && is_mapped_for_use(&mapping) &&
+                   mapping.is.is_shared == 0 && mapping.inode == 0 && mapping.is.name[0] == '\0';
+    if (!is_ours) {
+      outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+    } else if (mapping.is.max >= last) {
+      break;
+    } else {
+      from = mapping.is.max + 1;
+    }
+  }
+  nb_remote_map_close(&map);
+  return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_NO_ROOM) : outcome;
+}
+
+nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
+                                    uint64_t size_bytes) {
+  uint64_t in_granule = nb_os_granularity() - 1;
+  if (!is_open(process) || address == 0 || size_bytes == 0 || (address & in_granule) != 0 ||
+      (size_bytes & in_granule) != 0 || address > UINT64_MAX - size_bytes) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (width_of(process) > sizeof(uintptr_t)) {
+    return NEARBUF_UNSUPPORTED;
+  }
+  nb_os_guard guard = nb_os_enter();
+  nb_outcome outcome = nb_remote_check_program(process); /* the one that it was allocated in */
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_note_program(process);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    outcome = check_private(process, address, size_bytes);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    outcome = check_unlisted(process, address, size_bytes);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    outcome = nb_remote_free(process, address, size_bytes);
+  }
+  return answer(process, outcome, guard);
+}
+
+/* ---- Getting ----------------------------------------------------------------------------------- */
+
+enum { SHARED_SIZE = 64 << 10 }; /* of a buffer that is made, where there is room */
+
+/* What a request finds. */
+typedef struct finding {
+  nearbuf_process *process;
+  wish wanted;
+  nearbuf_process_buffer *buffer;
+  nearbuf_process_walk walk;
+  bool is_refused; /* something would have done, but its locator may not be shared with us */
+  bool is_held;    /* something would have done, but somebody holds it */
+  bool is_listed;  /* the new region is in a locator: it stays, whatever comes */
+  int32_t refused_error;
+  uint32_t in_vain; /* items whose memory was not there */
+} finding;
+
+/* For each item that would do the map is read. A process that lists so many without memory is not asked
+ * about more of them. */
+enum { MOST_IN_VAIN = 64 };
+
+/* Whether the room of a buffer is enough for the wish; `start` and `limit` as in nb_claim. */
+static bool fits(const wish *wanted, const nb_item *item, uint32_t *start, uint32_t *limit) {
+  uint64_t base = item->base;
+  if (base == 0 || item->position >= item->size || base > wanted->range.max) {
+    return false;
+  }
+  uint64_t free_from = base + item->position;
+  uint64_t to_end = wanted->range.max - base;
+  *limit = to_end < item->size ? (uint32_t)to_end + 1 : item->size;
+  if (free_from < wanted->range.min) {
+    return false;
+  }
+  uintptr_t aligned;
+  if (!nb_align_up((uintptr_t)free_from, wanted->alignment, &aligned) || aligned - base > *limit) {
+    return false;
+  }
+  *start = (uint32_t)(aligned - base);
+  bool is_near =
+      wanted->near_bytes == 0 || nb_distance(aligned, wanted->target) <= wanted->near_bytes;
+  return is_near && *limit - *start >= wanted->size;
+}
+
+static void fill(const finding *what, const nb_item *item, uint32_t start, uint32_t limit,
+                 uintptr_t reference, nb_remote_view *view, intptr_t memory) {
+  nearbuf_process_buffer *buffer = what->buffer;
+  buffer->address = item->base;
+  buffer->size = item->size;
+  buffer->room = limit - start;
+  buffer->position = item->position;
+  buffer->start = start;
+  buffer->flags = what->wanted.flags;
+  buffer->layout = what->walk.width << 8 | what->walk.dialect;
+  buffer->item = reference;
+  buffer->handles[0] = (intptr_t)view->page;
+  buffer->handles[1] = (intptr_t)view->size;
+  buffer->handles[2] = memory;
+  *view = (nb_remote_view){0, 0, 0}; /* the buffer has it now */
+}
+
+static const nb_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
+  return nb_layout_of(buffer->layout >> 8, buffer->layout & 0xff);
+}
+
+/* Locks an item in the page itself and looks again whether it fits. */
+static bool claim(const finding *what, nb_remote_view *view, uint32_t index, intptr_t memory) {
+  const nb_layout *layout = walk_layout(&what->walk);
+  uintptr_t item = nb_item_at(view->base, layout, index);
+  if (!nb_shared_lock_acquire(item + layout->taken)) {
+    return false;
+  }
+  nb_item locked = nb_item_read(item, layout);
+  uint32_t start;
+  uint32_t limit;
+  if (nb_item_check(&locked, layout) == NB_FAULT_NONE &&
+      fits(&what->wanted, &locked, &start, &limit)) {
+    fill(what, &locked, start, limit, item, view, memory);
+    return true;
+  }
+  nb_shared_unlock_release(item + layout->taken);
+  return false;
+}
+
+/* Whether an item of the copy may be used at all. */
+static bool is_usable(finding *what, uint32_t index, const nb_item *item) {
+  const nearbuf_process_walk *walk = &what->walk;
+  uint64_t in_page = nb_os_page_size() - 1;
+  if (what->in_vain == MOST_IN_VAIN || nb_item_check(item, walk_layout(walk)) != NB_FAULT_NONE ||
+      (item->base & ~in_page) == (walk->address & ~in_page) ||
+      nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count)) {
+    return false;
+  }
+  bool is_there = check_memory(what->process, item->base, item->size).status == NEARBUF_OK;
+  what->in_vain += is_there ? 0 : 1;
+  return is_there;
+}
+
+/* Opens what holding a buffer needs. Without the memory nothing can be appended, but a buffer of a
+ * process that hides its memory can still be held. */
+static bool open_to_hold(finding *what, nb_remote_view *view, intptr_t *memory) {
+  nb_outcome outcome = nb_remote_memory_open(what->process, memory);
+  bool is_hidden = outcome.status == NEARBUF_DENIED && what->process->address_bits == 0;
+  if (outcome.status == NEARBUF_OK || is_hidden) {
+    outcome = nb_remote_view_open(what->process, what->walk.address, view);
+  }
+  if (outcome.status != NEARBUF_OK) {
+    nb_remote_memory_close(*memory);
+    what->is_refused = true;
+    what->refused_error = outcome.system_error;
+  }
+  return outcome.status == NEARBUF_OK;
+}
+
+/* Takes the first item of the current locator that will do. */
+static bool take_here(finding *what) {
+  nb_remote_view view = {0, 0, 0};
+  intptr_t memory = 0;
+  bool is_found = false;
+  for (uint32_t i = 0; i < what->walk.count && !is_found; i++) {
+    nb_item item = walk_item(&what->walk, i);
+    uint32_t start;
+    uint32_t limit;
+    if (!fits(&what->wanted, &item, &start, &limit)) {
+      continue;
+    }
+    what->is_held = what->is_held || item.taken != 0;
+    bool is_hidden = what->process->address_bits == 0; /* then its map is hidden, too */
+    if (item.taken != 0 || (!is_hidden && !is_usable(what, i, &item))) {
+      continue;
+    }
+    if (view.base == 0 && !open_to_hold(what, &view, &memory)) {
+      return false;
+    }
+    is_found = claim(what, &view, i, memory);
+  }
+  if (!is_found) {
+    nb_remote_view_close(&view);
+    nb_remote_memory_close(memory);
+  }
+  return is_found;
+}
+
+/* Calls `visit` for every locator that can be believed, until it answers true. `*is_damaged`: one
+ * could not. */
+static nb_outcome each_locator(finding *what, bool (*visit)(finding *what, void *context),
+                               void *context, bool *is_done, bool *is_damaged) {
+  what->walk.stage = WALK_START;
+  what->walk.flags = NEARBUF_PROCESS_UNNAMED;
+  what->walk.dialect = NEARBUF_DIALECT_UNKNOWN;
+  *is_done = false;
+  *is_damaged = false;
+  nb_outcome outcome;
+  for (;;) {
+    nearbuf_process_locator locator = {0};
+    outcome = next_locator(what->process, &what->walk, &locator);
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+    if (locator.fault != NULL) {
+      *is_damaged = true; /* not written to */
+    } else if (visit(what, context)) {
+      *is_done = true;
+      return outcome;
+    }
+  }
+}
+
+static bool visit_to_take(finding *what, void *context) {
+  (void)context;
+  return take_here(what);
+}
+
+/* ---- Registering ------------------------------------------------------------------------------- */
+
+/* The end of the chain, seen while a free slot was looked for. */
+typedef struct listing {
+  nb_item item;
+  uint64_t last;
+  uint32_t last_dialect;
+} listing;
+
+/* False once it was held past the bound: its holder died or is stopped. */
+static bool lock_header(uintptr_t word) {
+  uint64_t end = 0;
+  while (!nb_shared_lock_acquire(word)) {
+    uint64_t now = nb_os_nanoseconds();
+    end = end == 0 ? now + NB_WAIT_BOUND_NS : end;
+    if (now > end) {
+      return false;
+    }
+    nb_os_pause();
+  }
+  return true;
+}
+
+/* Under the lock. A reference that was starting can have cleared the count of the first locator (header.h):
+ * what the slots say is true. In later ones nobody clears anything, and what is behind the count can be
+ * anything. */
+static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
+  const nb_layout *layout = walk_layout(walk);
+  uint32_t count = nb_format_count(locator, layout);
+  uint32_t used = walk->number == 0 ? nb_format_used_slots(locator, layout) : 0;
+  return used > count ? used : count;
+}
+
+/* Lists the item in the current locator, if that has a free slot, and holds it. */
+static bool list_here(finding *what, void *context) {
+  listing *new = context;
+  const nb_layout *layout = walk_layout(&what->walk);
+  new->last = what->walk.address;
+  new->last_dialect = what->walk.dialect;
+  nb_remote_view view = {0, 0, 0};
+  intptr_t memory = 0;
+  if (what->walk.dialect == NEARBUF_DIALECT_UNKNOWN || what->walk.count >= layout->capacity ||
+      !open_to_hold(what, &view, &memory)) {
+    return false;
+  }
+  bool is_listed = false;
+  if (lock_header(view.base + layout->locked)) {
+    uint32_t count = next_slot(&what->walk, view.base);
+    uintptr_t header = view.base + layout->locked;
+    if (count < layout->capacity) {
+      uintptr_t item = nb_item_at(view.base, layout, count);
+      nb_item_write(item, layout, &new->item);
+      nb_format_store_count(view.base, layout, count + 1);
+      is_listed = true;
+      what->is_listed = true;
+      uint32_t start = 0;
+      uint32_t limit = 0;
+      (void)fits(&what->wanted, &new->item, &start, &limit);
+      nb_shared_unlock_release(header);
+      fill(what, &new->item, start, limit, item, &view, memory);
+    } else {
+      nb_shared_unlock_release(header);
+    }
+  }
+  if (!is_listed) {
+    nb_remote_view_close(&view);
+    nb_remote_memory_close(memory);
+  }
+  return is_listed;
+}
+
+static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
+  if (width == sizeof(uintptr_t)) {
+    return nb_shared_link_set_release(link, (uintptr_t)next);
+  }
+  uint32_t none = 0;
+  return atomic_compare_exchange_strong_explicit(nb_shared_word(link), &none,
+                                                 nb_little_32((uint32_t)next), memory_order_acq_rel,
+                                                 memory_order_acquire);
+}
+
+/* Holds the item of a locator that this call made. */
+static nb_outcome hold_first(finding *what, const nb_remote_page *page, const nb_item *item,
+                             uint32_t dialect) {
+  nb_remote_view view = {0, 0, 0};
+  intptr_t memory = 0;
+  what->walk.address = page->address;
+  what->walk.dialect = dialect;
+  what->walk.width = width_of(what->process);
+  if (!open_to_hold(what, &view, &memory)) {
+    return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
+  }
+  uint32_t start = 0;
+  uint32_t limit = 0;
+  (void)fits(&what->wanted, item, &start, &limit);
+  uintptr_t held = nb_item_at(view.base, walk_layout(&what->walk), page->slot);
+  fill(what, item, start, limit, held, &view, memory);
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Adds a locator to the end of the chain, or as the first one. BUSY: somebody else was faster. */
+static nb_outcome grow(finding *what, const listing *new) {
+  bool is_first = new->last == 0;
+  uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
+                         ? (uint32_t)NEARBUF_DIALECT_WRITTEN
+                         : new->last_dialect;
+  uint32_t width = width_of(what->process);
+  const nb_layout *layout = nb_layout_of(width, dialect);
+  nb_remote_view view = {0, 0, 0};
+  if (!is_first) {
+    nb_outcome outcome = nb_remote_view_open(what->process, new->last, &view);
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+  }
+  nb_remote_page added = {0, 0, 0};
+  nb_outcome outcome = nb_remote_page_make(what->process, layout, &new->item, is_first, &added);
+  if (outcome.status == NEARBUF_OK && !is_first) {
+    const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
+    bool is_locked = lock_header(view.base + of_last->locked);
+    bool is_linked = set_link(view.base + of_last->next, width, added.address);
+    if (is_locked) {
+      nb_shared_unlock_release(view.base + of_last->locked);
+    }
+    if (!is_linked) {
+      nb_remote_page_discard(what->process, &added);
+      outcome = nb_outcome_of(NEARBUF_BUSY);
+    }
+  }
+  nb_remote_view_close(&view);
+  what->is_listed = outcome.status == NEARBUF_OK;
+  return outcome.status == NEARBUF_OK ? hold_first(what, &added, &new->item, dialect) : outcome;
+}
+
+/* Lists a new region, which is the caller's on failure. */
+static nb_outcome list_region(finding *what, const nb_place *region) {
+  listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
+  nb_outcome outcome = nb_outcome_of(NEARBUF_BUSY);
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  for (int tries = 0; tries < MOST_TRIES && outcome.status == NEARBUF_BUSY &&
+                      (tries == 0 || nb_os_nanoseconds() < end);
+       tries++) {
+    bool is_done;
+    bool is_damaged;
+    new.last = 0;
+    outcome = each_locator(what, list_here, &new, &is_done, &is_damaged);
+    if (is_done) {
+      return nb_outcome_of(NEARBUF_OK);
+    }
+    if (outcome.status != NEARBUF_NOT_FOUND) {
+      return outcome;
+    }
+    outcome = is_damaged ? nb_outcome_of(NEARBUF_INCOMPATIBLE) : grow(what, &new);
+  }
+  return outcome;
+}
+
+static nb_outcome make(finding *what) {
+  nb_place region;
+  nb_outcome outcome = allocate(what->process, &what->wanted, SHARED_SIZE, &region);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  outcome = list_region(what, &region);
+  if (outcome.status != NEARBUF_OK && !what->is_listed) {
+    (void)nb_remote_free(what->process, region.start, region.size);
+  }
+  return outcome;
+}
+
+/* ---- The public calls on buffers --------------------------------------------------------------- */
+
+static nb_outcome get_within(finding *what) {
+  bool is_done;
+  bool is_damaged;
+  nb_outcome outcome = each_locator(what, visit_to_take, NULL, &is_done, &is_damaged);
+  if (is_done || outcome.status != NEARBUF_NOT_FOUND) {
+    return outcome;
+  }
+  outcome = nb_remote_check(what->process);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (is_damaged) {
+    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  }
+  if ((what->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
+    outcome = make(what);
+    bool is_no_answer = outcome.status == NEARBUF_NO_ROOM;
+    if (!is_no_answer) {
+      return outcome;
+    }
+  }
+  if (what->is_refused) {
+    return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
+  }
+  return nb_outcome_of(what->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
+}
+
+/* What is as near as was asked for comes first, then all of the range. */
+static nb_outcome get(finding *what) {
+  nb_outcome outcome = get_within(what);
+  bool is_out_of_room = outcome.status == NEARBUF_NO_ROOM ||
+                        outcome.status == NEARBUF_OUT_OF_MEMORY ||
+                        (outcome.status == NEARBUF_BUSY && what->is_held);
+  if (!is_out_of_room || what->wanted.near_bytes == 0) {
+    return outcome;
+  }
+  what->wanted.near_bytes = 0;
+  what->is_held = false;
+  what->is_refused = false;
+  return get_within(what);
+}
+
+nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_process_request *request,
+                                   nearbuf_process_buffer *buffer) {
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *buffer = (nearbuf_process_buffer){0};
+  if (!is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  wish wanted;
+  nearbuf_status status = check_request(process, request, &wanted);
+  if (status != NEARBUF_OK) {
+    process->system_error = 0;
+    return status;
+  }
+  nb_os_guard guard = nb_os_enter();
+  finding what = {.process = process, .wanted = wanted, .buffer = buffer};
+  nb_outcome outcome = nb_remote_note_program(process);
+  bool is_hidden = outcome.status == NEARBUF_DENIED; /* but what it has may be had all the same */
+  if (outcome.status == NEARBUF_OK || is_hidden) {
+    outcome = get(&what);
+  }
+  return answer(process, outcome, guard);
+}
+
+/* The position is everybody's, but only the holder changes it. */
+static void advance(nearbuf_process_buffer *buffer, uint32_t position) {
+  uint32_t end = buffer->start + buffer->room;
+  buffer->position = position;
+  buffer->start = position < end ? position : end;
+  buffer->room = end - buffer->start;
+  nb_shared_store_relaxed(buffer->item + buffer_layout(buffer)->position, position);
+}
+
+nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_buffer *buffer,
+                                      const void *bytes, size_t size_bytes, uint64_t *address) {
+  if (address != NULL) {
+    *address = 0;
+  }
+  if (buffer == NULL || !is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  process->system_error = 0;
+  if (buffer->item == 0) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  if (bytes == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (size_bytes == 0) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  if (size_bytes > buffer->room) {
+    return NEARBUF_BEYOND_ROOM;
+  }
+  if (buffer->handles[2] == 0) {
+    return NEARBUF_DENIED; /* the process hides its memory */
+  }
+  nb_os_guard guard = nb_os_enter();
+  uint64_t place = buffer->address + buffer->start;
+  nb_outcome outcome = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
+  if (outcome.status == NEARBUF_OK) {
+    advance(buffer, buffer->start + (uint32_t)size_bytes);
+    if (address != NULL) {
+      *address = place;
+    }
+  }
+  return answer(process, outcome, guard);
+}
+
+nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
+  if (buffer == NULL || process == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (buffer->item == 0) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  nb_os_guard guard = nb_os_enter();
+  /* Nothing may be put into the last cache line of data that will be written often. */
+  if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
+    uint64_t line = NB_CACHE_LINE;
+    uint64_t end = (buffer->address + buffer->position + line - 1) / line * line - buffer->address;
+    advance(buffer, end < buffer->size ? (uint32_t)end : buffer->size);
+  }
+  nb_shared_unlock_release(buffer->item + buffer_layout(buffer)->taken);
+  nb_remote_view view = {buffer->item, (uintptr_t)buffer->handles[0], (size_t)buffer->handles[1]};
+  nb_remote_view_close(&view);
+  nb_remote_memory_close(buffer->handles[2]);
+  *buffer = (nearbuf_process_buffer){0};
+  return answer(process, nb_outcome_of(NEARBUF_OK), guard);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
+nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit, void *context) {
+  return visit == NULL ? NEARBUF_INVALID_ARGUMENT : nb_remote_visit_files(visit, context).status;
+}
+
+nearbuf_status nearbuf_process_remove_file(const nearbuf_file *file, int32_t *system_error) {
+  nb_outcome outcome =
+      file == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT) : nb_remote_remove_file(file);
+  if (system_error != NULL) {
+    *system_error = outcome.system_error;
+  }
+  return outcome.status;
+}

@@ -1,0 +1,507 @@
+/* Windows: the sections that the locators of another process live in; see remote/port.h and
+ * windows_pages.c.
+ *
+ * Names lead only to processes of our own session that see the names that we see (a packaged app
+ * has others). What a name leads to is believed for reading if the process has a view of a section
+ * there whose header names that address; for writing if the header's lock, taken here, is taken
+ * there. A locator without a name is looked for in the map.
+ *
+ * A section is made here and mapped into the process, which also gets a handle, so that the name
+ * lives as long as it does. No thread of the process takes part. */
+#include <string.h>
+
+#include <windows.h>
+
+#include "os/os.h"
+#include "os/wait.h"
+#include "os/windows/anchor.h"
+#include "os/windows/sections.h"
+#include "remote/windows/process.h"
+
+#define LOOKING (FILE_MAP_READ | FILE_MAP_WRITE)
+
+enum { MOST_TRIES = 16 };
+
+static uint32_t width_of(const nearbuf_process *process) {
+  return process->address_bits / 8;
+}
+
+static nb_section_name first_name(const nearbuf_process *process, int which) {
+  return nb_section_name_of_first(which, (uint32_t)process->id, nb_windows_process(process));
+}
+
+/* ---- What is mapped in the process ------------------------------------------------------------- */
+
+static bool is_view(const nb_windows_region *region) {
+  return region->type == MEM_MAPPED && region->base == region->allocation &&
+         region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
+}
+
+/* Memory of the process itself, where it could not have a section. */
+static bool is_private_page(const nb_windows_region *region) {
+  return region->type == MEM_PRIVATE && region->base == region->allocation &&
+         region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
+}
+
+/* OK: the process has a locator there, for all that can be seen from outside. */
+static nb_outcome check_locator_at(const nearbuf_process *process, uint64_t address,
+                                   bool may_be_private) {
+  nb_windows_region region;
+  nb_outcome outcome = address == 0 ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                    : nb_windows_query(nb_windows_process(process),
+                                                       process->address_bits, address, &region);
+  bool is_possible = outcome.status == NEARBUF_UNSUPPORTED || /* it can only be read */
+                     (outcome.status == NEARBUF_OK && region.base == address &&
+                      (is_view(&region) || (may_be_private && is_private_page(&region))));
+  if (!is_possible) {
+    return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+  }
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  outcome = nb_remote_read(process, address, header, width_of(process), &done);
+  bool is_it = nb_shared_address_relaxed((uintptr_t)header, width_of(process)) == address;
+  bool is_other = outcome.status == NEARBUF_NO_ROOM || (outcome.status == NEARBUF_OK && !is_it);
+  return is_other ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+}
+
+/* The next locator in the map, from `*from` on, which is moved behind it. */
+static nb_outcome next_in_map(const nearbuf_process *process, uint64_t *from, uint64_t *address) {
+  for (;;) {
+    nb_windows_region region;
+    nb_outcome outcome =
+        nb_windows_query(nb_windows_process(process), process->address_bits, *from, &region);
+    if (outcome.status != NEARBUF_OK || region.base + region.size <= *from) {
+      return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+    }
+    *from = region.base + region.size;
+    *address = region.base;
+    _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+    if (!is_view(&region) || check_locator_at(process, region.base, false).status != NEARBUF_OK ||
+        nb_remote_image(process, region.base, image).status != NEARBUF_OK) {
+      continue;
+    }
+    uint32_t dialect =
+        nb_format_recognise((uintptr_t)image, width_of(process), NEARBUF_DIALECT_UNKNOWN);
+    if (dialect != NEARBUF_DIALECT_UNKNOWN) {
+      return outcome;
+    }
+  }
+}
+
+/* Whether a locator in the map leads to that one. */
+static bool is_later(const nearbuf_process *process, uint64_t address) {
+  uint32_t width = width_of(process);
+  const nb_layout *layout = nb_layout_of(width, NEARBUF_DIALECT_UNKNOWN);
+  uint64_t from = 0;
+  uint64_t other;
+  while (next_in_map(process, &from, &other).status == NEARBUF_OK) {
+    _Alignas(8) unsigned char next[8] = {0};
+    size_t done;
+    (void)nb_remote_read(process, other + layout->next, next, width, &done);
+    if (nb_shared_address_relaxed((uintptr_t)next, width) == address) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static nb_outcome find_in_map(const nearbuf_process *process, uint64_t *address) {
+  uint64_t from = 0;
+  nb_outcome outcome;
+  do {
+    outcome = next_in_map(process, &from, address);
+  } while (outcome.status == NEARBUF_OK && is_later(process, *address));
+  return outcome;
+}
+
+/* ---- Sections ---------------------------------------------------------------------------------- */
+
+/* Whether its names are in the same place as ours. */
+static bool shares_names(const nearbuf_process *process) {
+  DWORD ours;
+  DWORD theirs;
+  if (!ProcessIdToSessionId(GetCurrentProcessId(), &ours) ||
+      !ProcessIdToSessionId((DWORD)process->id, &theirs) || ours != theirs) {
+    return false;
+  }
+  HANDLE token;
+  DWORD is_packaged = 0;
+  DWORD size;
+  if (OpenProcessToken(nb_windows_process(process), TOKEN_QUERY, &token)) {
+    (void)GetTokenInformation(token, TokenIsAppContainer, &is_packaged, sizeof is_packaged, &size);
+    (void)CloseHandle(token);
+  }
+  return is_packaged == 0;
+}
+
+/* Maps the page of a locator that a section begins with; 0: it has no such page. */
+static uintptr_t map_page(HANDLE section, DWORD access) {
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, access, 0, 0, NB_LOCATOR_SIZE);
+  nb_windows_region region;
+  bool is_there =
+      view != 0 &&
+      nb_windows_query(GetCurrentProcess(), sizeof(uintptr_t) * 8, view, &region).status ==
+          NEARBUF_OK &&
+      nb_windows_is_readable(region.protection) && region.size >= NB_LOCATOR_SIZE;
+  if (view != 0 && !is_there) {
+    (void)UnmapViewOfFile((const void *)view);
+  }
+  return is_there ? view : 0;
+}
+
+/* Opens the section of a name and maps its page. */
+static uintptr_t open_page(const nb_section_name *name, DWORD access) {
+  HANDLE section = OpenFileMappingW(access, FALSE, name->text);
+  if (section == NULL) {
+    return 0;
+  }
+  uintptr_t view = map_page(section, access);
+  (void)CloseHandle(section);
+  return view;
+}
+
+/* The address in the header of the section of a name; 0 where there is none. */
+static uint64_t address_by_name(const nearbuf_process *process, const nb_section_name *name) {
+  uintptr_t view = open_page(name, FILE_MAP_READ);
+  if (view == 0) {
+    return 0;
+  }
+  uint64_t address = nb_shared_address_acquire(view, width_of(process));
+  (void)UnmapViewOfFile((const void *)view);
+  return address;
+}
+
+/* ---- The anchor -------------------------------------------------------------------------------- */
+
+/* The word of the anchor at a place, 0: there is none, or it says nothing yet. */
+static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
+  nb_windows_region region;
+  nb_outcome outcome =
+      nb_windows_query(nb_windows_process(process), process->address_bits, place, &region);
+  if (outcome.status != NEARBUF_OK || region.base != place || region.allocation != place ||
+      region.type != MEM_PRIVATE || region.size != NB_ANCHOR_SIZE ||
+      !nb_windows_is_writable(region.protection)) {
+    return 0;
+  }
+  _Alignas(8) unsigned char words[NB_ANCHOR_WORD_AT + 8] = {0};
+  size_t done;
+  outcome = nb_remote_read(process, place, words, sizeof words, &done);
+  bool is_anchor =
+      outcome.status == NEARBUF_OK && nb_shared_load_relaxed((uintptr_t)words) == NB_ANCHOR_MARK;
+  return is_anchor
+             ? nb_shared_address_relaxed((uintptr_t)words + NB_ANCHOR_WORD_AT, width_of(process))
+             : 0;
+}
+
+/* Copies of the library in the process agree on what the anchor says, whatever became of names. */
+static nb_outcome find_by_anchor(const nearbuf_process *process, uint64_t *address) {
+  uint64_t word = 0;
+  uint64_t place;
+  for (uint32_t i = 0; word == 0 && (place = nb_anchor_place(width_of(process), i)) != 0; i++) {
+    word = word_at(process, place);
+  }
+  *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
+  return check_locator_at(process, *address, (word & NB_ANCHOR_PRIVATE) != 0);
+}
+
+/* ---- The first locator ------------------------------------------------------------------------- */
+
+nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                           nearbuf_dialect *if_empty) {
+  *address = 0;
+  *if_empty = NEARBUF_DIALECT_UNKNOWN; /* nobody's is empty: the tail is listed from the start */
+  if (!nb_windows_may_look(process)) {
+    return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+  }
+  nb_outcome anchored = find_by_anchor(process, address);
+  if (anchored.status != NEARBUF_NOT_FOUND) {
+    return anchored;
+  }
+  for (int i = 0; i < NB_SECTION_NAMES; i++) {
+    nb_section_name name = first_name(process, i);
+    *address = address_by_name(process, &name);
+    nb_outcome outcome = check_locator_at(process, *address, false);
+    if (outcome.status != NEARBUF_NOT_FOUND) {
+      return outcome;
+    }
+  }
+  nb_outcome outcome = find_in_map(process, address);
+  *address = outcome.status == NEARBUF_OK ? *address : 0;
+  return outcome;
+}
+
+/* ---- Images and views -------------------------------------------------------------------------- */
+
+nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
+                           unsigned char image[NB_LOCATOR_SIZE]) {
+  size_t done;
+  return nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
+}
+
+/* Whether a page of ours is what the process has at an address: its lock, taken here, is taken
+ * there. If it is held for too long, its content decides. */
+static bool is_same_memory(const nearbuf_process *process, uintptr_t view, uint64_t address) {
+  const nb_layout *layout = nb_layout_of(width_of(process), NEARBUF_DIALECT_UNKNOWN);
+  size_t done;
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  while (!nb_shared_lock_acquire(view + layout->locked)) {
+    if (nb_os_nanoseconds() > end) {
+      unsigned char image[NB_LOCATOR_SIZE];
+      return nb_remote_image(process, address, image).status == NEARBUF_OK &&
+             memcmp(image, (const void *)view, sizeof image) == 0;
+    }
+    nb_os_pause();
+  }
+  uint32_t word = 0;
+  (void)nb_remote_read(process, address + layout->locked, &word, sizeof word, &done);
+  nb_shared_unlock_release(view + layout->locked);
+  return nb_little_32(word) == 1;
+}
+
+/* Opens a section by a name, if it is the locator at that address. */
+static bool open_view(const nearbuf_process *process, const nb_section_name *name, uint64_t address,
+                      nb_remote_view *view) {
+  uintptr_t page = open_page(name, LOOKING);
+  if (page == 0) {
+    return false;
+  }
+  if (nb_shared_address_acquire(page, width_of(process)) != address ||
+      !is_same_memory(process, page, address)) {
+    (void)UnmapViewOfFile((const void *)page);
+    return false;
+  }
+  *view = (nb_remote_view){page, page, NB_LOCATOR_SIZE};
+  return true;
+}
+
+nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                               nb_remote_view *view) {
+  *view = (nb_remote_view){0, 0, 0};
+  nb_outcome outcome = check_locator_at(process, address, false);
+  if (outcome.status != NEARBUF_OK) {
+    /* A reference's later locator is on its heap, where it cannot be shared. */
+    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_DENIED) : outcome;
+  }
+  bool is_open = false;
+  for (int i = 0; i < NB_SECTION_NAMES && !is_open; i++) {
+    nb_section_name name = first_name(process, i);
+    is_open = open_view(process, &name, address, view);
+  }
+  if (!is_open) {
+    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
+    is_open = open_view(process, &name, address, view);
+  }
+  return nb_outcome_of(is_open ? NEARBUF_OK : NEARBUF_DENIED);
+}
+
+void nb_remote_view_close(nb_remote_view *view) {
+  if (view->base != 0) {
+    (void)UnmapViewOfFile((const void *)view->page);
+    *view = (nb_remote_view){0, 0, 0};
+  }
+}
+
+/* ---- Making a section -------------------------------------------------------------------------- */
+
+/* Keeps a place for a later section where the system likes: its name tells its address, so that is
+ * wanted first. 0: there is no room, or none that the process itself could reach. */
+static uint64_t keep_place(const nearbuf_process *process) {
+  void *place = VirtualAllocEx(nb_windows_process(process), NULL, nb_section_size(), MEM_RESERVE,
+                               PAGE_NOACCESS);
+  if ((uintptr_t)place > nb_remote_limits(process->address_bits, 0).max) {
+    (void)VirtualFreeEx(nb_windows_process(process), place, 0, MEM_RELEASE);
+    return 0;
+  }
+  return (uintptr_t)place;
+}
+
+static void give_up_place(const nearbuf_process *process, uint64_t place) {
+  (void)VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)place, 0, MEM_RELEASE);
+}
+
+/* Who may open a section that the process itself would make. */
+typedef struct permissions {
+  SECURITY_ATTRIBUTES attributes;
+  SECURITY_DESCRIPTOR descriptor;
+  union {
+    TOKEN_DEFAULT_DACL token;
+    unsigned char room[2048];
+  } list;
+} permissions;
+
+/* Null, which means ours, where the process does not tell its own. */
+static SECURITY_ATTRIBUTES *permissions_of(const nearbuf_process *process, permissions *of) {
+  HANDLE token;
+  DWORD size;
+  if (!OpenProcessToken(nb_windows_process(process), TOKEN_QUERY, &token)) {
+    return NULL;
+  }
+  bool is_known =
+      GetTokenInformation(token, TokenDefaultDacl, &of->list, sizeof of->list, &size) &&
+      InitializeSecurityDescriptor(&of->descriptor, SECURITY_DESCRIPTOR_REVISION) &&
+      SetSecurityDescriptorDacl(&of->descriptor, TRUE, of->list.token.DefaultDacl, FALSE);
+  (void)CloseHandle(token);
+  of->attributes = (SECURITY_ATTRIBUTES){sizeof of->attributes, &of->descriptor, FALSE};
+  return is_known ? &of->attributes : NULL;
+}
+
+/* Waits until whoever made the section of a name has completed it. BUSY: it is the process's own
+ * locator; DENIED: the name is somebody else's. */
+static nb_outcome examine_taken(const nearbuf_process *process, const nb_section_name *name) {
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  uint64_t address = address_by_name(process, name);
+  while (address == 0 && nb_os_nanoseconds() < end) {
+    nb_os_pause();
+    address = address_by_name(process, name);
+  }
+  bool is_theirs = check_locator_at(process, address, false).status == NEARBUF_OK;
+  return nb_outcome_system(is_theirs ? NEARBUF_BUSY : NEARBUF_DENIED, ERROR_ALREADY_EXISTS);
+}
+
+/* Makes the section of a name that was not there. */
+static nb_outcome make_section(const nearbuf_process *process, const nb_section_name *name,
+                               HANDLE *section) {
+  permissions of;
+  *section = CreateFileMappingW(INVALID_HANDLE_VALUE, permissions_of(process, &of),
+                                PAGE_EXECUTE_READWRITE, 0, (DWORD)nb_section_size(), name->text);
+  DWORD error = GetLastError();
+  if (*section == NULL) {
+    return error == ERROR_INVALID_HANDLE ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
+                                         : nb_windows_outcome(error);
+  }
+  if (error != ERROR_ALREADY_EXISTS) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  (void)CloseHandle(*section);
+  *section = NULL;
+  return examine_taken(process, name);
+}
+
+typedef LONG(NTAPI *map_view)(HANDLE section, HANDLE process, void **base, ULONG_PTR zero_bits,
+                              SIZE_T commit_size, LARGE_INTEGER *offset, SIZE_T *view_size,
+                              DWORD inherit, ULONG type, ULONG protection);
+typedef LONG(NTAPI *unmap_view)(HANDLE process, void *base);
+
+static void unmap_there(const nearbuf_process *process, uint64_t address) {
+  unmap_view unmap = (unmap_view)nb_windows_native("NtUnmapViewOfSection");
+  if (unmap != NULL) {
+    (void)unmap(nb_windows_process(process), (void *)(uintptr_t)address);
+  }
+}
+
+/* Maps all of a section into the process: at an address exactly or, if it is 0, where the system
+ * likes. NO_ROOM: something is there. */
+static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
+  const DWORD view_unmap = 2; /* not inherited */
+  const LONG conflicting_addresses = (LONG)0xC0000018;
+  map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
+  void *base = (void *)(uintptr_t)*address;
+  SIZE_T size = 0;
+  LONG status = map == NULL ? -1
+                            : map(section, nb_windows_process(process), &base, 0, 0, NULL, &size,
+                                  view_unmap, 0, PAGE_EXECUTE_READWRITE);
+  if (status < 0) {
+    return nb_outcome_system(status == conflicting_addresses ? NEARBUF_NO_ROOM : NEARBUF_DENIED,
+                             status);
+  }
+  *address = (uintptr_t)base;
+  if (*address > nb_remote_limits(process->address_bits, 0).max) {
+    unmap_there(process, *address);
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* Puts a locator into a new section and the section into the process. Once its address stands in
+ * the header, others may be using it: that comes last. */
+static nb_outcome publish(const nearbuf_process *process, HANDLE section, const nb_seed *seed,
+                          nb_remote_page *page) {
+  uintptr_t view = map_page(section, LOOKING);
+  if (view == 0) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
+  }
+  HANDLE theirs = NULL;
+  nb_outcome outcome = map_there(process, section, &page->address);
+  if (outcome.status == NEARBUF_OK &&
+      !DuplicateHandle(GetCurrentProcess(), section, nb_windows_process(process), &theirs, 0, FALSE,
+                       DUPLICATE_SAME_ACCESS)) {
+    outcome = nb_windows_outcome(GetLastError());
+    unmap_there(process, page->address);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    nb_section_build(view, page->address, seed);
+    nb_section_publish(view, page->address, seed);
+    page->handle = (intptr_t)theirs;
+  }
+  (void)UnmapViewOfFile((const void *)view);
+  return outcome;
+}
+
+/* Makes the section of a locator that will be at that address. */
+static nb_outcome make_section_for(const nearbuf_process *process, bool is_first, uint64_t address,
+                                   HANDLE *section) {
+  if (!is_first) {
+    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
+    return make_section(process, &name, section);
+  }
+  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
+  for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
+    nb_section_name name = first_name(process, i);
+    outcome = make_section(process, &name, section);
+  }
+  return outcome;
+}
+
+/* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that
+ * the system finds the place; it must not be made twice, for others wait where they saw its name.
+ */
+static nb_outcome try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
+                           nb_remote_page *page) {
+  page->address = is_first ? 0 : keep_place(process);
+  if (!is_first && page->address == 0) {
+    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+  }
+  HANDLE section;
+  nb_outcome outcome = make_section_for(process, is_first, page->address, &section);
+  if (!is_first) {
+    give_up_place(process, page->address);
+  }
+  if (outcome.status == NEARBUF_OK) {
+    outcome = publish(process, section, seed, page);
+    (void)CloseHandle(section);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                               const nb_item *item, bool is_first, nb_remote_page *page) {
+  *page = (nb_remote_page){0, 0, 0};
+  if (!nb_windows_may_change(process) || !shares_names(process)) {
+    return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+  }
+  nb_seed seed = {layout, item, 1};
+  nb_outcome outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+  for (int i = 0; i < MOST_TRIES && outcome.status == NEARBUF_NO_ROOM; i++) {
+    outcome = try_page(process, &seed, is_first, page);
+  }
+  return outcome.status == NEARBUF_NO_ROOM ? nb_outcome_of(NEARBUF_OUT_OF_MEMORY) : outcome;
+}
+
+void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
+  unmap_there(process, page->address);
+  (void)DuplicateHandle(nb_windows_process(process), (HANDLE)page->handle, NULL, NULL, 0, FALSE,
+                        DUPLICATE_CLOSE_SOURCE);
+}
+
+/* ---- Files: the sections of a process end with it ----------------------------------------------- */
+
+nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+  (void)visit;
+  (void)context;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
+  (void)file;
+  return nb_outcome_of(NEARBUF_NOT_FOUND);
+}

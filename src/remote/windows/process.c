@@ -1,0 +1,550 @@
+/* Windows: other processes; see remote.h. Their locators are in windows_remote_pages.c. Sources:
+ * learn.microsoft.com on OpenProcess, VirtualQueryEx, ReadProcessMemory, WriteProcessMemory.
+ *
+ * A process is held by a handle, which goes on to mean this process when its id is given to another
+ * one. A 32-bit program asks about a 64-bit process by functions of ntdll.dll that only 32-bit
+ * programs on 64-bit systems have; Wine has those that read and write, and not the one that tells
+ * what is where. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <windows.h>
+
+#include <psapi.h>
+
+#include "os/os.h"
+#include "os/windows/error.h"
+#include "remote/windows/process.h"
+
+enum { PROCESS = 0, RIGHTS = 1 }; /* what stands in `handles` */
+
+HANDLE nb_windows_process(const nearbuf_process *process) {
+  return (HANDLE)process->handles[PROCESS];
+}
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+nb_outcome nb_windows_outcome(DWORD error) {
+  return error == ERROR_SUCCESS ? nb_outcome_of(NEARBUF_OK) : nb_windows_failure(error);
+}
+
+static nb_outcome last_outcome(void) {
+  return nb_windows_outcome(GetLastError());
+}
+
+/* Looked up when the module is loaded: later that could wait for a lock of the loader, which a
+ * suspended thread may have. */
+static struct native {
+  const char *name;
+  uintptr_t function;
+} natives[] = {{"NtMapViewOfSection", 0},
+               {"NtUnmapViewOfSection", 0},
+               {"NtWow64QueryVirtualMemory64", 0},
+               {"NtWow64ReadVirtualMemory64", 0},
+               {"NtWow64WriteVirtualMemory64", 0}};
+
+enum { NATIVES = sizeof natives / sizeof natives[0] };
+
+static void look_for_natives(void) {
+  HMODULE system = GetModuleHandleW(L"ntdll.dll");
+  for (int i = 0; i < NATIVES; i++) {
+    natives[i].function = (uintptr_t)GetProcAddress(system, natives[i].name);
+  }
+}
+
+/* Called when the C runtime starts, mingw's and Microsoft's. */
+__attribute__((section(".CRT$XCB"),
+               used)) static void (*const runtime_entry)(void) = look_for_natives;
+
+uintptr_t nb_windows_native(const char *name) {
+  for (int i = 0; i < NATIVES; i++) {
+    if (strcmp(natives[i].name, name) == 0) {
+      return natives[i].function;
+    }
+  }
+  return 0;
+}
+
+/* ---- Open and close ---------------------------------------------------------------------------- */
+
+/* From the right to change a process to the least that tells anything about it. */
+static const DWORD rights[] = {
+    PROCESS_QUERY_INFORMATION | PROCESS_VM_READ | PROCESS_VM_WRITE | PROCESS_VM_OPERATION |
+        PROCESS_DUP_HANDLE | SYNCHRONIZE,
+    PROCESS_QUERY_INFORMATION | PROCESS_VM_READ | SYNCHRONIZE,
+    PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE,
+};
+enum { TO_CHANGE = 0, TO_LOOK = 1, RIGHTS_COUNT = 3 };
+static_assert(sizeof rights / sizeof rights[0] == RIGHTS_COUNT, "one for each");
+
+bool nb_windows_may_change(const nearbuf_process *process) {
+  return process->handles[RIGHTS] == TO_CHANGE;
+}
+
+bool nb_windows_may_look(const nearbuf_process *process) {
+  return process->handles[RIGHTS] <= TO_LOOK;
+}
+
+nb_outcome nb_remote_check(const nearbuf_process *process) {
+  bool is_gone = WaitForSingleObject(nb_windows_process(process), 0) == WAIT_OBJECT_0;
+  return nb_outcome_of(is_gone ? NEARBUF_NOT_FOUND : NEARBUF_OK);
+}
+
+/* The width of its addresses: that of the system, unless it runs in the layer for 32 bits. */
+static uint32_t address_bits_of(HANDLE process) {
+  BOOL is_in_layer = FALSE;
+  if (!IsWow64Process(process, &is_in_layer)) {
+    return 0;
+  }
+  if (is_in_layer) {
+    return 32;
+  }
+  SYSTEM_INFO system;
+  GetNativeSystemInfo(&system);
+  bool is_32_bit_system = system.wProcessorArchitecture == PROCESSOR_ARCHITECTURE_INTEL ||
+                          system.wProcessorArchitecture == PROCESSOR_ARCHITECTURE_ARM;
+  return is_32_bit_system ? 32 : 64;
+}
+
+nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
+  if (id > UINT32_MAX) {
+    return nb_outcome_system(NEARBUF_NOT_FOUND, ERROR_INVALID_PARAMETER);
+  }
+  HANDLE opened = NULL;
+  DWORD error = ERROR_ACCESS_DENIED;
+  for (int i = 0; i < RIGHTS_COUNT && opened == NULL && error == ERROR_ACCESS_DENIED; i++) {
+    opened = OpenProcess(rights[i], FALSE, (DWORD)id);
+    error = opened == NULL ? GetLastError() : ERROR_SUCCESS;
+    process->handles[RIGHTS] = i;
+  }
+  if (opened == NULL) {
+    return error == ERROR_INVALID_PARAMETER ? nb_outcome_system(NEARBUF_NOT_FOUND, (int32_t)error)
+                                            : nb_windows_outcome(error);
+  }
+  process->handles[PROCESS] = (intptr_t)opened;
+  process->id = id;
+  process->address_bits = address_bits_of(opened);
+  /* The system leaves the last two bits of an id out of account; and whoever has a handle of a dead
+   * process keeps its id alive. */
+  nb_outcome outcome = GetProcessId(opened) == (DWORD)id ? nb_remote_check(process)
+                                                         : nb_outcome_of(NEARBUF_NOT_FOUND);
+  if (outcome.status != NEARBUF_OK) {
+    nb_remote_close(process);
+  }
+  return outcome;
+}
+
+void nb_remote_close(nearbuf_process *process) {
+  if (process->handles[PROCESS] != 0) {
+    (void)CloseHandle(nb_windows_process(process));
+  }
+  process->handles[PROCESS] = 0;
+}
+
+/* ---- About a process --------------------------------------------------------------------------- */
+
+enum { PATH_LENGTH = 1024, UTF8_MAX = 3 /* bytes of one unit of UTF-16 */ };
+
+/* Puts the end of a text, if it is too long, into a field. */
+static void copy_end(const wchar_t *text, size_t length, char *field, size_t size) {
+  char bytes[PATH_LENGTH * UTF8_MAX];
+  int count =
+      WideCharToMultiByte(CP_UTF8, 0, text, (int)length, bytes, (int)sizeof bytes, NULL, NULL);
+  size_t fill = count > 0 ? (size_t)count : 0;
+  size_t from = fill < size ? 0 : fill - (size - 1);
+  while (from < fill && ((unsigned char)bytes[from] & 0xc0) == 0x80) {
+    from++; /* not in the middle of a character */
+  }
+  memcpy(field, bytes + from, fill - from);
+  field[fill - from] = '\0';
+}
+
+/* The name of its program without the folders. */
+static void fill_name(HANDLE process, nearbuf_process_info *info) {
+  wchar_t path[PATH_LENGTH];
+  DWORD length = PATH_LENGTH;
+  if (!QueryFullProcessImageNameW(process, 0, path, &length)) {
+    return;
+  }
+  DWORD from = length;
+  while (from > 0 && path[from - 1] != L'\\') {
+    from--;
+  }
+  copy_end(path + from, length - from, info->name, sizeof info->name);
+}
+
+/* The name of its user. */
+static void fill_user(HANDLE process, nearbuf_process_info *info) {
+  HANDLE token;
+  if (!OpenProcessToken(process, TOKEN_QUERY, &token)) {
+    return;
+  }
+  union {
+    TOKEN_USER user;
+    unsigned char room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+  } of;
+  wchar_t name[257];
+  wchar_t domain[257];
+  DWORD size = sizeof of;
+  DWORD name_length = sizeof name / sizeof name[0];
+  DWORD domain_length = sizeof domain / sizeof domain[0];
+  SID_NAME_USE use;
+  if (GetTokenInformation(token, TokenUser, &of, sizeof of, &size) &&
+      LookupAccountSidW(NULL, of.user.User.Sid, name, &name_length, domain, &domain_length, &use)) {
+    copy_end(name, name_length, info->user_name, sizeof info->user_name);
+  }
+  (void)CloseHandle(token);
+}
+
+nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+  info->id = process->id;
+  info->own_id = process->id;
+  info->address_bits = process->address_bits;
+  fill_name(nb_windows_process(process), info);
+  fill_user(nb_windows_process(process), info);
+  return nb_remote_check(process);
+}
+
+static int compare_ids(const void *left, const void *right) {
+  DWORD one = *(const DWORD *)left;
+  DWORD other = *(const DWORD *)right;
+  return (one > other) - (one < other);
+}
+
+nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+  const DWORD size = 1 << 20; /* more ids than the system has memory for processes */
+  DWORD *ids = nb_os_own_pages(size);
+  DWORD filled = 0;
+  if (ids == NULL) {
+    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+  }
+  nb_outcome outcome =
+      K32EnumProcesses(ids, size, &filled) ? nb_outcome_of(NEARBUF_OK) : last_outcome();
+  size_t count = outcome.status == NEARBUF_OK ? filled / sizeof *ids : 0;
+  qsort(ids, count, sizeof *ids, compare_ids);
+  for (size_t i = 0; i < count && outcome.status == NEARBUF_OK; i++) {
+    /* 0 is what the processors do when they do nothing. */
+    if (ids[i] != 0 && visit((int64_t)ids[i], context) < 0) {
+      outcome = nb_outcome_of(NEARBUF_CANCELLED);
+    }
+  }
+  (void)nb_os_unmap((uintptr_t)ids, size);
+  return outcome;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------ */
+
+typedef enum direction { FROM_PROCESS, TO_PROCESS } direction;
+
+typedef LONG(NTAPI *wide_copy)(HANDLE process, ULONG64 address, void *bytes, ULONG64 size,
+                               ULONG64 *done);
+
+/* Copies all of it or, as far as anybody is told, nothing. */
+static bool copy_whole(HANDLE process, direction where, uint64_t address, void *bytes,
+                       size_t size) {
+  if (address <= UINTPTR_MAX && size - 1 <= UINTPTR_MAX - (uintptr_t)address) {
+    SIZE_T done;
+    void *there = (void *)(uintptr_t)address;
+    return where == FROM_PROCESS ? ReadProcessMemory(process, there, bytes, size, &done)
+                                 : WriteProcessMemory(process, there, bytes, size, &done);
+  }
+  wide_copy copy_wide = (wide_copy)nb_windows_native(
+      where == FROM_PROCESS ? "NtWow64ReadVirtualMemory64" : "NtWow64WriteVirtualMemory64");
+  ULONG64 done;
+  return copy_wide != NULL && copy_wide(process, address, bytes, size, &done) >= 0;
+}
+
+/* Writes into a page that the process may only read: it may be written for that long. A mapped file
+ * would be changed for everybody, so that is left alone. */
+static bool write_read_only(HANDLE process, uint64_t address, void *bytes, size_t size) {
+  nb_windows_region region;
+  DWORD before;
+  DWORD ignored;
+  bool is_known =
+      address <= UINTPTR_MAX &&
+      nb_windows_query(process, sizeof(uintptr_t) * 8, address, &region).status == NEARBUF_OK;
+  if (!is_known || region.type == MEM_MAPPED || region.protection != PAGE_READONLY ||
+      !VirtualProtectEx(process, (void *)(uintptr_t)address, size, PAGE_READWRITE, &before)) {
+    return false;
+  }
+  bool is_done = copy_whole(process, TO_PROCESS, address, bytes, size);
+  (void)VirtualProtectEx(process, (void *)(uintptr_t)address, size, before, &ignored);
+  return is_done;
+}
+
+/* How much of it is there to be read. What is only reserved is not, but Wine would copy it. */
+static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address, size_t size) {
+  uint64_t at = address;
+  while (at - address < size) {
+    nb_windows_region region;
+    nb_outcome outcome = nb_windows_query(process, address_bits, at, &region);
+    if (outcome.status == NEARBUF_UNSUPPORTED) {
+      return size; /* a copy will tell */
+    }
+    if (outcome.status != NEARBUF_OK || !nb_windows_is_readable(region.protection)) {
+      break;
+    }
+    at = region.base + region.size;
+  }
+  return at - address < size ? (size_t)(at - address) : size;
+}
+
+/* Copies as much as can be copied, page by page where not all of it can. */
+static nb_outcome copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
+                       void *bytes, size_t size, size_t *done) {
+  size_t page = nb_os_page_size();
+  size_t end = accessible(process, address_bits, address, size);
+  bool is_done = end != 0 && copy_whole(process, where, address, bytes, end);
+  *done = is_done ? end : 0;
+  for (is_done = true; is_done && *done < end;) {
+    uint64_t from = address + *done;
+    size_t to_end = page - (size_t)(from & (page - 1));
+    size_t part = to_end < end - *done ? to_end : end - *done;
+    unsigned char *here = (unsigned char *)bytes + *done;
+    is_done = copy_whole(process, where, from, here, part) ||
+              (where == TO_PROCESS && write_read_only(process, from, here, part));
+    *done += is_done ? part : 0;
+  }
+  /* Whoever calls this has the rights: what is refused is the memory. */
+  return *done == size ? nb_outcome_of(NEARBUF_OK)
+                       : nb_outcome_system(NEARBUF_NO_ROOM, ERROR_PARTIAL_COPY);
+}
+
+static nb_outcome denied(void) {
+  return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+}
+
+nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+                          size_t size, size_t *done) {
+  *done = 0;
+  if (!nb_windows_may_look(process)) {
+    return denied();
+  }
+  return copy(nb_windows_process(process), process->address_bits, FROM_PROCESS, address, bytes,
+              size, done);
+}
+
+static nb_outcome write_memory(HANDLE process, uint32_t address_bits, uint64_t address,
+                               const void *bytes, size_t size, size_t *done) {
+  nb_outcome outcome =
+      copy(process, address_bits, TO_PROCESS, address, (void *)(uintptr_t)bytes, size, done);
+  if (address <= UINTPTR_MAX) {
+    (void)FlushInstructionCache(process, (const void *)(uintptr_t)address, *done);
+  }
+  return outcome;
+}
+
+nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                           size_t size, size_t *done) {
+  *done = 0;
+  if (!nb_windows_may_change(process)) {
+    return denied();
+  }
+  return write_memory(nb_windows_process(process), process->address_bits, address, bytes, size,
+                      done);
+}
+
+/* A process keeps its address space for life, and the handle outlives everything that is got
+ * through it. */
+/* A process runs one program here, to its end. */
+nb_outcome nb_remote_note_program(nearbuf_process *process) {
+  (void)process;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+  (void)process;
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+  bool may_change = nb_windows_may_change(process);
+  *memory = may_change ? process->handles[PROCESS] : 0;
+  return may_change ? nb_outcome_of(NEARBUF_OK) : denied();
+}
+
+nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                  size_t size) {
+  size_t done;
+  /* Nobody gets a buffer in a process that is wider than its own. */
+  return write_memory((HANDLE)memory, sizeof(uintptr_t) * 8, address, bytes, size, &done);
+}
+
+void nb_remote_memory_close(intptr_t memory) {
+  (void)memory;
+}
+
+/* ---- Its map ----------------------------------------------------------------------------------- */
+
+bool nb_windows_is_writable(DWORD protection) {
+  return (protection &
+          (PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY)) != 0;
+}
+
+bool nb_windows_is_readable(DWORD protection) {
+  return nb_windows_is_writable(protection) ||
+         (protection & (PAGE_READONLY | PAGE_EXECUTE_READ)) != 0;
+}
+
+static bool is_executable(DWORD protection) {
+  return (protection & (PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE |
+                        PAGE_EXECUTE_WRITECOPY)) != 0;
+}
+
+typedef LONG(NTAPI *wide_query)(HANDLE process, ULONG64 address, int what, void *information,
+                                ULONG64 size, ULONG64 *done);
+
+static nb_outcome query_wide(HANDLE process, uint64_t address, MEMORY_BASIC_INFORMATION64 *found) {
+  const LONG invalid_parameter = (LONG)0xC000000D;
+  wide_query query = (wide_query)nb_windows_native("NtWow64QueryVirtualMemory64");
+  if (query == NULL) {
+    return nb_outcome_of(NEARBUF_UNSUPPORTED);
+  }
+  LONG status = query(process, address, 0, found, sizeof *found, NULL);
+  if (status >= 0) {
+    return nb_outcome_of(NEARBUF_OK);
+  }
+  return status == invalid_parameter ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                     : nb_outcome_system(NEARBUF_DENIED, status);
+}
+
+static nb_outcome query_own_width(HANDLE process, uint64_t address,
+                                  MEMORY_BASIC_INFORMATION64 *found) {
+  MEMORY_BASIC_INFORMATION region;
+  if (address > UINTPTR_MAX) {
+    return nb_outcome_of(NEARBUF_NOT_FOUND);
+  }
+  if (VirtualQueryEx(process, (const void *)(uintptr_t)address, &region, sizeof region) == 0) {
+    DWORD error = GetLastError();
+    return error == ERROR_INVALID_PARAMETER ? nb_outcome_of(NEARBUF_NOT_FOUND)
+                                            : nb_windows_outcome(error);
+  }
+  *found = (MEMORY_BASIC_INFORMATION64){.BaseAddress = (uintptr_t)region.BaseAddress,
+                                        .AllocationBase = (uintptr_t)region.AllocationBase,
+                                        .RegionSize = region.RegionSize,
+                                        .State = region.State,
+                                        .Protect = region.Protect,
+                                        .Type = region.Type};
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+nb_outcome nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
+                            nb_windows_region *region) {
+  MEMORY_BASIC_INFORMATION64 found = {0};
+  nb_outcome outcome = address_bits > sizeof(uintptr_t) * 8
+                           ? query_wide(process, address, &found)
+                           : query_own_width(process, address, &found);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  bool is_usable = found.State == MEM_COMMIT && (found.Protect & PAGE_GUARD) == 0;
+  *region = (nb_windows_region){.base = found.BaseAddress,
+                                .size = found.RegionSize,
+                                .allocation = found.AllocationBase,
+                                .state = found.State,
+                                .type = found.Type,
+                                .protection = is_usable ? found.Protect : PAGE_NOACCESS};
+  return outcome;
+}
+
+/* An open map is the process, the width of its addresses, and how far one is. */
+nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+  map->system_error = 0;
+  map->handle = process->handles[PROCESS];
+  map->fill = process->address_bits;
+  map->from = 0;
+  return nb_windows_may_look(process) ? nb_outcome_of(NEARBUF_OK) : denied();
+}
+
+void nb_remote_map_close(nb_remote_map *map) {
+  (void)map;
+}
+
+/* The file that is mapped there: the system's own name for it, which begins with a device. */
+static void fill_file_name(HANDLE process, uint64_t address, char *name, size_t size) {
+  wchar_t path[PATH_LENGTH];
+  DWORD length = address > UINTPTR_MAX ? 0
+                                       : K32GetMappedFileNameW(process, (void *)(uintptr_t)address,
+                                                               path, PATH_LENGTH);
+  copy_end(path, length, name, size);
+}
+
+nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+  HANDLE process = (HANDLE)map->handle;
+  nb_windows_region region;
+  nb_outcome outcome;
+  do {
+    outcome = nb_windows_query(process, map->fill, map->from, &region);
+    if (outcome.status == NEARBUF_OK && region.base + region.size <= map->from) {
+      outcome = nb_outcome_of(NEARBUF_NOT_FOUND); /* it ends with the address space */
+    }
+    if (outcome.status != NEARBUF_OK) {
+      return outcome;
+    }
+    map->from = region.base + region.size;
+  } while (region.state == MEM_FREE);
+  *mapping = (nb_remote_mapping){.is = {.min = region.base,
+                                        .max = region.base + (region.size - 1),
+                                        .is_readable = nb_windows_is_readable(region.protection),
+                                        .is_writable = nb_windows_is_writable(region.protection),
+                                        .is_executable = is_executable(region.protection),
+                                        .is_shared = region.type == MEM_MAPPED}};
+  if (region.type != MEM_PRIVATE) {
+    fill_file_name(process, region.base, mapping->is.name, sizeof mapping->is.name);
+  }
+  return outcome;
+}
+
+/* Of a 32-bit process the upper half as well: without the flag of the large addresses the system
+ * refuses what is taken there. */
+nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
+  nb_range limits = nb_os_limits(0, around);
+  if (address_bits == 32) {
+    limits.max = (uintptr_t)0xfffeffff;
+  }
+  return limits;
+}
+
+/* ---- Making memory ----------------------------------------------------------------------------- */
+
+nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  void *wanted = (void *)(uintptr_t)address;
+  if (!nb_windows_may_change(process)) {
+    return denied();
+  }
+  void *got = VirtualAllocEx(nb_windows_process(process), wanted, (SIZE_T)size,
+                             MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
+  if (got == NULL) {
+    DWORD error = GetLastError();
+    /* Beyond the address space of the process. */
+    return error == ERROR_INVALID_PARAMETER ? nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error)
+                                            : nb_windows_outcome(error);
+  }
+  if (got != wanted) {
+    (void)VirtualFreeEx(nb_windows_process(process), got, 0, MEM_RELEASE);
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  return nb_outcome_of(NEARBUF_OK);
+}
+
+/* The system releases what was reserved at once, and nothing else. */
+nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  nb_windows_region region;
+  nb_outcome outcome =
+      nb_windows_query(nb_windows_process(process), process->address_bits, address, &region);
+  if (outcome.status != NEARBUF_OK) {
+    return outcome;
+  }
+  if (region.allocation != address || region.base != address || region.size != size) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  return VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)address, 0, MEM_RELEASE)
+             ? nb_outcome_of(NEARBUF_OK)
+             : last_outcome();
+}
+
+bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+  (void)process, (void)start;
+  return false;
+}
