@@ -29,11 +29,11 @@ NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf
   if (request == NULL || status != NEARBUF_OK) {
     return status;
   }
-  nb_fit fit = nb_request_fit(request, request->flags);
+  nb_constraint constraint = nb_request_constraint(request, request->flags);
   nb_claim claim;
   uint32_t generation;
   nb_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
-  nb_outcome outcome = nb_claim_find_or_make(&fit, &preference, &claim, &generation);
+  nb_outcome outcome = nb_claim_find_or_make(&constraint, &preference, &claim, &generation);
   buffer->system_error = outcome.system_error;
   if (outcome.status == NEARBUF_OK) {
     fill(buffer, &claim, request->flags, generation);
@@ -52,12 +52,12 @@ NB_SLOW static nearbuf_status get_elsewhere(const nearbuf_request *request, uint
 NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
                                               uintptr_t item, bool is_rust,
                                               nearbuf_buffer *buffer) {
-  nb_fit fit = nb_request_fit(request, request->flags);
+  nb_constraint constraint = nb_request_constraint(request, request->flags);
   nb_claim claim = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
                     .base = nb_item_base(item),
                     .order = nb_hint_order(hint)};
   nb_item_look(item, is_rust, &claim);
-  if (!nb_fit_in(&fit, &claim) ||
+  if (!nb_claim_fits(&constraint, &claim) ||
       !nb_is_near(claim.base + claim.start, request->target, request->near_bytes)) {
     return get_elsewhere(request, nb_taken_of(item, is_rust), buffer);
   }
@@ -181,14 +181,6 @@ static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
   }
 }
 
-/* Where the next bytes may go behind data that will be written often and ends at `position`:
- * nothing may be put into its last cache line. */
-static uint32_t end_of_line(uintptr_t address, uint32_t size, uint32_t position) {
-  uintptr_t end;
-  bool has_line = nb_align_up(address + position, NB_CACHE_LINE, &end);
-  return has_line && end - address <= size ? (uint32_t)(end - address) : size;
-}
-
 /* Makes an item that was given back findable for the walks of this module, if they have passed it. */
 NB_NOINLINE static void tell_walks(nb_session *session, uintptr_t item, bool is_rust,
                                    uint32_t order) {
@@ -221,7 +213,7 @@ NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
 NB_NOINLINE static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *buffer) {
   /* Appending moved the start to the position; before it the start is only a plan. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
-    advance(buffer, end_of_line(buffer->address, size_of(buffer), buffer->start));
+    advance(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
   }
   return let_go(session, item_of(buffer), is_rust(buffer), buffer);
 }

@@ -4,16 +4,10 @@
 #include "os/os.h"
 
 static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
-  uintptr_t granularity = nb_os_granularity();
-  *need = (nb_need){.range = request->range, .granularity = granularity, .target = request->target};
-  need->alignment = request->alignment_bytes > granularity ? request->alignment_bytes : granularity;
-  uintptr_t start;
-  if (!nb_align_up(request->size_bytes, granularity, &need->least) ||
-      !nb_range_fit_lowest(request->range, need->least, need->alignment, &start)) {
-    return NEARBUF_RANGE_TOO_SMALL;
-  }
-  need->want = need->least;
-  return NEARBUF_OK;
+  nb_constraint constraint = nb_request_constraint(request, 0);
+  bool has_place = nb_constraint_need(&constraint, request->target, nb_os_granularity(), need) &&
+                   nb_constraint_has_place(&constraint, need->least, need->alignment);
+  return has_place ? NEARBUF_OK : NEARBUF_RANGE_TOO_SMALL;
 }
 
 nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory) {

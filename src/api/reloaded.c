@@ -101,13 +101,13 @@ static nearbuf_status claim_item(const BufferSearchSettings *settings, uint32_t 
   if (status != NEARBUF_OK) {
     return status;
   }
-  nb_fit fit = nb_request_fit(&request, request.flags);
-  fit.only_dialect = NEARBUF_DIALECT_RUST;
-  fit.ends_inside = true; /* the caller sees all of the item's room */
+  nb_constraint constraint = nb_request_constraint(&request, request.flags);
+  constraint.only_dialect = NEARBUF_DIALECT_RUST;
+  constraint.must_end_inside = true; /* the caller sees all of the item's room */
   nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
   nb_claim claim;
   uint32_t generation;
-  status = nb_claim_find_or_make(&fit, &lowest, &claim, &generation).status;
+  status = nb_claim_find_or_make(&constraint, &lowest, &claim, &generation).status;
   if (status == NEARBUF_OK) {
     uintptr_t address = nb_reference_item(claim.reference);
     nb_shared_store_relaxed(nb_position_of(address, true), claim.start);

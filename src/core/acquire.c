@@ -12,40 +12,21 @@ nearbuf_status nb_request_check(const nearbuf_request *request) {
       (request->flags & ~(uint32_t)NEARBUF_DATA) != 0) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  if (request->size_bytes == 0 || request->size_bytes > UINT32_MAX) {
-    return NEARBUF_INVALID_SIZE;
-  }
-  if (!nb_is_power_of_two(request->alignment_bytes)) {
-    return NEARBUF_INVALID_ALIGNMENT;
-  }
-  if (request->range.min > request->range.max) {
-    return NEARBUF_INVALID_RANGE;
-  }
-  uintptr_t start;
-  return nb_range_fit_lowest(request->range, request->size_bytes, request->alignment_bytes, &start)
-             ? NEARBUF_OK
-             : NEARBUF_RANGE_TOO_SMALL;
-}
-
-/* The memory that a new buffer for the request needs. False: no granule of the range can hold it. */
-static bool need_of(const nb_fit *fit, uintptr_t target, nb_need *need) {
-  uintptr_t granularity = nb_os_granularity();
-  *need = (nb_need){.range = fit->range, .granularity = granularity, .target = target};
-  need->alignment = fit->alignment > granularity ? fit->alignment : granularity;
-  return nb_align_up(fit->size, granularity, &need->least);
+  nb_constraint constraint = nb_request_constraint(request, 0);
+  return nb_constraint_check(&constraint);
 }
 
 /* What the ways of one request share. */
 typedef struct search {
   nb_session *session;
-  const nb_fit *fit;
+  const nb_constraint *constraint;
   const nb_preference *preference;
-  bool is_near; /* `fit` is narrowed to what is near to the target */
+  bool is_near; /* the constraint is narrowed to what is near to the target */
   nb_claim *claim;
 } search;
 
 static bool suits(const search *what, const nb_known *known) {
-  return what->fit->only_dialect == 0 || what->fit->only_dialect == known->dialect;
+  return what->constraint->only_dialect == 0 || what->constraint->only_dialect == known->dialect;
 }
 
 /* The size of the buffer that a region becomes. Sizes have 32 bits: one of 4 GiB, which the largest
@@ -85,7 +66,7 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
   /* A start beyond a granule is only promised for the whole region. */
   bool is_cuttable = need->alignment == need->granularity;
   nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
-                        what->fit->only_dialect};
+                        what->constraint->only_dialect};
   return nb_locator_register(what->session, &listing, what->claim);
 }
 
@@ -122,7 +103,7 @@ static uintptr_t size_to_want(nb_session *session, uintptr_t least, bool is_held
 /* Makes a buffer. */
 static nb_outcome make(const search *what, bool is_held) {
   nb_need need;
-  if (!need_of(what->fit, what->preference->target, &need)) {
+  if (!nb_constraint_need(what->constraint, what->preference->target, nb_os_granularity(), &need)) {
     return nb_outcome_of(NEARBUF_NO_ROOM);
   }
   need.spares_reserved = what->is_near;
@@ -137,7 +118,7 @@ static nb_outcome make(const search *what, bool is_held) {
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
 static bool take(const search *what, bool from_start, bool *is_held) {
-  return nb_locator_take(what->session, what->fit, from_start, what->claim, is_held);
+  return nb_locator_take(what->session, what->constraint, from_start, what->claim, is_held);
 }
 
 static nb_outcome take_or_make(const search *what) {
@@ -173,10 +154,10 @@ static nb_outcome take_or_make(const search *what) {
 /* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
  * the range's minimum in a buffer that starts before it. */
 static nb_outcome take_anything(const search *what) {
-  nb_fit skipping = *what->fit;
-  skipping.may_skip = true;
+  nb_constraint wasteful = *what->constraint;
+  wasteful.may_waste_prefix = true;
   search any = *what;
-  any.fit = &skipping;
+  any.constraint = &wasteful;
   bool is_held;
   uint32_t contended = atomic_exchange_explicit(&what->session->contended, 0, memory_order_relaxed);
   bool is_found = nb_rendezvous_is_settled(what->session) && take(&any, true, &is_held);
@@ -186,18 +167,6 @@ static nb_outcome take_anything(const search *what) {
   return nb_outcome_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
 
-/* The part of the request's range in which memory is near to its target; false: the request has no
- * such part, or all of the range is. */
-static bool narrow_to_near(const nb_fit *fit, const nb_preference *preference, nb_fit *near_fit) {
-  uintptr_t target = preference->target;
-  uintptr_t bytes = preference->near_bytes;
-  nb_range around = {nb_sub_saturating(target, bytes),
-                     nb_add_saturating(nb_add_saturating(target, bytes), fit->size - 1)};
-  *near_fit = *fit;
-  return target != 0 && bytes != 0 && nb_range_intersect(fit->range, around, &near_fit->range) &&
-         (near_fit->range.min != fit->range.min || near_fit->range.max != fit->range.max);
-}
-
 /* Whether memory that is farther away may do better. */
 static bool is_out_of_room(nb_outcome outcome) {
   return outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY ||
@@ -205,10 +174,11 @@ static bool is_out_of_room(nb_outcome outcome) {
 }
 
 static nb_outcome find_or_make(const search *what) {
-  nb_fit near_fit;
-  if (narrow_to_near(what->fit, what->preference, &near_fit)) {
+  nb_constraint near_part;
+  if (nb_constraint_narrow(what->constraint, what->preference->target, what->preference->near_bytes,
+                           &near_part)) {
     search closer = *what;
-    closer.fit = &near_fit;
+    closer.constraint = &near_part;
     closer.is_near = true;
     nb_outcome outcome = take_or_make(&closer);
     if (!is_out_of_room(outcome)) {
@@ -233,18 +203,18 @@ static void keep_hint(nb_session *session, const nb_claim *claim, uint32_t gener
   }
 }
 
-nb_outcome nb_claim_find_or_make(const nb_fit *fit, const nb_preference *preference,
+nb_outcome nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
                                  nb_claim *claim, uint32_t *generation) {
-  search what = {.fit = fit, .preference = preference, .claim = claim};
+  search what = {.constraint = constraint, .preference = preference, .claim = claim};
   nb_os_guard guard = nb_os_enter();
   nb_outcome outcome = nb_session_begin(&what.session);
   if (outcome.status == NEARBUF_OK) {
     outcome = find_or_make(&what);
   }
   if (outcome.status == NEARBUF_OK) {
-    nb_fit skipping = *fit;
-    skipping.may_skip = true;
-    (void)nb_fit_in(&skipping, claim); /* start and limit, for a buffer that was just made */
+    nb_constraint wasteful = *constraint;
+    wasteful.may_waste_prefix = true;
+    (void)nb_claim_fits(&wasteful, claim); /* start and limit, for a buffer that was just made */
     *generation = nb_session_generation(what.session);
     keep_hint(what.session, claim, *generation);
   }

@@ -76,7 +76,7 @@ bool nb_locator_is_full_walk_due(nb_session *session) {
 /* A walk along the chain for one request. */
 typedef struct locator_walk {
   nb_session *session;
-  const nb_fit *fit;
+  const nb_constraint *constraint;
   nb_hint *mine;
   nb_claim *claim;
   bool *is_held;
@@ -115,8 +115,8 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
     walk->has_passed_held = walk->has_passed_held || walk->is_all_passable;
   }
   nb_claim as_seen = {.base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
-  if (seen.base == 0 || !nb_fit_in(walk->fit, &as_seen) ||
-      (walk->fit->ends_inside && as_seen.limit < as_seen.size)) {
+  if (seen.base == 0 || !nb_claim_fits(walk->constraint, &as_seen) ||
+      (walk->constraint->must_end_inside && as_seen.limit < as_seen.size)) {
     return false;
   }
   if (seen.taken != 0) {
@@ -127,7 +127,7 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
       !nb_known_is_sound(known, index)) {
     return false;
   }
-  if (!nb_item_claim(reference, walk->fit, walk->claim)) {
+  if (!nb_item_claim(reference, walk->constraint, walk->claim)) {
     notice_held(walk, reference);
     return false;
   }
@@ -139,7 +139,8 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
 static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bool *is_found,
                          uint32_t *passed) {
   nb_known *known = nb_chain_entry(number);
-  bool is_of_use = walk->fit->only_dialect == 0 || walk->fit->only_dialect == known->dialect;
+  bool is_of_use =
+      walk->constraint->only_dialect == 0 || walk->constraint->only_dialect == known->dialect;
   uint32_t count = is_of_use ? nb_known_count(known) : 0;
   for (; index < count; index++) {
     if (atomic_load_explicit(&known->is_damaged, memory_order_relaxed)) {
@@ -156,18 +157,18 @@ static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bo
   return index;
 }
 
-bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb_claim *claim,
-                     bool *is_held) {
+bool nb_locator_take(nb_session *session, const nb_constraint *constraint, bool from_start,
+                     nb_claim *claim, bool *is_held) {
   locator_walk walk = {.session = session,
-                       .fit = fit,
+                       .constraint = constraint,
                        .mine = nb_hints_mine(&session->hints),
                        .claim = claim,
                        .is_held = is_held,
-                       .class = size_class((uint32_t)fit->size),
+                       .class = size_class((uint32_t)constraint->size),
                        .looks_for_others = 4,
                        .wants_home =
                            atomic_load_explicit(&session->contended, memory_order_relaxed) != 0,
-                       .is_all_passable = fit->only_dialect == 0};
+                       .is_all_passable = constraint->only_dialect == 0};
   _Atomic uint32_t *cursor = &session->cursors[walk.class];
   uint32_t start = from_start ? 0 : atomic_load_explicit(cursor, memory_order_relaxed);
   uint32_t passed = start;

@@ -9,20 +9,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/compiler.h"
+#include "base/constraint.h"
 #include "base/format.h"
-#include "base/range.h"
 #include "base/result.h"
 #include "core/locators.h"
 #include "core/state.h"
 
 /* ---- Items ------------------------------------------------------------------------------------ */
-
-/* For the warm path, which is compiled once for each layout of items. */
-#define NB_WARM static inline __attribute__((always_inline))
-
-/* Kept out of the fast path, whose values can then stay in registers. */
-#define NB_NOINLINE __attribute__((noinline))
-#define NB_SLOW __attribute__((noinline, cold))
 
 enum {
   NB_REFERENCE_RUST = 1,
@@ -54,16 +48,6 @@ static inline uintptr_t nb_position_of(uintptr_t item, bool is_rust) {
   return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
 }
 
-/* What a request needs of an item. */
-typedef struct nb_fit {
-  nb_range range;
-  uintptr_t alignment;
-  uintptr_t size;       /* nothing fits 0, nor what is larger than a buffer can be */
-  bool may_skip;        /* use room above the range's minimum although what lies below is lost */
-  bool ends_inside;     /* only buffers that end inside the range: their holder uses all of them */
-  uint8_t only_dialect; /* a nearbuf_dialect, or 0: any */
-} nb_fit;
-
 /* An item that is held for a request. */
 typedef struct nb_claim {
   uintptr_t reference;
@@ -75,28 +59,10 @@ typedef struct nb_claim {
   uint32_t limit; /* offset at which the range ends */
 } nb_claim;
 
-/* Whether the room of a buffer is enough; fills `start` and `limit` of the claim. A range that is
- * upside down holds nothing. References let the position run past the size: then the start lies
- * behind the last byte, or before the buffer where the sum wrapped. */
-NB_WARM bool nb_fit_in(const nb_fit *fit, nb_claim *claim) {
-  uintptr_t base = claim->base;
-  uintptr_t last = base + claim->size - 1;
-  uintptr_t free_from = base + claim->position;
-  if (free_from < fit->range.min) {
-    if (!fit->may_skip || claim->position >= claim->size) {
-      return false;
-    }
-    free_from = fit->range.min;
-  }
-  last = fit->range.max < last ? fit->range.max : last;
-  uintptr_t start;
-  (void)nb_align_up(free_from, fit->alignment, &start);
-  if (start < base || start > last || last - start < fit->size - 1) {
-    return false;
-  }
-  claim->start = (uint32_t)(start - base);
-  claim->limit = (uint32_t)(last - base) + 1;
-  return true;
+/* Whether the buffer has room for it; fills `start` and `limit` of the claim. */
+NB_WARM bool nb_claim_fits(const nb_constraint *constraint, nb_claim *claim) {
+  return nb_constraint_fits(constraint, claim->base, claim->size, claim->position, &claim->start,
+                            &claim->limit);
 }
 
 /* The base of an item that is known to be complete: it never changes, and is read in one go. */
@@ -113,7 +79,8 @@ NB_WARM void nb_item_look(uintptr_t item, bool is_rust, nb_claim *claim) {
 }
 
 /* Takes the item if it is free and still fits once it is locked; else leaves it free. */
-static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_claim *claim) {
+static inline bool nb_item_claim(uintptr_t reference, const nb_constraint *constraint,
+                                 nb_claim *claim) {
   bool is_rust = nb_reference_is_rust(reference);
   uintptr_t item = nb_reference_item(reference);
   uintptr_t taken = nb_taken_of(item, is_rust);
@@ -123,7 +90,7 @@ static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_clai
   claim->reference = reference;
   claim->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
   nb_item_look(item, is_rust, claim);
-  if (nb_fit_in(fit, claim)) {
+  if (nb_claim_fits(constraint, claim)) {
     return true;
   }
   nb_shared_unlock_release(taken);
@@ -134,15 +101,15 @@ static inline bool nb_item_claim(uintptr_t reference, const nb_fit *fit, nb_clai
 
 /* Takes the first item that fits, from where this module's walks have come to, or from the start of
  * the chain. False: none; `*is_held` tells whether one would have fit, but somebody holds it. */
-bool nb_locator_take(nb_session *session, const nb_fit *fit, bool from_start, nb_claim *claim,
-                     bool *is_held);
+bool nb_locator_take(nb_session *session, const nb_constraint *constraint, bool from_start,
+                     nb_claim *claim, bool *is_held);
 
 /* A region that is to become a buffer. */
 typedef struct nb_listing {
   uintptr_t start;
   uintptr_t size;
   uintptr_t spare;      /* so much of it, from the start, the request can do without */
-  uint8_t only_dialect; /* as in nb_fit */
+  uint8_t only_dialect; /* as in nb_constraint */
 } nb_listing;
 
 /* Lists a region as a buffer, taken, in the first locator with a free slot; where there is none the

@@ -7,8 +7,8 @@
 
 #include <nearbuf/process.h>
 
+#include "base/constraint.h"
 #include "base/format.h"
-#include "base/home.h"
 #include "base/placement.h"
 #include "os/os.h"
 #include "os/wait.h"
@@ -358,15 +358,24 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
 
 /* ---- Requests ---------------------------------------------------------------------------------- */
 
-/* A request that was checked, in our own arithmetic. */
+/* A request that was checked. */
 typedef struct wish {
-  nb_range range;
-  uintptr_t alignment;
-  uintptr_t size;
-  uintptr_t target;
-  uintptr_t near_bytes; /* 0: any distance */
+  nb_constraint constraint;
+  uint64_t target;
+  uint64_t near_bytes;
   uint32_t flags;
 } wish;
+
+/* Addresses of the process may be narrower than the request's: what lies above them is cut off. */
+static nearbuf_status fit_to_width(uint32_t width, wish *wanted) {
+  nb_constraint *constraint = &wanted->constraint;
+  uint64_t highest = width == 8 ? UINT64_MAX : UINT32_MAX;
+  constraint->max = constraint->max < highest ? constraint->max : highest;
+  constraint->alignment = nb_alignment_for(constraint->alignment, wanted->flags);
+  bool has_place = constraint->min <= highest && constraint->alignment <= highest &&
+                   nb_constraint_has_place(constraint, constraint->size, constraint->alignment);
+  return has_place ? NEARBUF_OK : NEARBUF_RANGE_TOO_SMALL;
+}
 
 static nearbuf_status check_request(const nearbuf_process *process,
                                     const nearbuf_process_request *request, wish *checked) {
@@ -374,38 +383,19 @@ static nearbuf_status check_request(const nearbuf_process *process,
       (request->flags & ~(uint32_t)(NEARBUF_DATA | NEARBUF_PROCESS_EXISTING)) != 0) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  if (request->size_bytes == 0 || request->size_bytes > UINT32_MAX) {
-    return NEARBUF_INVALID_SIZE;
+  *checked = (wish){.constraint = {.min = request->min,
+                                   .max = request->max,
+                                   .alignment = request->alignment_bytes,
+                                   .size = request->size_bytes},
+                    .target = request->target,
+                    .near_bytes = request->near_bytes,
+                    .flags = request->flags};
+  nearbuf_status status = nb_constraint_check(&checked->constraint);
+  if (status != NEARBUF_OK) {
+    return status;
   }
-  if (request->alignment_bytes == 0 ||
-      (request->alignment_bytes & (request->alignment_bytes - 1)) != 0) {
-    return NEARBUF_INVALID_ALIGNMENT;
-  }
-  if (request->min > request->max) {
-    return NEARBUF_INVALID_RANGE;
-  }
-  if (width_of(process) > sizeof(uintptr_t)) {
-    return NEARBUF_UNSUPPORTED;
-  }
-  uint64_t highest = width_of(process) == 8 ? UINT64_MAX : UINT32_MAX;
-  if (request->min > highest || request->alignment_bytes > highest) {
-    return NEARBUF_RANGE_TOO_SMALL;
-  }
-  checked->range.min = (uintptr_t)request->min;
-  checked->range.max = (uintptr_t)(request->max > highest ? highest : request->max);
-  checked->alignment = (uintptr_t)request->alignment_bytes;
-  checked->size = (uintptr_t)request->size_bytes;
-  checked->target = (uintptr_t)(request->target > highest ? highest : request->target);
-  checked->near_bytes =
-      (uintptr_t)(request->target == 0 || request->near_bytes > highest ? 0 : request->near_bytes);
-  checked->flags = request->flags;
-  if ((request->flags & NEARBUF_DATA) != 0 && checked->alignment < NB_CACHE_LINE) {
-    checked->alignment = NB_CACHE_LINE;
-  }
-  uintptr_t start;
-  return nb_range_fit_lowest(checked->range, checked->size, checked->alignment, &start)
-             ? NEARBUF_OK
-             : NEARBUF_RANGE_TOO_SMALL;
+  return width_of(process) > sizeof(uintptr_t) ? NEARBUF_UNSUPPORTED
+                                               : fit_to_width(width_of(process), checked);
 }
 
 /* ---- Placing memory in it ---------------------------------------------------------------------- */
@@ -550,44 +540,54 @@ static nb_outcome allocate_in_range(const nearbuf_process *process, const nb_nee
   return outcome;
 }
 
-/* Where memory starts that is as near to the target as was asked for. */
-static nb_range near_range(const wish *wanted) {
-  uintptr_t last = nb_add_saturating(wanted->target, wanted->near_bytes);
-  return (nb_range){nb_sub_saturating(wanted->target, wanted->near_bytes),
-                    nb_add_saturating(last, wanted->size - 1)};
+/* Makes memory in the constraint's range. */
+static nb_outcome allocate_within(const nearbuf_process *process, nb_need *need, nb_place *place) {
+  uintptr_t around = need->target > need->range.min ? need->target : need->range.min;
+  nb_range limits = nb_remote_limits(process->address_bits, around);
+  if (!nb_range_intersect(need->range, limits, &need->range)) {
+    return nb_outcome_of(NEARBUF_NO_ROOM);
+  }
+  nb_range whole = need->range;
+  bool is_narrowed = nb_placement_choose_target(need, 0);
+  nb_outcome outcome = allocate_in_range(process, need, place);
+  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+    need->range = whole;
+    outcome = allocate_in_range(process, need, place);
+  }
+  return outcome;
 }
 
-static nb_outcome allocate(const nearbuf_process *process, const wish *wanted, uintptr_t want,
-                           nb_place *place) {
-  uintptr_t granularity = nb_os_granularity();
-  nb_need need = {.granularity = granularity, .target = wanted->target};
-  need.alignment = wanted->alignment > granularity ? wanted->alignment : granularity;
-  uintptr_t around = wanted->target > wanted->range.min ? wanted->target : wanted->range.min;
-  nb_range limits = nb_remote_limits(process->address_bits, around);
-  *place = (nb_place){0, 0};
+/* Makes memory for the constraint, of `want` bytes where there is room. */
+static nb_outcome allocate(const nearbuf_process *process, const nb_constraint *constraint,
+                           uint64_t target, uintptr_t want, bool is_near, nb_place *place) {
+  nb_need need;
+  nb_outcome outcome;
   if (process->address_bits == 0) {
-    return nb_outcome_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
-  }
-  if (!nb_align_up(wanted->size, granularity, &need.least) ||
-      !nb_range_intersect(wanted->range, limits, &need.range)) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
-  }
-  need.want = want > need.least ? want : need.least;
-  need.spares_reserved = wanted->near_bytes != 0;
-  if (wanted->near_bytes != 0 && !nb_range_intersect(need.range, near_range(wanted), &need.range)) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
-  }
-  nb_range whole = need.range;
-  bool is_narrowed = nb_placement_choose_target(&need, 0);
-  nb_outcome outcome = allocate_in_range(process, &need, place);
-  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
-    need.range = whole;
-    outcome = allocate_in_range(process, &need, place);
+    outcome = nb_outcome_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
+  } else if (!nb_constraint_need(constraint, target, nb_os_granularity(), &need)) {
+    outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+  } else {
+    need.want = want > need.least ? want : need.least;
+    need.spares_reserved = is_near;
+    outcome = allocate_within(process, &need, place);
   }
   if (outcome.status != NEARBUF_OK) {
     *place = (nb_place){0, 0};
   }
   return outcome;
+}
+
+/* What is as near as was asked for comes first, then all of the range. */
+static nb_outcome allocate_private(const nearbuf_process *process, const wish *wanted,
+                                   nb_place *place) {
+  nb_constraint near_part;
+  if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes, &near_part)) {
+    nb_outcome outcome = allocate(process, &near_part, wanted->target, 0, true, place);
+    if (outcome.status != NEARBUF_NO_ROOM) {
+      return outcome;
+    }
+  }
+  return allocate(process, &wanted->constraint, wanted->target, 0, false, place);
 }
 
 nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
@@ -612,7 +612,7 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
   nb_place place = {0, 0};
   nb_outcome outcome = nb_remote_note_program(process);
   if (outcome.status == NEARBUF_OK) {
-    outcome = allocate(process, &wanted, 0, &place);
+    outcome = allocate_private(process, &wanted, &place);
   }
   *address = place.start;
   if (size_bytes != NULL) {
@@ -703,6 +703,8 @@ enum { SHARED_SIZE = 64 << 10 }; /* of a buffer that is made, where there is roo
 typedef struct finding {
   nearbuf_process *process;
   wish wanted;
+  nb_constraint constraint; /* of the request, or the part of it that is near */
+  bool is_near;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
   bool is_refused; /* something would have done, but its locator may not be shared with us */
@@ -716,31 +718,22 @@ typedef struct finding {
  * about more of them. */
 enum { MOST_IN_VAIN = 64 };
 
-/* Whether the room of a buffer is enough for the wish; `start` and `limit` as in nb_claim. */
-static bool fits(const wish *wanted, const nb_item *item, uint32_t *start, uint32_t *limit) {
-  uint64_t base = item->base;
-  if (base == 0 || item->position >= item->size || base > wanted->range.max) {
-    return false;
-  }
-  uint64_t free_from = base + item->position;
-  uint64_t to_end = wanted->range.max - base;
-  *limit = to_end < item->size ? (uint32_t)to_end + 1 : item->size;
-  if (free_from < wanted->range.min) {
-    return false;
-  }
-  uintptr_t aligned;
-  if (!nb_align_up((uintptr_t)free_from, wanted->alignment, &aligned) || aligned - base > *limit) {
-    return false;
-  }
-  *start = (uint32_t)(aligned - base);
-  bool is_near =
-      wanted->near_bytes == 0 || nb_distance(aligned, wanted->target) <= wanted->near_bytes;
-  return is_near && *limit - *start >= wanted->size;
+/* Whether the room of a buffer is enough. */
+static bool fits(const nb_constraint *constraint, const nb_item *item) {
+  uint32_t start;
+  uint32_t limit;
+  return item->base != 0 &&
+         nb_constraint_fits(constraint, item->base, item->size, item->position, &start, &limit);
 }
 
-static void fill(const finding *what, const nb_item *item, uint32_t start, uint32_t limit,
-                 uintptr_t reference, nb_remote_view *view, intptr_t memory) {
+/* Fills the buffer for an item that fits and is held. The room is that of the whole request. */
+static void fill(const finding *what, const nb_item *item, uintptr_t reference,
+                 nb_remote_view *view, intptr_t memory) {
   nearbuf_process_buffer *buffer = what->buffer;
+  uint32_t start = 0;
+  uint32_t limit = 0;
+  (void)nb_constraint_fits(&what->wanted.constraint, item->base, item->size, item->position, &start,
+                           &limit);
   buffer->address = item->base;
   buffer->size = item->size;
   buffer->room = limit - start;
@@ -767,11 +760,8 @@ static bool claim(const finding *what, nb_remote_view *view, uint32_t index, int
     return false;
   }
   nb_item locked = nb_item_read(item, layout);
-  uint32_t start;
-  uint32_t limit;
-  if (nb_item_check(&locked, layout) == NB_FAULT_NONE &&
-      fits(&what->wanted, &locked, &start, &limit)) {
-    fill(what, &locked, start, limit, item, view, memory);
+  if (nb_item_check(&locked, layout) == NB_FAULT_NONE && fits(&what->constraint, &locked)) {
+    fill(what, &locked, item, view, memory);
     return true;
   }
   nb_shared_unlock_release(item + layout->taken);
@@ -815,9 +805,7 @@ static bool take_here(finding *what) {
   bool is_found = false;
   for (uint32_t i = 0; i < what->walk.count && !is_found; i++) {
     nb_item item = walk_item(&what->walk, i);
-    uint32_t start;
-    uint32_t limit;
-    if (!fits(&what->wanted, &item, &start, &limit)) {
+    if (!fits(&what->constraint, &item)) {
       continue;
     }
     what->is_held = what->is_held || item.taken != 0;
@@ -922,11 +910,8 @@ static bool list_here(finding *what, void *context) {
       nb_format_store_count(view.base, layout, count + 1);
       is_listed = true;
       what->is_listed = true;
-      uint32_t start = 0;
-      uint32_t limit = 0;
-      (void)fits(&what->wanted, &new->item, &start, &limit);
       nb_shared_unlock_release(header);
-      fill(what, &new->item, start, limit, item, &view, memory);
+      fill(what, &new->item, item, &view, memory);
     } else {
       nb_shared_unlock_release(header);
     }
@@ -959,11 +944,8 @@ static nb_outcome hold_first(finding *what, const nb_remote_page *page, const nb
   if (!open_to_hold(what, &view, &memory)) {
     return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
   }
-  uint32_t start = 0;
-  uint32_t limit = 0;
-  (void)fits(&what->wanted, item, &start, &limit);
   uintptr_t held = nb_item_at(view.base, walk_layout(&what->walk), page->slot);
-  fill(what, item, start, limit, held, &view, memory);
+  fill(what, item, held, &view, memory);
   return nb_outcome_of(NEARBUF_OK);
 }
 
@@ -1026,7 +1008,8 @@ static nb_outcome list_region(finding *what, const nb_place *region) {
 
 static nb_outcome make(finding *what) {
   nb_place region;
-  nb_outcome outcome = allocate(what->process, &what->wanted, SHARED_SIZE, &region);
+  nb_outcome outcome = allocate(what->process, &what->constraint, what->wanted.target, SHARED_SIZE,
+                                what->is_near, &region);
   if (outcome.status != NEARBUF_OK) {
     return outcome;
   }
@@ -1066,16 +1049,25 @@ static nb_outcome get_within(finding *what) {
   return nb_outcome_of(what->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
 }
 
+/* Whether memory that is farther away may do better. */
+static bool is_out_of_room(const finding *what, nb_outcome outcome) {
+  return outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY ||
+         (outcome.status == NEARBUF_BUSY && what->is_held);
+}
+
 /* What is as near as was asked for comes first, then all of the range. */
 static nb_outcome get(finding *what) {
-  nb_outcome outcome = get_within(what);
-  bool is_out_of_room = outcome.status == NEARBUF_NO_ROOM ||
-                        outcome.status == NEARBUF_OUT_OF_MEMORY ||
-                        (outcome.status == NEARBUF_BUSY && what->is_held);
-  if (!is_out_of_room || what->wanted.near_bytes == 0) {
-    return outcome;
+  const wish *wanted = &what->wanted;
+  if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
+                           &what->constraint)) {
+    what->is_near = true;
+    nb_outcome outcome = get_within(what);
+    if (!is_out_of_room(what, outcome)) {
+      return outcome;
+    }
   }
-  what->wanted.near_bytes = 0;
+  what->constraint = wanted->constraint;
+  what->is_near = false;
   what->is_held = false;
   what->is_refused = false;
   return get_within(what);
@@ -1161,9 +1153,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   nb_os_guard guard = nb_os_enter();
   /* Nothing may be put into the last cache line of data that will be written often. */
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
-    uint64_t line = NB_CACHE_LINE;
-    uint64_t end = (buffer->address + buffer->position + line - 1) / line * line - buffer->address;
-    advance(buffer, end < buffer->size ? (uint32_t)end : buffer->size);
+    advance(buffer, nb_line_end(buffer->address, buffer->size, buffer->position));
   }
   nb_shared_unlock_release(buffer->item + buffer_layout(buffer)->taken);
   nb_remote_view view = {buffer->item, (uintptr_t)buffer->handles[0], (size_t)buffer->handles[1]};

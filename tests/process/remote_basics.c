@@ -174,6 +174,20 @@ TEST(a_buffer_that_is_farther_away_than_asked_for_is_used_when_nothing_nearer_is
   (void)target_end(&idle);
 }
 
+TEST(private_memory_farther_away_than_asked_for_is_made_when_nothing_nearer_is_free) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(16);
+  uint64_t first;
+  uint64_t second;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &first, NULL));
+  request.target = first;
+  request.near_bytes = 1;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &second, NULL));
+  CHECK(second != 0 && second != first);
+  (void)target_end(&idle);
+}
+
 TEST(memory_anywhere_is_not_taken_from_its_lowest_4_gib) {
   if (sizeof(void *) == 4) {
     test_skip("in 32 bits nothing lies above 4 GiB");
