@@ -33,12 +33,12 @@ NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf
   nb_claim claim;
   uint32_t generation;
   nb_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
-  nb_outcome outcome = nb_claim_find_or_make(&constraint, &preference, &claim, &generation);
-  buffer->system_error = outcome.system_error;
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_claim_find_or_make(&constraint, &preference, &claim, &generation);
+  buffer->system_error = result.system_error;
+  if (result.status == NEARBUF_OK) {
     fill(buffer, &claim, request->flags, generation);
   }
-  return outcome.status;
+  return result.status;
 }
 
 /* The item of the thread's hint, which is locked, does not do after all. */

@@ -10,16 +10,16 @@
  * known, whole or in part; NOT_FOUND where the process has none. */
 static nearbuf_status begin(nb_session **session) {
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_session_begin(session);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_rendezvous_find(*session, false);
+  nb_result result = nb_session_begin(session);
+  if (result.status == NEARBUF_OK) {
+    result = nb_rendezvous_find(*session, false);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     nb_header_mend(nb_chain_entry(0));
     (void)nb_chain_extend(*session, false);
   }
   nb_os_leave(guard);
-  return outcome.status;
+  return result.status;
 }
 
 /* The first item from `*order` on; moves it behind that one. False: there is none. */

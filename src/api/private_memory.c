@@ -25,14 +25,14 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   }
   nb_os_guard guard = nb_os_enter();
   nb_place region;
-  nb_outcome outcome = nb_region_make(&nb_own_regions, &need, &region);
+  nb_result result = nb_region_make(&nb_own_regions, &need, &region);
   nb_os_leave(guard);
   memory->run_at = (unsigned char *)region.start;
   memory->write_to = memory->run_at;
   memory->size_bytes = region.size;
-  memory->system_error = outcome.system_error;
-  memory->is_private = outcome.status == NEARBUF_OK;
-  return outcome.status;
+  memory->system_error = result.system_error;
+  memory->is_private = result.status == NEARBUF_OK;
+  return result.status;
 }
 
 /* Whether it may be what nearbuf_allocate gave: what nearbuf_place filled in has the same type. */
@@ -51,11 +51,11 @@ nearbuf_status nearbuf_free(nearbuf_memory *memory) {
   }
   nb_os_guard guard = nb_os_enter();
   nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
-  nb_outcome outcome = nb_region_drop(&nb_own_regions, &region);
+  nb_result result = nb_region_drop(&nb_own_regions, &region);
   nb_os_leave(guard);
-  memory->system_error = outcome.system_error;
-  if (outcome.status == NEARBUF_OK) {
+  memory->system_error = result.system_error;
+  if (result.status == NEARBUF_OK) {
     *memory = (nearbuf_memory){0};
   }
-  return outcome.status;
+  return result.status;
 }

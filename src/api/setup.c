@@ -5,14 +5,14 @@
 #include "os/os.h"
 
 /* Looks for a locator that leaves no choice. NOT_FOUND: there is none yet. */
-static nb_outcome find_before_choice(nb_session **session) {
+static nb_result find_before_choice(nb_session **session) {
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_session_begin(session);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_rendezvous_find(*session, true);
+  nb_result result = nb_session_begin(session);
+  if (result.status == NEARBUF_OK) {
+    result = nb_rendezvous_find(*session, true);
   }
   nb_os_leave(guard);
-  return outcome;
+  return result;
 }
 
 nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
@@ -20,13 +20,13 @@ nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   nb_session *session;
-  nb_outcome outcome = find_before_choice(&session);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
+  nb_result result = find_before_choice(&session);
+  if (result.status == NEARBUF_NOT_FOUND) {
     nb_settings_choose_dialect(dialect);
     return NEARBUF_OK;
   }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome.status;
+  if (result.status != NEARBUF_OK) {
+    return result.status;
   }
   bool is_rust = nb_chain_entry(0)->dialect == NEARBUF_DIALECT_RUST;
   return is_rust == (dialect == NEARBUF_DIALECT_RUST) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
@@ -40,19 +40,19 @@ nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing) {
   }
   nearbuf_sharing before = nb_settings_choose_sharing(sharing);
   nb_session *session;
-  nb_outcome outcome = find_before_choice(&session);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
+  nb_result result = find_before_choice(&session);
+  if (result.status == NEARBUF_NOT_FOUND) {
     return NEARBUF_OK;
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
-    outcome.status =
+    result.status =
         is_private == (sharing == NEARBUF_SHARING_PRIVATE) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     nb_settings_unchoose_sharing(sharing, before);
   }
-  return outcome.status;
+  return result.status;
 }
 
 void nearbuf_unload(void) {

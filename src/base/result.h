@@ -1,23 +1,23 @@
 /* What an internal function that can fail answers: the public status and, beside it, the code of the
  * system call that was the cause, 0 where none was. */
-#ifndef NB_OUTCOME_H
-#define NB_OUTCOME_H
+#ifndef NB_RESULT_H
+#define NB_RESULT_H
 
 #include <nearbuf/nearbuf.h>
 
-typedef struct nb_outcome {
+typedef struct nb_result {
   nearbuf_status status;
   int32_t system_error;
-} nb_outcome;
+} nb_result;
 
-static inline nb_outcome nb_outcome_of(nearbuf_status status) {
-  nb_outcome outcome = {status, 0};
-  return outcome;
+static inline nb_result nb_result_of(nearbuf_status status) {
+  nb_result result = {status, 0};
+  return result;
 }
 
-static inline nb_outcome nb_outcome_system(nearbuf_status status, int32_t system_error) {
-  nb_outcome outcome = {status, system_error};
-  return outcome;
+static inline nb_result nb_result_system(nearbuf_status status, int32_t system_error) {
+  nb_result result = {status, system_error};
+  return result;
 }
 
 #endif

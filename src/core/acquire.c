@@ -38,15 +38,15 @@ static uint32_t listed_size(const nb_place *region) {
 /* Lists a new region and claims it; on failure the region is the caller's. `*is_claimed` is false
  * where the first locator had to be made in a dialect that the request cannot use: the region is
  * everybody's then. */
-static nb_outcome list_region(const search *what, const nb_need *need, const nb_place *region,
-                              bool *is_claimed) {
+static nb_result list_region(const search *what, const nb_need *need, const nb_place *region,
+                             bool *is_claimed) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
-  nb_outcome outcome =
+  nb_result result =
       nb_rendezvous_find_or_make(what->session, &item, what->preference->dialect, &is_listed);
   *is_claimed = true;
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   if (is_listed) {
     const nb_known *first = nb_chain_entry(0);
@@ -61,7 +61,7 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
     if (!*is_claimed) {
       nb_shared_unlock_release(listed + layout->taken);
     }
-    return outcome;
+    return result;
   }
   /* A start beyond a granule is only promised for the whole region. */
   bool is_cuttable = need->alignment == need->granularity;
@@ -71,19 +71,19 @@ static nb_outcome list_region(const search *what, const nb_need *need, const nb_
 }
 
 /* Maps a region and lists it. */
-static nb_outcome make_region(const search *what, const nb_need *need, bool *is_claimed) {
+static nb_result make_region(const search *what, const nb_need *need, bool *is_claimed) {
   nb_place region;
-  nb_outcome outcome = nb_region_make(&nb_own_regions, need, &region);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = nb_region_make(&nb_own_regions, need, &region);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  outcome = list_region(what, need, &region, is_claimed);
-  if (outcome.status != NEARBUF_OK) {
+  result = list_region(what, need, &region, is_claimed);
+  if (result.status != NEARBUF_OK) {
     (void)nb_region_drop(&nb_own_regions, &region);
-    return outcome;
+    return result;
   }
   atomic_fetch_add_explicit(&what->session->placed_bytes, region.size, memory_order_relaxed);
-  return outcome;
+  return result;
 }
 
 /* The size that a new region should have. It is larger than the request where the existing buffers
@@ -101,19 +101,19 @@ static uintptr_t size_to_want(nb_session *session, uintptr_t least, bool is_held
 }
 
 /* Makes a buffer. */
-static nb_outcome make(const search *what, bool is_held) {
+static nb_result make(const search *what, bool is_held) {
   nb_need need;
   if (!nb_constraint_need(what->constraint, what->preference->target, nb_os_granularity(), &need)) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NO_ROOM);
   }
   need.spares_reserved = what->is_near;
   need.want = size_to_want(what->session, need.least, is_held);
   bool is_claimed = false;
-  nb_outcome outcome = make_region(what, &need, &is_claimed);
-  if (outcome.status == NEARBUF_OK && !is_claimed) {
-    outcome = make_region(what, &need, &is_claimed); /* the locator is there now */
+  nb_result result = make_region(what, &need, &is_claimed);
+  if (result.status == NEARBUF_OK && !is_claimed) {
+    result = make_region(what, &need, &is_claimed); /* the locator is there now */
   }
-  return outcome;
+  return result;
 }
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
@@ -121,39 +121,38 @@ static bool take(const search *what, bool from_start, bool *is_held) {
   return nb_locator_take(what->session, what->constraint, from_start, what->claim, is_held);
 }
 
-static nb_outcome take_or_make(const search *what) {
+static nb_result take_or_make(const search *what) {
   bool is_held = false;
-  nb_outcome outcome = nb_rendezvous_find(what->session, true);
-  if (outcome.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
+  nb_result result = nb_rendezvous_find(what->session, true);
+  if (result.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
     bool is_listed;
-    outcome =
-        nb_rendezvous_find_or_make(what->session, NULL, what->preference->dialect, &is_listed);
+    result = nb_rendezvous_find_or_make(what->session, NULL, what->preference->dialect, &is_listed);
   }
-  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
+  if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_FOUND) {
+    return result;
   }
-  bool is_settled = outcome.status == NEARBUF_OK;
+  bool is_settled = result.status == NEARBUF_OK;
   if (is_settled) {
     nb_header_mend(nb_chain_entry(0));
     if (take(what, false, &is_held)) {
-      return outcome;
+      return result;
     }
-    nb_outcome extended = nb_chain_extend(what->session, true);
+    nb_result extended = nb_chain_extend(what->session, true);
     bool is_due = nb_locator_is_full_walk_due(what->session);
     if (extended.status == NEARBUF_OK && take(what, is_due, &is_held)) {
-      return outcome;
+      return result;
     }
   }
-  outcome = make(what, is_held);
-  if (outcome.status == NEARBUF_NO_ROOM && is_settled && take(what, true, &is_held)) {
-    return nb_outcome_of(NEARBUF_OK);
+  result = make(what, is_held);
+  if (result.status == NEARBUF_NO_ROOM && is_settled && take(what, true, &is_held)) {
+    return nb_result_of(NEARBUF_OK);
   }
-  return outcome;
+  return result;
 }
 
 /* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
  * the range's minimum in a buffer that starts before it. */
-static nb_outcome take_anything(const search *what) {
+static nb_result take_anything(const search *what) {
   nb_constraint wasteful = *what->constraint;
   wasteful.may_waste_prefix = true;
   search any = *what;
@@ -164,29 +163,29 @@ static nb_outcome take_anything(const search *what) {
   if (contended != 0) {
     atomic_store_explicit(&what->session->contended, 1, memory_order_relaxed);
   }
-  return nb_outcome_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
+  return nb_result_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
 
 /* Whether memory that is farther away may do better. */
-static bool is_out_of_room(nb_outcome outcome) {
-  return outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY ||
-         outcome.status == NEARBUF_DENIED;
+static bool is_out_of_room(nb_result result) {
+  return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
+         result.status == NEARBUF_DENIED;
 }
 
-static nb_outcome find_or_make(const search *what) {
+static nb_result find_or_make(const search *what) {
   nb_constraint near_part;
   if (nb_constraint_narrow(what->constraint, what->preference->target, what->preference->near_bytes,
                            &near_part)) {
     search closer = *what;
     closer.constraint = &near_part;
     closer.is_near = true;
-    nb_outcome outcome = take_or_make(&closer);
-    if (!is_out_of_room(outcome)) {
-      return outcome;
+    nb_result result = take_or_make(&closer);
+    if (!is_out_of_room(result)) {
+      return result;
     }
   }
-  nb_outcome outcome = take_or_make(what);
-  return outcome.status == NEARBUF_NO_ROOM ? take_anything(what) : outcome;
+  nb_result result = take_or_make(what);
+  return result.status == NEARBUF_NO_ROOM ? take_anything(what) : result;
 }
 
 /* Makes the item the one that this thread tries first. Where another thread's lies in the same lines
@@ -203,15 +202,15 @@ static void keep_hint(nb_session *session, const nb_claim *claim, uint32_t gener
   }
 }
 
-nb_outcome nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
-                                 nb_claim *claim, uint32_t *generation) {
+nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
+                                nb_claim *claim, uint32_t *generation) {
   search what = {.constraint = constraint, .preference = preference, .claim = claim};
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_session_begin(&what.session);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = find_or_make(&what);
+  nb_result result = nb_session_begin(&what.session);
+  if (result.status == NEARBUF_OK) {
+    result = find_or_make(&what);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     nb_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
     (void)nb_claim_fits(&wasteful, claim); /* start and limit, for a buffer that was just made */
@@ -219,5 +218,5 @@ nb_outcome nb_claim_find_or_make(const nb_constraint *constraint, const nb_prefe
     keep_hint(what.session, claim, *generation);
   }
   nb_os_leave(guard);
-  return outcome;
+  return result;
 }

@@ -28,7 +28,7 @@ typedef struct nb_preference {
 
 /* Finds an item that is free and fits, or makes one, and holds it. The slow path: the item of the
  * thread's hint is tried first. The errors are those of nearbuf_get. */
-nb_outcome nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
-                                 nb_claim *claim, uint32_t *generation);
+nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
+                                nb_claim *claim, uint32_t *generation);
 
 #endif

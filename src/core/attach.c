@@ -7,47 +7,47 @@
 #include "os/pages.h"
 
 /* Starts the chain with a page that was found or made. The session's lock is held. */
-static nb_outcome settle(nb_session *session, const nb_page *page, nearbuf_dialect made_in) {
+static nb_result settle(nb_session *session, const nb_page *page, nearbuf_dialect made_in) {
   nearbuf_dialect dialect = page->is_made ? made_in : page->if_empty;
-  nb_outcome outcome = nb_chain_start(session, page->base, (uint8_t)dialect, page->is_made);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_chain_start(session, page->base, (uint8_t)dialect, page->is_made);
+  if (result.status == NEARBUF_OK) {
     atomic_store_explicit(&session->is_private, page->is_private, memory_order_relaxed);
     atomic_store_explicit(&session->private_reason, page->private_reason, memory_order_relaxed);
     atomic_store_explicit(&session->settled, 1, memory_order_release);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_rendezvous_find(nb_session *session, bool may_wait) {
+nb_result nb_rendezvous_find(nb_session *session, bool may_wait) {
   if (nb_rendezvous_is_settled(session)) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   if (may_wait) {
     nb_session_lock(session);
   } else if (!nb_session_try_lock(session)) {
-    return nb_outcome_of(NEARBUF_BUSY);
+    return nb_result_of(NEARBUF_BUSY);
   }
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  nb_result result = nb_result_of(NEARBUF_OK);
   if (!nb_rendezvous_is_settled(session)) {
     nb_page page;
     nb_chain_inherited();
-    outcome = nb_page_find(nb_settings_private(), &page);
-    if (outcome.status == NEARBUF_OK) {
-      outcome = settle(session, &page, NEARBUF_DIALECT_UNKNOWN);
+    result = nb_page_find(nb_settings_private(), &page);
+    if (result.status == NEARBUF_OK) {
+      result = settle(session, &page, NEARBUF_DIALECT_UNKNOWN);
     }
   }
   nb_session_unlock(session);
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
-                                      nearbuf_dialect preferred, bool *is_listed) {
+nb_result nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
+                                     nearbuf_dialect preferred, bool *is_listed) {
   *is_listed = false;
   if (nb_rendezvous_is_settled(session)) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   nb_session_lock(session);
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  nb_result result = nb_result_of(NEARBUF_OK);
   if (!nb_rendezvous_is_settled(session)) {
     nearbuf_dialect dialect = nb_settings_dialect(preferred);
     nb_item items[NB_FIRST_SLOT + 1] = {{0}};
@@ -58,12 +58,12 @@ nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
     nb_seed seed = {nb_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
     nb_page page;
     nb_chain_inherited();
-    outcome = nb_page_find_or_make(&seed, nb_settings_private(), &page);
-    if (outcome.status == NEARBUF_OK) {
-      outcome = settle(session, &page, dialect);
-      *is_listed = outcome.status == NEARBUF_OK && page.is_made;
+    result = nb_page_find_or_make(&seed, nb_settings_private(), &page);
+    if (result.status == NEARBUF_OK) {
+      result = settle(session, &page, dialect);
+      *is_listed = result.status == NEARBUF_OK && page.is_made;
     }
   }
   nb_session_unlock(session);
-  return outcome;
+  return result;
 }

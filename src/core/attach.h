@@ -15,12 +15,12 @@ static inline bool nb_rendezvous_is_settled(const nb_session *session) {
 
 /* Attaches to the first locator if the process has one, and learns its chain: NOT_FOUND otherwise.
  * Without `may_wait`, BUSY where another thread is at it. */
-nb_outcome nb_rendezvous_find(nb_session *session, bool may_wait);
+nb_result nb_rendezvous_find(nb_session *session, bool may_wait);
 
 /* The same, but makes the locator, listing `item`, where there is none. `*is_listed` tells whether
  * it was made: then the item in the first slot that is used (pages.h) is the one. `preferred` is the
  * dialect of a new locator where neither the program nor the environment has chosen. */
-nb_outcome nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
-                                      nearbuf_dialect preferred, bool *is_listed);
+nb_result nb_rendezvous_find_or_make(nb_session *session, const nb_item *item,
+                                     nearbuf_dialect preferred, bool *is_listed);
 
 #endif

@@ -33,21 +33,21 @@ nb_known *nb_chain_entry(uint32_t number) {
   return &table.blocks[beyond / ENTRIES_OF_BLOCK][beyond % ENTRIES_OF_BLOCK];
 }
 
-static nb_outcome make_room_for(uint32_t number) {
+static nb_result make_room_for(uint32_t number) {
   if (number < ENTRIES_AT_HAND) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   uint32_t block = (number - ENTRIES_AT_HAND) / ENTRIES_OF_BLOCK;
   if (block >= MOST_BLOCKS) {
-    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
   }
   if (table.blocks[block] == NULL) {
     table.blocks[block] = nb_os_own_pages(BLOCK_SIZE);
   }
   if (table.blocks[block] == NULL) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 uint32_t nb_chain_length(const nb_session *session) {
@@ -75,31 +75,31 @@ static bool is_locked(uintptr_t base) {
 
 /* A reference counts an item before it fills it in, and can clear the header while it starts, so what looks
  * wrong is looked at again: a few times, and as long as the lock is held within the bound. */
-static nb_outcome wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+static nb_result wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
   nb_wait wait = nb_wait_start();
   for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
     if (tries < 3) {
       nb_os_pause();
     } else if (!is_locked(base) || !nb_wait_on(&wait)) {
-      return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+      return nb_result_of(NEARBUF_INCOMPATIBLE);
     }
     nb_page_restore_address(base);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* Recognises and checks a locator that this module did not make. */
-static nb_outcome examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+static nb_result examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
   if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
-  nb_outcome outcome = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = wait_until_valid(base, if_empty, dialect);
-  } else if (outcome.status == NEARBUF_NOT_FOUND) {
-    outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
+  nb_result result = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
+  if (result.status == NEARBUF_OK) {
+    result = wait_until_valid(base, if_empty, dialect);
+  } else if (result.status == NEARBUF_NOT_FOUND) {
+    result = nb_result_of(NEARBUF_INCOMPATIBLE);
   }
-  return outcome;
+  return result;
 }
 
 /* Whether somebody is filling in the item that looked like that. */
@@ -139,14 +139,14 @@ static bool is_in_mapping_of(const nb_known *known, uintptr_t buffer) {
 }
 
 /* OK; INCOMPATIBLE: to be passed over; NOT_FOUND: it cannot be true. */
-static nb_outcome check_buffer(const nb_known *known, uint32_t index, const nb_item *item) {
+static nb_result check_buffer(const nb_known *known, uint32_t index, const nb_item *item) {
   const nb_layout *layout = nb_known_layout(known);
   if (nb_item_check(item, layout) != NB_FAULT_NONE || nb_item_covers_locator(item, known->base)) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   if (is_in_mapping_of(known, (uintptr_t)item->base) ||
       nb_format_overlaps(known->base, layout, index, nb_known_count(known))) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
   return nb_mapped_check_buffer((uintptr_t)item->base, item->size);
 }
@@ -156,16 +156,16 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
     return true;
   }
   nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
-  nb_outcome outcome = check_buffer(known, index, &item);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = check_buffer(known, index, &item);
+  if (result.status == NEARBUF_OK) {
     mark(known->sound, index);
     return true;
   }
-  bool is_unknown = outcome.status != NEARBUF_NOT_FOUND && outcome.status != NEARBUF_INCOMPATIBLE;
+  bool is_unknown = result.status != NEARBUF_NOT_FOUND && result.status != NEARBUF_INCOMPATIBLE;
   if (is_unknown || is_being_listed(known, index, &item)) {
     return false; /* the map cannot be read just now, or the next look sees a complete item */
   }
-  if (outcome.status == NEARBUF_NOT_FOUND) {
+  if (result.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
   } else {
     mark(known->unusable, index);
@@ -198,18 +198,18 @@ static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
 }
 
 /* Adds the locator of that number. Two may do it at once: they store the same. */
-static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint8_t if_empty,
-                      bool is_made) {
+static nb_result add(nb_session *session, uint32_t number, uintptr_t base, uint8_t if_empty,
+                     bool is_made) {
   nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
   if (is_known(number, base)) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
+    return nb_result_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
   }
-  nb_outcome outcome = make_room_for(number);
-  if (outcome.status == NEARBUF_OK && !is_made) {
-    outcome = examine_locator(base, if_empty, &dialect);
+  nb_result result = make_room_for(number);
+  if (result.status == NEARBUF_OK && !is_made) {
+    result = examine_locator(base, if_empty, &dialect);
   }
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   nb_known *added = nb_chain_entry(number);
   added->base = base;
@@ -234,16 +234,16 @@ static nb_outcome add(nb_session *session, uint32_t number, uintptr_t base, uint
                                               memory_order_release, memory_order_relaxed)) {
     atomic_store_explicit(&table.known_before_fork, number + 1, memory_order_release);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
-  nb_outcome outcome = add(session, 0, base, dialect, is_made);
+nb_result nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
+  nb_result result = add(session, 0, base, dialect, is_made);
   uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
-  if (outcome.status == NEARBUF_OK && inherited != 0) {
+  if (result.status == NEARBUF_OK && inherited != 0) {
     nb_page_link_placeholder(inherited, base);
   }
-  return outcome;
+  return result;
 }
 
 static uintptr_t link_of_last(const nb_session *session) {
@@ -269,34 +269,34 @@ static bool is_linked_for_long(nb_known *known) {
 
 /* Adds the locator behind the last one. The references link theirs first and fill it in then, under
  * the lock of the one before: whoever gets that lock sees it complete. */
-static nb_outcome add_next(nb_session *session, bool may_wait) {
+static nb_result add_next(nb_session *session, bool may_wait) {
   uint32_t number = nb_chain_length(session);
   nb_known *last = nb_chain_entry(number - 1);
   uintptr_t next = nb_header_link(last);
   if (next == 0) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   if (may_wait ? nb_header_lock(last) : nb_header_try_lock(last)) {
     nb_header_unlock(last);
   } else if (!atomic_load_explicit(&last->is_given_up, memory_order_relaxed) &&
              !is_linked_for_long(last)) {
-    return nb_outcome_of(NEARBUF_BUSY);
+    return nb_result_of(NEARBUF_BUSY);
   }
   return add(session, number, next, dialect_of_empty_behind(last), false);
 }
 
-nb_outcome nb_chain_extend(nb_session *session, bool may_wait) {
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
-  while (outcome.status == NEARBUF_OK && link_of_last(session) != 0) {
+nb_result nb_chain_extend(nb_session *session, bool may_wait) {
+  nb_result result = nb_result_of(NEARBUF_OK);
+  while (result.status == NEARBUF_OK && link_of_last(session) != 0) {
     if (may_wait) {
       nb_session_lock(session);
     } else if (!nb_session_try_lock(session)) {
-      return nb_outcome_of(NEARBUF_BUSY);
+      return nb_result_of(NEARBUF_BUSY);
     }
-    outcome = add_next(session, may_wait);
+    result = add_next(session, may_wait);
     nb_session_unlock(session);
   }
-  return outcome;
+  return result;
 }
 
 void nb_chain_inherited(void) {

@@ -39,12 +39,12 @@ bool nb_known_is_passed_over(const nb_known *known, uint32_t index);
 /* Adds the first locator. Its dialect is `dialect` where this module made it, else it is recognised
  * and checked, and `dialect` is that of a locator without items. The session's lock is held.
  * INCOMPATIBLE, SYSTEM_ERROR, OUT_OF_MEMORY. */
-nb_outcome nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made);
+nb_result nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made);
 
 /* Learns of the locators that others have linked since. Without `may_wait` it gives up with BUSY
  * where another thread is at it. INCOMPATIBLE: the chain goes on with something that cannot be
  * believed; what is known stays usable. */
-nb_outcome nb_chain_extend(nb_session *session, bool may_wait);
+nb_result nb_chain_extend(nb_session *session, bool may_wait);
 
 /* In a child: puts placeholders where the parent's locators were. The fork handler does it; where
  * none ran, the first call does, before anything of the child's own can land there. */

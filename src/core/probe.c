@@ -16,21 +16,21 @@ static bool allows(const nb_map *map, const nb_mapping *mapping, memory_use use)
          (is_private || use != USE_PRIVATE_CODE);
 }
 
-static nb_outcome look(uintptr_t start, uintptr_t size, memory_use use) {
+static nb_result look(uintptr_t start, uintptr_t size, memory_use use) {
   nb_map map;
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_os_map_open(&map, false);
+  nb_result result = nb_os_map_open(&map, false);
   uintptr_t last = start + (size - 1);
   uintptr_t from = start;
-  while (outcome.status == NEARBUF_OK) {
+  while (result.status == NEARBUF_OK) {
     nb_mapping mapping;
     nb_map_answer answer = nb_os_map_next(&map, from, &mapping);
     if (answer == NB_MAP_FAILED) {
-      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+      result = nb_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
     } else if (answer == NB_MAP_END || mapping.range.min > from) {
-      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+      result = nb_result_of(NEARBUF_NOT_FOUND);
     } else if (!allows(&map, &mapping, use)) {
-      outcome = nb_outcome_of(NEARBUF_INCOMPATIBLE);
+      result = nb_result_of(NEARBUF_INCOMPATIBLE);
     } else if (mapping.range.max >= last) {
       break;
     } else {
@@ -39,32 +39,32 @@ static nb_outcome look(uintptr_t start, uintptr_t size, memory_use use) {
   }
   nb_os_map_close(&map);
   nb_os_leave(guard);
-  return outcome;
+  return result;
 }
 
-static nb_outcome look_patiently(uintptr_t start, uintptr_t size, memory_use use) {
-  nb_outcome outcome = look(start, size, use);
+static nb_result look_patiently(uintptr_t start, uintptr_t size, memory_use use) {
+  nb_result result = look(start, size, use);
   /* For a moment qemu 7.2 leaves out of the map what another thread maps something beside. */
-  for (int again = 0; again < LOOKS_AGAIN && outcome.status == NEARBUF_NOT_FOUND; again++) {
+  for (int again = 0; again < LOOKS_AGAIN && result.status == NEARBUF_NOT_FOUND; again++) {
     nb_os_pause();
-    outcome = look(start, size, use);
+    result = look(start, size, use);
   }
-  return outcome;
+  return result;
 }
 
-static nb_outcome check(uintptr_t start, uintptr_t size, memory_use use) {
-  nb_outcome outcome = look_patiently(start, size, use);
-  return outcome.status == NEARBUF_INCOMPATIBLE ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+static nb_result check(uintptr_t start, uintptr_t size, memory_use use) {
+  nb_result result = look_patiently(start, size, use);
+  return result.status == NEARBUF_INCOMPATIBLE ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
-nb_outcome nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
+nb_result nb_mapped_check_writable(uintptr_t start, uintptr_t size) {
   return check(start, size, USE_DATA);
 }
 
-nb_outcome nb_mapped_check_private_code(uintptr_t start, uintptr_t size) {
+nb_result nb_mapped_check_private_code(uintptr_t start, uintptr_t size) {
   return check(start, size, USE_PRIVATE_CODE);
 }
 
-nb_outcome nb_mapped_check_buffer(uintptr_t start, uintptr_t size) {
+nb_result nb_mapped_check_buffer(uintptr_t start, uintptr_t size) {
   return look_patiently(start, size, USE_CODE);
 }

@@ -213,19 +213,19 @@ static bool is_reserved(const nb_place *place) {
   return false;
 }
 
-static nb_outcome make_beside(nb_regions *regions, const nb_need *need, nb_place *region) {
+static nb_result make_beside(nb_regions *regions, const nb_need *need, nb_place *region) {
   for (int tries = 0; tries < 2 * NB_SPANS && find_beside(regions, need, region); tries++) {
-    nb_outcome outcome = is_reserved(region) ? nb_outcome_of(NEARBUF_NO_ROOM)
-                                             : nb_os_map(region->start, region->size);
-    if (outcome.status == NEARBUF_OK) {
+    nb_result result = is_reserved(region) ? nb_result_of(NEARBUF_NO_ROOM)
+                                           : nb_os_map(region->start, region->size);
+    if (result.status == NEARBUF_OK) {
       remember(regions, need, region, 0, 0);
     }
-    if (outcome.status != NEARBUF_NO_ROOM) {
-      return outcome;
+    if (result.status != NEARBUF_NO_ROOM) {
+      return result;
     }
     refuse(regions, region);
   }
-  return nb_outcome_of(NEARBUF_NO_ROOM);
+  return nb_result_of(NEARBUF_NO_ROOM);
 }
 
 /* What is not tried again: the place, and after many refusals what surrounds it. */
@@ -318,41 +318,41 @@ static uintptr_t clear_until(obstacles *all, const nb_need *need, const nb_place
 }
 
 /* Maps memory at the place, or where that is more than there is, what is needed of it. */
-static nb_outcome map_place(const nb_need *need, nb_place *place) {
-  nb_outcome outcome = nb_os_map(place->start, place->size);
-  if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
+static nb_result map_place(const nb_need *need, nb_place *place) {
+  nb_result result = nb_os_map(place->start, place->size);
+  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
     place->size = need->least;
-    outcome = nb_os_map(place->start, place->size);
+    result = nb_os_map(place->start, place->size);
   }
-  return outcome;
+  return result;
 }
 
 /* Maps what the search finds, until it finds nothing or something else than room is missing. What a
  * stack will grow into counts as reserved. */
-static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *region,
-                                 nb_lesson *lesson) {
+static nb_result search_and_map(obstacles *all, const nb_need *need, nb_place *region,
+                                nb_lesson *lesson) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
     nb_search_answer answer = search_place(all, need, region, lesson);
     if (answer == NB_SEARCH_FAILED) {
-      return nb_outcome_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
+      return nb_result_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
     }
     if (answer == NB_SEARCH_NO_ROOM) {
-      return nb_outcome_of(NEARBUF_NO_ROOM);
+      return nb_result_of(NEARBUF_NO_ROOM);
     }
     nb_range around;
     if (!all->use_reserved && nb_os_is_near_image(range_of(region), &around)) {
       all->extra[all->extra_count++] = around;
       continue;
     }
-    nb_outcome outcome = map_place(need, region);
-    bool is_mapped = outcome.status == NEARBUF_OK;
-    if (!is_mapped && outcome.status != NEARBUF_NO_ROOM) {
-      return outcome;
+    nb_result result = map_place(need, region);
+    bool is_mapped = result.status == NEARBUF_OK;
+    if (!is_mapped && result.status != NEARBUF_NO_ROOM) {
+      return result;
     }
     all->clear_until = clear_until(all, need, region, lesson->gap, is_mapped);
     bool is_clear = all->clear_until >= region->start + (region->size - 1);
     if (is_mapped && is_clear) {
-      return outcome;
+      return result;
     }
     if (is_mapped) {
       (void)nb_os_unmap(region->start, region->size);
@@ -361,7 +361,7 @@ static nb_outcome search_and_map(obstacles *all, const nb_need *need, nb_place *
     all->extra[all->extra_count++] = is_clear ? range_of_refusal(region, tries)
                                               : (nb_range){all->clear_until + 1, lesson->gap.max};
   }
-  return nb_outcome_of(NEARBUF_NO_ROOM);
+  return nb_result_of(NEARBUF_NO_ROOM);
 }
 
 /* Has the system itself search on both sides of the origin, where it can: that costs the same however
@@ -393,51 +393,51 @@ static bool let_system_search(const nb_need *need, nb_place *region) {
   return is_good;
 }
 
-static nb_outcome search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
-                             nb_place *region, uintptr_t *clear_until) {
+static nb_result search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
+                            nb_place *region, uintptr_t *clear_until) {
   obstacles all = {.use_reserved = use_reserved};
   nb_lesson lesson = {.barren = {1, 0}, .narrow = {1, 0}};
   uint64_t start = nb_os_nanoseconds();
-  nb_outcome outcome = nb_os_map_open(&all.map, false);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_os_map_open(&all.map, false);
+  if (result.status == NEARBUF_OK) {
     uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(need->range, all.extra);
     all.extra_count = reserved;
     if (!use_reserved) {
       recall(regions, need, start, &all);
     }
-    outcome = search_and_map(&all, need, region, &lesson);
-    if (outcome.status == NEARBUF_NO_ROOM && all.barren_count > 0) {
+    result = search_and_map(&all, need, region, &lesson);
+    if (result.status == NEARBUF_NO_ROOM && all.barren_count > 0) {
       all.barren_count = 0; /* something may have become free there */
       all.extra_count = reserved;
-      outcome = search_and_map(&all, need, region, &lesson);
+      result = search_and_map(&all, need, region, &lesson);
     }
   }
   nb_os_map_close(&all.map);
   *clear_until = all.clear_until;
-  if (outcome.status == NEARBUF_OK && !use_reserved && need->alignment == need->granularity) {
+  if (result.status == NEARBUF_OK && !use_reserved && need->alignment == need->granularity) {
     bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
     learn(regions, lesson.barren, need->least, was_long, start);
     learn(regions, lesson.narrow, need->want, was_long, start);
   }
-  return outcome;
+  return result;
 }
 
-static nb_outcome search(nb_regions *regions, const nb_need *need, bool use_reserved,
-                         nb_place *region) {
+static nb_result search(nb_regions *regions, const nb_need *need, bool use_reserved,
+                        nb_place *region) {
   uint64_t start = nb_os_nanoseconds();
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  nb_result result = nb_result_of(NEARBUF_OK);
   uintptr_t clear_until = UINTPTR_MAX;
   if (use_reserved || !let_system_search(need, region)) {
     if (!nb_os_may_have_room(need->range, need->least, need->alignment)) {
-      return nb_outcome_of(NEARBUF_NO_ROOM);
+      return nb_result_of(NEARBUF_NO_ROOM);
     }
-    outcome = search_map(regions, need, use_reserved, region, &clear_until);
+    result = search_map(regions, need, use_reserved, region, &clear_until);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     uint64_t now = nb_os_nanoseconds();
     remember(regions, need, region, clear_until, now + (now - start) * BELIEF_FACTOR);
   }
-  return outcome;
+  return result;
 }
 
 /* Where the system puts a mapping that nothing is said about; 0: it has none to give. */
@@ -455,44 +455,44 @@ static uintptr_t system_place(nb_regions *regions) {
   return place;
 }
 
-static nb_outcome make_in_range(nb_regions *regions, const nb_need *need, nb_place *region) {
-  nb_outcome outcome = make_beside(regions, need, region);
-  if (outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY) {
-    outcome = search(regions, need, false, region);
+static nb_result make_in_range(nb_regions *regions, const nb_need *need, nb_place *region) {
+  nb_result result = make_beside(regions, need, region);
+  if (result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY) {
+    result = search(regions, need, false, region);
   }
-  if (outcome.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
-    outcome = search(regions, need, true, region);
+  if (result.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
+    result = search(regions, need, true, region);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
+nb_result nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
   nb_need possible = *need;
   uintptr_t origin = origin_of(need);
   uintptr_t around = origin > need->range.min ? origin : need->range.min;
   nb_range limits = nb_os_limits(need->range.min, around);
   if (!nb_range_intersect(need->range, limits, &possible.range)) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NO_ROOM);
   }
   nb_range whole = possible.range;
   bool is_narrowed = need->target == 0 && nb_is_beyond_4_gib(whole.max) &&
                      nb_placement_choose_target(&possible, system_place(regions));
-  nb_outcome outcome = make_in_range(regions, &possible, region);
-  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+  nb_result result = make_in_range(regions, &possible, region);
+  if (result.status == NEARBUF_NO_ROOM && is_narrowed) {
     possible.range = whole;
-    outcome = make_in_range(regions, &possible, region);
+    result = make_in_range(regions, &possible, region);
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     *region = (nb_place){0, 0};
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
-  nb_outcome outcome = nb_os_unmap(region->start, region->size);
-  uint32_t taken = outcome.status == NEARBUF_OK ? try_lock(regions) : 0;
+nb_result nb_region_drop(nb_regions *regions, const nb_place *region) {
+  nb_result result = nb_os_unmap(region->start, region->size);
+  uint32_t taken = result.status == NEARBUF_OK ? try_lock(regions) : 0;
   if (taken == 0) {
-    return outcome;
+    return result;
   }
   uintptr_t end = region->start + region->size;
   nb_range freed = {region->start, end - 1};
@@ -512,7 +512,7 @@ nb_outcome nb_region_drop(nb_regions *regions, const nb_place *region) {
     }
   }
   unlock(regions, taken);
-  return outcome;
+  return result;
 }
 
 uintptr_t nb_region_size(uint64_t placed_bytes, uintptr_t least) {

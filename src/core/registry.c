@@ -353,11 +353,11 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
 /* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
  * else linked one first, or the room in the page was not to be had: then another try does better.
  * `*added` is its address, or 0. */
-static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
-                       uintptr_t *added) {
+static nb_result grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
+                      uintptr_t *added) {
   nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
   if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
+    return nb_result_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
   }
   const nb_layout *layout = layout_to_add(listing);
   batch items = cut(session, listing, 0, layout->capacity);
@@ -366,9 +366,9 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
   bool is_own_page = page.base == 0;
   if (is_own_page) {
     bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
-    nb_outcome outcome = nb_page_make_later(&seed, is_private, &page);
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    nb_result result = nb_page_make_later(&seed, is_private, &page);
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
   }
   uintptr_t base = page.base;
@@ -390,7 +390,7 @@ static nb_outcome grow(nb_session *session, const nb_listing *listing, nb_claim 
   } else if (is_own_page) {
     nb_page_discard(&page);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* Learns the number of the locator that this call linked, for the claim's order. Without it the
@@ -400,7 +400,7 @@ static void learn_order(nb_session *session, nb_claim *claim) {
   (void)find_order(session, nb_reference_item(claim->reference), &claim->order);
 }
 
-nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim) {
+nb_result nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim) {
   uint32_t number = atomic_load_explicit(&session->register_from, memory_order_relaxed);
   number = listing->only_dialect != 0 ? 0 : number;
   atomic_fetch_add_explicit(&session->since_full_walk, 1, memory_order_relaxed);
@@ -410,23 +410,23 @@ nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, n
         if (listing->only_dialect == 0) {
           atomic_store_explicit(&session->register_from, number, memory_order_relaxed);
         }
-        return nb_outcome_of(NEARBUF_OK);
+        return nb_result_of(NEARBUF_OK);
       }
     }
-    nb_outcome outcome = nb_chain_extend(session, true);
-    if (outcome.status == NEARBUF_OK && number < nb_chain_length(session)) {
+    nb_result result = nb_chain_extend(session, true);
+    if (result.status == NEARBUF_OK && number < nb_chain_length(session)) {
       continue;
     }
     uintptr_t added = 0;
-    if (outcome.status == NEARBUF_OK) {
-      outcome = grow(session, listing, claim, &added);
+    if (result.status == NEARBUF_OK) {
+      result = grow(session, listing, claim, &added);
     }
     if (added != 0) {
       learn_order(session, claim);
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
   }
 }

@@ -116,7 +116,7 @@ typedef struct nb_listing {
  * chain grows. Once threads contend it becomes several buffers, so that the claimed one, the last,
  * has a cache line of its own. On failure the region still belongs to the caller. Fills all of the
  * claim but `start` and `limit`. OUT_OF_MEMORY, INCOMPATIBLE, BUSY, SYSTEM_ERROR, DENIED. */
-nb_outcome nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim);
+nb_result nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim);
 
 /* Whether it is time to walk from the start, for what other modules released. */
 bool nb_locator_is_full_walk_due(nb_session *session);

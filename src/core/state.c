@@ -55,17 +55,17 @@ static nb_session *make_pages(void) {
   return made;
 }
 
-nb_outcome nb_session_begin(nb_session **session) {
+nb_result nb_session_begin(nb_session **session) {
   nb_session *pages = nb_session_of_process();
   if (pages == &no_session) {
     pages = make_pages();
   }
   *session = pages;
   if (pages == NULL) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
   }
   if (nb_session_generation(pages) != 0) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   nb_session_lock(pages);
   if (nb_session_generation(pages) == 0) {
@@ -77,7 +77,7 @@ nb_outcome nb_session_begin(nb_session **session) {
     atomic_compare_exchange_strong(&pages->generation, &none, generation);
   }
   nb_session_unlock(pages);
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 bool nb_session_try_lock(nb_session *session) {

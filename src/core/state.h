@@ -62,7 +62,7 @@ static inline nb_session *nb_session_current(void) {
 nb_session *nb_session_of_process(void);
 
 /* The session, made if there is none in this process: OUT_OF_MEMORY. */
-nb_outcome nb_session_begin(nb_session **session);
+nb_result nb_session_begin(nb_session **session);
 
 /* Gives its pages back. The next use begins another one. No other thread may be using it. */
 void nb_session_end(void);

@@ -57,7 +57,7 @@ bool nb_os_environment(const char *name, char *value, size_t size);
  * granules. On failure nothing is mapped. NO_ROOM: something is there already, the system never gives
  * these addresses, or it keeps them free below a stack that grows; OUT_OF_MEMORY; DENIED: this memory
  * may not be executable. */
-nb_outcome nb_os_map(uintptr_t address, size_t size);
+nb_result nb_os_map(uintptr_t address, size_t size);
 
 /* The page below `start` is free. If what starts there is a stack that grows on demand, how many
  * addresses below it to leave to the stack: all that it may become, or of that, as the least, what
@@ -84,7 +84,7 @@ uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, boo
 bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment);
 
 /* Unmaps exactly what these mapped. */
-nb_outcome nb_os_unmap(uintptr_t address, size_t size);
+nb_result nb_os_unmap(uintptr_t address, size_t size);
 
 /* Zeroed memory for the library's own use, wherever the system likes, never executable. Null when
  * there is none. It is kept for good, but for what lost a race: nb_os_unmap. */
@@ -147,7 +147,7 @@ typedef struct nb_map {
 typedef enum nb_map_answer { NB_MAP_FOUND, NB_MAP_END, NB_MAP_FAILED } nb_map_answer;
 
 /* Opens the map of this process; close it with nb_os_map_close, which needs no successful open. */
-nb_outcome nb_os_map_open(nb_map *map, bool with_names);
+nb_result nb_os_map_open(nb_map *map, bool with_names);
 void nb_os_map_close(nb_map *map);
 
 /* The mapping that holds `from`, or else the first one above it. What is told of its protection is

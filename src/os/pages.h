@@ -33,17 +33,17 @@ typedef struct nb_seed {
 /* Finds the first locator of this process, whoever made it, and does not make one: NOT_FOUND. Whoever
  * wants a private one does not pay for a search of the memory map, so that a reference's locator whose
  * name is gone is not found. */
-nb_outcome nb_page_find(bool wants_private, nb_page *page);
+nb_result nb_page_find(bool wants_private, nb_page *page);
 
 /* To be called when nb_page_find has just found none: makes it with the items of the seed, or finds
  * what somebody made meanwhile. Exactly one of any number of callers in one process, in any number of
  * copies of the library, makes it. INCOMPATIBLE, OUT_OF_MEMORY, DENIED,
  * BUSY, SYSTEM_ERROR. */
-nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page);
+nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page);
 
 /* Makes the page of a later locator, findable by other processes unless `is_private`. It is not in
  * the chain yet; nb_page_discard takes it back. */
-nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page);
+nb_result nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page);
 void nb_page_discard(const nb_page *page);
 
 /* Where the header of a page that is mapped for reading and writing names another mapping of the same page:

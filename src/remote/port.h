@@ -20,35 +20,34 @@
 /* ---- Processes ---------------------------------------------------------------------------------- */
 
 /* Fills id, address_bits and handles. */
-nb_outcome nb_remote_open(int64_t id, nearbuf_process *process);
+nb_result nb_remote_open(int64_t id, nearbuf_process *process);
 void nb_remote_close(nearbuf_process *process);
 
 /* OK or NOT_FOUND. */
-nb_outcome nb_remote_check(const nearbuf_process *process);
+nb_result nb_remote_check(const nearbuf_process *process);
 
-nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info);
-nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context);
+nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info);
+nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context);
 
 /* ---- Memory -------------------------------------------------------------------------------------- */
 
 /* Copies as much as can be copied; `*done` tells how much. NO_ROOM: something is not there. Writing
  * also reaches pages that the process may only read, where the system allows that. */
-nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
+                         size_t *done);
+nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                           size_t size, size_t *done);
-nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
-                           size_t size, size_t *done);
 
 /* A process may replace its program (exec) at any time; then nothing that was learned about its memory
  * holds any more. The first call notes in `reserved` which one it runs. From then on the calls that make,
  * unmap and open memory for writing do so in that program alone, and return BUSY where another one runs.
  * The second tells whether it is still that one, or none was noted: OK or NO_ROOM, or what went wrong. */
-nb_outcome nb_remote_note_program(nearbuf_process *process);
-nb_outcome nb_remote_check_program(const nearbuf_process *process);
+nb_result nb_remote_note_program(nearbuf_process *process);
+nb_result nb_remote_check_program(const nearbuf_process *process);
 
 /* The address space as it is now, for writing: after an exec nothing is written any more. */
-nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory);
-nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                  size_t size);
+nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory);
+nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes, size_t size);
 void nb_remote_memory_close(intptr_t memory);
 
 typedef struct nb_remote_mapping {
@@ -67,19 +66,19 @@ typedef struct nb_remote_map {
   char text[4096];
 } nb_remote_map;
 
-nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map);
+nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map);
 void nb_remote_map_close(nb_remote_map *map);
 
 /* OK, NOT_FOUND: there are no more, or what went wrong. */
-nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping);
+nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping);
 
 /* The addresses that a process of this width can be given at all; `around` as in nb_os_limits. */
 nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around);
 
 /* Maps zeroed memory that can be read, written and run, at this address exactly, and unmaps it.
  * NO_ROOM: something is there already. Whatever fails, the process goes on as it was. */
-nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size);
-nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size);
+nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size);
+nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size);
 
 /* Whether the mapping that starts at `start`, the page below which is free, is a stack that grows on
  * demand: nb_remote_allocate refuses places less than NB_OS_LEAST_GROWTH below it. */
@@ -88,12 +87,12 @@ bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start);
 /* ---- Locators ------------------------------------------------------------------------------------ */
 
 /* Where the first locator is. NOT_FOUND where there is none; `*if_empty` as in pages.h. */
-nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                           nearbuf_dialect *if_empty);
+nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                          nearbuf_dialect *if_empty);
 
 /* Copies the bytes of the locator at an address. */
-nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
-                           unsigned char image[NB_LOCATOR_SIZE]);
+nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
+                          unsigned char image[NB_LOCATOR_SIZE]);
 
 /* The page of a locator, shared with the process and proved to be what it has mapped there. DENIED:
  * it may not be opened, or it is memory that cannot be shared. */
@@ -103,8 +102,8 @@ typedef struct nb_remote_view {
   size_t size;
 } nb_remote_view;
 
-nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                               nb_remote_view *view);
+nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                              nb_remote_view *view);
 void nb_remote_view_close(nb_remote_view *view);
 
 /* A page that was made in the process. */
@@ -118,13 +117,13 @@ typedef struct nb_remote_page {
  * use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
  * later one is not in the chain yet, and nb_remote_page_discard takes it back. BUSY: somebody else
  * made the first one meanwhile. */
-nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, nb_remote_page *page);
+nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                              const nb_item *item, bool is_first, nb_remote_page *page);
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page);
 
 /* ---- Files --------------------------------------------------------------------------------------- */
 
-nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context);
-nb_outcome nb_remote_remove_file(const nearbuf_file *file);
+nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context);
+nb_result nb_remote_remove_file(const nearbuf_file *file);
 
 #endif

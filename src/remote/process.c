@@ -17,14 +17,14 @@
 /* ---- Calls ------------------------------------------------------------------------------------- */
 
 /* The end of every call with a process. Its death explains every failure of the system's. */
-static nearbuf_status answer(nearbuf_process *process, nb_outcome outcome, nb_os_guard guard) {
-  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_CANCELLED && process->id != 0) {
-    nb_outcome alive = nb_remote_check(process);
-    outcome = alive.status == NEARBUF_NOT_FOUND ? alive : outcome;
+static nearbuf_status answer(nearbuf_process *process, nb_result result, nb_os_guard guard) {
+  if (result.status != NEARBUF_OK && result.status != NEARBUF_CANCELLED && process->id != 0) {
+    nb_result alive = nb_remote_check(process);
+    result = alive.status == NEARBUF_NOT_FOUND ? alive : result;
   }
   nb_os_leave(guard);
-  process->system_error = outcome.system_error;
-  return outcome.status;
+  process->system_error = result.system_error;
+  return result.status;
 }
 
 static bool is_open(const nearbuf_process *process) {
@@ -40,11 +40,11 @@ nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_remote_open(id, process);
-  if (outcome.status != NEARBUF_OK) {
+  nb_result result = nb_remote_open(id, process);
+  if (result.status != NEARBUF_OK) {
     *process = (nearbuf_process){0};
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 nearbuf_status nearbuf_process_close(nearbuf_process *process) {
@@ -74,11 +74,11 @@ nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_proces
   }
   *info = (nearbuf_process_info){0};
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_remote_describe(process, info);
-  if (outcome.status != NEARBUF_OK) {
+  nb_result result = nb_remote_describe(process, info);
+  if (result.status != NEARBUF_OK) {
     *info = (nearbuf_process_info){0};
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *context) {
@@ -93,20 +93,20 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   nb_os_guard guard = nb_os_enter();
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
-  nb_outcome outcome = nb_remote_map_open(process, &map);
+  nb_result result = nb_remote_map_open(process, &map);
   bool is_any = false;
-  while (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_map_next(&map, &mapping);
-    is_any = is_any || outcome.status == NEARBUF_OK;
-    if (outcome.status == NEARBUF_OK && visit(&mapping.is, context) < 0) {
-      outcome = nb_outcome_of(NEARBUF_CANCELLED);
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    is_any = is_any || result.status == NEARBUF_OK;
+    if (result.status == NEARBUF_OK && visit(&mapping.is, context) < 0) {
+      result = nb_result_of(NEARBUF_CANCELLED);
     }
   }
   nb_remote_map_close(&map);
-  if (outcome.status == NEARBUF_NOT_FOUND && is_any) {
-    outcome = nb_remote_check(process); /* the end of the map, or of the process */
+  if (result.status == NEARBUF_NOT_FOUND && is_any) {
+    result = nb_remote_check(process); /* the end of the map, or of the process */
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 /* Reads into `to` or, where that is null, writes from `from`. */
@@ -120,12 +120,12 @@ static nearbuf_status transfer(nearbuf_process *process, uint64_t address, void 
     return NEARBUF_INVALID_ARGUMENT;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = to != NULL ? nb_remote_read(process, address, to, size_bytes, &done)
-                                  : nb_remote_write(process, address, from, size_bytes, &done);
+  nb_result result = to != NULL ? nb_remote_read(process, address, to, size_bytes, &done)
+                                : nb_remote_write(process, address, from, size_bytes, &done);
   if (done_bytes != NULL) {
     *done_bytes = done;
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
@@ -166,19 +166,19 @@ static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
 
 /* Whether the memory of a buffer is there, readable, writable and executable from its first to its
  * last byte. */
-static nb_outcome check_memory(const nearbuf_process *process, uint64_t base, uint64_t size) {
+static nb_result check_memory(const nearbuf_process *process, uint64_t base, uint64_t size) {
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
   uint64_t from = base;
   uint64_t last = base + (size - 1);
-  nb_outcome outcome = nb_remote_map_open(process, &map);
-  while (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_map_next(&map, &mapping);
-    if (outcome.status != NEARBUF_OK || mapping.is.max < from) {
+  nb_result result = nb_remote_map_open(process, &map);
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    if (result.status != NEARBUF_OK || mapping.is.max < from) {
       continue;
     }
     if (mapping.is.min > from || !is_mapped_for_use(&mapping)) {
-      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+      result = nb_result_of(NEARBUF_NOT_FOUND);
     } else if (mapping.is.max >= last) {
       break;
     } else {
@@ -186,7 +186,7 @@ static nb_outcome check_memory(const nearbuf_process *process, uint64_t base, ui
     }
   }
   nb_remote_map_close(&map);
-  return outcome;
+  return result;
 }
 
 /* What the map says of a locator's own page. */
@@ -194,10 +194,10 @@ static void find_name(const nearbuf_process *process, uint64_t address,
                       nearbuf_process_locator *locator) {
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
-  nb_outcome outcome = nb_remote_map_open(process, &map);
-  while (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_map_next(&map, &mapping);
-    if (outcome.status == NEARBUF_OK && mapping.is.max >= address) {
+  nb_result result = nb_remote_map_open(process, &map);
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    if (result.status == NEARBUF_OK && mapping.is.max >= address) {
       if (mapping.is.min <= address) {
         memcpy(locator->name, mapping.is.name, sizeof locator->name);
         locator->is_shared = mapping.is.is_shared;
@@ -250,11 +250,11 @@ static bool is_circle(nearbuf_process_walk *walk) {
   return walk->next == walk->address;
 }
 
-static nb_outcome start_walk(const nearbuf_process *process, nearbuf_process_walk *walk,
-                             nearbuf_dialect *if_empty) {
+static nb_result start_walk(const nearbuf_process *process, nearbuf_process_walk *walk,
+                            nearbuf_dialect *if_empty) {
   uint64_t first;
-  nb_outcome outcome = nb_remote_first(process, &first, if_empty);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_remote_first(process, &first, if_empty);
+  if (result.status == NEARBUF_OK) {
     walk->stage = WALK_UNDER_WAY;
     walk->number = UINT32_MAX;
     walk->next = first;
@@ -262,24 +262,24 @@ static nb_outcome start_walk(const nearbuf_process *process, nearbuf_process_wal
     walk->dialect = *if_empty;
     walk->width = width_of(process);
   }
-  return outcome;
+  return result;
 }
 
-static nb_outcome next_locator(const nearbuf_process *process, nearbuf_process_walk *walk,
-                               nearbuf_process_locator *locator) {
+static nb_result next_locator(const nearbuf_process *process, nearbuf_process_walk *walk,
+                              nearbuf_process_locator *locator) {
   nearbuf_dialect if_empty =
       (nearbuf_dialect)walk->dialect; /* later ones are like the one before */
   walk->index = 0;
   walk->count = 0;
   if (walk->stage == WALK_START) {
-    nb_outcome outcome = start_walk(process, walk, &if_empty);
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    nb_result result = start_walk(process, walk, &if_empty);
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
   }
   if (walk->stage != WALK_UNDER_WAY || walk->next == 0) {
     walk->stage = WALK_DONE;
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   walk->address = walk->next;
   walk->next = 0;
@@ -289,14 +289,14 @@ static nb_outcome next_locator(const nearbuf_process *process, nearbuf_process_w
   if ((walk->flags & NEARBUF_PROCESS_UNNAMED) == 0) {
     find_name(process, walk->address, locator);
   }
-  nb_outcome outcome = nb_remote_image(process, walk->address, (unsigned char *)walk->image);
-  if (outcome.status == NEARBUF_NO_ROOM) {
+  nb_result result = nb_remote_image(process, walk->address, (unsigned char *)walk->image);
+  if (result.status == NEARBUF_NO_ROOM) {
     locator->fault = "its memory cannot be read";
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     walk->stage = WALK_DONE;
-    return outcome;
+    return result;
   }
   if (describe(walk, if_empty, locator) && walk->next != 0 && is_circle(walk)) {
     locator->fault = "the chain comes back to an earlier locator";
@@ -306,7 +306,7 @@ static nb_outcome next_locator(const nearbuf_process *process, nearbuf_process_w
     locator->fault = "the chain is longer than that of any program";
     walk->next = 0;
   }
-  return outcome;
+  return result;
 }
 
 nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
@@ -316,11 +316,11 @@ nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_pr
   }
   *locator = (nearbuf_process_locator){0};
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = next_locator(process, walk, locator);
-  if (outcome.status != NEARBUF_OK) {
+  nb_result result = next_locator(process, walk, locator);
+  if (result.status != NEARBUF_OK) {
     *locator = (nearbuf_process_locator){0};
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 static nb_item walk_item(const nearbuf_process_walk *walk, uint32_t index) {
@@ -409,7 +409,7 @@ enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
 typedef struct obstacles {
   const nearbuf_process *process;
   nb_remote_map map;
-  nb_outcome outcome; /* why the map could not be read */
+  nb_result result; /* why the map could not be read */
   nb_range last;
   bool is_last_valid;
   bool is_ended;
@@ -418,20 +418,20 @@ typedef struct obstacles {
   nb_range extra[2 + MOST_TRIES];
 } obstacles;
 
-static nb_outcome rewind_map(obstacles *all) {
+static nb_result rewind_map(obstacles *all) {
   nb_remote_map_close(&all->map);
   all->is_last_valid = false;
   all->is_ended = false;
-  all->outcome = nb_remote_map_open(all->process, &all->map);
-  return all->outcome;
+  all->result = nb_remote_map_open(all->process, &all->map);
+  return all->result;
 }
 
 /* The first mapping that ends at `from` or above; asked in ascending order. */
 static bool next_mapping(obstacles *all, uintptr_t from, nb_range *occupied) {
   while (!all->is_ended && (!all->is_last_valid || all->last.max < from)) {
     nb_remote_mapping mapping = {0};
-    all->outcome = nb_remote_map_next(&all->map, &mapping);
-    all->is_ended = all->outcome.status != NEARBUF_OK || mapping.is.min > UINTPTR_MAX;
+    all->result = nb_remote_map_next(&all->map, &mapping);
+    all->is_ended = all->result.status != NEARBUF_OK || mapping.is.min > UINTPTR_MAX;
     if (!all->is_ended) {
       uint64_t max = mapping.is.max > UINTPTR_MAX ? UINTPTR_MAX : mapping.is.max;
       all->last = (nb_range){(uintptr_t)mapping.is.min, (uintptr_t)max};
@@ -446,19 +446,19 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   obstacles *all = context;
   nb_range lowest = {UINTPTR_MAX, UINTPTR_MAX};
   bool is_found = next_mapping(all, from, &lowest);
-  if (all->outcome.status != NEARBUF_OK && all->outcome.status != NEARBUF_NOT_FOUND) {
+  if (all->result.status != NEARBUF_OK && all->result.status != NEARBUF_NOT_FOUND) {
     return NB_SOURCE_FAILED;
   }
   return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
 /* Notes where the heap and the stack will grow. */
-static nb_outcome note_reserved(obstacles *all) {
-  nb_outcome outcome = rewind_map(all);
+static nb_result note_reserved(obstacles *all) {
+  nb_result result = rewind_map(all);
   nb_remote_mapping mapping = {0};
-  while (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_map_next(&all->map, &mapping);
-    if (outcome.status != NEARBUF_OK || mapping.is.max > UINTPTR_MAX || all->extra_count == 2) {
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&all->map, &mapping);
+    if (result.status != NEARBUF_OK || mapping.is.max > UINTPTR_MAX || all->extra_count == 2) {
       continue;
     }
     uintptr_t min = (uintptr_t)mapping.is.min;
@@ -469,17 +469,17 @@ static nb_outcome note_reserved(obstacles *all) {
       all->extra[all->extra_count++] = (nb_range){nb_sub_saturating(min, FOR_STACK), max};
     }
   }
-  return outcome.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : outcome;
+  return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : result;
 }
 
-static nb_outcome allocate_place(const nearbuf_process *process, const nb_need *need,
-                                 nb_place *place) {
-  nb_outcome outcome = nb_remote_allocate(process, place->start, place->size);
-  if (outcome.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
+static nb_result allocate_place(const nearbuf_process *process, const nb_need *need,
+                                nb_place *place) {
+  nb_result result = nb_remote_allocate(process, place->start, place->size);
+  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
     place->size = need->least;
-    outcome = nb_remote_allocate(process, place->start, place->size);
+    result = nb_remote_allocate(process, place->start, place->size);
   }
-  return outcome;
+  return result;
 }
 
 /* Whether something that starts behind the gap, a stack, will grow as far as to the place. */
@@ -490,28 +490,28 @@ static bool will_be_grown_into(const obstacles *all, const nb_place *place, nb_r
 }
 
 /* Finds a place and maps memory there, until it is not the lack of room that stands in the way. */
-static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_place *place) {
+static nb_result search_and_allocate(obstacles *all, const nb_need *need, nb_place *place) {
   nb_source source = {next_obstacle, all, false};
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
-    nb_outcome outcome = rewind_map(all);
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    nb_result result = rewind_map(all);
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
     nb_lesson lesson;
     nb_search_answer found = nb_placement_search(need, &source, place, &lesson);
     if (found == NB_SEARCH_FAILED) {
-      return all->outcome;
+      return all->result;
     }
     if (found == NB_SEARCH_NO_ROOM) {
-      return nb_outcome_of(NEARBUF_NO_ROOM);
+      return nb_result_of(NEARBUF_NO_ROOM);
     }
     nb_range gap = lesson.gap;
     nb_range refused = {place->start, place->start + (place->size - 1)};
     bool is_stack = will_be_grown_into(all, place, gap);
     if (!is_stack) {
-      outcome = allocate_place(all->process, need, place);
-      if (outcome.status != NEARBUF_NO_ROOM) {
-        return outcome;
+      result = allocate_place(all->process, need, place);
+      if (result.status != NEARBUF_NO_ROOM) {
+        return result;
       }
       is_stack = nb_remote_is_growing_stack(all->process, gap.max + 1);
     }
@@ -521,70 +521,70 @@ static nb_outcome search_and_allocate(obstacles *all, const nb_need *need, nb_pl
     }
     all->extra[all->extra_count++] = refused;
   }
-  return nb_outcome_of(NEARBUF_NO_ROOM);
+  return nb_result_of(NEARBUF_NO_ROOM);
 }
 
-static nb_outcome allocate_in_range(const nearbuf_process *process, const nb_need *need,
-                                    nb_place *place) {
+static nb_result allocate_in_range(const nearbuf_process *process, const nb_need *need,
+                                   nb_place *place) {
   obstacles all = {.process = process};
-  nb_outcome outcome = note_reserved(&all);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = search_and_allocate(&all, need, place);
+  nb_result result = note_reserved(&all);
+  if (result.status == NEARBUF_OK) {
+    result = search_and_allocate(&all, need, place);
   }
-  if (outcome.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
+  if (result.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
     all.use_reserved = true;
     all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
-    outcome = search_and_allocate(&all, need, place);
+    result = search_and_allocate(&all, need, place);
   }
   nb_remote_map_close(&all.map);
-  return outcome;
+  return result;
 }
 
 /* Makes memory in the constraint's range. */
-static nb_outcome allocate_within(const nearbuf_process *process, nb_need *need, nb_place *place) {
+static nb_result allocate_within(const nearbuf_process *process, nb_need *need, nb_place *place) {
   uintptr_t around = need->target > need->range.min ? need->target : need->range.min;
   nb_range limits = nb_remote_limits(process->address_bits, around);
   if (!nb_range_intersect(need->range, limits, &need->range)) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NO_ROOM);
   }
   nb_range whole = need->range;
   bool is_narrowed = nb_placement_choose_target(need, 0);
-  nb_outcome outcome = allocate_in_range(process, need, place);
-  if (outcome.status == NEARBUF_NO_ROOM && is_narrowed) {
+  nb_result result = allocate_in_range(process, need, place);
+  if (result.status == NEARBUF_NO_ROOM && is_narrowed) {
     need->range = whole;
-    outcome = allocate_in_range(process, need, place);
+    result = allocate_in_range(process, need, place);
   }
-  return outcome;
+  return result;
 }
 
 /* Makes memory for the constraint, of `want` bytes where there is room. */
-static nb_outcome allocate(const nearbuf_process *process, const nb_constraint *constraint,
-                           uint64_t target, uintptr_t want, bool is_near, nb_place *place) {
+static nb_result allocate(const nearbuf_process *process, const nb_constraint *constraint,
+                          uint64_t target, uintptr_t want, bool is_near, nb_place *place) {
   nb_need need;
-  nb_outcome outcome;
+  nb_result result;
   if (process->address_bits == 0) {
-    outcome = nb_outcome_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
+    result = nb_result_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
   } else if (!nb_constraint_need(constraint, target, nb_os_granularity(), &need)) {
-    outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+    result = nb_result_of(NEARBUF_NO_ROOM);
   } else {
     need.want = want > need.least ? want : need.least;
     need.spares_reserved = is_near;
-    outcome = allocate_within(process, &need, place);
+    result = allocate_within(process, &need, place);
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     *place = (nb_place){0, 0};
   }
-  return outcome;
+  return result;
 }
 
 /* What is as near as was asked for comes first, then all of the range. */
-static nb_outcome allocate_private(const nearbuf_process *process, const wish *wanted,
-                                   nb_place *place) {
+static nb_result allocate_private(const nearbuf_process *process, const wish *wanted,
+                                  nb_place *place) {
   nb_constraint near_part;
   if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes, &near_part)) {
-    nb_outcome outcome = allocate(process, &near_part, wanted->target, 0, true, place);
-    if (outcome.status != NEARBUF_NO_ROOM) {
-      return outcome;
+    nb_result result = allocate(process, &near_part, wanted->target, 0, true, place);
+    if (result.status != NEARBUF_NO_ROOM) {
+      return result;
     }
   }
   return allocate(process, &wanted->constraint, wanted->target, 0, false, place);
@@ -610,54 +610,54 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
   }
   nb_os_guard guard = nb_os_enter();
   nb_place place = {0, 0};
-  nb_outcome outcome = nb_remote_note_program(process);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = allocate_private(process, &wanted, &place);
+  nb_result result = nb_remote_note_program(process);
+  if (result.status == NEARBUF_OK) {
+    result = allocate_private(process, &wanted, &place);
   }
   *address = place.start;
   if (size_bytes != NULL) {
     *size_bytes = place.size;
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 /* Whether a locator lists a byte of [address, address + size). */
-static nb_outcome check_unlisted(nearbuf_process *process, uint64_t address, uint64_t size) {
+static nb_result check_unlisted(nearbuf_process *process, uint64_t address, uint64_t size) {
   nearbuf_process_walk walk;
   walk.stage = WALK_START;
   walk.flags = NEARBUF_PROCESS_UNNAMED;
   walk.dialect = NEARBUF_DIALECT_UNKNOWN;
   nearbuf_process_locator locator;
-  nb_outcome outcome;
+  nb_result result;
   do {
     locator = (nearbuf_process_locator){0};
-    outcome = next_locator(process, &walk, &locator);
-    for (uint32_t i = 0; outcome.status == NEARBUF_OK && i < walk.count; i++) {
+    result = next_locator(process, &walk, &locator);
+    for (uint32_t i = 0; result.status == NEARBUF_OK && i < walk.count; i++) {
       nb_item item = walk_item(&walk, i);
       if (item.base < address + size && address < item.base + item.size) {
-        return nb_outcome_of(NEARBUF_NO_ROOM);
+        return nb_result_of(NEARBUF_NO_ROOM);
       }
     }
-  } while (outcome.status == NEARBUF_OK);
-  return outcome.status == NEARBUF_NOT_FOUND ? nb_remote_check(process) : outcome;
+  } while (result.status == NEARBUF_OK);
+  return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(process) : result;
 }
 
 /* Whether it is private memory as this library maps it, from the first byte to the last. */
-static nb_outcome check_private(const nearbuf_process *process, uint64_t address, uint64_t size) {
+static nb_result check_private(const nearbuf_process *process, uint64_t address, uint64_t size) {
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
   uint64_t from = address;
   uint64_t last = address + (size - 1);
-  nb_outcome outcome = nb_remote_map_open(process, &map);
-  while (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_map_next(&map, &mapping);
-    if (outcome.status != NEARBUF_OK || mapping.is.max < from) {
+  nb_result result = nb_remote_map_open(process, &map);
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    if (result.status != NEARBUF_OK || mapping.is.max < from) {
       continue;
     }
     bool is_ours = mapping.is.min <= from && is_mapped_for_use(&mapping) &&
                    mapping.is.is_shared == 0 && mapping.inode == 0 && mapping.is.name[0] == '\0';
     if (!is_ours) {
-      outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+      result = nb_result_of(NEARBUF_NO_ROOM);
     } else if (mapping.is.max >= last) {
       break;
     } else {
@@ -665,7 +665,7 @@ static nb_outcome check_private(const nearbuf_process *process, uint64_t address
     }
   }
   nb_remote_map_close(&map);
-  return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_NO_ROOM) : outcome;
+  return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_NO_ROOM) : result;
 }
 
 nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
@@ -679,20 +679,20 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
     return NEARBUF_UNSUPPORTED;
   }
   nb_os_guard guard = nb_os_enter();
-  nb_outcome outcome = nb_remote_check_program(process); /* the one that it was allocated in */
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_note_program(process);
+  nb_result result = nb_remote_check_program(process); /* the one that it was allocated in */
+  if (result.status == NEARBUF_OK) {
+    result = nb_remote_note_program(process);
   }
-  if (outcome.status == NEARBUF_OK) {
-    outcome = check_private(process, address, size_bytes);
+  if (result.status == NEARBUF_OK) {
+    result = check_private(process, address, size_bytes);
   }
-  if (outcome.status == NEARBUF_OK) {
-    outcome = check_unlisted(process, address, size_bytes);
+  if (result.status == NEARBUF_OK) {
+    result = check_unlisted(process, address, size_bytes);
   }
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_remote_free(process, address, size_bytes);
+  if (result.status == NEARBUF_OK) {
+    result = nb_remote_free(process, address, size_bytes);
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 /* ---- Getting ----------------------------------------------------------------------------------- */
@@ -785,17 +785,17 @@ static bool is_usable(finding *what, uint32_t index, const nb_item *item) {
 /* Opens what holding a buffer needs. Without the memory nothing can be appended, but a buffer of a
  * process that hides its memory can still be held. */
 static bool open_to_hold(finding *what, nb_remote_view *view, intptr_t *memory) {
-  nb_outcome outcome = nb_remote_memory_open(what->process, memory);
-  bool is_hidden = outcome.status == NEARBUF_DENIED && what->process->address_bits == 0;
-  if (outcome.status == NEARBUF_OK || is_hidden) {
-    outcome = nb_remote_view_open(what->process, what->walk.address, view);
+  nb_result result = nb_remote_memory_open(what->process, memory);
+  bool is_hidden = result.status == NEARBUF_DENIED && what->process->address_bits == 0;
+  if (result.status == NEARBUF_OK || is_hidden) {
+    result = nb_remote_view_open(what->process, what->walk.address, view);
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     nb_remote_memory_close(*memory);
     what->is_refused = true;
-    what->refused_error = outcome.system_error;
+    what->refused_error = result.system_error;
   }
-  return outcome.status == NEARBUF_OK;
+  return result.status == NEARBUF_OK;
 }
 
 /* Takes the first item of the current locator that will do. */
@@ -827,25 +827,25 @@ static bool take_here(finding *what) {
 
 /* Calls `visit` for every locator that can be believed, until it answers true. `*is_damaged`: one
  * could not. */
-static nb_outcome each_locator(finding *what, bool (*visit)(finding *what, void *context),
-                               void *context, bool *is_done, bool *is_damaged) {
+static nb_result each_locator(finding *what, bool (*visit)(finding *what, void *context),
+                              void *context, bool *is_done, bool *is_damaged) {
   what->walk.stage = WALK_START;
   what->walk.flags = NEARBUF_PROCESS_UNNAMED;
   what->walk.dialect = NEARBUF_DIALECT_UNKNOWN;
   *is_done = false;
   *is_damaged = false;
-  nb_outcome outcome;
+  nb_result result;
   for (;;) {
     nearbuf_process_locator locator = {0};
-    outcome = next_locator(what->process, &what->walk, &locator);
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    result = next_locator(what->process, &what->walk, &locator);
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
     if (locator.fault != NULL) {
       *is_damaged = true; /* not written to */
     } else if (visit(what, context)) {
       *is_done = true;
-      return outcome;
+      return result;
     }
   }
 }
@@ -934,23 +934,23 @@ static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
 }
 
 /* Holds the item of a locator that this call made. */
-static nb_outcome hold_first(finding *what, const nb_remote_page *page, const nb_item *item,
-                             uint32_t dialect) {
+static nb_result hold_first(finding *what, const nb_remote_page *page, const nb_item *item,
+                            uint32_t dialect) {
   nb_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
   what->walk.address = page->address;
   what->walk.dialect = dialect;
   what->walk.width = width_of(what->process);
   if (!open_to_hold(what, &view, &memory)) {
-    return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
+    return nb_result_system(NEARBUF_DENIED, what->refused_error);
   }
   uintptr_t held = nb_item_at(view.base, walk_layout(&what->walk), page->slot);
   fill(what, item, held, &view, memory);
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* Adds a locator to the end of the chain, or as the first one. BUSY: somebody else was faster. */
-static nb_outcome grow(finding *what, const listing *new) {
+static nb_result grow(finding *what, const listing *new) {
   bool is_first = new->last == 0;
   uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
                          ? (uint32_t)NEARBUF_DIALECT_WRITTEN
@@ -959,14 +959,14 @@ static nb_outcome grow(finding *what, const listing *new) {
   const nb_layout *layout = nb_layout_of(width, dialect);
   nb_remote_view view = {0, 0, 0};
   if (!is_first) {
-    nb_outcome outcome = nb_remote_view_open(what->process, new->last, &view);
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    nb_result result = nb_remote_view_open(what->process, new->last, &view);
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
   }
   nb_remote_page added = {0, 0, 0};
-  nb_outcome outcome = nb_remote_page_make(what->process, layout, &new->item, is_first, &added);
-  if (outcome.status == NEARBUF_OK && !is_first) {
+  nb_result result = nb_remote_page_make(what->process, layout, &new->item, is_first, &added);
+  if (result.status == NEARBUF_OK && !is_first) {
     const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
     bool is_locked = lock_header(view.base + of_last->locked);
     bool is_linked = set_link(view.base + of_last->next, width, added.address);
@@ -975,95 +975,95 @@ static nb_outcome grow(finding *what, const listing *new) {
     }
     if (!is_linked) {
       nb_remote_page_discard(what->process, &added);
-      outcome = nb_outcome_of(NEARBUF_BUSY);
+      result = nb_result_of(NEARBUF_BUSY);
     }
   }
   nb_remote_view_close(&view);
-  what->is_listed = outcome.status == NEARBUF_OK;
-  return outcome.status == NEARBUF_OK ? hold_first(what, &added, &new->item, dialect) : outcome;
+  what->is_listed = result.status == NEARBUF_OK;
+  return result.status == NEARBUF_OK ? hold_first(what, &added, &new->item, dialect) : result;
 }
 
 /* Lists a new region, which is the caller's on failure. */
-static nb_outcome list_region(finding *what, const nb_place *region) {
+static nb_result list_region(finding *what, const nb_place *region) {
   listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
-  nb_outcome outcome = nb_outcome_of(NEARBUF_BUSY);
+  nb_result result = nb_result_of(NEARBUF_BUSY);
   uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
-  for (int tries = 0; tries < MOST_TRIES && outcome.status == NEARBUF_BUSY &&
+  for (int tries = 0; tries < MOST_TRIES && result.status == NEARBUF_BUSY &&
                       (tries == 0 || nb_os_nanoseconds() < end);
        tries++) {
     bool is_done;
     bool is_damaged;
     new.last = 0;
-    outcome = each_locator(what, list_here, &new, &is_done, &is_damaged);
+    result = each_locator(what, list_here, &new, &is_done, &is_damaged);
     if (is_done) {
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
-    if (outcome.status != NEARBUF_NOT_FOUND) {
-      return outcome;
+    if (result.status != NEARBUF_NOT_FOUND) {
+      return result;
     }
-    outcome = is_damaged ? nb_outcome_of(NEARBUF_INCOMPATIBLE) : grow(what, &new);
+    result = is_damaged ? nb_result_of(NEARBUF_INCOMPATIBLE) : grow(what, &new);
   }
-  return outcome;
+  return result;
 }
 
-static nb_outcome make(finding *what) {
+static nb_result make(finding *what) {
   nb_place region;
-  nb_outcome outcome = allocate(what->process, &what->constraint, what->wanted.target, SHARED_SIZE,
-                                what->is_near, &region);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = allocate(what->process, &what->constraint, what->wanted.target, SHARED_SIZE,
+                              what->is_near, &region);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  outcome = list_region(what, &region);
-  if (outcome.status != NEARBUF_OK && !what->is_listed) {
+  result = list_region(what, &region);
+  if (result.status != NEARBUF_OK && !what->is_listed) {
     (void)nb_remote_free(what->process, region.start, region.size);
   }
-  return outcome;
+  return result;
 }
 
 /* ---- The public calls on buffers --------------------------------------------------------------- */
 
-static nb_outcome get_within(finding *what) {
+static nb_result get_within(finding *what) {
   bool is_done;
   bool is_damaged;
-  nb_outcome outcome = each_locator(what, visit_to_take, NULL, &is_done, &is_damaged);
-  if (is_done || outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
+  nb_result result = each_locator(what, visit_to_take, NULL, &is_done, &is_damaged);
+  if (is_done || result.status != NEARBUF_NOT_FOUND) {
+    return result;
   }
-  outcome = nb_remote_check(what->process);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  result = nb_remote_check(what->process);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   if (is_damaged) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
   if ((what->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
-    outcome = make(what);
-    bool is_no_answer = outcome.status == NEARBUF_NO_ROOM;
+    result = make(what);
+    bool is_no_answer = result.status == NEARBUF_NO_ROOM;
     if (!is_no_answer) {
-      return outcome;
+      return result;
     }
   }
   if (what->is_refused) {
-    return nb_outcome_system(NEARBUF_DENIED, what->refused_error);
+    return nb_result_system(NEARBUF_DENIED, what->refused_error);
   }
-  return nb_outcome_of(what->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
+  return nb_result_of(what->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
 }
 
 /* Whether memory that is farther away may do better. */
-static bool is_out_of_room(const finding *what, nb_outcome outcome) {
-  return outcome.status == NEARBUF_NO_ROOM || outcome.status == NEARBUF_OUT_OF_MEMORY ||
-         (outcome.status == NEARBUF_BUSY && what->is_held);
+static bool is_out_of_room(const finding *what, nb_result result) {
+  return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
+         (result.status == NEARBUF_BUSY && what->is_held);
 }
 
 /* What is as near as was asked for comes first, then all of the range. */
-static nb_outcome get(finding *what) {
+static nb_result get(finding *what) {
   const wish *wanted = &what->wanted;
   if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
                            &what->constraint)) {
     what->is_near = true;
-    nb_outcome outcome = get_within(what);
-    if (!is_out_of_room(what, outcome)) {
-      return outcome;
+    nb_result result = get_within(what);
+    if (!is_out_of_room(what, result)) {
+      return result;
     }
   }
   what->constraint = wanted->constraint;
@@ -1090,12 +1090,12 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
   }
   nb_os_guard guard = nb_os_enter();
   finding what = {.process = process, .wanted = wanted, .buffer = buffer};
-  nb_outcome outcome = nb_remote_note_program(process);
-  bool is_hidden = outcome.status == NEARBUF_DENIED; /* but what it has may be had all the same */
-  if (outcome.status == NEARBUF_OK || is_hidden) {
-    outcome = get(&what);
+  nb_result result = nb_remote_note_program(process);
+  bool is_hidden = result.status == NEARBUF_DENIED; /* but what it has may be had all the same */
+  if (result.status == NEARBUF_OK || is_hidden) {
+    result = get(&what);
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 /* The position is everybody's, but only the holder changes it. */
@@ -1133,14 +1133,14 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
   }
   nb_os_guard guard = nb_os_enter();
   uint64_t place = buffer->address + buffer->start;
-  nb_outcome outcome = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
+  if (result.status == NEARBUF_OK) {
     advance(buffer, buffer->start + (uint32_t)size_bytes);
     if (address != NULL) {
       *address = place;
     }
   }
-  return answer(process, outcome, guard);
+  return answer(process, result, guard);
 }
 
 nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
@@ -1160,7 +1160,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   nb_remote_view_close(&view);
   nb_remote_memory_close(buffer->handles[2]);
   *buffer = (nearbuf_process_buffer){0};
-  return answer(process, nb_outcome_of(NEARBUF_OK), guard);
+  return answer(process, nb_result_of(NEARBUF_OK), guard);
 }
 
 /* ---- Files ------------------------------------------------------------------------------------- */
@@ -1170,10 +1170,10 @@ nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit, void *con
 }
 
 nearbuf_status nearbuf_process_remove_file(const nearbuf_file *file, int32_t *system_error) {
-  nb_outcome outcome =
-      file == NULL ? nb_outcome_of(NEARBUF_INVALID_ARGUMENT) : nb_remote_remove_file(file);
+  nb_result result =
+      file == NULL ? nb_result_of(NEARBUF_INVALID_ARGUMENT) : nb_remote_remove_file(file);
   if (system_error != NULL) {
-    *system_error = outcome.system_error;
+    *system_error = result.system_error;
   }
-  return outcome.status;
+  return result.status;
 }

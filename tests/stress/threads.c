@@ -109,19 +109,19 @@ static nearbuf_request request_near_code(void) {
   return request;
 }
 
-typedef struct outcome {
+typedef struct result {
   piece *pieces;
   size_t count;
   uint64_t handed_out; /* bytes */
   nearbuf_totals totals;
-} outcome;
+} result;
 
 /* Lets all threads work, so many rounds each, and verifies what they wrote. The pieces are the
  * caller's. */
-static outcome let_work(void *(*routine)(void *worker), int rounds) {
+static result let_work(void *(*routine)(void *worker), int rounds) {
   static worker workers[THREADS];
   pthread_t threads[THREADS];
-  outcome all = {.count = (size_t)rounds * THREADS};
+  result all = {.count = (size_t)rounds * THREADS};
   all.pieces = calloc(all.count, sizeof *all.pieces);
   CHECK(all.pieces != NULL);
   for (int i = 0; i < THREADS; i++) {
@@ -141,7 +141,7 @@ static outcome let_work(void *(*routine)(void *worker), int rounds) {
 }
 
 TEST(eight_threads_get_append_and_release_and_every_byte_stays) {
-  outcome all = let_work(work, rounds_asked());
+  result all = let_work(work, rounds_asked());
   CHECK(all.totals.used_bytes >= all.handed_out);
   CHECK(all.totals.size_bytes >= all.totals.used_bytes);
   free(all.pieces);
@@ -188,7 +188,7 @@ static void *mix(void *argument) {
 }
 
 TEST(threads_that_hold_place_give_up_allocate_and_look_disturb_nobody) {
-  outcome all = let_work(mix, rounds_asked() / 20);
+  result all = let_work(mix, rounds_asked() / 20);
   CHECK(all.totals.used_bytes >= all.handed_out);
   free(all.pieces);
 }

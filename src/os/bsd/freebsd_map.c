@@ -75,19 +75,19 @@ static snapshot *take_snapshot(size_t room) {
   return NULL;
 }
 
-static nb_outcome outcome_of_snapshot(int error) {
+static nb_result result_of_snapshot(int error) {
   switch (error) {
   case ENOMEM:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EPERM:
   case ECAPMODE:
-    return nb_outcome_system(NEARBUF_DENIED, error);
+    return nb_result_system(NEARBUF_DENIED, error);
   default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names;
   map->is_cheap_anywhere = false;
   map->system_error = 0;
@@ -99,7 +99,7 @@ nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
     taken = take_snapshot(room);
   }
   map->handle = (intptr_t)taken;
-  return taken != NULL ? nb_outcome_of(NEARBUF_OK) : outcome_of_snapshot(errno);
+  return taken != NULL ? nb_result_of(NEARBUF_OK) : result_of_snapshot(errno);
 }
 
 void nb_os_map_close(nb_map *map) {

@@ -13,11 +13,11 @@
 #include "os/os.h"
 #include "os/posix/name_end.h"
 
-nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names;
   map->is_cheap_anywhere = true;
   map->system_error = 0;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void nb_os_map_close(nb_map *map) {

@@ -82,14 +82,14 @@ static nearbuf_status status_of_open_error(int error) {
   return error == EACCES || error == EPERM ? NEARBUF_DENIED : NEARBUF_SYSTEM_ERROR;
 }
 
-nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+nb_result nb_os_map_open(nb_map *map, bool with_names) {
   map->system_error = 0;
   map->is_last_valid = false;
   map->fill = 0;
   map->taken = 0;
   map->handle = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (map->handle < 0) {
-    return nb_outcome_system(status_of_open_error(errno), errno);
+    return nb_result_system(status_of_open_error(errno), errno);
   }
   if (with_names) {
     memset(map->text, 0, sizeof map->text); /* valgrind does not know that the query fills it in */
@@ -99,7 +99,7 @@ nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
   nb_mapping ignored;
   map->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NB_MAP_FAILED;
   map->is_cheap_anywhere = map->can_query && !with_names;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void nb_os_map_close(nb_map *map) {

@@ -72,31 +72,31 @@ static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
 
 /* OK where such memory is there, NOT_FOUND where it is not. A map that cannot be read must not look like
  * a free place: there would be two. */
-static nb_outcome check_own_memory(nb_map *map, uintptr_t address) {
+static nb_result check_own_memory(nb_map *map, uintptr_t address) {
   nb_mapping mapping;
   nb_map_answer answer = nb_os_map_next(map, address, &mapping);
   if (answer == NB_MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, map->system_error);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, map->system_error);
   }
   bool is_own = answer == NB_MAP_FOUND && is_own_memory(&mapping, address);
-  return nb_outcome_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  return nb_result_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
 /* OK where the pages could be an anchor's, finished or not. */
-static nb_outcome check_pages(nb_map *map, uintptr_t place) {
-  nb_outcome outcome = check_own_memory(map, place);
-  return outcome.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size()) : outcome;
+static nb_result check_pages(nb_map *map, uintptr_t place) {
+  nb_result result = check_own_memory(map, place);
+  return result.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size()) : result;
 }
 
-static nb_outcome check_anchor(nb_map *map, uintptr_t place) {
-  nb_outcome outcome = check_pages(map, place);
-  if (outcome.status == NEARBUF_OK) {
+static nb_result check_anchor(nb_map *map, uintptr_t place) {
+  nb_result result = check_pages(map, place);
+  if (result.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
     bool is_marked =
         mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT;
-    outcome = nb_outcome_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+    result = nb_result_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
   }
-  return outcome;
+  return result;
 }
 
 static bool is_any_place_taken(void) {
@@ -108,28 +108,28 @@ static bool is_any_place_taken(void) {
   return false;
 }
 
-nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
+nb_result nb_anchor_find(_Atomic uintptr_t **word) {
   if (!is_any_place_taken()) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   nb_map map;
-  nb_outcome outcome = nb_os_map_open(&map, false);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-    for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-      outcome = check_anchor(&map, place_of(i));
-      if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_os_map_open(&map, false);
+  if (result.status == NEARBUF_OK) {
+    result = nb_result_of(NEARBUF_NOT_FOUND);
+    for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {
+      result = check_anchor(&map, place_of(i));
+      if (result.status == NEARBUF_OK) {
         *word = word_at(place_of(i));
       }
     }
   }
   nb_os_map_close(&map);
-  return outcome;
+  return result;
 }
 
 /* What it means that a place cannot be mapped: that it is taken or that the system never gives it,
  * or that nothing can be mapped now. For the last two there may be one code. */
-static nb_outcome outcome_of_claim(int error, size_t size) {
+static nb_result result_of_claim(int error, size_t size) {
   bool is_of_place = error == EEXIST || error == EINVAL;
   if (error == ENOMEM || error == EPERM || error == EACCES) {
     void *elsewhere = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -138,16 +138,16 @@ static nb_outcome outcome_of_claim(int error, size_t size) {
       (void)munmap(elsewhere, size);
     }
   }
-  return nb_outcome_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
+  return nb_result_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
 }
 
 /* Maps the anchor, if the place is free: the map call decides between two threads. NO_ROOM: it is
  * not free, or the system never gives it. */
-static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
+static nb_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   size_t size = nb_os_page_size();
   int error = nb_posix_map_at(place, 2 * size, PROT_READ | PROT_WRITE);
   if (error != 0) {
-    return outcome_of_claim(error, 2 * size);
+    return result_of_claim(error, 2 * size);
   }
   uint32_t mark = NB_ANCHOR_INHERITED;
   if (nb_posix_wipe_in_children((void *)(place + size), size)) {
@@ -157,19 +157,19 @@ static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
   }
   atomic_store_explicit(mark_at(place), mark, memory_order_release);
   *word = word_at(place);
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
-nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
-  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-    outcome = claim(place_of(i), word);
-    if (outcome.status == NEARBUF_NO_ROOM) {
-      outcome = nb_anchor_find(word);
+nb_result nb_anchor_make(_Atomic uintptr_t **word) {
+  nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
+  for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {
+    result = claim(place_of(i), word);
+    if (result.status == NEARBUF_NO_ROOM) {
+      result = nb_anchor_find(word);
     }
   }
-  return outcome;
+  return result;
 }
 
 static bool is_any_unfinished(void) {
@@ -190,6 +190,6 @@ bool nb_anchor_may_be_missing(void) {
     return true;
   }
   _Atomic uintptr_t *word;
-  nb_outcome outcome = nb_anchor_make(&word);
-  return outcome.status == NEARBUF_NOT_FOUND;
+  nb_result result = nb_anchor_make(&word);
+  return result.status == NEARBUF_NOT_FOUND;
 }

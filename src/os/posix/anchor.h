@@ -59,7 +59,7 @@ enum {
 };
 
 /* Finds the word. NOT_FOUND: there is none. Else OUT_OF_MEMORY, SYSTEM_ERROR. */
-nb_outcome nb_anchor_find(_Atomic uintptr_t **word);
+nb_result nb_anchor_find(_Atomic uintptr_t **word);
 
 /* For the fork handler: empties the word, should it be the parent's still. Systems forget what they were
  * asked to wipe (checkpoints restored by CRIU before 4.2). `locator` is what the parent's word led to. */
@@ -71,6 +71,6 @@ bool nb_anchor_may_be_missing(void);
 
 /* Makes the word (0), or finds one that is there by now. To be called after nb_anchor_find, which sees
  * one at any of the places: here the first place that is free decides. NOT_FOUND: there is none: this system ignores demands for addresses, or all the places are taken. */
-nb_outcome nb_anchor_make(_Atomic uintptr_t **word);
+nb_result nb_anchor_make(_Atomic uintptr_t **word);
 
 #endif

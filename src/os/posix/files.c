@@ -217,41 +217,41 @@ static int open_users(int temporary, nb_user user, bool make, int *directory) {
   return error;
 }
 
-static nb_outcome outcome_of_file_error(int error) {
+static nb_result result_of_file_error(int error) {
   switch (error) {
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EWOULDBLOCK:
-    return nb_outcome_system(NEARBUF_BUSY, error);
+    return nb_result_system(NEARBUF_BUSY, error);
   default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-nb_outcome nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
-                                   int *directory) {
+nb_result nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
+                                  int *directory) {
   *directory = -1;
   int error = folder == NB_FOLDER_SHARED ? open_shared(temporary, make, directory)
                                          : open_users(temporary, user, make, directory);
   if (error == ENOENT && !make) {
-    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+    return nb_result_system(NEARBUF_NOT_FOUND, error);
   }
-  return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_file_error(error);
+  return error == 0 ? nb_result_of(NEARBUF_OK) : result_of_file_error(error);
 }
 
-nb_outcome nb_directory_open(nb_folder folder, bool make, int *directory) {
+nb_result nb_directory_open(nb_folder folder, bool make, int *directory) {
   int temporary = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (temporary < 0) {
     *directory = -1;
-    return errno == ENOENT && !make ? nb_outcome_system(NEARBUF_NOT_FOUND, errno)
-                                    : outcome_of_file_error(errno);
+    return errno == ENOENT && !make ? nb_result_system(NEARBUF_NOT_FOUND, errno)
+                                    : result_of_file_error(errno);
   }
   nb_user user = {geteuid(), geteuid()};
-  nb_outcome outcome = nb_directory_open_below(temporary, folder, user, make, directory);
+  nb_result result = nb_directory_open_below(temporary, folder, user, make, directory);
   close(temporary);
-  return outcome;
+  return result;
 }
 
 /* ---- Paths in a memory map ---------------------------------------------------------------------- */
@@ -310,8 +310,8 @@ nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user
 }
 
 /* EEXIST: all names that a process can have there are taken. */
-bool nb_directory_is_anothers(nb_outcome outcome) {
-  int error = outcome.system_error;
+bool nb_directory_is_anothers(nb_result result) {
+  int error = result.system_error;
   return error == EACCES || error == EPERM || error == ENOTDIR || error == ELOOP || error == EEXIST;
 }
 
@@ -390,23 +390,23 @@ static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
   return 0;
 }
 
-nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file) {
+nb_result nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file) {
   if (!nb_file_is_allowed()) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
   file->temporary = nb_name_temporary(process);
   int made = openat(directory, file->temporary.text,
                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (made < 0) {
-    return outcome_of_file_error(errno);
+    return result_of_file_error(errno);
   }
   int error = fill_and_map(made, seed, &file->base);
   close(made);
   if (error != 0) {
     (void)unlinkat(directory, file->temporary.text, 0);
-    return outcome_of_file_error(error);
+    return result_of_file_error(error);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void nb_file_discard(int directory, const nb_new_file *file) {

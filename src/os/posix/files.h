@@ -59,11 +59,11 @@ nb_name nb_directory_path(nb_folder folder, nb_user user);
 
 /* Opens a directory, never through a link; `make` makes what is missing of it. NOT_FOUND without `make`
  * where it does not exist; else the system's error says why it cannot be used. */
-nb_outcome nb_directory_open(nb_folder folder, bool make, int *directory);
+nb_result nb_directory_open(nb_folder folder, bool make, int *directory);
 
 /* The same below an open directory for temporary files, which stays open. */
-nb_outcome nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
-                                   int *directory);
+nb_result nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
+                                  int *directory);
 
 /* Whose path in a memory map this can be: that of a first locator of the process, in one of the
  * directories, or in a file in memory. A file of that name elsewhere is none. `room` is that of the
@@ -81,7 +81,7 @@ nb_path nb_path_of_temporary(int root, const char *prefix);
 
 /* Whether a failure in the shared directory means that it is another user's, so that a directory of
  * one's own may do. */
-bool nb_directory_is_anothers(nb_outcome outcome);
+bool nb_directory_is_anothers(nb_result result);
 
 /* ---- Files ------------------------------------------------------------------------------------- */
 
@@ -93,7 +93,7 @@ typedef struct nb_new_file {
 
 /* Makes one page with the items of the seed, kept from children. Nothing is left behind on failure.
  * BUSY: somebody who cleans up met the file; another try makes another one. */
-nb_outcome nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file);
+nb_result nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file);
 
 /* Keeps a page out of children; and whether the system could not do that to one of them, so that the
  * child has to unmap what it inherited. */

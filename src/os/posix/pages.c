@@ -37,19 +37,19 @@ static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
 
 /* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then nothing is
  * known: that must never look like a stale file. */
-static nb_outcome find_mapping(uintptr_t address, nb_mapping *mapping) {
+static nb_result find_mapping(uintptr_t address, nb_mapping *mapping) {
   nb_map map;
-  nb_outcome outcome = nb_os_map_open(&map, false);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_os_map_open(&map, false);
+  if (result.status == NEARBUF_OK) {
     nb_map_answer answer = nb_os_map_next(&map, address, mapping);
     if (answer == NB_MAP_FAILED) {
-      outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+      result = nb_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
     } else if (answer == NB_MAP_END || mapping->range.min > address) {
-      outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+      result = nb_result_of(NEARBUF_NOT_FOUND);
     }
   }
   nb_os_map_close(&map);
-  return outcome;
+  return result;
 }
 
 /* Whether a locator could be mapped there: its first page, writable, shared. */
@@ -69,27 +69,27 @@ static bool is_same_page(uintptr_t one, uintptr_t other) {
 
 /* OK where the open file is mapped at `claimed`, as a locator of this process is; NOT_FOUND where it
  * is not. */
-static nb_outcome check_mapped_at(int file, uintptr_t claimed) {
+static nb_result check_mapped_at(int file, uintptr_t claimed) {
   size_t size = nb_os_page_size();
   if (claimed == 0 || claimed % size != 0) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
   if (fresh == MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   nb_mapping here;
   nb_mapping there;
-  nb_outcome outcome = find_mapping((uintptr_t)fresh, &here);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = find_mapping(claimed, &there);
+  nb_result result = find_mapping((uintptr_t)fresh, &here);
+  if (result.status == NEARBUF_OK) {
+    result = find_mapping(claimed, &there);
   }
-  if (outcome.status == NEARBUF_OK &&
+  if (result.status == NEARBUF_OK &&
       !(is_locator_mapping(&there, claimed) && is_same_file(&here, &there))) {
-    outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
+    result = nb_result_of(NEARBUF_NOT_FOUND);
   }
   (void)munmap(fresh, size);
-  return outcome;
+  return result;
 }
 
 /* ---- A file under one of our names ------------------------------------------------------------- */
@@ -105,8 +105,8 @@ typedef enum file_state {
 
 typedef struct seen_file {
   file_state state;
-  nb_outcome outcome; /* what is wrong where the state is ERROR */
-  int file;           /* open where the state is STALE or BLANK */
+  nb_result result; /* what is wrong where the state is ERROR */
+  int file;         /* open where the state is STALE or BLANK */
 } seen_file;
 
 /* Whether nobody but this user could have written what the file says. */
@@ -115,8 +115,8 @@ static bool is_trusted(const struct stat *status) {
          (status->st_mode & S_IWOTH) == 0;
 }
 
-static seen_file seen_error(nb_outcome outcome) {
-  return (seen_file){FILE_ERROR, outcome, -1};
+static seen_file seen_error(nb_result result) {
+  return (seen_file){FILE_ERROR, result, -1};
 }
 
 /* A file that is as young as this may belong to a call of a reference that is still under way. */
@@ -143,7 +143,7 @@ static seen_file examine_open(int file, nb_page *page) {
   seen_file seen = {FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   struct stat status;
   if (fstat(file, &status) != 0) {
-    return seen_error(nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno));
+    return seen_error(nb_result_system(NEARBUF_SYSTEM_ERROR, errno));
   }
   if (!is_trusted(&status)) {
     return seen;
@@ -151,18 +151,18 @@ static seen_file examine_open(int file, nb_page *page) {
   uintptr_t base_bytes = 0;
   if (status.st_size >= NB_LOCATOR_SIZE &&
       pread(file, &base_bytes, sizeof base_bytes, 0) != (ssize_t)sizeof base_bytes) {
-    return seen_error(nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno));
+    return seen_error(nb_result_system(NEARBUF_SYSTEM_ERROR, errno));
   }
   uintptr_t base = nb_little_address(base_bytes);
-  nb_outcome outcome = check_mapped_at(file, base);
-  if (outcome.status == NEARBUF_NOT_FOUND ||
-      (outcome.status == NEARBUF_OK && nb_posix_may_have_parents_id() &&
+  nb_result result = check_mapped_at(file, base);
+  if (result.status == NEARBUF_NOT_FOUND ||
+      (result.status == NEARBUF_OK && nb_posix_may_have_parents_id() &&
        nb_posix_predates_process(file))) {
     seen.state = base == 0 ? FILE_BLANK : FILE_STALE;
     return seen;
   }
-  if (outcome.status != NEARBUF_OK) {
-    return seen_error(outcome);
+  if (result.status != NEARBUF_OK) {
+    return seen_error(result);
   }
   /* What the maker stored before the address is seen from here on: the file ordered nothing. */
   (void)nb_shared_address_acquire(base, sizeof(uintptr_t));
@@ -182,7 +182,7 @@ static seen_file seen_unopened(int error) {
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return seen_error(nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error));
+    return seen_error(nb_result_system(NEARBUF_OUT_OF_MEMORY, error));
   default:
     return (seen_file){FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   }
@@ -219,21 +219,21 @@ static nb_origin believed_origin(const nb_mapping *mapping, const nb_path *tempo
 
 /* Searches the own memory map for a mapping of such a name: the name itself may be gone. Where what has
  * our id in its name could be the parent's, a name alone proves nothing. */
-static nb_outcome find_in_map(nb_page *page) {
+static nb_result find_in_map(nb_page *page) {
   if (nb_posix_may_have_parents_id()) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   nb_path temporary = nb_path_of_temporary(-1, "");
   nb_map map;
-  nb_outcome outcome = nb_os_map_open(&map, true);
+  nb_result result = nb_os_map_open(&map, true);
   uintptr_t from = 0;
   bool is_found = false;
-  while (outcome.status == NEARBUF_OK && !is_found) {
+  while (result.status == NEARBUF_OK && !is_found) {
     nb_mapping mapping;
     nb_map_answer answer = nb_posix_map_next_shared(&map, from, &mapping);
     if (answer != NB_MAP_FOUND) {
-      outcome = answer == NB_MAP_END ? nb_outcome_of(NEARBUF_NOT_FOUND)
-                                     : nb_outcome_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+      result = answer == NB_MAP_END ? nb_result_of(NEARBUF_NOT_FOUND)
+                                    : nb_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
       break;
     }
     uintptr_t base = mapping.range.min;
@@ -253,7 +253,7 @@ static nb_outcome find_in_map(nb_page *page) {
     from = mapping.range.max + 1;
   }
   nb_os_map_close(&map);
-  return outcome.status == NEARBUF_OK && !is_found ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+  return result.status == NEARBUF_OK && !is_found ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
 /* One of the names of this process, the usual one first; false: there are no more. The namespace is
@@ -266,7 +266,7 @@ static bool own_name(int index, nb_name *name) {
   return index == 1 && nb_name_in_namespace(getpid(), name);
 }
 
-static nb_outcome find_by_name(int directory, nb_page *page) {
+static nb_result find_by_name(int directory, nb_page *page) {
   nb_name name;
   for (int i = 0; own_name(i, &name); i++) {
     seen_file seen = examine(directory, name.text, page);
@@ -274,39 +274,39 @@ static nb_outcome find_by_name(int directory, nb_page *page) {
       close(seen.file);
     }
     if (seen.state == FILE_ATTACHED) {
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
     if (seen.state == FILE_ERROR) {
-      return seen.outcome;
+      return seen.result;
     }
     if (seen.state == FILE_ABSENT) {
       break; /* the second name is used only while the first is somebody else's */
     }
   }
-  return nb_outcome_of(NEARBUF_NOT_FOUND);
+  return nb_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* A privileged program finds nothing: whatever has a name is its user's, to be changed by the user's
  * other programs. */
-static nb_outcome find_without_anchor(bool wants_private, nb_page *page) {
+static nb_result find_without_anchor(bool wants_private, nb_page *page) {
   if (nb_posix_is_privileged()) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
-    nb_outcome outcome = nb_directory_open((nb_folder)folder, false, &directory);
-    if (outcome.status == NEARBUF_OUT_OF_MEMORY) {
-      return outcome;
+    nb_result result = nb_directory_open((nb_folder)folder, false, &directory);
+    if (result.status == NEARBUF_OUT_OF_MEMORY) {
+      return result;
     }
-    if (outcome.status == NEARBUF_OK) {
-      outcome = find_by_name(directory, page);
+    if (result.status == NEARBUF_OK) {
+      result = find_by_name(directory, page);
       close(directory);
-      if (outcome.status != NEARBUF_NOT_FOUND) {
-        return outcome;
+      if (result.status != NEARBUF_NOT_FOUND) {
+        return result;
       }
     }
   }
-  return wants_private ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_in_map(page);
+  return wants_private ? nb_result_of(NEARBUF_NOT_FOUND) : find_in_map(page);
 }
 
 /* ---- The anchor -------------------------------------------------------------------------------- */
@@ -356,38 +356,38 @@ static void unlink_names(uintptr_t base, uint32_t later) {
 /* Makes the page the first locator of this process, unless another copy of the library was first:
  * then the page becomes that one. The anchor is made last: who meets one that is not finished yet finds
  * the page all the same, by its name or in the map. */
-static nb_outcome settle_on(nb_page *page) {
+static nb_result settle_on(nb_page *page) {
   _Atomic uintptr_t *anchor;
-  nb_outcome outcome = nb_anchor_make(&anchor);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
-    return nb_outcome_of(NEARBUF_OK); /* it has to do without */
+  nb_result result = nb_anchor_make(&anchor);
+  if (result.status == NEARBUF_NOT_FOUND) {
+    return nb_result_of(NEARBUF_OK); /* it has to do without */
   }
   uintptr_t there = 0;
-  if (outcome.status == NEARBUF_OK &&
+  if (result.status == NEARBUF_OK &&
       atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
     atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
-    return outcome;
+    return result;
   }
   nb_page first = page_of(there);
   if (first.base == page->base) {
-    return outcome; /* another copy found what this one had just published */
+    return result; /* another copy found what this one had just published */
   }
   if (page->is_made && first.base != 0 && is_same_page(first.base, page->base)) {
     page->base = first.base; /* the same, but a reference had taken it for its own (pages.h) */
-    return outcome;
+    return result;
   }
   if (page->is_made) {
     unlink_names(page->base, 0);
     /* After a lost race it stays mapped, for another copy may just be looking at it; without its
      * address, for from now on nobody must believe it. */
-    if (outcome.status == NEARBUF_OK) {
+    if (result.status == NEARBUF_OK) {
       nb_shared_address_store_release(page->base, sizeof(uintptr_t), 0);
     } else {
       (void)munmap((void *)page->base, nb_os_page_size());
     }
   }
   *page = first;
-  return outcome;
+  return result;
 }
 
 static const nb_layout *header_layout(void) {
@@ -413,32 +413,32 @@ static bool is_stale(uintptr_t base) {
   return !nb_posix_may_be_mapped(base) || (looks_like_placeholder(base) && is_placeholder(base));
 }
 
-static nb_outcome find_by_anchor(nb_page *page) {
+static nb_result find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
-  nb_outcome outcome = nb_anchor_find(&anchor);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_anchor_find(&anchor);
+  if (result.status == NEARBUF_OK) {
     uintptr_t word = atomic_load(anchor);
     *page = page_of(word);
     if (page->base != 0 && is_stale(page->base)) {
       (void)atomic_compare_exchange_strong(anchor, &word, 0);
       *page = (nb_page){0};
     }
-    outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+    result.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_page_find(bool wants_private, nb_page *page) {
-  nb_outcome outcome = find_by_anchor(page);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
-    outcome = find_without_anchor(wants_private, page);
-    return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+nb_result nb_page_find(bool wants_private, nb_page *page) {
+  nb_result result = find_by_anchor(page);
+  if (result.status == NEARBUF_NOT_FOUND) {
+    result = find_without_anchor(wants_private, page);
+    return result.status == NEARBUF_OK ? settle_on(page) : result;
   }
-  return outcome;
+  return result;
 }
 
 void nb_page_restore_address(uintptr_t base) {
@@ -462,14 +462,14 @@ static int memory_file(const char *name, const nb_seed *seed) {
 
 /* Makes a page that no name leads to. It is a file in memory, which whoever looks at the memory map
  * can tell, or else memory that is shared with nobody. */
-static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t *base) {
+static nb_result make_private(const char *name, const nb_seed *seed, uintptr_t *base) {
   size_t size = nb_os_page_size();
   int file = memory_file(name, seed);
   void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
                     file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, file, 0);
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  nb_result result = nb_result_of(NEARBUF_OK);
   if (page == MAP_FAILED) {
-    outcome = nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+    result = nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   } else {
     *base = (uintptr_t)page;
     nb_file_keep_from_children(*base);
@@ -481,7 +481,7 @@ static nb_outcome make_private(const char *name, const nb_seed *seed, uintptr_t 
   if (file >= 0) {
     close(file);
   }
-  return outcome;
+  return result;
 }
 
 /* ---- A file that a reference in this process is making ------------------------------------------ */
@@ -577,27 +577,27 @@ static bool is_being_made(int file, uint64_t waited) {
  * one has become so, which the anchor then leads to and `page` is: a page that lost to that one stays
  * mapped and blank (settle_on). NOT_FOUND: nothing in this process makes the file, or it got the address
  * of something else, or lost its name. */
-static nb_outcome await_birth(int directory, const char *name, int file, nb_page *page) {
+static nb_result await_birth(int directory, const char *name, int file, nb_page *page) {
   uint64_t start = nb_os_nanoseconds();
   uint64_t waited = 0;
   for (; waited < NB_WAIT_BOUND_NS; waited = nb_os_nanoseconds() - start) {
     if (find_by_anchor(page).status == NEARBUF_OK) {
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
     uintptr_t base = 0;
     if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
       return check_mapped_at(file, nb_little_address(base));
     }
     if (!nb_file_is_named(directory, name, file) || !is_being_made(file, waited)) {
-      return nb_outcome_of(NEARBUF_NOT_FOUND);
+      return nb_result_of(NEARBUF_NOT_FOUND);
     }
     nb_os_pause();
   }
-  return nb_outcome_system(NEARBUF_BUSY, EINPROGRESS);
+  return nb_result_system(NEARBUF_BUSY, EINPROGRESS);
 }
 
-static bool is_under_way(nb_outcome outcome) {
-  return outcome.status == NEARBUF_BUSY && outcome.system_error == EINPROGRESS;
+static bool is_under_way(nb_result result) {
+  return result.status == NEARBUF_BUSY && result.system_error == EINPROGRESS;
 }
 
 /* As examine, and what may be being made is waited for. */
@@ -606,16 +606,16 @@ static seen_file examine_patiently(int directory, const char *name, nb_page *pag
   if (seen.state != FILE_BLANK) {
     return seen;
   }
-  nb_outcome outcome = await_birth(directory, name, seen.file, page);
-  if (outcome.status == NEARBUF_NOT_FOUND) {
+  nb_result result = await_birth(directory, name, seen.file, page);
+  if (result.status == NEARBUF_NOT_FOUND) {
     seen.state = FILE_STALE;
     return seen;
   }
   close(seen.file);
-  if (outcome.status != NEARBUF_OK) {
-    return seen_error(outcome);
+  if (result.status != NEARBUF_OK) {
+    return seen_error(result);
   }
-  return page->base != 0 ? (seen_file){FILE_ATTACHED, outcome, -1} : examine(directory, name, page);
+  return page->base != 0 ? (seen_file){FILE_ATTACHED, result, -1} : examine(directory, name, page);
 }
 
 /* ---- Publishing --------------------------------------------------------------------------------- */
@@ -635,44 +635,44 @@ typedef enum publication {
 
 /* What became of a file that got its name, or did not: ENOENT means that somebody removed it, and that
  * another one may fare better; with any other error it would not. */
-static publication publication_of(int error, nb_outcome *outcome) {
+static publication publication_of(int error, nb_result *result) {
   if (error == 0 || error == ENOENT) {
     return error == 0 ? PUBLISHED : PUBLISH_AGAIN;
   }
-  *outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  *result = nb_result_system(NEARBUF_SYSTEM_ERROR, error);
   return PUBLISH_FAILED;
 }
 
 /* Gives the file the name of a dead one, only while holding that one's lock: two starters that
  * replaced it without ended with two locators. */
 static publication publish_over(int directory, const nb_new_file *file, const char *name, int dead,
-                                nb_outcome *outcome) {
+                                nb_result *result) {
   if (nb_file_lock_dead(directory, name, dead)) {
-    return publication_of(nb_file_replace(directory, file, name), outcome);
+    return publication_of(nb_file_replace(directory, file, name), result);
   }
   bool is_owned = nb_file_has_owner(dead) && nb_file_is_named(directory, name, dead);
   return is_owned ? PUBLISH_REFUSED : PUBLISH_AGAIN;
 }
 
 static publication publish(int directory, const nb_new_file *file, const char *name, nb_page *page,
-                           nb_outcome *outcome) {
+                           nb_result *result) {
   int error = nb_file_publish(directory, file, name);
   if (error != EEXIST) {
-    return publication_of(error, outcome);
+    return publication_of(error, result);
   }
   seen_file seen = examine_patiently(directory, name, page);
-  publication result = PUBLISH_AGAIN;
+  publication attempt = PUBLISH_AGAIN;
   switch (seen.state) {
   case FILE_ATTACHED:
     return PUBLISH_ATTACHED;
   case FILE_STALE:
-    result = publish_over(directory, file, name, seen.file, outcome);
+    attempt = publish_over(directory, file, name, seen.file, result);
     close(seen.file);
-    return result;
+    return attempt;
   case FILE_FOREIGN:
     return PUBLISH_REFUSED;
   case FILE_ERROR:
-    *outcome = seen.outcome;
+    *result = seen.result;
     return PUBLISH_FAILED;
   case FILE_BLANK: /* it was completed, and replaced by another one */
     close(seen.file);
@@ -686,88 +686,87 @@ static publication publish(int directory, const nb_new_file *file, const char *n
 /* Publishes the file under the first of our names that is not somebody else's; that of a later locator
  * under such a name with its number. */
 static publication publish_somewhere(int directory, const nb_new_file *file, uint32_t later,
-                                     nb_page *page, nb_outcome *outcome) {
+                                     nb_page *page, nb_result *result) {
   nb_name name;
-  publication result = PUBLISH_REFUSED;
-  for (int i = 0; result == PUBLISH_REFUSED && own_name(i, &name); i++) {
+  publication attempt = PUBLISH_REFUSED;
+  for (int i = 0; attempt == PUBLISH_REFUSED && own_name(i, &name); i++) {
     name = later != 0 ? nb_name_of_later(&name, later) : name;
-    result = publish(directory, file, name.text, page, outcome);
+    attempt = publish(directory, file, name.text, page, result);
   }
-  return result;
+  return attempt;
 }
 
 /* Makes a shared page, or attaches to one that was made meanwhile. */
-static nb_outcome make_shared(int directory, const nb_seed *seed, uint32_t later, nb_page *page) {
+static nb_result make_shared(int directory, const nb_seed *seed, uint32_t later, nb_page *page) {
   uint64_t end = nb_os_nanoseconds() + PUBLISH_BOUND_NS;
-  publication result = PUBLISH_AGAIN;
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
-  while (result == PUBLISH_AGAIN && nb_os_nanoseconds() < end) {
+  publication attempt = PUBLISH_AGAIN;
+  nb_result result = nb_result_of(NEARBUF_OK);
+  while (attempt == PUBLISH_AGAIN && nb_os_nanoseconds() < end) {
     nb_new_file file;
-    outcome = nb_file_make(directory, getpid(), seed, &file);
-    if (outcome.status == NEARBUF_OK) {
-      result = publish_somewhere(directory, &file, later, page, &outcome);
-      if (result == PUBLISHED) {
+    result = nb_file_make(directory, getpid(), seed, &file);
+    if (result.status == NEARBUF_OK) {
+      attempt = publish_somewhere(directory, &file, later, page, &result);
+      if (attempt == PUBLISHED) {
         *page = (nb_page){.base = file.base, .is_made = true, .handle = (void *)(uintptr_t)later};
-        return outcome;
+        return result;
       }
       nb_file_discard(directory, &file);
-    } else if (outcome.status != NEARBUF_BUSY) {
-      return outcome;
+    } else if (result.status != NEARBUF_BUSY) {
+      return result;
     }
-    if (result == PUBLISH_AGAIN) {
+    if (attempt == PUBLISH_AGAIN) {
       nb_os_pause();
     }
   }
-  if (result == PUBLISH_REFUSED) {
-    return nb_outcome_system(NEARBUF_DENIED, EEXIST);
+  if (attempt == PUBLISH_REFUSED) {
+    return nb_result_system(NEARBUF_DENIED, EEXIST);
   }
-  return result == PUBLISH_AGAIN ? nb_outcome_system(NEARBUF_BUSY, EBUSY) : outcome;
+  return attempt == PUBLISH_AGAIN ? nb_result_system(NEARBUF_BUSY, EBUSY) : result;
 }
 
 /* ---- Making a page ------------------------------------------------------------------------------ */
 
 /* Whether a failure to make a shared page means that a private one will do. */
-static bool is_obstacle(nb_outcome outcome) {
-  return outcome.status != NEARBUF_OK && outcome.status != NEARBUF_OUT_OF_MEMORY &&
-         !is_under_way(outcome);
+static bool is_obstacle(nb_result result) {
+  return result.status != NEARBUF_OK && result.status != NEARBUF_OUT_OF_MEMORY &&
+         !is_under_way(result);
 }
 
 /* Makes a page in an open directory, or finds the first one there. `*is_decided`: another place, or a
  * private page, is no choice: so where it cannot be told whether there is one. */
-static nb_outcome make_in(int directory, const nb_seed *seed, uint32_t later, nb_page *page,
-                          bool *is_decided) {
-  nb_outcome outcome =
-      later != 0 ? nb_outcome_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
-  *is_decided = outcome.status != NEARBUF_NOT_FOUND;
+static nb_result make_in(int directory, const nb_seed *seed, uint32_t later, nb_page *page,
+                         bool *is_decided) {
+  nb_result result = later != 0 ? nb_result_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
+  *is_decided = result.status != NEARBUF_NOT_FOUND;
   if (*is_decided) {
-    return outcome;
+    return result;
   }
-  outcome = make_shared(directory, seed, later, page);
-  *is_decided = !is_obstacle(outcome);
-  if (later == 0 && outcome.status == NEARBUF_OK && page->is_made) {
+  result = make_shared(directory, seed, later, page);
+  *is_decided = !is_obstacle(result);
+  if (later == 0 && result.status == NEARBUF_OK && page->is_made) {
     nb_directory_clean(directory);
   }
-  return outcome;
+  return result;
 }
 
 /* Makes a page in the shared directory, or, where that is another user's, in one of our own. What stood
  * in the way in the first explains a failure in both. */
-static nb_outcome make_somewhere(const nb_seed *seed, uint32_t later, nb_page *page,
-                                 bool *is_decided) {
-  nb_outcome first = nb_outcome_of(NEARBUF_OK);
+static nb_result make_somewhere(const nb_seed *seed, uint32_t later, nb_page *page,
+                                bool *is_decided) {
+  nb_result first = nb_result_of(NEARBUF_OK);
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
-    nb_outcome outcome = nb_directory_open((nb_folder)folder, true, &directory);
-    *is_decided = !is_obstacle(outcome);
-    if (outcome.status == NEARBUF_OK) {
-      outcome = make_in(directory, seed, later, page, is_decided);
+    nb_result result = nb_directory_open((nb_folder)folder, true, &directory);
+    *is_decided = !is_obstacle(result);
+    if (result.status == NEARBUF_OK) {
+      result = make_in(directory, seed, later, page, is_decided);
       close(directory);
     }
     if (*is_decided) {
-      return outcome;
+      return result;
     }
-    first = folder == 0 ? outcome : first;
-    if (!nb_directory_is_anothers(outcome)) {
+    first = folder == 0 ? result : first;
+    if (!nb_directory_is_anothers(result)) {
       break;
     }
   }
@@ -775,34 +774,34 @@ static nb_outcome make_somewhere(const nb_seed *seed, uint32_t later, nb_page *p
 }
 
 /* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
-static nb_outcome find_or_make_first(const nb_seed *seed, bool wants_private, nb_page *page) {
-  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
+static nb_result find_or_make_first(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_result result = nb_result_of(NEARBUF_DENIED);
   if (nb_posix_is_privileged()) {
-    outcome.system_error = EPERM;
+    result.system_error = EPERM;
   } else if (!wants_private) {
     bool is_decided;
-    outcome = make_somewhere(seed, 0, page, &is_decided);
+    result = make_somewhere(seed, 0, page, &is_decided);
     if (is_decided) {
-      return outcome;
+      return result;
     }
     /* To what another copy made meanwhile no name may lead either. */
-    nb_outcome found = find_in_map(page);
+    nb_result found = find_in_map(page);
     if (found.status != NEARBUF_NOT_FOUND) {
       return found;
     }
   }
   nb_name name = nb_name_of_process(getpid());
-  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = outcome.system_error};
+  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = result.system_error};
   return make_private(name.text, seed, &page->base);
 }
 
-nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
-  nb_outcome outcome = find_by_anchor(page);
-  if (outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
+nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_result result = find_by_anchor(page);
+  if (result.status != NEARBUF_NOT_FOUND) {
+    return result;
   }
-  outcome = find_or_make_first(seed, wants_private, page);
-  return outcome.status == NEARBUF_OK ? settle_on(page) : outcome;
+  result = find_or_make_first(seed, wants_private, page);
+  return result.status == NEARBUF_OK ? settle_on(page) : result;
 }
 
 /* ---- Later locators ---------------------------------------------------------------------------- */
@@ -812,19 +811,19 @@ static uint32_t some_number(void) {
   return number != 0 ? number : 1;
 }
 
-nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+nb_result nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
   *page = (nb_page){.is_made = true};
   bool is_decided = false;
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  nb_result result = nb_result_of(NEARBUF_OK);
   if (!is_private && !nb_posix_is_privileged()) {
-    outcome = make_somewhere(seed, some_number(), page, &is_decided);
+    result = make_somewhere(seed, some_number(), page, &is_decided);
   }
   if (!is_decided) {
     nb_name first = nb_name_of_process(getpid());
     nb_name name = nb_name_of_later(&first, some_number());
-    outcome = make_private(name.text, seed, &page->base);
+    result = make_private(name.text, seed, &page->base);
   }
-  return outcome;
+  return result;
 }
 
 void nb_page_discard(const nb_page *page) {

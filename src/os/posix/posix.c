@@ -73,10 +73,10 @@ bool nb_os_environment(const char *name, char *value, size_t size) {
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
+static nb_result result_of_map_error(int error, size_t size, int protection) {
   switch (error) {
   case EEXIST:
-    return nb_outcome_system(NEARBUF_NO_ROOM, error);
+    return nb_result_system(NEARBUF_NO_ROOM, error);
   case EACCES:
   case EPERM:  /* Linux says so of places below vm.mmap_min_addr, and of memory that it forbids */
   case EINVAL: /* FreeBSD says so of places that it never gives, macOS of what its policy forbids */
@@ -85,14 +85,14 @@ static nb_outcome outcome_of_map_error(int error, size_t size, int protection) {
     void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (elsewhere != MAP_FAILED) {
       (void)munmap(elsewhere, size);
-      return nb_outcome_system(NEARBUF_NO_ROOM, error);
+      return nb_result_system(NEARBUF_NO_ROOM, error);
     }
-    return nb_outcome_system(error == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, error);
+    return nb_result_system(error == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, error);
   }
   case EAGAIN:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
@@ -109,10 +109,10 @@ int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) 
   return 0;
 }
 
-nb_outcome nb_os_map(uintptr_t address, size_t size) {
+nb_result nb_os_map(uintptr_t address, size_t size) {
   const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
   int error = nb_posix_map_at(address, size, protection);
-  return error == 0 ? nb_outcome_of(NEARBUF_OK) : outcome_of_map_error(error, size, protection);
+  return error == 0 ? nb_result_of(NEARBUF_OK) : result_of_map_error(error, size, protection);
 }
 
 uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
@@ -120,11 +120,11 @@ uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, boo
   return 0; /* a hint is no range */
 }
 
-nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
+nb_result nb_os_unmap(uintptr_t address, size_t size) {
   if (munmap((void *)address, size) != 0) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void *nb_os_own_pages(size_t size) {

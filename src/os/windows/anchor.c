@@ -24,31 +24,31 @@ static bool is_anchor(uintptr_t place, const MEMORY_BASIC_INFORMATION *region) {
 
 /* OK where the anchor is there. A place that cannot be looked at must not look like a free one:
  * there would be two. */
-static nb_outcome look_at(uintptr_t place, _Atomic uintptr_t **word) {
+static nb_result look_at(uintptr_t place, _Atomic uintptr_t **word) {
   MEMORY_BASIC_INFORMATION region;
   if (VirtualQuery((const void *)place, &region, sizeof region) == 0) {
     DWORD error = GetLastError();
     return error == ERROR_INVALID_PARAMETER /* beyond the address space */
-               ? nb_outcome_of(NEARBUF_NOT_FOUND)
-               : nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
+               ? nb_result_of(NEARBUF_NOT_FOUND)
+               : nb_result_system(NEARBUF_SYSTEM_ERROR, (int32_t)error);
   }
   if (!is_anchor(place, &region)) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   *word = (_Atomic uintptr_t *)(place + NB_ANCHOR_WORD_AT);
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_anchor_find(_Atomic uintptr_t **word) {
-  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-    outcome = look_at(place_of(i), word);
+nb_result nb_anchor_find(_Atomic uintptr_t **word) {
+  nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
+  for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {
+    result = look_at(place_of(i), word);
   }
-  return outcome;
+  return result;
 }
 
 /* NOT_FOUND: the place is taken, or the system never gives it. */
-static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
+static nb_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   void *got = VirtualAlloc((void *)place, NB_ANCHOR_SIZE, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
   if ((uintptr_t)got == place) {
     return look_at(place, word);
@@ -56,21 +56,21 @@ static nb_outcome claim(uintptr_t place, _Atomic uintptr_t **word) {
   DWORD error = GetLastError();
   if (got != NULL) {
     (void)VirtualFree(got, 0, MEM_RELEASE);
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   bool is_of_place = error == ERROR_INVALID_ADDRESS || error == ERROR_INVALID_PARAMETER;
-  return is_of_place ? nb_outcome_of(NEARBUF_NOT_FOUND) : nb_windows_failure(error);
+  return is_of_place ? nb_result_of(NEARBUF_NOT_FOUND) : nb_windows_failure(error);
 }
 
 /* All makers try the places in the same order, so two of them meet at the first that either gets.
  */
-nb_outcome nb_anchor_make(_Atomic uintptr_t **word) {
-  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  for (uint32_t i = 0; place_of(i) != 0 && outcome.status == NEARBUF_NOT_FOUND; i++) {
-    outcome = claim(place_of(i), word);
-    if (outcome.status == NEARBUF_NOT_FOUND) {
-      outcome = look_at(place_of(i), word); /* another thread may have been faster */
+nb_result nb_anchor_make(_Atomic uintptr_t **word) {
+  nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
+  for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {
+    result = claim(place_of(i), word);
+    if (result.status == NEARBUF_NOT_FOUND) {
+      result = look_at(place_of(i), word); /* another thread may have been faster */
     }
   }
-  return outcome;
+  return result;
 }

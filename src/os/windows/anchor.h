@@ -36,10 +36,10 @@ static inline uint64_t nb_anchor_place(uint32_t width, uint32_t index) {
 }
 
 /* Finds the word. NOT_FOUND: there is none. Else SYSTEM_ERROR: it is not known. */
-nb_outcome nb_anchor_find(_Atomic uintptr_t **word);
+nb_result nb_anchor_find(_Atomic uintptr_t **word);
 
 /* Makes the word (0), or finds one. NOT_FOUND: all the places are taken. OUT_OF_MEMORY,
  * SYSTEM_ERROR. */
-nb_outcome nb_anchor_make(_Atomic uintptr_t **word);
+nb_result nb_anchor_make(_Atomic uintptr_t **word);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "os/os.h"
 
-/* The outcome of a call that failed with this code. Never OK. */
-nb_outcome nb_windows_failure(DWORD error);
+/* The result of a call that failed with this code. Never OK. */
+nb_result nb_windows_failure(DWORD error);
 
 #endif

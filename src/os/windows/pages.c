@@ -35,14 +35,14 @@ bool nb_page_has_tail(void) {
   return true;
 }
 
-static nb_outcome outcome_of_error(DWORD error) {
+static nb_result result_of_error(DWORD error) {
   return error == ERROR_INVALID_HANDLE /* the name is another kind of object's */
-             ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
+             ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
              : nb_windows_failure(error);
 }
 
-static nb_outcome last_outcome(void) {
-  return outcome_of_error(GetLastError());
+static nb_result last_result(void) {
+  return result_of_error(GetLastError());
 }
 
 static HANDLE make_section(const wchar_t *name) {
@@ -98,19 +98,19 @@ static uintptr_t wait_for_address(uintptr_t view) {
 /* Whether an opened section is the locator of this process, and where that is mapped. NOT_FOUND,
  * DENIED: it is somebody else's; any other failure leaves that open. No more than the locator is
  * mapped: whoever took the name may have made a section larger than the address space. */
-static nb_outcome attach(HANDLE section, uintptr_t *base) {
+static nb_result attach(HANDLE section, uintptr_t *base) {
   uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NB_LOCATOR_SIZE);
   if (view == 0) {
-    return last_outcome();
+    return last_result();
   }
   uintptr_t claimed = is_view(view) ? wait_for_address(view) : 0;
   bool is_ours = claimed != view && is_view(claimed) && is_same_memory(view, claimed);
   (void)UnmapViewOfFile((const void *)view);
   if (!is_ours) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   *base = claimed;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* ---- The first locator by its names ------------------------------------------------------------- */
@@ -119,47 +119,47 @@ static nb_section_name own_name(int which) {
   return nb_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
 }
 
-static nb_outcome find_by_name(nb_page *page) {
+static nb_result find_by_name(nb_page *page) {
   for (int i = 0; i < NB_SECTION_NAMES; i++) {
     nb_section_name name = own_name(i);
     HANDLE section = OpenFileMappingW(LOOKING, FALSE, name.text);
     if (section == NULL) {
       continue;
     }
-    nb_outcome outcome = attach(section, &page->base);
+    nb_result result = attach(section, &page->base);
     (void)CloseHandle(section);
-    if (outcome.status != NEARBUF_NOT_FOUND && outcome.status != NEARBUF_DENIED) {
-      return outcome;
+    if (result.status != NEARBUF_NOT_FOUND && result.status != NEARBUF_DENIED) {
+      return result;
     }
   }
-  return nb_outcome_of(NEARBUF_NOT_FOUND);
+  return nb_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* Makes the section of a name, all but its address, or attaches to it. DENIED: the name is somebody
  * else's, or refused. */
-static nb_outcome make_or_attach(const nb_section_name *name, const nb_seed *seed, nb_page *page) {
+static nb_result make_or_attach(const nb_section_name *name, const nb_seed *seed, nb_page *page) {
   HANDLE section = make_section(name->text);
   DWORD error = GetLastError();
   if (section == NULL) {
-    nb_outcome outcome = outcome_of_error(error);
-    outcome.status = outcome.status == NEARBUF_SYSTEM_ERROR ? NEARBUF_DENIED : outcome.status;
-    return outcome;
+    nb_result result = result_of_error(error);
+    result.status = result.status == NEARBUF_SYSTEM_ERROR ? NEARBUF_DENIED : result.status;
+    return result;
   }
   if (error == ERROR_ALREADY_EXISTS) {
-    nb_outcome outcome = attach(section, &page->base);
+    nb_result result = attach(section, &page->base);
     (void)CloseHandle(section);
-    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
-                                               : outcome;
+    return result.status == NEARBUF_NOT_FOUND ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
+                                              : result;
   }
   uintptr_t base = (uintptr_t)map_section(section, 0);
   if (base == 0) {
-    nb_outcome outcome = last_outcome();
+    nb_result result = last_result();
     (void)CloseHandle(section);
-    return outcome;
+    return result;
   }
   nb_section_build(base, base, seed);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* The stray CloseHandle of somebody else would end the name while the locator lives. A debugger
@@ -172,16 +172,16 @@ static void protect_handle(const nb_page *page) {
 /* ---- Private pages ----------------------------------------------------------------------------- */
 
 /* Makes a page of memory of this process, all but its address. */
-static nb_outcome make_private(const nb_seed *seed, int32_t reason, nb_page *page) {
+static nb_result make_private(const nb_seed *seed, int32_t reason, nb_page *page) {
   void *memory =
       VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (memory == NULL) {
-    return last_outcome();
+    return last_result();
   }
   uintptr_t base = (uintptr_t)memory;
   nb_section_build(base, base, seed);
   *page = (nb_page){.base = base, .is_made = true, .is_private = true, .private_reason = reason};
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* ---- The first locator ------------------------------------------------------------------------- */
@@ -203,18 +203,18 @@ static void complete_address(uintptr_t base) {
   }
 }
 
-static nb_outcome find_by_anchor(nb_page *page) {
+static nb_result find_by_anchor(nb_page *page) {
   *page = (nb_page){0};
   _Atomic uintptr_t *anchor;
-  nb_outcome outcome = nb_anchor_find(&anchor);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_anchor_find(&anchor);
+  if (result.status == NEARBUF_OK) {
     *page = page_of(atomic_load(anchor));
-    outcome.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+    result.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     complete_address(page->base);
   }
-  return outcome;
+  return result;
 }
 
 /* Makes the page the first one, unless another one is it by now: then that is the answer. `anchor`
@@ -234,61 +234,61 @@ static void settle_on(_Atomic uintptr_t *anchor, nb_page *page) {
 }
 
 /* OK also where there can be no anchor: it is null then. */
-static nb_outcome have_anchor(_Atomic uintptr_t **anchor) {
+static nb_result have_anchor(_Atomic uintptr_t **anchor) {
   *anchor = NULL;
-  nb_outcome outcome = nb_anchor_make(anchor);
-  outcome.status = outcome.status == NEARBUF_NOT_FOUND ? NEARBUF_OK : outcome.status;
-  return outcome;
+  nb_result result = nb_anchor_make(anchor);
+  result.status = result.status == NEARBUF_NOT_FOUND ? NEARBUF_OK : result.status;
+  return result;
 }
 
-nb_outcome nb_page_find(bool wants_private, nb_page *page) {
+nb_result nb_page_find(bool wants_private, nb_page *page) {
   (void)wants_private; /* names cost next to nothing */
-  nb_outcome outcome = find_by_anchor(page);
-  if (outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
+  nb_result result = find_by_anchor(page);
+  if (result.status != NEARBUF_NOT_FOUND) {
+    return result;
   }
-  outcome = find_by_name(page);
+  result = find_by_name(page);
   _Atomic uintptr_t *anchor;
-  if (outcome.status == NEARBUF_OK) {
-    outcome = have_anchor(&anchor);
+  if (result.status == NEARBUF_OK) {
+    result = have_anchor(&anchor);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     settle_on(anchor, page);
   }
-  return outcome;
+  return result;
 }
 
 /* Makes the first locator under the first of its names that is not somebody else's, or without a
  * name. A locator without a name needs the anchor: nothing else leads to it. */
-static nb_outcome make_first(const nb_seed *seed, bool wants_private, bool may_be_private,
-                             nb_page *page) {
+static nb_result make_first(const nb_seed *seed, bool wants_private, bool may_be_private,
+                            nb_page *page) {
   if (wants_private && may_be_private) {
     return make_private(seed, 0, page);
   }
-  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
-  for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
+  nb_result result = nb_result_of(NEARBUF_DENIED);
+  for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
     nb_section_name name = own_name(i);
-    outcome = make_or_attach(&name, seed, page);
+    result = make_or_attach(&name, seed, page);
   }
-  return outcome.status == NEARBUF_DENIED && may_be_private
-             ? make_private(seed, outcome.system_error, page)
-             : outcome;
+  return result.status == NEARBUF_DENIED && may_be_private
+             ? make_private(seed, result.system_error, page)
+             : result;
 }
 
-nb_outcome nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
-  nb_outcome outcome = nb_page_find(wants_private, page);
+nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+  nb_result result = nb_page_find(wants_private, page);
   _Atomic uintptr_t *anchor;
-  if (outcome.status != NEARBUF_NOT_FOUND) {
-    return outcome;
+  if (result.status != NEARBUF_NOT_FOUND) {
+    return result;
   }
-  outcome = have_anchor(&anchor);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = make_first(seed, wants_private, anchor != NULL, page);
+  result = have_anchor(&anchor);
+  if (result.status == NEARBUF_OK) {
+    result = make_first(seed, wants_private, anchor != NULL, page);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     settle_on(anchor, page);
   }
-  return outcome;
+  return result;
 }
 
 void nb_page_restore_address(uintptr_t base) {
@@ -300,49 +300,49 @@ void nb_page_restore_address(uintptr_t base) {
 /* Makes one where the system likes. The name tells the address, which is therefore kept until the
  * section takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's,
  * or refused. */
-static nb_outcome try_later(const nb_seed *seed, nb_page *page) {
+static nb_result try_later(const nb_seed *seed, nb_page *page) {
   void *place = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
   if (place == NULL) {
-    return last_outcome();
+    return last_result();
   }
   uintptr_t base = (uintptr_t)place;
   nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), base);
   HANDLE section = make_section(name.text);
   DWORD error = GetLastError();
   bool is_freed = VirtualFree(place, 0, MEM_RELEASE) != 0;
-  nb_outcome outcome = nb_outcome_of(NEARBUF_OK);
+  nb_result result = nb_result_of(NEARBUF_OK);
   if (section == NULL) {
-    return outcome_of_error(error);
+    return result_of_error(error);
   }
   if (error == ERROR_ALREADY_EXISTS) {
-    outcome = nb_outcome_system(NEARBUF_DENIED, (int32_t)error);
+    result = nb_result_system(NEARBUF_DENIED, (int32_t)error);
   } else if (!is_freed || map_section(section, base) == NULL) {
-    outcome = last_outcome();
+    result = last_result();
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     (void)CloseHandle(section);
-    return outcome;
+    return result;
   }
   nb_section_build(base, base, seed);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
   protect_handle(page);
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
-  nb_outcome outcome = nb_outcome_of(is_private ? NEARBUF_DENIED : NEARBUF_NO_ROOM);
-  for (int i = 0; i < MOST_TRIES && outcome.status == NEARBUF_NO_ROOM; i++) {
-    outcome = try_later(seed, page);
+nb_result nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+  nb_result result = nb_result_of(is_private ? NEARBUF_DENIED : NEARBUF_NO_ROOM);
+  for (int i = 0; i < MOST_TRIES && result.status == NEARBUF_NO_ROOM; i++) {
+    result = try_later(seed, page);
   }
-  if (outcome.status == NEARBUF_DENIED) {
-    outcome = make_private(seed, outcome.system_error, page);
+  if (result.status == NEARBUF_DENIED) {
+    result = make_private(seed, result.system_error, page);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     nb_section_publish(page->base, page->base, seed);
-  } else if (outcome.status == NEARBUF_NO_ROOM) {
-    outcome.status = NEARBUF_OUT_OF_MEMORY;
+  } else if (result.status == NEARBUF_NO_ROOM) {
+    result.status = NEARBUF_OUT_OF_MEMORY;
   }
-  return outcome;
+  return result;
 }
 
 void nb_page_discard(const nb_page *page) {

@@ -219,22 +219,22 @@ __attribute__((section(".CRT$XCB"), used)) static void (*const runtime_entry)(vo
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-static nb_outcome outcome_of_error(DWORD error) {
+static nb_result result_of_error(DWORD error) {
   return error == ERROR_INVALID_PARAMETER /* beyond the address space */
-             ? nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error)
+             ? nb_result_system(NEARBUF_NO_ROOM, (int32_t)error)
              : nb_windows_failure(error);
 }
 
-nb_outcome nb_os_map(uintptr_t address, size_t size) {
+nb_result nb_os_map(uintptr_t address, size_t size) {
   void *got = VirtualAlloc((void *)address, size, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (got == NULL) {
-    return outcome_of_error(GetLastError());
+    return result_of_error(GetLastError());
   }
   if ((uintptr_t)got != address) {
     (void)VirtualFree(got, 0, MEM_RELEASE);
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NO_ROOM);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 bool nb_os_is_near_image(nb_range place, nb_range *around) {
@@ -336,12 +336,12 @@ bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
   return true;
 }
 
-nb_outcome nb_os_unmap(uintptr_t address, size_t size) {
+nb_result nb_os_unmap(uintptr_t address, size_t size) {
   (void)size; /* the system releases what was reserved at once, and nothing else */
   if (!VirtualFree((void *)address, 0, MEM_RELEASE)) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, (int32_t)GetLastError());
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, (int32_t)GetLastError());
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void *nb_os_own_pages(size_t size) {
@@ -365,11 +365,11 @@ bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
 
 /* ---- The map ----------------------------------------------------------------------------------- */
 
-nb_outcome nb_os_map_open(nb_map *map, bool with_names) {
+nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names; /* sections are told by what they hold */
   map->is_cheap_anywhere = true;
   map->system_error = 0;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void nb_os_map_close(nb_map *map) {

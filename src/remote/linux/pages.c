@@ -106,11 +106,11 @@ static bool is_privileged(const nearbuf_process *process, const char *status, ui
          fstatat(nb_linux_directory(process), "maps", &entry, 0) == 0 && entry.st_uid != user;
 }
 
-static nb_outcome identify(const nearbuf_process *process, identity *who) {
+static nb_result identify(const nearbuf_process *process, identity *who) {
   char status[NB_LINUX_STATUS_SIZE];
   int error = nb_linux_read_text(process, "status", status, sizeof status);
   if (error != 0) {
-    return nb_linux_outcome(process, error);
+    return nb_linux_result(process, error);
   }
   uint32_t depth;
   who->own_id = nb_linux_own_id(status, &depth);
@@ -126,7 +126,7 @@ static nb_outcome identify(const nearbuf_process *process, identity *who) {
   if (!who->has_namespace && !who->is_elsewhere) {
     who->has_namespace = nb_posix_namespace(&who->namespace); /* it hides it, but it is ours */
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* The names of its first locator, the usual one first. */
@@ -156,43 +156,41 @@ typedef struct directory_call {
   int directory; /* out */
 } directory_call;
 
-static nb_outcome open_folder(int temporary, const directory_call *call, bool make,
-                              int *directory) {
-  nb_outcome outcome =
-      nb_directory_open_below(temporary, call->folder, call->user, make, directory);
+static nb_result open_folder(int temporary, const directory_call *call, bool make, int *directory) {
+  nb_result result = nb_directory_open_below(temporary, call->folder, call->user, make, directory);
   close(temporary);
-  return outcome;
+  return result;
 }
 
 /* Where the process points may be a place that is none of its business: nothing is followed. */
-static nb_outcome make_directory_there(void *context) {
+static nb_result make_directory_there(void *context) {
   directory_call *call = context;
   int temporary = open_temporary(call->root, RESOLVE_NOTHING);
-  return temporary < 0 ? nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno)
+  return temporary < 0 ? nb_result_system(NEARBUF_SYSTEM_ERROR, errno)
                        : open_folder(temporary, call, true, &call->directory);
 }
 
 /* A directory of its locators' files as the process sees it. */
-static nb_outcome open_directory(const nearbuf_process *process, const identity *who,
-                                 nb_folder folder, bool make, int *directory) {
+static nb_result open_directory(const nearbuf_process *process, const identity *who,
+                                nb_folder folder, bool make, int *directory) {
   *directory = -1;
   int root = open_root(process);
   directory_call call = {root, folder, who->user, -1};
   if (root < 0) {
-    return nb_linux_outcome(process, errno);
+    return nb_linux_result(process, errno);
   }
-  nb_outcome outcome;
+  nb_result result;
   if (make) {
-    outcome = nb_rights_run(&who->rights, make_directory_there, &call, sizeof call);
+    result = nb_rights_run(&who->rights, make_directory_there, &call, sizeof call);
     *directory = call.directory;
   } else {
     /* Links on the way mean what they mean to the process. */
     int temporary = open_temporary(root, RESOLVE_INSIDE);
-    outcome = temporary < 0 ? nb_linux_outcome(process, errno)
-                            : open_folder(temporary, &call, false, directory);
+    result = temporary < 0 ? nb_linux_result(process, errno)
+                           : open_folder(temporary, &call, false, directory);
   }
   close(root);
-  return outcome;
+  return result;
 }
 
 /* ---- One file ---------------------------------------------------------------------------------- */
@@ -224,8 +222,8 @@ static int open_trusted(int directory, const char *name, uint64_t user) {
 }
 
 /* Why a file could not be opened. A lease ends soon: another try helps. */
-static nb_outcome outcome_of_opening(int error) {
-  return nb_outcome_system(error == EWOULDBLOCK ? NEARBUF_BUSY : NEARBUF_DENIED, error);
+static nb_result result_of_opening(int error) {
+  return nb_result_system(error == EWOULDBLOCK ? NEARBUF_BUSY : NEARBUF_DENIED, error);
 }
 
 static bool holds_address(const nb_remote_mapping *mapping, const void *context) {
@@ -234,8 +232,8 @@ static bool holds_address(const nb_remote_mapping *mapping, const void *context)
 }
 
 /* What the process has mapped at an address. */
-static nb_outcome find_at(const nearbuf_process *process, uint64_t address,
-                          nb_remote_mapping *mapping) {
+static nb_result find_at(const nearbuf_process *process, uint64_t address,
+                         nb_remote_mapping *mapping) {
   return nb_linux_find_mapping(process, holds_address, &address, mapping);
 }
 
@@ -246,29 +244,29 @@ static bool is_as_long(int file, uint64_t size) {
 }
 
 /* Maps the page of a file that the process has mapped at `theirs`, and sees whether it is. */
-static nb_outcome map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
-                           nb_remote_view *view) {
+static nb_result map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
+                          nb_remote_view *view) {
   size_t page = nb_os_page_size();
   uint64_t start = address & ~(uint64_t)(page - 1);
   uint64_t offset = theirs->is.file_offset + (start - theirs->is.min);
   if (!is_as_long(file, offset + page)) {
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
   void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
   if (mapped == MAP_FAILED) {
-    return nb_outcome_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
+    return nb_result_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
   }
   nb_remote_mapping ours = {0};
-  nb_outcome outcome = find_at(NULL, (uintptr_t)mapped, &ours);
-  bool is_same = outcome.status == NEARBUF_OK && ours.device == theirs->device &&
+  nb_result result = find_at(NULL, (uintptr_t)mapped, &ours);
+  bool is_same = result.status == NEARBUF_OK && ours.device == theirs->device &&
                  ours.inode == theirs->inode && ours.inode != 0;
   if (!is_same) {
     (void)munmap(mapped, page);
-    return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_DENIED) : outcome;
+    return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_DENIED) : result;
   }
   *view =
       (nb_remote_view){(uintptr_t)mapped + (uintptr_t)(address - start), (uintptr_t)mapped, page};
-  return outcome;
+  return result;
 }
 
 void nb_remote_view_close(nb_remote_view *view) {
@@ -289,69 +287,69 @@ static bool is_locator_mapping(const nb_remote_mapping *mapping) {
 /* ---- The first locator ------------------------------------------------------------------------- */
 
 /* Whether an open file is the first locator of the process, by the address in its header. */
-static nb_outcome examine(const nearbuf_process *process, int file, uint64_t *address) {
+static nb_result examine(const nearbuf_process *process, int file, uint64_t *address) {
   _Alignas(8) unsigned char header[8] = {0};
   if (pread(file, header, sizeof header, 0) != (ssize_t)sizeof header) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   *address = address_in(header, process->address_bits);
   nb_remote_mapping theirs = {0};
-  nb_outcome outcome = find_at(process, *address, &theirs);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = find_at(process, *address, &theirs);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   if (!is_locator_mapping(&theirs) || theirs.is.min != *address || theirs.is.file_offset != 0) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   /* Only to be compared, so it need not be writable; see posix_pages.c. */
   void *mapped = mmap(NULL, nb_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
   if (mapped == MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   nb_remote_mapping ours = {0};
-  outcome = find_at(NULL, (uintptr_t)mapped, &ours);
+  result = find_at(NULL, (uintptr_t)mapped, &ours);
   (void)munmap(mapped, nb_os_page_size());
   bool is_same =
-      outcome.status == NEARBUF_OK && ours.device == theirs.device && ours.inode == theirs.inode;
-  return is_same || outcome.status != NEARBUF_OK ? outcome : nb_outcome_of(NEARBUF_NOT_FOUND);
+      result.status == NEARBUF_OK && ours.device == theirs.device && ours.inode == theirs.inode;
+  return is_same || result.status != NEARBUF_OK ? result : nb_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* Looks under the names of the process in an open directory. */
-static nb_outcome find_in_directory(const nearbuf_process *process, int directory,
-                                    const identity *who, uint64_t *address,
-                                    nearbuf_dialect *if_empty) {
+static nb_result find_in_directory(const nearbuf_process *process, int directory,
+                                   const identity *who, uint64_t *address,
+                                   nearbuf_dialect *if_empty) {
   nb_name names[2];
   int count = names_of(who, names);
-  nb_outcome outcome = nb_outcome_of(NEARBUF_NOT_FOUND);
-  for (int i = 0; i < count && outcome.status == NEARBUF_NOT_FOUND; i++) {
+  nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
+  for (int i = 0; i < count && result.status == NEARBUF_NOT_FOUND; i++) {
     int file = open_trusted(directory, names[i].text, who->user.owner);
     if (file >= 0) {
       struct stat status;
       bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
       *if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
-      outcome = examine(process, file, address);
+      result = examine(process, file, address);
       close(file);
     }
   }
-  return outcome;
+  return result;
 }
 
 /* What a directory that cannot be opened holds is not known to be nothing, but no reason not to look
  * in the other one. */
-static nb_outcome find_by_name(const nearbuf_process *process, const identity *who,
-                               uint64_t *address, nearbuf_dialect *if_empty) {
-  nb_outcome first = nb_outcome_of(NEARBUF_NOT_FOUND);
+static nb_result find_by_name(const nearbuf_process *process, const identity *who,
+                              uint64_t *address, nearbuf_dialect *if_empty) {
+  nb_result first = nb_result_of(NEARBUF_NOT_FOUND);
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
-    nb_outcome outcome = open_directory(process, who, (nb_folder)folder, false, &directory);
-    if (outcome.status == NEARBUF_OK) {
-      outcome = find_in_directory(process, directory, who, address, if_empty);
+    nb_result result = open_directory(process, who, (nb_folder)folder, false, &directory);
+    if (result.status == NEARBUF_OK) {
+      result = find_in_directory(process, directory, who, address, if_empty);
       close(directory);
     }
-    if (outcome.status == NEARBUF_OK) {
-      return outcome;
+    if (result.status == NEARBUF_OK) {
+      return result;
     }
-    first = folder == 0 ? outcome : first;
+    first = folder == 0 ? result : first;
   }
   return first;
 }
@@ -379,8 +377,8 @@ static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uin
 
 /* By the anchor (posix/anchor.h), with which copies of the library in the process agree on the first
  * locator, whatever became of its name. */
-static nb_outcome find_by_anchor(const nearbuf_process *process, const identity *who,
-                                 uint64_t *address, nearbuf_dialect *if_empty) {
+static nb_result find_by_anchor(const nearbuf_process *process, const identity *who,
+                                uint64_t *address, nearbuf_dialect *if_empty) {
   uint32_t width = process->address_bits / 8;
   int memory = width == 0 ? -1 : nb_linux_open(process, "mem", O_RDONLY);
   uint64_t word = 0;
@@ -393,7 +391,7 @@ static nb_outcome find_by_anchor(const nearbuf_process *process, const identity 
   }
   *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
   *if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
-  return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  return nb_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
 /* Where a reference took the page for its own (pages.h), and the process's copies of the library have not
@@ -416,8 +414,8 @@ static void follow_other_name(const nearbuf_process *process, uint64_t *address)
 typedef struct map_search {
   const nearbuf_process *process;
   const identity *who;
-  nb_path temporary;  /* where its /tmp is in the map that we see */
-  nb_outcome *unread; /* why something that could have been it was not read */
+  nb_path temporary; /* where its /tmp is in the map that we see */
+  nb_result *unread; /* why something that could have been it was not read */
 } map_search;
 
 static nb_path path_of_temporary(const nearbuf_process *process) {
@@ -461,12 +459,11 @@ static bool is_first_locator(const nb_remote_mapping *mapping, const void *conte
       !is_believed(mapping, search)) {
     return false;
   }
-  nb_outcome outcome =
-      nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done);
-  if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NO_ROOM) {
-    *search->unread = outcome;
+  nb_result result = nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done);
+  if (result.status != NEARBUF_OK && result.status != NEARBUF_NO_ROOM) {
+    *search->unread = result;
   }
-  return outcome.status == NEARBUF_OK &&
+  return result.status == NEARBUF_OK &&
          address_in(header, search->process->address_bits) == mapping->is.min;
 }
 
@@ -507,44 +504,44 @@ static uint64_t header_address(int file) {
   return count == (ssize_t)sizeof header ? address_in(header, sizeof(uintptr_t) * 8) : 0;
 }
 
-static nb_outcome find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
+static nb_result find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
   int file = open_first_of_hidden(who);
   if (file < 0) {
-    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+    return nb_result_system(NEARBUF_DENIED, EPERM);
   }
   *address = header_address(file);
   *if_empty = NEARBUF_DIALECT_DOTNET;
   close(file);
-  return nb_outcome_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  return nb_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                           nearbuf_dialect *if_empty) {
+nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                          nearbuf_dialect *if_empty) {
   identity who = {0};
-  nb_outcome outcome = identify(process, &who);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = identify(process, &who);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  outcome = find_by_anchor(process, &who, address, if_empty);
-  if (outcome.status == NEARBUF_OK) {
+  result = find_by_anchor(process, &who, address, if_empty);
+  if (result.status == NEARBUF_OK) {
     follow_other_name(process, address);
   } else {
-    outcome = find_by_name(process, &who, address, if_empty);
+    result = find_by_name(process, &who, address, if_empty);
   }
-  if (outcome.status == NEARBUF_OK) {
-    return outcome;
+  if (result.status == NEARBUF_OK) {
+    return result;
   }
-  if (outcome.status == NEARBUF_DENIED && process->address_bits == 0) {
+  if (result.status == NEARBUF_DENIED && process->address_bits == 0) {
     return find_hidden(&who, address, if_empty);
   }
-  nb_outcome unread = nb_outcome_of(NEARBUF_OK);
+  nb_result unread = nb_result_of(NEARBUF_OK);
   map_search search = {process, &who, path_of_temporary(process), &unread};
   nb_remote_mapping mapping;
-  outcome = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
-  *address = outcome.status == NEARBUF_OK ? mapping.is.min : 0;
+  result = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
+  *address = result.status == NEARBUF_OK ? mapping.is.min : 0;
   *if_empty = NEARBUF_DIALECT_UNKNOWN;
-  bool is_unknown = outcome.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
-  return is_unknown ? unread : outcome;
+  bool is_unknown = result.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
+  return is_unknown ? unread : result;
 }
 
 /* ---- Images and views -------------------------------------------------------------------------- */
@@ -588,42 +585,42 @@ static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
   return search.file;
 }
 
-nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
-                           unsigned char image[NB_LOCATOR_SIZE]) {
+nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
+                          unsigned char image[NB_LOCATOR_SIZE]) {
   size_t done;
-  nb_outcome outcome = nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
-  if (outcome.status != NEARBUF_DENIED || process->address_bits != 0) {
-    return outcome;
+  nb_result result = nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
+  if (result.status != NEARBUF_DENIED || process->address_bits != 0) {
+    return result;
   }
   int file = open_hidden_at(process, address);
   if (file >= 0) {
     ssize_t count = pread(file, image, NB_LOCATOR_SIZE, 0);
-    outcome = nb_outcome_of(count == NB_LOCATOR_SIZE ? NEARBUF_OK : NEARBUF_NO_ROOM);
+    result = nb_result_of(count == NB_LOCATOR_SIZE ? NEARBUF_OK : NEARBUF_NO_ROOM);
     close(file);
   }
-  return outcome;
+  return result;
 }
 
 /* Maps the locator of a hidden process, by the address in its header. */
-static nb_outcome view_hidden(const nearbuf_process *process, uint64_t address,
-                              nb_remote_view *view) {
+static nb_result view_hidden(const nearbuf_process *process, uint64_t address,
+                             nb_remote_view *view) {
   int file = open_hidden_at(process, address);
   if (file < 0) {
-    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+    return nb_result_system(NEARBUF_DENIED, EPERM);
   }
   size_t page = nb_os_page_size();
   if (header_address(file) != address || !is_as_long(file, page)) {
     close(file);
-    return nb_outcome_of(NEARBUF_INCOMPATIBLE);
+    return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
   void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   int error = errno;
   close(file);
   if (mapped == MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_DENIED, error);
+    return nb_result_system(NEARBUF_DENIED, error);
   }
   *view = (nb_remote_view){(uintptr_t)mapped, (uintptr_t)mapped, page};
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* The name of a locator's file at the end of a mapped path. Its folders are the process's choice: only
@@ -647,47 +644,47 @@ static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs
 }
 
 /* By its name in a directory of the process. Whatever is found there is proved to be what is mapped. */
-static nb_outcome view_in(int directory, const identity *who, const nb_remote_mapping *theirs,
-                          uint64_t address, nb_remote_view *view) {
+static nb_result view_in(int directory, const identity *who, const nb_remote_mapping *theirs,
+                         uint64_t address, nb_remote_view *view) {
   nb_name names[3];
   int count = names_of_mapping(who, theirs, names);
-  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
-  for (int i = 0; i < count && outcome.status == NEARBUF_DENIED; i++) {
+  nb_result result = nb_result_of(NEARBUF_DENIED);
+  for (int i = 0; i < count && result.status == NEARBUF_DENIED; i++) {
     int file = open_trusted(directory, names[i].text, who->user.owner);
-    outcome = file < 0 ? outcome_of_opening(errno) : map_same(file, theirs, address, view);
+    result = file < 0 ? result_of_opening(errno) : map_same(file, theirs, address, view);
     if (file >= 0) {
       close(file);
     }
   }
-  return outcome;
+  return result;
 }
 
-static nb_outcome view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
-                               uint64_t address, nb_remote_view *view) {
+static nb_result view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                              uint64_t address, nb_remote_view *view) {
   identity who = {0};
-  nb_outcome outcome = identify(process, &who);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = identify(process, &who);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  nb_outcome first = outcome;
+  nb_result first = result;
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
-    outcome = open_directory(process, &who, (nb_folder)folder, false, &directory);
-    if (outcome.status == NEARBUF_OK) {
-      outcome = view_in(directory, &who, theirs, address, view);
+    result = open_directory(process, &who, (nb_folder)folder, false, &directory);
+    if (result.status == NEARBUF_OK) {
+      result = view_in(directory, &who, theirs, address, view);
       close(directory);
     }
-    if (outcome.status == NEARBUF_OK) {
-      return outcome;
+    if (result.status == NEARBUF_OK) {
+      return result;
     }
-    first = folder == 0 ? outcome : first;
+    first = folder == 0 ? result : first;
   }
   return first;
 }
 
 /* Where the name is gone: through a door that only the privileged may use. */
-static nb_outcome view_by_map(const nearbuf_process *process, const nb_remote_mapping *theirs,
-                              uint64_t address, nb_remote_view *view) {
+static nb_result view_by_map(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                             uint64_t address, nb_remote_view *view) {
   char path[64] = "map_files/";
   char *at = path + strlen(path);
   const uint64_t ends[2] = {theirs->is.min, theirs->is.max + 1};
@@ -704,31 +701,31 @@ static nb_outcome view_by_map(const nearbuf_process *process, const nb_remote_ma
   int file = nb_linux_open(process, path, O_RDWR);
   if (file < 0) {
     int error = errno;
-    nb_outcome alive = nb_remote_check(process);
-    return alive.status == NEARBUF_OK ? outcome_of_opening(error) : alive;
+    nb_result alive = nb_remote_check(process);
+    return alive.status == NEARBUF_OK ? result_of_opening(error) : alive;
   }
-  nb_outcome outcome = map_same(file, theirs, address, view);
+  nb_result result = map_same(file, theirs, address, view);
   close(file);
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                               nb_remote_view *view) {
+nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                              nb_remote_view *view) {
   *view = (nb_remote_view){0, 0, 0};
   if (process->address_bits == 0) {
     return view_hidden(process, address, view);
   }
   nb_remote_mapping theirs = {0};
-  nb_outcome outcome = find_at(process, address, &theirs);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = find_at(process, address, &theirs);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   if (!is_locator_mapping(&theirs)) {
-    return nb_outcome_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
+    return nb_result_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
   }
-  outcome = view_by_name(process, &theirs, address, view);
-  bool is_settled = outcome.status == NEARBUF_OK || outcome.status == NEARBUF_BUSY;
-  return is_settled ? outcome : view_by_map(process, &theirs, address, view);
+  result = view_by_name(process, &theirs, address, view);
+  bool is_settled = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
+  return is_settled ? result : view_by_map(process, &theirs, address, view);
 }
 
 /* ---- Making a page in it ----------------------------------------------------------------------- */
@@ -737,24 +734,24 @@ nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
 typedef struct page_call {
   uint64_t path;
   uint64_t size;
-  uint64_t address;     /* out */
-  nb_outcome of_folder; /* out: what the process got where it may not open its own file */
+  uint64_t address;    /* out */
+  nb_result of_folder; /* out: what the process got where it may not open its own file */
 } page_call;
 
-static nb_outcome outcome_of_call(int64_t result) {
-  return result < 0 && result > -4096
-             ? nb_outcome_system(result == -ENOMEM || result == -EMFILE || result == -ENFILE
-                                     ? NEARBUF_OUT_OF_MEMORY
-                                     : NEARBUF_DENIED,
-                                 (int32_t)-result)
-             : nb_outcome_of(NEARBUF_OK);
+static nb_result result_of_call(int64_t returned) {
+  return returned < 0 && returned > -4096
+             ? nb_result_system(returned == -ENOMEM || returned == -EMFILE || returned == -ENFILE
+                                    ? NEARBUF_OUT_OF_MEMORY
+                                    : NEARBUF_DENIED,
+                                (int32_t)-returned)
+             : nb_result_of(NEARBUF_OK);
 }
 
 /* The birth of a locator, as posix/files.c does it in its own process: open, map, lock, close; the
  * lock lives on in the mapping. It is kept out of children. */
-static nb_outcome page_script(nb_trace *trace, void *context) {
+static nb_result page_script(nb_trace *trace, void *context) {
   page_call *page = context;
-  const nb_outcome gone = nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  const nb_result gone = nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
   const uint64_t here = (uint64_t)AT_FDCWD;
   const uint64_t opening[6] = {here, page->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC};
   int64_t file;
@@ -764,10 +761,10 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
     return gone;
   }
   if (file == -ENOENT) {
-    return nb_outcome_of(NEARBUF_BUSY); /* it was cleaned away before it was locked */
+    return nb_result_of(NEARBUF_BUSY); /* it was cleaned away before it was locked */
   }
   if (file < 0) {
-    page->of_folder = outcome_of_call(file);
+    page->of_folder = result_of_call(file);
     return page->of_folder;
   }
   const uint64_t mapping[6] = {0,          page->size,     PROT_READ | PROT_WRITE,
@@ -775,8 +772,8 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
   if (!nb_trace_syscall(trace, NB_TRACE_MMAP, mapping, &base)) {
     return gone;
   }
-  nb_outcome outcome = outcome_of_call(base);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = result_of_call(base);
+  if (result.status == NEARBUF_OK) {
     page->address = (uint64_t)base;
     const uint64_t advice[6] = {page->address, page->size, MADV_DONTFORK};
     const uint64_t locking[6] = {(uint64_t)file, LOCK_SH | LOCK_NB};
@@ -784,7 +781,7 @@ static nb_outcome page_script(nb_trace *trace, void *context) {
     (void)nb_trace_syscall(trace, NB_TRACE_FLOCK, locking, &ignored);
   }
   const uint64_t closing[6] = {(uint64_t)file};
-  return nb_trace_syscall(trace, NB_TRACE_CLOSE, closing, &ignored) ? outcome : gone;
+  return nb_trace_syscall(trace, NB_TRACE_CLOSE, closing, &ignored) ? result : gone;
 }
 
 typedef struct file_call {
@@ -807,42 +804,42 @@ static int fill_file(const file_call *call) {
   return error == 0 && !is_theirs ? EPERM : error;
 }
 
-static nb_outcome make_file_there(void *context) {
+static nb_result make_file_there(void *context) {
   file_call *call = context;
   call->name = nb_name_temporary(call->who->own_id);
   call->file = openat(call->directory, call->name.text,
                       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (call->file < 0) {
-    return nb_outcome_system(NEARBUF_DENIED, errno);
+    return nb_result_system(NEARBUF_DENIED, errno);
   }
   int error = fill_file(call);
   if (error == 0) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   (void)unlinkat(call->directory, call->name.text, 0);
   close(call->file);
   call->file = -1;
-  return nb_outcome_system(error == EPERM         ? NEARBUF_DENIED
-                           : error == EWOULDBLOCK ? NEARBUF_BUSY
-                                                  : NEARBUF_SYSTEM_ERROR,
-                           error);
+  return nb_result_system(error == EPERM         ? NEARBUF_DENIED
+                          : error == EWOULDBLOCK ? NEARBUF_BUSY
+                                                 : NEARBUF_SYSTEM_ERROR,
+                          error);
 }
 
 /* Makes a complete file that nobody sees yet, as the process would make it. */
-static nb_outcome make_file(int directory, const identity *who, const nb_layout *layout,
-                            const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
+static nb_result make_file(int directory, const identity *who, const nb_layout *layout,
+                           const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
   nb_item items[NB_FIRST_SLOT + 1] = {{0}};
   items[slot] = *item;
   nb_seed seed = {layout, items, slot + 1};
   *file = -1;
   if (!nb_file_is_allowed()) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, EFBIG);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
   file_call call = {directory, who, &seed, {""}, -1};
-  nb_outcome outcome = nb_rights_run(&who->rights, make_file_there, &call, sizeof call);
+  nb_result result = nb_rights_run(&who->rights, make_file_there, &call, sizeof call);
   made->temporary = call.name;
   *file = call.file;
-  return outcome;
+  return result;
 }
 
 /* What happens to names, with the rights of the process as well. */
@@ -856,7 +853,7 @@ typedef struct name_call {
   int error; /* out */
 } name_call;
 
-static nb_outcome change_name_there(void *context) {
+static nb_result change_name_there(void *context) {
   name_call *call = context;
   switch (call->change) {
   case NAME_PUBLISH:
@@ -869,39 +866,39 @@ static nb_outcome change_name_there(void *context) {
     call->error = unlinkat(call->directory, call->name, 0) == 0 ? 0 : errno;
     break;
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* 0 or an errno value. */
 static int change_name(int directory, const identity *who, name_change change,
                        const nb_new_file *made, const char *name) {
   name_call call = {directory, change, made, name, 0};
-  nb_outcome outcome = nb_rights_run(&who->rights, change_name_there, &call, sizeof call);
-  return outcome.status == NEARBUF_OK ? call.error
-         : outcome.system_error != 0  ? outcome.system_error
-                                      : EAGAIN;
+  nb_result result = nb_rights_run(&who->rights, change_name_there, &call, sizeof call);
+  return result.status == NEARBUF_OK ? call.error
+         : result.system_error != 0  ? result.system_error
+                                     : EAGAIN;
 }
 
 /* Lets the process map the file. Its path is put into the new buffer for that long. */
-static nb_outcome map_there(const nearbuf_process *process, const nb_item *item,
-                            const nb_name *directory, const nb_new_file *made, page_call *page) {
+static nb_result map_there(const nearbuf_process *process, const nb_item *item,
+                           const nb_name *directory, const nb_new_file *made, page_call *page) {
   char path[sizeof directory->text + sizeof made->temporary.text];
   int written = snprintf(path, sizeof path, "%s/%s", directory->text, made->temporary.text);
   size_t length = (size_t)written + 1;
   intptr_t memory;
-  nb_outcome outcome = nb_remote_memory_open(process, &memory);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = nb_remote_memory_open(process, &memory);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  outcome = nb_remote_memory_write(memory, item->base, path, length);
-  if (outcome.status == NEARBUF_OK) {
+  result = nb_remote_memory_write(memory, item->base, path, length);
+  if (result.status == NEARBUF_OK) {
     *page = (page_call){.path = item->base, .size = nb_os_page_size()};
-    outcome = nb_linux_run(process, page_script, page);
+    result = nb_linux_run(process, page_script, page);
     memset(path, 0, sizeof path);
     (void)nb_remote_memory_write(memory, item->base, path, length);
   }
   nb_remote_memory_close(memory);
-  return outcome;
+  return result;
 }
 
 /* Whether the process itself calls another locator its first one. */
@@ -925,8 +922,8 @@ static void withdraw(int directory, const identity *who, const char *name, int f
 /* Gives the file the first of the process's names that is not somebody else's. A copy of the library in
  * the process attaches to what has the name; but it may just have made a private locator, which its
  * anchor tells, and then ours is none. `*address` becomes 0 where the page must stay. */
-static nb_outcome publish_first(const nearbuf_process *process, int directory, const identity *who,
-                                const nb_new_file *made, int made_file, uint64_t *address) {
+static nb_result publish_first(const nearbuf_process *process, int directory, const identity *who,
+                               const nb_new_file *made, int made_file, uint64_t *address) {
   nb_name names[2];
   int count = names_of(who, names);
   int error = EEXIST;
@@ -944,15 +941,15 @@ static nb_outcome publish_first(const nearbuf_process *process, int directory, c
       }
       close(file);
       if (is_theirs) {
-        return nb_outcome_of(NEARBUF_BUSY);
+        return nb_result_of(NEARBUF_BUSY);
       }
     }
     if (error == 0 && has_another_first(process, who, *address)) {
       withdraw(directory, who, names[i].text, made_file, address);
-      return nb_outcome_of(NEARBUF_BUSY);
+      return nb_result_of(NEARBUF_BUSY);
     }
   }
-  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+  return error == 0 ? nb_result_of(NEARBUF_OK) : nb_result_system(NEARBUF_DENIED, error);
 }
 
 /* What leads to a later locator is its address in the one before; see posix_files.h. */
@@ -961,11 +958,11 @@ static nb_name name_of_later(const identity *who, const nb_remote_page *page) {
   return nb_name_of_later(&first, (uint32_t)page->handle);
 }
 
-static nb_outcome publish_later(int directory, const identity *who, const nb_new_file *made,
-                                const nb_remote_page *page) {
+static nb_result publish_later(int directory, const identity *who, const nb_new_file *made,
+                               const nb_remote_page *page) {
   nb_name name = name_of_later(who, page);
   int error = change_name(directory, who, NAME_PUBLISH, made, name.text);
-  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_DENIED, error);
+  return error == 0 ? nb_result_of(NEARBUF_OK) : nb_result_system(NEARBUF_DENIED, error);
 }
 
 /* What a page is made of, in one of the directories of the process. */
@@ -978,21 +975,21 @@ typedef struct page_plan {
 } page_plan;
 
 /* Stores its own address in the mapped file, which nobody sees yet, and gives it its name. */
-static nb_outcome publish(const page_plan *plan, int directory, const nb_new_file *made, int file,
-                          const nb_remote_page *page, uint64_t *address) {
+static nb_result publish(const page_plan *plan, int directory, const nb_new_file *made, int file,
+                         const nb_remote_page *page, uint64_t *address) {
   _Alignas(8) unsigned char header[8];
   const uint32_t width = plan->layout->width;
   nb_shared_address_store_release((uintptr_t)header, width, *address);
   if (pwrite(file, header, width, 0) != (ssize_t)width) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
   }
   return plan->is_first ? publish_first(plan->process, directory, plan->who, made, file, address)
                         : publish_later(directory, plan->who, made, page);
 }
 
 /* `*of_folder` tells what the directory is to blame for. */
-static nb_outcome make_in(const page_plan *plan, nb_folder folder, nb_remote_page *page,
-                          nb_outcome *of_folder) {
+static nb_result make_in(const page_plan *plan, nb_folder folder, nb_remote_page *page,
+                         nb_result *of_folder) {
   const nearbuf_process *process = plan->process;
   int directory;
   int file = -1;
@@ -1004,15 +1001,15 @@ static nb_outcome make_in(const page_plan *plan, nb_folder folder, nb_remote_pag
     *of_folder =
         make_file(directory, plan->who, plan->layout, plan->item, page->slot, &made, &file);
   }
-  nb_outcome outcome = *of_folder;
-  if (outcome.status == NEARBUF_OK) {
-    outcome = map_there(process, plan->item, &path, &made, &call);
+  nb_result result = *of_folder;
+  if (result.status == NEARBUF_OK) {
+    result = map_there(process, plan->item, &path, &made, &call);
     *of_folder = call.of_folder;
-    if (outcome.status == NEARBUF_OK) {
-      outcome = publish(plan, directory, &made, file, page, &call.address);
-      *of_folder = outcome;
+    if (result.status == NEARBUF_OK) {
+      result = publish(plan, directory, &made, file, page, &call.address);
+      *of_folder = result;
     }
-    if (outcome.status != NEARBUF_OK) {
+    if (result.status != NEARBUF_OK) {
       (void)change_name(directory, plan->who, NAME_REMOVE, NULL, made.temporary.text);
       if (call.address != 0) {
         (void)nb_remote_free(process, call.address, call.size);
@@ -1023,30 +1020,30 @@ static nb_outcome make_in(const page_plan *plan, nb_folder folder, nb_remote_pag
   if (directory >= 0) {
     close(directory);
   }
-  page->address = outcome.status == NEARBUF_OK ? call.address : 0;
-  return outcome;
+  page->address = result.status == NEARBUF_OK ? call.address : 0;
+  return result;
 }
 
-nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, nb_remote_page *page) {
+nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                              const nb_item *item, bool is_first, nb_remote_page *page) {
   *page = (nb_remote_page){.handle = (intptr_t)(nb_posix_random() & UINT32_MAX),
                            .slot = is_first ? NB_FIRST_SLOT : 0};
   identity who = {0};
-  nb_outcome outcome = identify(process, &who);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = identify(process, &who);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   if (who.is_privileged) {
-    return nb_outcome_system(NEARBUF_DENIED, EPERM);
+    return nb_result_system(NEARBUF_DENIED, EPERM);
   }
   page_plan plan = {process, &who, layout, item, is_first};
-  nb_outcome of_folder;
-  outcome = make_in(&plan, NB_FOLDER_SHARED, page, &of_folder);
-  if (outcome.status != NEARBUF_OK && nb_directory_is_anothers(of_folder)) {
-    nb_outcome second = make_in(&plan, NB_FOLDER_OF_USER, page, &of_folder);
-    outcome = of_folder.status == NEARBUF_OK ? second : outcome;
+  nb_result of_folder;
+  result = make_in(&plan, NB_FOLDER_SHARED, page, &of_folder);
+  if (result.status != NEARBUF_OK && nb_directory_is_anothers(of_folder)) {
+    nb_result second = make_in(&plan, NB_FOLDER_OF_USER, page, &of_folder);
+    result = of_folder.status == NEARBUF_OK ? second : result;
   }
-  return outcome;
+  return result;
 }
 
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
@@ -1107,54 +1104,54 @@ static bool visit_file(const char *name, void *context) {
 }
 
 /* OK also where there is no such directory. */
-static nb_outcome visit_folder(file_visit *all) {
-  nb_outcome outcome = nb_directory_open(all->folder, false, &all->directory);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_OK) : outcome;
+static nb_result visit_folder(file_visit *all) {
+  nb_result result = nb_directory_open(all->folder, false, &all->directory);
+  if (result.status != NEARBUF_OK) {
+    return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_OK) : result;
   }
   int error = nb_linux_visit(all->directory, visit_file, all);
   close(all->directory);
   if (all->is_cancelled) {
-    return nb_outcome_of(NEARBUF_CANCELLED);
+    return nb_result_of(NEARBUF_CANCELLED);
   }
-  return error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+  return error == 0 ? nb_result_of(NEARBUF_OK) : nb_result_system(NEARBUF_SYSTEM_ERROR, error);
 }
 
 /* Where the shared directory is another user's, which is no failure, there is nothing of ours in it. */
-nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
   file_visit all = {.visit = visit, .context = context, .folder = NB_FOLDER_SHARED};
-  nb_outcome outcome = visit_folder(&all);
-  if (outcome.status == NEARBUF_OK || nb_directory_is_anothers(outcome)) {
+  nb_result result = visit_folder(&all);
+  if (result.status == NEARBUF_OK || nb_directory_is_anothers(result)) {
     all.folder = NB_FOLDER_OF_USER;
-    outcome = visit_folder(&all);
+    result = visit_folder(&all);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
+nb_result nb_remote_remove_file(const nearbuf_file *file) {
   int64_t process = nb_name_process(file->name);
   if (process < 0 || strchr(file->name, '/') != NULL) {
-    return nb_outcome_of(NEARBUF_INVALID_ARGUMENT);
+    return nb_result_of(NEARBUF_INVALID_ARGUMENT);
   }
   int directory = -1;
   nb_folder folder = file->is_in_own_directory != 0 ? NB_FOLDER_OF_USER : NB_FOLDER_SHARED;
-  nb_outcome outcome = nb_directory_open(folder, false, &directory);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = nb_directory_open(folder, false, &directory);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   int opened = openat(directory, file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (opened < 0) {
-    outcome = nb_outcome_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
+    result = nb_result_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
   } else {
     bool is_absent = kill((pid_t)process, 0) != 0 && errno == ESRCH;
     /* The lock of a dead file is held from here until it is gone. */
     if (!is_absent || !nb_file_is_dead(directory, file->name, opened)) {
-      outcome = nb_outcome_of(NEARBUF_BUSY);
+      result = nb_result_of(NEARBUF_BUSY);
     } else if (unlinkat(directory, file->name, 0) != 0) {
-      outcome = nb_outcome_system(NEARBUF_DENIED, errno);
+      result = nb_result_system(NEARBUF_DENIED, errno);
     }
     close(opened);
   }
   close(directory);
-  return outcome;
+  return result;
 }

@@ -37,35 +37,35 @@ int nb_linux_directory(const nearbuf_process *process) {
 
 /* ---- Errors ------------------------------------------------------------------------------------ */
 
-static nb_outcome outcome_of_error(int error) {
+static nb_result result_of_error(int error) {
   switch (error) {
   case 0:
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   case ESRCH:
   case ENOENT:
-    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+    return nb_result_system(NEARBUF_NOT_FOUND, error);
   case EPERM:
   case EACCES:
-    return nb_outcome_system(NEARBUF_DENIED, error);
+    return nb_result_system(NEARBUF_DENIED, error);
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EFAULT:
   case EIO:
-    return nb_outcome_system(NEARBUF_NO_ROOM, error);
+    return nb_result_system(NEARBUF_NO_ROOM, error);
   default:
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, error);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-nb_outcome nb_linux_outcome(const nearbuf_process *process, int error) {
-  nb_outcome alive = error == 0 ? nb_outcome_of(NEARBUF_OK) : nb_remote_check(process);
+nb_result nb_linux_result(const nearbuf_process *process, int error) {
+  nb_result alive = error == 0 ? nb_result_of(NEARBUF_OK) : nb_remote_check(process);
   if (alive.status != NEARBUF_OK) {
     return alive;
   }
   /* It lives and is not to be found: it is just being replaced by another program. */
-  return error == ESRCH ? nb_outcome_system(NEARBUF_BUSY, error) : outcome_of_error(error);
+  return error == ESRCH ? nb_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
 /* ---- Open and close ---------------------------------------------------------------------------- */
@@ -118,15 +118,15 @@ static bool looks_ended(const nearbuf_process *process) {
 
 /* A process whose second thread replaces the program (exec) looks ended for a moment: that thread becomes
  * the first one, which has ended, and a reader may still have that one in its hands. */
-nb_outcome nb_remote_check(const nearbuf_process *process) {
+nb_result nb_remote_check(const nearbuf_process *process) {
   enum { LOOKS = 4 };
   for (int i = 0; i < LOOKS; i++) {
     if (!looks_ended(process)) {
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
     nb_os_pause();
   }
-  return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
 }
 
 typedef struct thread_search {
@@ -182,12 +182,12 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
 }
 
 /* The width of its addresses, by the program that it runs; 0 where that is hidden from us. */
-static nb_outcome find_width(const nearbuf_process *process, uint32_t *bits) {
+static nb_result find_width(const nearbuf_process *process, uint32_t *bits) {
   *bits = 0;
   int file = nb_linux_open(process, "exe", O_RDONLY);
   if (file < 0) {
     bool is_hidden = errno == EACCES || errno == EPERM || errno == ENOENT || errno == ESRCH;
-    return is_hidden ? nb_outcome_of(NEARBUF_OK) : outcome_of_error(errno);
+    return is_hidden ? nb_result_of(NEARBUF_OK) : result_of_error(errno);
   }
   unsigned char identification[5] = {0};
   ssize_t count;
@@ -199,19 +199,19 @@ static nb_outcome find_width(const nearbuf_process *process, uint32_t *bits) {
   if (count == (ssize_t)sizeof identification && memcmp(identification, "\177ELF", 4) == 0) {
     *bits = identification[4] == 2 ? 64 : 32;
   }
-  return outcome_of_error(error);
+  return result_of_error(error);
 }
 
-nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
+nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
   if (id > INT32_MAX) {
-    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+    return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
   char path[32];
   (void)snprintf(path, sizeof path, "/proc/%d", (int)id);
   int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)id, 0U);
   if (pidfd < 0 && errno != ENOSYS && errno != EPERM) {
     /* EINVAL: a thread's id. */
-    return errno == EINVAL ? nb_outcome_system(NEARBUF_NOT_FOUND, errno) : outcome_of_error(errno);
+    return errno == EINVAL ? nb_result_system(NEARBUF_NOT_FOUND, errno) : result_of_error(errno);
   }
   process->handles[PIDFD] = pidfd + 1;
   int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -220,19 +220,19 @@ nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
     nb_remote_close(process);
     /* It was there a moment ago: /proc is mounted so that others' processes are hidden. */
     bool is_hidden = error == ENOENT && pidfd >= 0;
-    return is_hidden ? nb_outcome_system(NEARBUF_DENIED, error) : outcome_of_error(error);
+    return is_hidden ? nb_result_system(NEARBUF_DENIED, error) : result_of_error(error);
   }
   process->handles[DIRECTORY] = directory + 1;
   process->id = id;
   /* Still running, so the directory is that of the process that the pidfd means. */
-  nb_outcome outcome = nb_remote_check(process);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = find_width(process, &process->address_bits);
+  nb_result result = nb_remote_check(process);
+  if (result.status == NEARBUF_OK) {
+    result = find_width(process, &process->address_bits);
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     nb_remote_close(process);
   }
-  return outcome;
+  return result;
 }
 
 void nb_remote_close(nearbuf_process *process) {
@@ -323,11 +323,11 @@ int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
   return id;
 }
 
-nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
   char status[NB_LINUX_STATUS_SIZE];
   int error = nb_linux_read_text(process, "status", status, sizeof status);
   if (error != 0) {
-    return nb_linux_outcome(process, error);
+    return nb_linux_result(process, error);
   }
   uint32_t depth;
   info->id = process->id;
@@ -381,15 +381,15 @@ static bool visit_id(const char *name, void *context) {
   return !all->is_cancelled;
 }
 
-nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) {
-    return outcome_of_error(errno);
+    return result_of_error(errno);
   }
   id_visit all = {visit, context, false};
   int error = nb_linux_visit(directory, visit_id, &all);
   close(directory);
-  return all.is_cancelled ? nb_outcome_of(NEARBUF_CANCELLED) : outcome_of_error(error);
+  return all.is_cancelled ? nb_result_of(NEARBUF_CANCELLED) : result_of_error(error);
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
@@ -449,8 +449,8 @@ static int read_memory(int memory, uint64_t address, void *bytes, size_t size, s
   return 0;
 }
 
-nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
-                          size_t size, size_t *done) {
+nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
+                         size_t *done) {
   *done = 0;
   int error = read_direct(process, address, bytes, size, done);
   if (error == ENOSYS || error == EFAULT || error == ESRCH) {
@@ -461,32 +461,32 @@ nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void
     }
   }
   /* An id can only mean another process once this one has ended: then nothing was read. */
-  nb_outcome alive = nb_remote_check(process);
+  nb_result alive = nb_remote_check(process);
   if (alive.status != NEARBUF_OK) {
     *done = 0;
     return alive;
   }
-  return error == ESRCH ? nb_outcome_system(NEARBUF_BUSY, error) : outcome_of_error(error);
+  return error == ESRCH ? nb_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
 /* Never by the id, which may be another process's by now. */
-nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
-                           size_t size, size_t *done) {
+nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                          size_t size, size_t *done) {
   *done = 0;
   int memory = nb_linux_open(process, "mem", O_RDWR);
   if (memory < 0) {
-    return nb_linux_outcome(process, errno);
+    return nb_linux_result(process, errno);
   }
   int error = write_memory(memory, address, bytes, size, done);
   close(memory);
-  return nb_linux_outcome(process, error);
+  return nb_linux_result(process, error);
 }
 
-nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   int file = nb_linux_open(process, "mem", O_RDWR);
   *memory = 0;
   if (file < 0) {
-    return nb_linux_outcome(process, errno);
+    return nb_linux_result(process, errno);
   }
   nb_linux_program noted = noted_program(process);
   nb_linux_program seen = noted;
@@ -495,16 +495,16 @@ nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memor
       (read_memory(file, noted.address, seen.random, sizeof seen.random, &done) != 0 ||
        !is_same(&noted, &seen))) {
     close(file);
-    return nb_outcome_of(NEARBUF_BUSY);
+    return nb_result_of(NEARBUF_BUSY);
   }
   *memory = file + 1;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                  size_t size) {
+nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                 size_t size) {
   size_t done = 0;
-  return outcome_of_error(write_memory((int)memory - 1, address, bytes, size, &done));
+  return result_of_error(write_memory((int)memory - 1, address, bytes, size, &done));
 }
 
 void nb_remote_memory_close(intptr_t memory) {
@@ -527,14 +527,14 @@ static bool read_map(nb_remote_map *map) {
   return count > 0;
 }
 
-nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
   map->system_error = 0;
   map->fill = 0;
   map->taken = 0;
   int file = nb_linux_open(process, "maps", O_RDONLY);
   map->handle = file + 1;
   if (file < 0) {
-    return process == NULL ? outcome_of_error(errno) : nb_linux_outcome(process, errno);
+    return process == NULL ? result_of_error(errno) : nb_linux_result(process, errno);
   }
   /* The map of a thread that has ended is empty. */
   if (!read_map(map) && map->system_error == 0 && process != NULL) {
@@ -544,7 +544,7 @@ nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map
       map->handle = another + 1;
     }
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 void nb_remote_map_close(nb_remote_map *map) {
@@ -584,7 +584,7 @@ static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
   keep_end(from->name_end, mapping->is.name, sizeof mapping->is.name);
 }
 
-nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
   nb_maps_line line;
   nb_maps_begin(&line);
   char character;
@@ -593,7 +593,7 @@ nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
     case NB_MAPS_MAPPING:
     case NB_MAPS_WIDE_MAPPING:
       fill_mapping(&line, mapping);
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     case NB_MAPS_BAD_LINE:
       nb_maps_begin(&line);
       break;
@@ -602,23 +602,23 @@ nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
       break;
     }
   }
-  return map->system_error == 0 ? nb_outcome_of(NEARBUF_NOT_FOUND)
-                                : outcome_of_error(map->system_error);
+  return map->system_error == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
+                                : result_of_error(map->system_error);
 }
 
-nb_outcome nb_linux_find_mapping(const nearbuf_process *process,
-                                 bool (*is_it)(const nb_remote_mapping *mapping,
-                                               const void *context),
-                                 const void *context, nb_remote_mapping *mapping) {
+nb_result nb_linux_find_mapping(const nearbuf_process *process,
+                                bool (*is_it)(const nb_remote_mapping *mapping,
+                                              const void *context),
+                                const void *context, nb_remote_mapping *mapping) {
   nb_remote_map map;
-  nb_outcome outcome = nb_remote_map_open(process, &map);
+  nb_result result = nb_remote_map_open(process, &map);
   bool is_found = false;
-  while (outcome.status == NEARBUF_OK && !is_found) {
-    outcome = nb_remote_map_next(&map, mapping);
-    is_found = outcome.status == NEARBUF_OK && is_it(mapping, context);
+  while (result.status == NEARBUF_OK && !is_found) {
+    result = nb_remote_map_next(&map, mapping);
+    is_found = result.status == NEARBUF_OK && is_it(mapping, context);
   }
   nb_remote_map_close(&map);
-  return outcome;
+  return result;
 }
 
 nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
@@ -632,7 +632,7 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
 /* ---- Which program it runs ---------------------------------------------------------------------- */
 
 /* The place of its random bytes, as the kernel told the program at its start. */
-static nb_outcome find_random(const nearbuf_process *process, uint64_t *address) {
+static nb_result find_random(const nearbuf_process *process, uint64_t *address) {
   enum { RANDOM = 25, MOST_ENTRIES = 128 }; /* AT_RANDOM */
   _Alignas(8) unsigned char entries[MOST_ENTRIES * 16];
   size_t width = process->address_bits / 8;
@@ -651,7 +651,7 @@ static nb_outcome find_random(const nearbuf_process *process, uint64_t *address)
     }
   }
   if (file < 0 || size < 0) {
-    return nb_linux_outcome(process, errno);
+    return nb_linux_result(process, errno);
   }
   for (size_t at = 0; width != 0 && at + 2 * width <= (size_t)size; at += 2 * width) {
     if (nb_shared_address_relaxed((uintptr_t)entries + at, (uint32_t)width) == RANDOM) {
@@ -660,40 +660,40 @@ static nb_outcome find_random(const nearbuf_process *process, uint64_t *address)
   }
   /* Every program is given one; before it is, it is just taking the place of another. */
   bool is_made = width == 0 || *address != 0;
-  return nb_outcome_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
+  return nb_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
-static nb_outcome find_program(const nearbuf_process *process, nb_linux_program *program) {
+static nb_result find_program(const nearbuf_process *process, nb_linux_program *program) {
   size_t done;
   *program = (nb_linux_program){0};
-  nb_outcome outcome = find_random(process, &program->address);
-  if (outcome.status == NEARBUF_OK && program->address != 0) {
-    outcome =
+  nb_result result = find_random(process, &program->address);
+  if (result.status == NEARBUF_OK && program->address != 0) {
+    result =
         nb_remote_read(process, program->address, program->random, sizeof program->random, &done);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_note_program(nearbuf_process *process) {
+nb_result nb_remote_note_program(nearbuf_process *process) {
   nb_linux_program program;
-  nb_outcome outcome = find_program(process, &program);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = find_program(process, &program);
+  if (result.status == NEARBUF_OK) {
     process->reserved[0] = program.address;
     process->reserved[1] = program.random[0];
     process->reserved[2] = program.random[1];
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+nb_result nb_remote_check_program(const nearbuf_process *process) {
   nb_linux_program noted = noted_program(process);
   nb_linux_program now;
   if (noted.address == 0) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
-  nb_outcome outcome = find_program(process, &now);
-  bool is_known = outcome.status == NEARBUF_OK || outcome.status == NEARBUF_NO_ROOM;
-  return is_known ? nb_outcome_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_NO_ROOM) : outcome;
+  nb_result result = find_program(process, &now);
+  bool is_known = result.status == NEARBUF_OK || result.status == NEARBUF_NO_ROOM;
+  return is_known ? nb_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_NO_ROOM) : result;
 }
 
 /* ---- Making memory ----------------------------------------------------------------------------- */
@@ -701,15 +701,15 @@ nb_outcome nb_remote_check_program(const nearbuf_process *process) {
 /* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
  * one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it could not
  * be read. */
-static nb_outcome find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
-                             const unsigned char *bytes, size_t size, uint64_t *address) {
+static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
+                            const unsigned char *bytes, size_t size, uint64_t *address) {
   unsigned char text[4096];
   for (uint64_t at = mapping->is.min; at < mapping->is.max && at - mapping->is.min < (1U << 20);
        at += sizeof text) {
     size_t done;
-    nb_outcome outcome = nb_remote_read(process, at, text, sizeof text, &done);
-    if (outcome.status != NEARBUF_OK && outcome.status != NEARBUF_NO_ROOM) {
-      return outcome;
+    nb_result result = nb_remote_read(process, at, text, sizeof text, &done);
+    if (result.status != NEARBUF_OK && result.status != NEARBUF_NO_ROOM) {
+      return result;
     }
     const unsigned char *found = done < size ? NULL : memmem(text, done, bytes, size);
     while (found != NULL && (size_t)(found - text) % (size == 4 ? 4 : 1) != 0) {
@@ -718,66 +718,66 @@ static nb_outcome find_bytes(const nearbuf_process *process, const nb_remote_map
     }
     if (found != NULL) {
       *address = at + (uint64_t)(found - text);
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
   }
-  return nb_outcome_of(NEARBUF_NOT_FOUND);
+  return nb_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* In the mappings that can be run: in the system's own, or in any. NOT_FOUND: in none of them. */
-static nb_outcome find_entry_in(const nearbuf_process *process, nb_trace_target *target,
-                                bool in_any) {
+static nb_result find_entry_in(const nearbuf_process *process, nb_trace_target *target,
+                               bool in_any) {
   const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
   size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
-  nb_outcome outcome = nb_remote_map_open(process, &map);
-  nb_outcome found = nb_outcome_of(NEARBUF_NOT_FOUND);
-  while (outcome.status == NEARBUF_OK && found.status == NEARBUF_NOT_FOUND) {
-    outcome = nb_remote_map_next(&map, &mapping);
+  nb_result result = nb_remote_map_open(process, &map);
+  nb_result found = nb_result_of(NEARBUF_NOT_FOUND);
+  while (result.status == NEARBUF_OK && found.status == NEARBUF_NOT_FOUND) {
+    result = nb_remote_map_next(&map, &mapping);
     bool is_vdso = strcmp(mapping.is.name, "[vdso]") == 0;
-    if (outcome.status == NEARBUF_OK && mapping.is.is_executable && mapping.is.is_readable &&
+    if (result.status == NEARBUF_OK && mapping.is.is_executable && mapping.is.is_readable &&
         (is_vdso || in_any)) {
       found = find_bytes(process, &mapping, bytes, size, &target->entry);
     }
   }
   nb_remote_map_close(&map);
-  return outcome.status == NEARBUF_OK ? found : outcome;
+  return result.status == NEARBUF_OK ? found : result;
 }
 
 /* An instruction that enters the kernel: the system puts one into every process ([vdso]), and where
  * that was switched off the C library has some. */
-static nb_outcome find_entry(const nearbuf_process *process, nb_trace_target *target) {
-  nb_outcome outcome = find_entry_in(process, target, false);
-  if (outcome.status == NEARBUF_NOT_FOUND && outcome.system_error == 0) {
-    outcome = find_entry_in(process, target, true);
+static nb_result find_entry(const nearbuf_process *process, nb_trace_target *target) {
+  nb_result result = find_entry_in(process, target, false);
+  if (result.status == NEARBUF_NOT_FOUND && result.system_error == 0) {
+    result = find_entry_in(process, target, true);
   }
-  if (outcome.status != NEARBUF_NOT_FOUND || outcome.system_error != 0) {
-    return outcome;
+  if (result.status != NEARBUF_NOT_FOUND || result.system_error != 0) {
+    return result;
   }
   /* It has none, or another program is just taking its place. */
   bool is_same = nb_remote_check_program(process).status == NEARBUF_OK;
-  return nb_outcome_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
+  return nb_result_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
 }
 
-nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
+nb_result nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
   nb_trace_target target = {.id = process->id,
                             .directory = handle_of(process, DIRECTORY),
                             .is_64_bit = process->address_bits == 64,
                             .program = noted_program(process)};
-  nb_outcome outcome = find_entry(process, &target);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = find_entry(process, &target);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  outcome = nb_trace_run(&target, script, context);
-  if (outcome.status == NEARBUF_OK) {
-    return outcome;
+  result = nb_trace_run(&target, script, context);
+  if (result.status == NEARBUF_OK) {
+    return result;
   }
-  nb_outcome alive = nb_remote_check(process);
-  bool is_thread_gone = outcome.status == NEARBUF_NOT_FOUND; /* another one may do */
+  nb_result alive = nb_remote_check(process);
+  bool is_thread_gone = result.status == NEARBUF_NOT_FOUND; /* another one may do */
   return alive.status != NEARBUF_OK ? alive
-         : is_thread_gone           ? nb_outcome_system(NEARBUF_BUSY, outcome.system_error)
-                                    : outcome;
+         : is_thread_gone           ? nb_result_system(NEARBUF_BUSY, result.system_error)
+                                    : result;
 }
 
 typedef struct memory_call {
@@ -786,61 +786,61 @@ typedef struct memory_call {
   uint64_t protection;
 } memory_call;
 
-static nb_outcome outcome_of_mmap(int64_t result) {
-  switch (result) {
+static nb_result result_of_mmap(int64_t returned) {
+  switch (returned) {
   case -EEXIST:
-    return nb_outcome_system(NEARBUF_NO_ROOM, EEXIST);
+    return nb_result_system(NEARBUF_NO_ROOM, EEXIST);
   case -ENOMEM:
   case -EAGAIN:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)-result);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)-returned);
   default:
-    return outcome_of_error(result < 0 && result > -4096 ? (int)-result : 0);
+    return result_of_error(returned < 0 && returned > -4096 ? (int)-returned : 0);
   }
 }
 
-static nb_outcome allocate_script(nb_trace *trace, void *context) {
+static nb_result allocate_script(nb_trace *trace, void *context) {
   const memory_call *what = context;
   /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
    * address is a hint, for a demand would not heed what the kernel keeps free below a stack. */
   const uint64_t map[6] = {what->address, what->size, what->protection, 0x22, UINT64_MAX, 0};
-  int64_t result;
-  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &result)) {
-    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  int64_t returned;
+  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &returned)) {
+    return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
-  nb_outcome outcome = outcome_of_mmap(result);
-  if (outcome.status == NEARBUF_OK && (uint64_t)result != what->address) {
-    const uint64_t unmap[6] = {(uint64_t)result, what->size};
-    (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result);
-    outcome = nb_outcome_of(NEARBUF_NO_ROOM);
+  nb_result result = result_of_mmap(returned);
+  if (result.status == NEARBUF_OK && (uint64_t)returned != what->address) {
+    const uint64_t unmap[6] = {(uint64_t)returned, what->size};
+    (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &returned);
+    result = nb_result_of(NEARBUF_NO_ROOM);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
   memory_call what = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
   return nb_linux_run(process, allocate_script, &what);
 }
 
 bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
   memory_call what = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
-  nb_outcome outcome = nb_linux_run(process, allocate_script, &what);
-  if (outcome.status == NEARBUF_OK) {
+  nb_result result = nb_linux_run(process, allocate_script, &what);
+  if (result.status == NEARBUF_OK) {
     (void)nb_remote_free(process, what.address, what.size);
   }
-  return outcome.status == NEARBUF_NO_ROOM;
+  return result.status == NEARBUF_NO_ROOM;
 }
 
-static nb_outcome free_script(nb_trace *trace, void *context) {
+static nb_result free_script(nb_trace *trace, void *context) {
   const memory_call *what = context;
   const uint64_t unmap[6] = {what->address, what->size};
-  int64_t result;
-  if (!nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &result)) {
-    return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+  int64_t returned;
+  if (!nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &returned)) {
+    return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
-  return outcome_of_error((int)-result);
+  return result_of_error((int)-returned);
 }
 
-nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
   memory_call what = {.address = address, .size = size};
   return nb_linux_run(process, free_script, &what);
 }

@@ -16,8 +16,8 @@ int nb_linux_directory(const nearbuf_process *process);
  * ended, the entry of another one. */
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags);
 
-/* The outcome of a failed system call about the process; its death explains every failure. */
-nb_outcome nb_linux_outcome(const nearbuf_process *process, int error);
+/* The result of a failed system call about the process; its death explains every failure. */
+nb_result nb_linux_result(const nearbuf_process *process, int error);
 
 /* Reads the beginning of every line of an entry, as far as that fits, and ends it with a zero. The
  * longest line that is read to its end lists the ids of a process in 33 namespaces. 0 or an errno
@@ -45,15 +45,15 @@ uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base);
 int64_t nb_linux_own_id(const char *status, uint32_t *depth);
 
 /* The first mapping of the process (null: of ourselves) that is the one; NOT_FOUND: none is. */
-nb_outcome nb_linux_find_mapping(const nearbuf_process *process,
-                                 bool (*is_it)(const nb_remote_mapping *mapping,
-                                               const void *context),
-                                 const void *context, nb_remote_mapping *mapping);
+nb_result nb_linux_find_mapping(const nearbuf_process *process,
+                                bool (*is_it)(const nb_remote_mapping *mapping,
+                                              const void *context),
+                                const void *context, nb_remote_mapping *mapping);
 
 /* Calls `visit` for all names of a directory until it answers false. 0 or an errno value. */
 int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context);
 
 /* nb_trace_run for the process. */
-nb_outcome nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context);
+nb_result nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context);
 
 #endif

@@ -88,37 +88,37 @@ static int take_on(const nb_rights *rights) {
 
 typedef struct work {
   const nb_rights *rights;
-  nb_outcome (*run)(void *context);
+  nb_result (*run)(void *context);
   void *context;
   void *shared; /* a page of ours and the child's: the context, and what came of it */
   size_t size;
 } work;
 
-static nb_outcome *outcome_of(const work *what) {
-  return (nb_outcome *)((char *)what->shared + nb_os_page_size() - sizeof(nb_outcome));
+static nb_result *result_of(const work *what) {
+  return (nb_result *)((char *)what->shared + nb_os_page_size() - sizeof(nb_result));
 }
 
 static int child(void *context) {
   const work *what = context;
   (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
   int error = take_on(what->rights);
-  nb_outcome outcome =
-      error == 0 ? what->run(what->context) : nb_outcome_system(NEARBUF_DENIED, error);
+  nb_result result =
+      error == 0 ? what->run(what->context) : nb_result_system(NEARBUF_DENIED, error);
   memcpy(what->shared, what->context, what->size);
-  *outcome_of(what) = outcome;
+  *result_of(what) = result;
   return 0;
 }
 
 /* Runs the child to its end, all signals blocked: their handlers would run in it, too. */
-static nb_outcome run_child(work *what) {
+static nb_result run_child(work *what) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
-    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
   }
   uint64_t all = UINT64_MAX;
   uint64_t before;
-  *outcome_of(what) = nb_outcome_of(NEARBUF_SYSTEM_ERROR);
+  *result_of(what) = nb_result_of(NEARBUF_SYSTEM_ERROR);
   memcpy(what->shared, what->context, what->size);
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   int process = clone(child, stack + STACK_SIZE, CLONE_FILES, what);
@@ -130,14 +130,14 @@ static nb_outcome run_child(work *what) {
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof before);
   (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);
   if (process < 0) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   }
   memcpy(what->context, what->shared, what->size);
-  return *outcome_of(what);
+  return *result_of(what);
 }
 
-nb_outcome nb_rights_run(const nb_rights *rights, nb_outcome (*run)(void *context), void *context,
-                         size_t size) {
+nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context), void *context,
+                        size_t size) {
   if (has_no_more(rights)) {
     return run(context);
   }
@@ -145,9 +145,9 @@ nb_outcome nb_rights_run(const nb_rights *rights, nb_outcome (*run)(void *contex
   work what = {rights, run, context, NULL, size};
   what.shared = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (what.shared == MAP_FAILED) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
-  nb_outcome outcome = run_child(&what);
+  nb_result result = run_child(&what);
   (void)munmap(what.shared, page);
-  return outcome;
+  return result;
 }

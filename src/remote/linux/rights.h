@@ -22,8 +22,8 @@ typedef struct nb_rights {
  * memory, and shares its descriptors.
  *
  * `*context`, of `size` bytes, at most a page, is all that the caller gets back; `run` makes system
- * calls and nothing else. Its outcome, or why it did not run: DENIED, OUT_OF_MEMORY. */
-nb_outcome nb_rights_run(const nb_rights *rights, nb_outcome (*run)(void *context), void *context,
-                         size_t size);
+ * calls and nothing else. Its result, or why it did not run: DENIED, OUT_OF_MEMORY. */
+nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context), void *context,
+                        size_t size);
 
 #endif

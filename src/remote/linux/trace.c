@@ -80,7 +80,7 @@ struct nb_trace {
   bool has_called;
   nb_call_stage stage;
   uint64_t end;       /* when its calls must be made */
-  nb_outcome failure; /* why it makes no more calls */
+  nb_result failure;  /* why it makes no more calls */
   int parting_signal; /* which it gets when it is let go */
   nb_blocked_call before;
   nb_registers saved;
@@ -110,18 +110,18 @@ static int signal_of(int status) {
   return is_event_stop(status) || is_call_stop(status) ? 0 : WSTOPSIG(status);
 }
 
-/* The outcome of a failure to look at a thread. */
-static nb_outcome outcome_of_look(int error) {
+/* The result of a failure to look at a thread. */
+static nb_result result_of_look(int error) {
   switch (error) {
   case ENOENT:
   case ESRCH:
-    return nb_outcome_system(NEARBUF_NOT_FOUND, error);
+    return nb_result_system(NEARBUF_NOT_FOUND, error);
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   default:
-    return nb_outcome_system(NEARBUF_DENIED, error);
+    return nb_result_system(NEARBUF_DENIED, error);
   }
 }
 
@@ -204,7 +204,7 @@ static bool stop(nb_trace *trace) {
 
 /* ---- System calls ------------------------------------------------------------------------------- */
 
-static bool give_up(nb_trace *trace, nb_outcome failure) {
+static bool give_up(nb_trace *trace, nb_result failure) {
   trace->failure = failure;
   return false;
 }
@@ -216,10 +216,10 @@ static bool give_up_for_signal(nb_trace *trace, int signal_number) {
   siginfo_t info = {.si_code = 0};
   (void)request(trace, PTRACE_GETSIGINFO, 0, (uintptr_t)&info);
   if (info.si_code > 0) {
-    return give_up(trace, nb_outcome_of(NEARBUF_DENIED));
+    return give_up(trace, nb_result_of(NEARBUF_DENIED));
   }
   trace->parting_signal = signal_number;
-  return give_up(trace, nb_outcome_of(NEARBUF_BUSY));
+  return give_up(trace, nb_result_of(NEARBUF_BUSY));
 }
 
 /* Stops a thread that does not get to the edge of its call: it is frozen, or the call takes too long.
@@ -230,7 +230,7 @@ static bool rescue(nb_trace *trace) {
   if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0 ||
       !wait_for_stop(trace, rescue_bound_ns, end, &status)) {
     trace->is_gone = true;
-    return give_up(trace, nb_outcome_of(NEARBUF_BUSY));
+    return give_up(trace, nb_result_of(NEARBUF_BUSY));
   }
   if (is_call_stop(status) && trace->stage == NB_CALL_ENTERED) {
     return true;
@@ -238,7 +238,7 @@ static bool rescue(nb_trace *trace) {
   if (is_call_stop(status)) {
     trace->stage = NB_CALL_ENTERED;
   }
-  return signal_of(status) == 0 ? give_up(trace, nb_outcome_of(NEARBUF_BUSY))
+  return signal_of(status) == 0 ? give_up(trace, nb_result_of(NEARBUF_BUSY))
                                 : give_up_for_signal(trace, signal_of(status));
 }
 
@@ -264,16 +264,16 @@ static bool to_edge(nb_trace *trace, uint64_t if_asleep_ns) {
     }
     if (nb_os_nanoseconds() > trace->end) { /* it is stopped and continued all the time */
       trace->parting_signal = signal_number;
-      return give_up(trace, nb_outcome_of(NEARBUF_BUSY));
+      return give_up(trace, nb_result_of(NEARBUF_BUSY));
     }
   }
 }
 
 bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
-                      int64_t *result) {
+                      int64_t *returned) {
   nb_registers set = trace->saved;
   nb_registers_prepare(&set, trace->target, call, arguments, &trace->before);
-  *result = -ESRCH;
+  *returned = -ESRCH;
   if (trace->is_gone || trace->failure.status != NEARBUF_OK ||
       !nb_registers_set(trace->thread, &set)) {
     return false;
@@ -292,7 +292,7 @@ bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t argume
   if (!nb_registers_get(trace->thread, &set)) {
     return false;
   }
-  *result = nb_registers_result(&set, trace->target);
+  *returned = nb_registers_result(&set, trace->target);
   return true;
 }
 
@@ -315,23 +315,23 @@ static void limit_seizing(void) {
 
 /* Becomes the tracer. One tracer excludes another; most let go soon, as we do, and some time is
  * given to them. Refused without a tracer in sight we ask again: it may have gone before we looked. */
-static nb_outcome seize(nb_trace *trace) {
+static nb_result seize(nb_trace *trace) {
   uint64_t end = nb_os_nanoseconds() + TRACER_BOUND_NS;
   for (int refusals = 0;;) {
     nb_registers_note_call(trace->target->directory, trace->thread, &trace->before);
     if (request(trace, PTRACE_SEIZE, 0, PTRACE_O_TRACESYSGOOD) == 0) {
-      return nb_outcome_of(NEARBUF_OK);
+      return nb_result_of(NEARBUF_OK);
     }
     int error = errno;
     char status[NB_LINUX_STATUS_SIZE];
     char state = read_status(trace->target->directory, trace->thread, status);
     if (error == ESRCH || has_ended(state)) {
-      return nb_outcome_system(NEARBUF_NOT_FOUND, ESRCH);
+      return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
     }
     bool is_traced = nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10) != 0;
     refusals = is_traced ? 0 : refusals + 1;
     if (error != EPERM || refusals == 2 || nb_os_nanoseconds() >= end) {
-      return nb_outcome_system(NEARBUF_DENIED, error);
+      return nb_result_system(NEARBUF_DENIED, error);
     }
     nb_os_pause();
   }
@@ -354,16 +354,16 @@ static void stay_beside(const nb_trace *trace) {
 
 /* Whether what was seized by its id is a thread of the process that is held open: NOT_FOUND where the id
  * is another process's by now. While it is traced nothing else can get the id. */
-static nb_outcome check_identity(const nb_trace *trace) {
+static nb_result check_identity(const nb_trace *trace) {
   char path[32];
   struct stat ignored;
   (void)snprintf(path, sizeof path, "task/%d", (int)trace->thread);
-  return fstatat(trace->target->directory, path, &ignored, 0) == 0 ? nb_outcome_of(NEARBUF_OK)
-                                                                   : outcome_of_look(errno);
+  return fstatat(trace->target->directory, path, &ignored, 0) == 0 ? nb_result_of(NEARBUF_OK)
+                                                                   : result_of_look(errno);
 }
 
 /* BUSY where the program is no longer the one that the instruction was looked up in. */
-static nb_outcome check_program(const nb_trace *trace) {
+static nb_result check_program(const nb_trace *trace) {
   const nb_trace_target *target = trace->target;
   unsigned char seen[4 + sizeof target->program.random];
   size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
@@ -374,22 +374,22 @@ static nb_outcome check_program(const nb_trace *trace) {
                                  {(void *)(uintptr_t)target->program.address, marked}};
   ssize_t count = process_vm_readv(trace->thread, &here, 1, there, 2, 0);
   if (count < 0 && errno != EFAULT && errno != ESRCH) {
-    return outcome_of_look(errno);
+    return result_of_look(errno);
   }
   bool is_same = count == (ssize_t)(size + marked) && memcmp(seen, entry, size) == 0 &&
                  memcmp(seen + size, target->program.random, marked) == 0;
-  return nb_outcome_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
+  return nb_result_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
 /* Looks again, now that the thread stands still, at what decides whether it may make a call. */
-static nb_outcome examine(nb_trace *trace) {
+static nb_result examine(nb_trace *trace) {
   char status[NB_LINUX_STATUS_SIZE];
   if (read_status(trace->target->directory, trace->thread, status) == '\0') {
-    return outcome_of_look(errno);
+    return result_of_look(errno);
   }
-  nb_outcome outcome = check_program(trace);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = check_program(trace);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   /* Also where there is no filter yet: another thread may put one on this one while it is stopped. */
   bool is_suspended =
@@ -397,9 +397,9 @@ static nb_outcome examine(nb_trace *trace) {
   int error = errno;
   bool is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
   if (is_filtered && !is_suspended) {
-    return nb_outcome_system(NEARBUF_DENIED, error); /* the call would kill it */
+    return nb_result_system(NEARBUF_DENIED, error); /* the call would kill it */
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* A restartable sequence that was interrupted must be aborted, as the kernel does after an
@@ -443,7 +443,7 @@ static void abort_sequence(nb_trace *trace) {
  * Where the kernel is older than the request, whether its system calls become signals (SIGSYS) cannot be
  * told, nor be changed. That signal must stay open then: a blocked one that the kernel forces on a thread
  * takes the program's handler away. */
-static nb_outcome shield(nb_trace *trace) {
+static nb_result shield(nb_trace *trace) {
   uint64_t mask = UINT64_MAX;
   const uint64_t system_call_signal = UINT64_C(1) << (SIGSYS - 1);
   if (request(trace, GET_DISPATCH, sizeof trace->dispatch, (uintptr_t)&trace->dispatch) != 0) {
@@ -453,50 +453,50 @@ static nb_outcome shield(nb_trace *trace) {
     (void)read_status(trace->target->directory, trace->thread, status);
     uint64_t waiting = nb_linux_number(nb_linux_field(status, "SigPnd"), 0, 16);
     if ((waiting & system_call_signal & ~mask) != 0) {
-      return nb_outcome_of(NEARBUF_BUSY); /* of its own making */
+      return nb_result_of(NEARBUF_BUSY); /* of its own making */
     }
   }
   const uint64_t off[4] = {0};
   if (request(trace, SET_SIGNAL_MASK, sizeof mask, (uintptr_t)&mask) != 0 ||
       (trace->dispatch.mode != 0 &&
        request(trace, SET_DISPATCH, sizeof off, (uintptr_t)off) != 0)) {
-    return nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+    return nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* Stops the thread and makes it ready for calls. After a failure it is as it was, and let go if it has
  * stopped; what does not stop cannot be told to go on, but our end lets it. */
-static nb_outcome enter(nb_trace *trace) {
+static nb_result enter(nb_trace *trace) {
   stay_beside(trace);
   limit_seizing();
-  nb_outcome outcome = seize(trace);
+  nb_result result = seize(trace);
   set_signal_mask(UINT64_MAX, NULL);
-  if (outcome.status == NEARBUF_OK) {
-    outcome = check_identity(trace);
+  if (result.status == NEARBUF_OK) {
+    result = check_identity(trace);
   }
-  if (outcome.status != NEARBUF_OK) {
+  if (result.status != NEARBUF_OK) {
     trace->is_gone = true;
-    return outcome;
+    return result;
   }
   if (!stop(trace)) {
-    outcome = nb_outcome_of(trace->is_gone ? NEARBUF_NOT_FOUND : NEARBUF_BUSY);
+    result = nb_result_of(trace->is_gone ? NEARBUF_NOT_FOUND : NEARBUF_BUSY);
     trace->is_gone = true;
-    return outcome;
+    return result;
   }
   if (!nb_registers_get(trace->thread, &trace->saved) ||
       request(trace, GET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask) !=
           0) {
-    outcome = nb_outcome_system(NEARBUF_SYSTEM_ERROR, errno);
+    result = nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
     trace->is_gone = true;
-    return outcome;
+    return result;
   }
-  outcome = examine(trace);
-  if (outcome.status == NEARBUF_OK) {
+  result = examine(trace);
+  if (result.status == NEARBUF_OK) {
     abort_sequence(trace);
-    outcome = shield(trace);
+    result = shield(trace);
   }
-  return outcome;
+  return result;
 }
 
 static void leave(nb_trace *trace) {
@@ -518,19 +518,19 @@ typedef struct helper {
   nb_trace trace;
   nb_trace_script script;
   void *context;
-  nb_outcome outcome;
+  nb_result result;
 } helper;
 
 static int help(void *context) {
   helper *work = context;
   (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
-  work->outcome = enter(&work->trace);
+  work->result = enter(&work->trace);
   work->trace.end = nb_os_nanoseconds() + calls_bound_ns;
-  if (work->outcome.status == NEARBUF_OK) {
-    work->outcome = work->script(&work->trace, work->context);
+  if (work->result.status == NEARBUF_OK) {
+    work->result = work->script(&work->trace, work->context);
   }
   if (work->trace.failure.status != NEARBUF_OK) {
-    work->outcome = work->trace.failure;
+    work->result = work->trace.failure;
   }
   leave(&work->trace);
   return 0;
@@ -550,15 +550,15 @@ static uint64_t deadly_signals(void) {
 
 /* Runs the helper to its end. Signals with handlers are blocked meanwhile, for they would run in it, too.
  * Where the host dies of one, the helper does its work all the same. */
-static nb_outcome run_helper(helper *work) {
+static nb_result run_helper(helper *work) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
-    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
   }
   uint64_t before = 0;
   int status = 0;
-  work->outcome = nb_outcome_of(NEARBUF_SYSTEM_ERROR);
+  work->result = nb_result_of(NEARBUF_SYSTEM_ERROR);
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, 0L, &before, sizeof before);
   set_signal_mask(~(deadly_signals() & ~before), NULL);
   int process = clone(help, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, work);
@@ -571,9 +571,9 @@ static nb_outcome run_helper(helper *work) {
   set_signal_mask(before, NULL);
   (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);
   if (process > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-    return nb_outcome_of(NEARBUF_BUSY);
+    return nb_result_of(NEARBUF_BUSY);
   }
-  return process > 0 ? work->outcome : nb_outcome_system(NEARBUF_OUT_OF_MEMORY, error);
+  return process > 0 ? work->result : nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
 }
 
 /* ---- Choosing a thread ------------------------------------------------------------------------- */
@@ -602,12 +602,12 @@ static bool add_thread(const char *name, void *context) {
 
 /* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time: some time
  * is given to it. */
-static nb_outcome find_threads(threads *all) {
+static nb_result find_threads(threads *all) {
   uint64_t end = nb_os_nanoseconds() + STOP_BOUND_NS;
   do {
     int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tasks < 0) {
-      return outcome_of_look(errno);
+      return result_of_look(errno);
     }
     (void)nb_linux_visit(tasks, add_thread, all);
     close(tasks);
@@ -616,52 +616,52 @@ static nb_outcome find_threads(threads *all) {
     }
     nb_os_pause();
   } while (nb_os_nanoseconds() < end);
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
+nb_result nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
 #if defined(__aarch64__)
   if (!target->is_64_bit) {
-    return nb_outcome_of(NEARBUF_UNSUPPORTED);
+    return nb_result_of(NEARBUF_UNSUPPORTED);
   }
 #endif
   uint64_t end = nb_os_nanoseconds() + threads_bound_ns;
   threads all = {.directory = target->directory};
-  nb_outcome outcome = find_threads(&all);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = find_threads(&all);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
-  outcome = nb_outcome_of(NEARBUF_BUSY);
+  result = nb_result_of(NEARBUF_BUSY);
   for (uint32_t i = 0; i < all.count && nb_os_nanoseconds() < end; i++) {
     helper work = {.script = script, .context = context};
     work.trace.target = target;
     work.trace.thread = all.ids[i];
-    outcome = run_helper(&work);
+    result = run_helper(&work);
     bool is_next_worth_it = !work.trace.has_called &&
-                            (outcome.status == NEARBUF_BUSY || outcome.status == NEARBUF_NOT_FOUND);
+                            (result.status == NEARBUF_BUSY || result.status == NEARBUF_NOT_FOUND);
     if (!is_next_worth_it) {
       break;
     }
   }
-  return outcome;
+  return result;
 }
 
 #else /* another processor */
 
 bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
-                      int64_t *result) {
+                      int64_t *returned) {
   (void)trace;
   (void)call;
   (void)arguments;
-  *result = -ENOSYS;
+  *returned = -ENOSYS;
   return false;
 }
 
-nb_outcome nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
+nb_result nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
   (void)target;
   (void)script;
   (void)context;
-  return nb_outcome_of(NEARBUF_UNSUPPORTED);
+  return nb_result_of(NEARBUF_UNSUPPORTED);
 }
 
 #endif

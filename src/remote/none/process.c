@@ -4,11 +4,11 @@
 #include "os/os.h"
 #include "remote/port.h"
 
-static nb_outcome unsupported(void) {
-  return nb_outcome_of(NEARBUF_UNSUPPORTED);
+static nb_result unsupported(void) {
+  return nb_result_of(NEARBUF_UNSUPPORTED);
 }
 
-nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
+nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
   (void)id;
   (void)process;
   return unsupported();
@@ -18,24 +18,34 @@ void nb_remote_close(nearbuf_process *process) {
   (void)process;
 }
 
-nb_outcome nb_remote_check(const nearbuf_process *process) {
+nb_result nb_remote_check(const nearbuf_process *process) {
   (void)process;
   return unsupported();
 }
 
-nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
   (void)process;
   (void)info;
   return unsupported();
 }
 
-nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   (void)visit;
   (void)context;
   return unsupported();
 }
 
-nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
+                         size_t *done) {
+  (void)process;
+  (void)address;
+  (void)bytes;
+  (void)size;
+  *done = 0;
+  return unsupported();
+}
+
+nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                           size_t size, size_t *done) {
   (void)process;
   (void)address;
@@ -45,34 +55,24 @@ nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void
   return unsupported();
 }
 
-nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
-                           size_t size, size_t *done) {
+nb_result nb_remote_note_program(nearbuf_process *process) {
   (void)process;
-  (void)address;
-  (void)bytes;
-  (void)size;
-  *done = 0;
-  return unsupported();
+  return nb_result_of(NEARBUF_UNSUPPORTED);
 }
 
-nb_outcome nb_remote_note_program(nearbuf_process *process) {
+nb_result nb_remote_check_program(const nearbuf_process *process) {
   (void)process;
-  return nb_outcome_of(NEARBUF_UNSUPPORTED);
+  return nb_result_of(NEARBUF_UNSUPPORTED);
 }
 
-nb_outcome nb_remote_check_program(const nearbuf_process *process) {
-  (void)process;
-  return nb_outcome_of(NEARBUF_UNSUPPORTED);
-}
-
-nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   (void)process;
   *memory = 0;
   return unsupported();
 }
 
-nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                  size_t size) {
+nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                 size_t size) {
   (void)memory;
   (void)address;
   (void)bytes;
@@ -84,7 +84,7 @@ void nb_remote_memory_close(intptr_t memory) {
   (void)memory;
 }
 
-nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
   (void)process;
   map->handle = 0;
   return unsupported();
@@ -94,7 +94,7 @@ void nb_remote_map_close(nb_remote_map *map) {
   (void)map;
 }
 
-nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
   (void)map;
   (void)mapping;
   return unsupported();
@@ -105,14 +105,14 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   return nb_os_limits(0, around);
 }
 
-nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
   (void)process;
   (void)address;
   (void)size;
   return unsupported();
 }
 
-nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
   (void)process;
   (void)address;
   (void)size;
@@ -124,24 +124,24 @@ bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) 
   return false;
 }
 
-nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                           nearbuf_dialect *if_empty) {
+nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                          nearbuf_dialect *if_empty) {
   (void)process;
   *address = 0;
   *if_empty = NEARBUF_DIALECT_UNKNOWN;
   return unsupported();
 }
 
-nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
-                           unsigned char image[NB_LOCATOR_SIZE]) {
+nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
+                          unsigned char image[NB_LOCATOR_SIZE]) {
   (void)process;
   (void)address;
   memset(image, 0, NB_LOCATOR_SIZE);
   return unsupported();
 }
 
-nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                               nb_remote_view *view) {
+nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                              nb_remote_view *view) {
   (void)process;
   (void)address;
   *view = (nb_remote_view){0, 0, 0};
@@ -152,8 +152,8 @@ void nb_remote_view_close(nb_remote_view *view) {
   (void)view;
 }
 
-nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, nb_remote_page *page) {
+nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                              const nb_item *item, bool is_first, nb_remote_page *page) {
   (void)process;
   (void)layout;
   (void)item;
@@ -167,13 +167,13 @@ void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page
   (void)page;
 }
 
-nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
   (void)visit;
   (void)context;
   return unsupported();
 }
 
-nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
+nb_result nb_remote_remove_file(const nearbuf_file *file) {
   (void)file;
   return unsupported();
 }

@@ -44,34 +44,34 @@ static bool is_private_page(const nb_windows_region *region) {
 }
 
 /* OK: the process has a locator there, for all that can be seen from outside. */
-static nb_outcome check_locator_at(const nearbuf_process *process, uint64_t address,
-                                   bool may_be_private) {
+static nb_result check_locator_at(const nearbuf_process *process, uint64_t address,
+                                  bool may_be_private) {
   nb_windows_region region;
-  nb_outcome outcome = address == 0 ? nb_outcome_of(NEARBUF_NOT_FOUND)
-                                    : nb_windows_query(nb_windows_process(process),
-                                                       process->address_bits, address, &region);
-  bool is_possible = outcome.status == NEARBUF_UNSUPPORTED || /* it can only be read */
-                     (outcome.status == NEARBUF_OK && region.base == address &&
+  nb_result result = address == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
+                                  : nb_windows_query(nb_windows_process(process),
+                                                     process->address_bits, address, &region);
+  bool is_possible = result.status == NEARBUF_UNSUPPORTED || /* it can only be read */
+                     (result.status == NEARBUF_OK && region.base == address &&
                       (is_view(&region) || (may_be_private && is_private_page(&region))));
   if (!is_possible) {
-    return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+    return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_NOT_FOUND) : result;
   }
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
-  outcome = nb_remote_read(process, address, header, width_of(process), &done);
+  result = nb_remote_read(process, address, header, width_of(process), &done);
   bool is_it = nb_shared_address_relaxed((uintptr_t)header, width_of(process)) == address;
-  bool is_other = outcome.status == NEARBUF_NO_ROOM || (outcome.status == NEARBUF_OK && !is_it);
-  return is_other ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+  bool is_other = result.status == NEARBUF_NO_ROOM || (result.status == NEARBUF_OK && !is_it);
+  return is_other ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
 /* The next locator in the map, from `*from` on, which is moved behind it. */
-static nb_outcome next_in_map(const nearbuf_process *process, uint64_t *from, uint64_t *address) {
+static nb_result next_in_map(const nearbuf_process *process, uint64_t *from, uint64_t *address) {
   for (;;) {
     nb_windows_region region;
-    nb_outcome outcome =
+    nb_result result =
         nb_windows_query(nb_windows_process(process), process->address_bits, *from, &region);
-    if (outcome.status != NEARBUF_OK || region.base + region.size <= *from) {
-      return outcome.status == NEARBUF_OK ? nb_outcome_of(NEARBUF_NOT_FOUND) : outcome;
+    if (result.status != NEARBUF_OK || region.base + region.size <= *from) {
+      return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_NOT_FOUND) : result;
     }
     *from = region.base + region.size;
     *address = region.base;
@@ -83,7 +83,7 @@ static nb_outcome next_in_map(const nearbuf_process *process, uint64_t *from, ui
     uint32_t dialect =
         nb_format_recognise((uintptr_t)image, width_of(process), NEARBUF_DIALECT_UNKNOWN);
     if (dialect != NEARBUF_DIALECT_UNKNOWN) {
-      return outcome;
+      return result;
     }
   }
 }
@@ -105,13 +105,13 @@ static bool is_later(const nearbuf_process *process, uint64_t address) {
   return false;
 }
 
-static nb_outcome find_in_map(const nearbuf_process *process, uint64_t *address) {
+static nb_result find_in_map(const nearbuf_process *process, uint64_t *address) {
   uint64_t from = 0;
-  nb_outcome outcome;
+  nb_result result;
   do {
-    outcome = next_in_map(process, &from, address);
-  } while (outcome.status == NEARBUF_OK && is_later(process, *address));
-  return outcome;
+    result = next_in_map(process, &from, address);
+  } while (result.status == NEARBUF_OK && is_later(process, *address));
+  return result;
 }
 
 /* ---- Sections ---------------------------------------------------------------------------------- */
@@ -176,25 +176,25 @@ static uint64_t address_by_name(const nearbuf_process *process, const nb_section
 /* The word of the anchor at a place, 0: there is none, or it says nothing yet. */
 static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
   nb_windows_region region;
-  nb_outcome outcome =
+  nb_result result =
       nb_windows_query(nb_windows_process(process), process->address_bits, place, &region);
-  if (outcome.status != NEARBUF_OK || region.base != place || region.allocation != place ||
+  if (result.status != NEARBUF_OK || region.base != place || region.allocation != place ||
       region.type != MEM_PRIVATE || region.size != NB_ANCHOR_SIZE ||
       !nb_windows_is_writable(region.protection)) {
     return 0;
   }
   _Alignas(8) unsigned char words[NB_ANCHOR_WORD_AT + 8] = {0};
   size_t done;
-  outcome = nb_remote_read(process, place, words, sizeof words, &done);
+  result = nb_remote_read(process, place, words, sizeof words, &done);
   bool is_anchor =
-      outcome.status == NEARBUF_OK && nb_shared_load_relaxed((uintptr_t)words) == NB_ANCHOR_MARK;
+      result.status == NEARBUF_OK && nb_shared_load_relaxed((uintptr_t)words) == NB_ANCHOR_MARK;
   return is_anchor
              ? nb_shared_address_relaxed((uintptr_t)words + NB_ANCHOR_WORD_AT, width_of(process))
              : 0;
 }
 
 /* Copies of the library in the process agree on what the anchor says, whatever became of names. */
-static nb_outcome find_by_anchor(const nearbuf_process *process, uint64_t *address) {
+static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *address) {
   uint64_t word = 0;
   uint64_t place;
   for (uint32_t i = 0; word == 0 && (place = nb_anchor_place(width_of(process), i)) != 0; i++) {
@@ -206,34 +206,34 @@ static nb_outcome find_by_anchor(const nearbuf_process *process, uint64_t *addre
 
 /* ---- The first locator ------------------------------------------------------------------------- */
 
-nb_outcome nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                           nearbuf_dialect *if_empty) {
+nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+                          nearbuf_dialect *if_empty) {
   *address = 0;
   *if_empty = NEARBUF_DIALECT_UNKNOWN; /* nobody's is empty: the tail is listed from the start */
   if (!nb_windows_may_look(process)) {
-    return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+    return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
-  nb_outcome anchored = find_by_anchor(process, address);
+  nb_result anchored = find_by_anchor(process, address);
   if (anchored.status != NEARBUF_NOT_FOUND) {
     return anchored;
   }
   for (int i = 0; i < NB_SECTION_NAMES; i++) {
     nb_section_name name = first_name(process, i);
     *address = address_by_name(process, &name);
-    nb_outcome outcome = check_locator_at(process, *address, false);
-    if (outcome.status != NEARBUF_NOT_FOUND) {
-      return outcome;
+    nb_result result = check_locator_at(process, *address, false);
+    if (result.status != NEARBUF_NOT_FOUND) {
+      return result;
     }
   }
-  nb_outcome outcome = find_in_map(process, address);
-  *address = outcome.status == NEARBUF_OK ? *address : 0;
-  return outcome;
+  nb_result result = find_in_map(process, address);
+  *address = result.status == NEARBUF_OK ? *address : 0;
+  return result;
 }
 
 /* ---- Images and views -------------------------------------------------------------------------- */
 
-nb_outcome nb_remote_image(const nearbuf_process *process, uint64_t address,
-                           unsigned char image[NB_LOCATOR_SIZE]) {
+nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
+                          unsigned char image[NB_LOCATOR_SIZE]) {
   size_t done;
   return nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
 }
@@ -274,13 +274,13 @@ static bool open_view(const nearbuf_process *process, const nb_section_name *nam
   return true;
 }
 
-nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                               nb_remote_view *view) {
+nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
+                              nb_remote_view *view) {
   *view = (nb_remote_view){0, 0, 0};
-  nb_outcome outcome = check_locator_at(process, address, false);
-  if (outcome.status != NEARBUF_OK) {
+  nb_result result = check_locator_at(process, address, false);
+  if (result.status != NEARBUF_OK) {
     /* A reference's later locator is on its heap, where it cannot be shared. */
-    return outcome.status == NEARBUF_NOT_FOUND ? nb_outcome_of(NEARBUF_DENIED) : outcome;
+    return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_DENIED) : result;
   }
   bool is_open = false;
   for (int i = 0; i < NB_SECTION_NAMES && !is_open; i++) {
@@ -291,7 +291,7 @@ nb_outcome nb_remote_view_open(const nearbuf_process *process, uint64_t address,
     nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
     is_open = open_view(process, &name, address, view);
   }
-  return nb_outcome_of(is_open ? NEARBUF_OK : NEARBUF_DENIED);
+  return nb_result_of(is_open ? NEARBUF_OK : NEARBUF_DENIED);
 }
 
 void nb_remote_view_close(nb_remote_view *view) {
@@ -347,7 +347,7 @@ static SECURITY_ATTRIBUTES *permissions_of(const nearbuf_process *process, permi
 
 /* Waits until whoever made the section of a name has completed it. BUSY: it is the process's own
  * locator; DENIED: the name is somebody else's. */
-static nb_outcome examine_taken(const nearbuf_process *process, const nb_section_name *name) {
+static nb_result examine_taken(const nearbuf_process *process, const nb_section_name *name) {
   uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
   uint64_t address = address_by_name(process, name);
   while (address == 0 && nb_os_nanoseconds() < end) {
@@ -355,22 +355,22 @@ static nb_outcome examine_taken(const nearbuf_process *process, const nb_section
     address = address_by_name(process, name);
   }
   bool is_theirs = check_locator_at(process, address, false).status == NEARBUF_OK;
-  return nb_outcome_system(is_theirs ? NEARBUF_BUSY : NEARBUF_DENIED, ERROR_ALREADY_EXISTS);
+  return nb_result_system(is_theirs ? NEARBUF_BUSY : NEARBUF_DENIED, ERROR_ALREADY_EXISTS);
 }
 
 /* Makes the section of a name that was not there. */
-static nb_outcome make_section(const nearbuf_process *process, const nb_section_name *name,
-                               HANDLE *section) {
+static nb_result make_section(const nearbuf_process *process, const nb_section_name *name,
+                              HANDLE *section) {
   permissions of;
   *section = CreateFileMappingW(INVALID_HANDLE_VALUE, permissions_of(process, &of),
                                 PAGE_EXECUTE_READWRITE, 0, (DWORD)nb_section_size(), name->text);
   DWORD error = GetLastError();
   if (*section == NULL) {
-    return error == ERROR_INVALID_HANDLE ? nb_outcome_system(NEARBUF_DENIED, (int32_t)error)
-                                         : nb_windows_outcome(error);
+    return error == ERROR_INVALID_HANDLE ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
+                                         : nb_windows_result(error);
   }
   if (error != ERROR_ALREADY_EXISTS) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
   (void)CloseHandle(*section);
   *section = NULL;
@@ -391,7 +391,7 @@ static void unmap_there(const nearbuf_process *process, uint64_t address) {
 
 /* Maps all of a section into the process: at an address exactly or, if it is 0, where the system
  * likes. NO_ROOM: something is there. */
-static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
+static nb_result map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
   const DWORD view_unmap = 2; /* not inherited */
   const LONG conflicting_addresses = (LONG)0xC0000018;
   map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
@@ -401,90 +401,90 @@ static nb_outcome map_there(const nearbuf_process *process, HANDLE section, uint
                             : map(section, nb_windows_process(process), &base, 0, 0, NULL, &size,
                                   view_unmap, 0, PAGE_EXECUTE_READWRITE);
   if (status < 0) {
-    return nb_outcome_system(status == conflicting_addresses ? NEARBUF_NO_ROOM : NEARBUF_DENIED,
-                             status);
+    return nb_result_system(status == conflicting_addresses ? NEARBUF_NO_ROOM : NEARBUF_DENIED,
+                            status);
   }
   *address = (uintptr_t)base;
   if (*address > nb_remote_limits(process->address_bits, 0).max) {
     unmap_there(process, *address);
-    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* Puts a locator into a new section and the section into the process. Once its address stands in
  * the header, others may be using it: that comes last. */
-static nb_outcome publish(const nearbuf_process *process, HANDLE section, const nb_seed *seed,
-                          nb_remote_page *page) {
+static nb_result publish(const nearbuf_process *process, HANDLE section, const nb_seed *seed,
+                         nb_remote_page *page) {
   uintptr_t view = map_page(section, LOOKING);
   if (view == 0) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
   }
   HANDLE theirs = NULL;
-  nb_outcome outcome = map_there(process, section, &page->address);
-  if (outcome.status == NEARBUF_OK &&
+  nb_result result = map_there(process, section, &page->address);
+  if (result.status == NEARBUF_OK &&
       !DuplicateHandle(GetCurrentProcess(), section, nb_windows_process(process), &theirs, 0, FALSE,
                        DUPLICATE_SAME_ACCESS)) {
-    outcome = nb_windows_outcome(GetLastError());
+    result = nb_windows_result(GetLastError());
     unmap_there(process, page->address);
   }
-  if (outcome.status == NEARBUF_OK) {
+  if (result.status == NEARBUF_OK) {
     nb_section_build(view, page->address, seed);
     nb_section_publish(view, page->address, seed);
     page->handle = (intptr_t)theirs;
   }
   (void)UnmapViewOfFile((const void *)view);
-  return outcome;
+  return result;
 }
 
 /* Makes the section of a locator that will be at that address. */
-static nb_outcome make_section_for(const nearbuf_process *process, bool is_first, uint64_t address,
-                                   HANDLE *section) {
+static nb_result make_section_for(const nearbuf_process *process, bool is_first, uint64_t address,
+                                  HANDLE *section) {
   if (!is_first) {
     nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
     return make_section(process, &name, section);
   }
-  nb_outcome outcome = nb_outcome_of(NEARBUF_DENIED);
-  for (int i = 0; i < NB_SECTION_NAMES && outcome.status == NEARBUF_DENIED; i++) {
+  nb_result result = nb_result_of(NEARBUF_DENIED);
+  for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
     nb_section_name name = first_name(process, i);
-    outcome = make_section(process, &name, section);
+    result = make_section(process, &name, section);
   }
-  return outcome;
+  return result;
 }
 
 /* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that
  * the system finds the place; it must not be made twice, for others wait where they saw its name.
  */
-static nb_outcome try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
-                           nb_remote_page *page) {
+static nb_result try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
+                          nb_remote_page *page) {
   page->address = is_first ? 0 : keep_place(process);
   if (!is_first && page->address == 0) {
-    return nb_outcome_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
   }
   HANDLE section;
-  nb_outcome outcome = make_section_for(process, is_first, page->address, &section);
+  nb_result result = make_section_for(process, is_first, page->address, &section);
   if (!is_first) {
     give_up_place(process, page->address);
   }
-  if (outcome.status == NEARBUF_OK) {
-    outcome = publish(process, section, seed, page);
+  if (result.status == NEARBUF_OK) {
+    result = publish(process, section, seed, page);
     (void)CloseHandle(section);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
-                               const nb_item *item, bool is_first, nb_remote_page *page) {
+nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+                              const nb_item *item, bool is_first, nb_remote_page *page) {
   *page = (nb_remote_page){0, 0, 0};
   if (!nb_windows_may_change(process) || !shares_names(process)) {
-    return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+    return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
   nb_seed seed = {layout, item, 1};
-  nb_outcome outcome = nb_outcome_of(NEARBUF_NO_ROOM);
-  for (int i = 0; i < MOST_TRIES && outcome.status == NEARBUF_NO_ROOM; i++) {
-    outcome = try_page(process, &seed, is_first, page);
+  nb_result result = nb_result_of(NEARBUF_NO_ROOM);
+  for (int i = 0; i < MOST_TRIES && result.status == NEARBUF_NO_ROOM; i++) {
+    result = try_page(process, &seed, is_first, page);
   }
-  return outcome.status == NEARBUF_NO_ROOM ? nb_outcome_of(NEARBUF_OUT_OF_MEMORY) : outcome;
+  return result.status == NEARBUF_NO_ROOM ? nb_result_of(NEARBUF_OUT_OF_MEMORY) : result;
 }
 
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
@@ -495,13 +495,13 @@ void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page
 
 /* ---- Files: the sections of a process end with it ----------------------------------------------- */
 
-nb_outcome nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
   (void)visit;
   (void)context;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_remote_remove_file(const nearbuf_file *file) {
+nb_result nb_remote_remove_file(const nearbuf_file *file) {
   (void)file;
-  return nb_outcome_of(NEARBUF_NOT_FOUND);
+  return nb_result_of(NEARBUF_NOT_FOUND);
 }

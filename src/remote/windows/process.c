@@ -25,12 +25,12 @@ HANDLE nb_windows_process(const nearbuf_process *process) {
 
 /* ---- Errors ------------------------------------------------------------------------------------ */
 
-nb_outcome nb_windows_outcome(DWORD error) {
-  return error == ERROR_SUCCESS ? nb_outcome_of(NEARBUF_OK) : nb_windows_failure(error);
+nb_result nb_windows_result(DWORD error) {
+  return error == ERROR_SUCCESS ? nb_result_of(NEARBUF_OK) : nb_windows_failure(error);
 }
 
-static nb_outcome last_outcome(void) {
-  return nb_windows_outcome(GetLastError());
+static nb_result last_result(void) {
+  return nb_windows_result(GetLastError());
 }
 
 /* Looked up when the module is loaded: later that could wait for a lock of the loader, which a
@@ -86,9 +86,9 @@ bool nb_windows_may_look(const nearbuf_process *process) {
   return process->handles[RIGHTS] <= TO_LOOK;
 }
 
-nb_outcome nb_remote_check(const nearbuf_process *process) {
+nb_result nb_remote_check(const nearbuf_process *process) {
   bool is_gone = WaitForSingleObject(nb_windows_process(process), 0) == WAIT_OBJECT_0;
-  return nb_outcome_of(is_gone ? NEARBUF_NOT_FOUND : NEARBUF_OK);
+  return nb_result_of(is_gone ? NEARBUF_NOT_FOUND : NEARBUF_OK);
 }
 
 /* The width of its addresses: that of the system, unless it runs in the layer for 32 bits. */
@@ -107,9 +107,9 @@ static uint32_t address_bits_of(HANDLE process) {
   return is_32_bit_system ? 32 : 64;
 }
 
-nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
+nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
   if (id > UINT32_MAX) {
-    return nb_outcome_system(NEARBUF_NOT_FOUND, ERROR_INVALID_PARAMETER);
+    return nb_result_system(NEARBUF_NOT_FOUND, ERROR_INVALID_PARAMETER);
   }
   HANDLE opened = NULL;
   DWORD error = ERROR_ACCESS_DENIED;
@@ -119,20 +119,20 @@ nb_outcome nb_remote_open(int64_t id, nearbuf_process *process) {
     process->handles[RIGHTS] = i;
   }
   if (opened == NULL) {
-    return error == ERROR_INVALID_PARAMETER ? nb_outcome_system(NEARBUF_NOT_FOUND, (int32_t)error)
-                                            : nb_windows_outcome(error);
+    return error == ERROR_INVALID_PARAMETER ? nb_result_system(NEARBUF_NOT_FOUND, (int32_t)error)
+                                            : nb_windows_result(error);
   }
   process->handles[PROCESS] = (intptr_t)opened;
   process->id = id;
   process->address_bits = address_bits_of(opened);
   /* The system leaves the last two bits of an id out of account; and whoever has a handle of a dead
    * process keeps its id alive. */
-  nb_outcome outcome = GetProcessId(opened) == (DWORD)id ? nb_remote_check(process)
-                                                         : nb_outcome_of(NEARBUF_NOT_FOUND);
-  if (outcome.status != NEARBUF_OK) {
+  nb_result result = GetProcessId(opened) == (DWORD)id ? nb_remote_check(process)
+                                                       : nb_result_of(NEARBUF_NOT_FOUND);
+  if (result.status != NEARBUF_OK) {
     nb_remote_close(process);
   }
-  return outcome;
+  return result;
 }
 
 void nb_remote_close(nearbuf_process *process) {
@@ -197,7 +197,7 @@ static void fill_user(HANDLE process, nearbuf_process_info *info) {
   (void)CloseHandle(token);
 }
 
-nb_outcome nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
   info->id = process->id;
   info->own_id = process->id;
   info->address_bits = process->address_bits;
@@ -212,25 +212,25 @@ static int compare_ids(const void *left, const void *right) {
   return (one > other) - (one < other);
 }
 
-nb_outcome nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   const DWORD size = 1 << 20; /* more ids than the system has memory for processes */
   DWORD *ids = nb_os_own_pages(size);
   DWORD filled = 0;
   if (ids == NULL) {
-    return nb_outcome_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
   }
-  nb_outcome outcome =
-      K32EnumProcesses(ids, size, &filled) ? nb_outcome_of(NEARBUF_OK) : last_outcome();
-  size_t count = outcome.status == NEARBUF_OK ? filled / sizeof *ids : 0;
+  nb_result result =
+      K32EnumProcesses(ids, size, &filled) ? nb_result_of(NEARBUF_OK) : last_result();
+  size_t count = result.status == NEARBUF_OK ? filled / sizeof *ids : 0;
   qsort(ids, count, sizeof *ids, compare_ids);
-  for (size_t i = 0; i < count && outcome.status == NEARBUF_OK; i++) {
+  for (size_t i = 0; i < count && result.status == NEARBUF_OK; i++) {
     /* 0 is what the processors do when they do nothing. */
     if (ids[i] != 0 && visit((int64_t)ids[i], context) < 0) {
-      outcome = nb_outcome_of(NEARBUF_CANCELLED);
+      result = nb_result_of(NEARBUF_CANCELLED);
     }
   }
   (void)nb_os_unmap((uintptr_t)ids, size);
-  return outcome;
+  return result;
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
@@ -278,11 +278,11 @@ static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address
   uint64_t at = address;
   while (at - address < size) {
     nb_windows_region region;
-    nb_outcome outcome = nb_windows_query(process, address_bits, at, &region);
-    if (outcome.status == NEARBUF_UNSUPPORTED) {
+    nb_result result = nb_windows_query(process, address_bits, at, &region);
+    if (result.status == NEARBUF_UNSUPPORTED) {
       return size; /* a copy will tell */
     }
-    if (outcome.status != NEARBUF_OK || !nb_windows_is_readable(region.protection)) {
+    if (result.status != NEARBUF_OK || !nb_windows_is_readable(region.protection)) {
       break;
     }
     at = region.base + region.size;
@@ -291,8 +291,8 @@ static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address
 }
 
 /* Copies as much as can be copied, page by page where not all of it can. */
-static nb_outcome copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
-                       void *bytes, size_t size, size_t *done) {
+static nb_result copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
+                      void *bytes, size_t size, size_t *done) {
   size_t page = nb_os_page_size();
   size_t end = accessible(process, address_bits, address, size);
   bool is_done = end != 0 && copy_whole(process, where, address, bytes, end);
@@ -307,16 +307,16 @@ static nb_outcome copy(HANDLE process, uint32_t address_bits, direction where, u
     *done += is_done ? part : 0;
   }
   /* Whoever calls this has the rights: what is refused is the memory. */
-  return *done == size ? nb_outcome_of(NEARBUF_OK)
-                       : nb_outcome_system(NEARBUF_NO_ROOM, ERROR_PARTIAL_COPY);
+  return *done == size ? nb_result_of(NEARBUF_OK)
+                       : nb_result_system(NEARBUF_NO_ROOM, ERROR_PARTIAL_COPY);
 }
 
-static nb_outcome denied(void) {
-  return nb_outcome_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+static nb_result denied(void) {
+  return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
 }
 
-nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
-                          size_t size, size_t *done) {
+nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
+                         size_t *done) {
   *done = 0;
   if (!nb_windows_may_look(process)) {
     return denied();
@@ -325,18 +325,18 @@ nb_outcome nb_remote_read(const nearbuf_process *process, uint64_t address, void
               size, done);
 }
 
-static nb_outcome write_memory(HANDLE process, uint32_t address_bits, uint64_t address,
-                               const void *bytes, size_t size, size_t *done) {
-  nb_outcome outcome =
+static nb_result write_memory(HANDLE process, uint32_t address_bits, uint64_t address,
+                              const void *bytes, size_t size, size_t *done) {
+  nb_result result =
       copy(process, address_bits, TO_PROCESS, address, (void *)(uintptr_t)bytes, size, done);
   if (address <= UINTPTR_MAX) {
     (void)FlushInstructionCache(process, (const void *)(uintptr_t)address, *done);
   }
-  return outcome;
+  return result;
 }
 
-nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
-                           size_t size, size_t *done) {
+nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                          size_t size, size_t *done) {
   *done = 0;
   if (!nb_windows_may_change(process)) {
     return denied();
@@ -348,24 +348,24 @@ nb_outcome nb_remote_write(const nearbuf_process *process, uint64_t address, con
 /* A process keeps its address space for life, and the handle outlives everything that is got
  * through it. */
 /* A process runs one program here, to its end. */
-nb_outcome nb_remote_note_program(nearbuf_process *process) {
+nb_result nb_remote_note_program(nearbuf_process *process) {
   (void)process;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_remote_check_program(const nearbuf_process *process) {
+nb_result nb_remote_check_program(const nearbuf_process *process) {
   (void)process;
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
   bool may_change = nb_windows_may_change(process);
   *memory = may_change ? process->handles[PROCESS] : 0;
-  return may_change ? nb_outcome_of(NEARBUF_OK) : denied();
+  return may_change ? nb_result_of(NEARBUF_OK) : denied();
 }
 
-nb_outcome nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                  size_t size) {
+nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                 size_t size) {
   size_t done;
   /* Nobody gets a buffer in a process that is wider than its own. */
   return write_memory((HANDLE)memory, sizeof(uintptr_t) * 8, address, bytes, size, &done);
@@ -395,30 +395,30 @@ static bool is_executable(DWORD protection) {
 typedef LONG(NTAPI *wide_query)(HANDLE process, ULONG64 address, int what, void *information,
                                 ULONG64 size, ULONG64 *done);
 
-static nb_outcome query_wide(HANDLE process, uint64_t address, MEMORY_BASIC_INFORMATION64 *found) {
+static nb_result query_wide(HANDLE process, uint64_t address, MEMORY_BASIC_INFORMATION64 *found) {
   const LONG invalid_parameter = (LONG)0xC000000D;
   wide_query query = (wide_query)nb_windows_native("NtWow64QueryVirtualMemory64");
   if (query == NULL) {
-    return nb_outcome_of(NEARBUF_UNSUPPORTED);
+    return nb_result_of(NEARBUF_UNSUPPORTED);
   }
   LONG status = query(process, address, 0, found, sizeof *found, NULL);
   if (status >= 0) {
-    return nb_outcome_of(NEARBUF_OK);
+    return nb_result_of(NEARBUF_OK);
   }
-  return status == invalid_parameter ? nb_outcome_of(NEARBUF_NOT_FOUND)
-                                     : nb_outcome_system(NEARBUF_DENIED, status);
+  return status == invalid_parameter ? nb_result_of(NEARBUF_NOT_FOUND)
+                                     : nb_result_system(NEARBUF_DENIED, status);
 }
 
-static nb_outcome query_own_width(HANDLE process, uint64_t address,
-                                  MEMORY_BASIC_INFORMATION64 *found) {
+static nb_result query_own_width(HANDLE process, uint64_t address,
+                                 MEMORY_BASIC_INFORMATION64 *found) {
   MEMORY_BASIC_INFORMATION region;
   if (address > UINTPTR_MAX) {
-    return nb_outcome_of(NEARBUF_NOT_FOUND);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   if (VirtualQueryEx(process, (const void *)(uintptr_t)address, &region, sizeof region) == 0) {
     DWORD error = GetLastError();
-    return error == ERROR_INVALID_PARAMETER ? nb_outcome_of(NEARBUF_NOT_FOUND)
-                                            : nb_windows_outcome(error);
+    return error == ERROR_INVALID_PARAMETER ? nb_result_of(NEARBUF_NOT_FOUND)
+                                            : nb_windows_result(error);
   }
   *found = (MEMORY_BASIC_INFORMATION64){.BaseAddress = (uintptr_t)region.BaseAddress,
                                         .AllocationBase = (uintptr_t)region.AllocationBase,
@@ -426,17 +426,17 @@ static nb_outcome query_own_width(HANDLE process, uint64_t address,
                                         .State = region.State,
                                         .Protect = region.Protect,
                                         .Type = region.Type};
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
-nb_outcome nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
-                            nb_windows_region *region) {
+nb_result nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
+                           nb_windows_region *region) {
   MEMORY_BASIC_INFORMATION64 found = {0};
-  nb_outcome outcome = address_bits > sizeof(uintptr_t) * 8
-                           ? query_wide(process, address, &found)
-                           : query_own_width(process, address, &found);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  nb_result result = address_bits > sizeof(uintptr_t) * 8
+                         ? query_wide(process, address, &found)
+                         : query_own_width(process, address, &found);
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   bool is_usable = found.State == MEM_COMMIT && (found.Protect & PAGE_GUARD) == 0;
   *region = (nb_windows_region){.base = found.BaseAddress,
@@ -445,16 +445,16 @@ nb_outcome nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t addr
                                 .state = found.State,
                                 .type = found.Type,
                                 .protection = is_usable ? found.Protect : PAGE_NOACCESS};
-  return outcome;
+  return result;
 }
 
 /* An open map is the process, the width of its addresses, and how far one is. */
-nb_outcome nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
   map->system_error = 0;
   map->handle = process->handles[PROCESS];
   map->fill = process->address_bits;
   map->from = 0;
-  return nb_windows_may_look(process) ? nb_outcome_of(NEARBUF_OK) : denied();
+  return nb_windows_may_look(process) ? nb_result_of(NEARBUF_OK) : denied();
 }
 
 void nb_remote_map_close(nb_remote_map *map) {
@@ -470,17 +470,17 @@ static void fill_file_name(HANDLE process, uint64_t address, char *name, size_t 
   copy_end(path, length, name, size);
 }
 
-nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
   HANDLE process = (HANDLE)map->handle;
   nb_windows_region region;
-  nb_outcome outcome;
+  nb_result result;
   do {
-    outcome = nb_windows_query(process, map->fill, map->from, &region);
-    if (outcome.status == NEARBUF_OK && region.base + region.size <= map->from) {
-      outcome = nb_outcome_of(NEARBUF_NOT_FOUND); /* it ends with the address space */
+    result = nb_windows_query(process, map->fill, map->from, &region);
+    if (result.status == NEARBUF_OK && region.base + region.size <= map->from) {
+      result = nb_result_of(NEARBUF_NOT_FOUND); /* it ends with the address space */
     }
-    if (outcome.status != NEARBUF_OK) {
-      return outcome;
+    if (result.status != NEARBUF_OK) {
+      return result;
     }
     map->from = region.base + region.size;
   } while (region.state == MEM_FREE);
@@ -493,7 +493,7 @@ nb_outcome nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
   if (region.type != MEM_PRIVATE) {
     fill_file_name(process, region.base, mapping->is.name, sizeof mapping->is.name);
   }
-  return outcome;
+  return result;
 }
 
 /* Of a 32-bit process the upper half as well: without the flag of the large addresses the system
@@ -508,7 +508,7 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
 
 /* ---- Making memory ----------------------------------------------------------------------------- */
 
-nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
   void *wanted = (void *)(uintptr_t)address;
   if (!nb_windows_may_change(process)) {
     return denied();
@@ -518,30 +518,30 @@ nb_outcome nb_remote_allocate(const nearbuf_process *process, uint64_t address, 
   if (got == NULL) {
     DWORD error = GetLastError();
     /* Beyond the address space of the process. */
-    return error == ERROR_INVALID_PARAMETER ? nb_outcome_system(NEARBUF_NO_ROOM, (int32_t)error)
-                                            : nb_windows_outcome(error);
+    return error == ERROR_INVALID_PARAMETER ? nb_result_system(NEARBUF_NO_ROOM, (int32_t)error)
+                                            : nb_windows_result(error);
   }
   if (got != wanted) {
     (void)VirtualFreeEx(nb_windows_process(process), got, 0, MEM_RELEASE);
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NO_ROOM);
   }
-  return nb_outcome_of(NEARBUF_OK);
+  return nb_result_of(NEARBUF_OK);
 }
 
 /* The system releases what was reserved at once, and nothing else. */
-nb_outcome nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
   nb_windows_region region;
-  nb_outcome outcome =
+  nb_result result =
       nb_windows_query(nb_windows_process(process), process->address_bits, address, &region);
-  if (outcome.status != NEARBUF_OK) {
-    return outcome;
+  if (result.status != NEARBUF_OK) {
+    return result;
   }
   if (region.allocation != address || region.base != address || region.size != size) {
-    return nb_outcome_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NO_ROOM);
   }
   return VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)address, 0, MEM_RELEASE)
-             ? nb_outcome_of(NEARBUF_OK)
-             : last_outcome();
+             ? nb_result_of(NEARBUF_OK)
+             : last_result();
 }
 
 bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {

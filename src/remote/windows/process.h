@@ -13,7 +13,7 @@ HANDLE nb_windows_process(const nearbuf_process *process);
 bool nb_windows_may_look(const nearbuf_process *process);
 bool nb_windows_may_change(const nearbuf_process *process);
 
-nb_outcome nb_windows_outcome(DWORD error);
+nb_result nb_windows_result(DWORD error);
 
 /* A run of pages of one kind, in a process of any width. */
 typedef struct nb_windows_region {
@@ -27,8 +27,8 @@ typedef struct nb_windows_region {
 
 /* What is at an address. NOT_FOUND: it is beyond the last one; UNSUPPORTED: the process is wider than
  * ours, and the system does not tell us. */
-nb_outcome nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
-                            nb_windows_region *region);
+nb_result nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
+                           nb_windows_region *region);
 
 bool nb_windows_is_readable(DWORD protection);
 bool nb_windows_is_writable(DWORD protection);
