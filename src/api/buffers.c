@@ -109,12 +109,12 @@ NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, co
 
 /* What is wrong with a request is told by the slow way. Here it is enough that nothing fits a wrong one:
  * no room is as small as a size of 0, none is as large as one of 4 GiB, none starts at a multiple of
- * 0. A hint is there only where there is a session. */
+ * 0. A hint is there only where there is a state. */
 nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  const nb_hint *hint = nb_hint_of(&nb_session_current()->hints);
+  const nb_hint *hint = nb_hint_of(&nb_state_current()->hints);
   uintptr_t reference = nb_hint_item(hint);
   if (reference == 0 || request == NULL || request->struct_size != sizeof *request) {
     return get_slowly(request, buffer);
@@ -132,9 +132,9 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
 /* ---- Release ------------------------------------------------------------------------------------ */
 
 /* What a handle is of whose generation the warm path does not know: stale, unless this system has the
- * session proved first. */
+ * state proved first. */
 NB_SLOW static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
-  uint32_t generation = nb_session_generation(nb_session_of_process());
+  uint32_t generation = nb_state_generation(nb_state_of_process());
   return buffer->generation == generation ? NEARBUF_OK : NEARBUF_STALE;
 }
 
@@ -146,8 +146,8 @@ static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  return buffer->generation == nb_session_generation(nb_session_current()) ? NEARBUF_OK
-                                                                           : prove_handle(buffer);
+  return buffer->generation == nb_state_generation(nb_state_current()) ? NEARBUF_OK
+                                                                       : prove_handle(buffer);
 }
 
 static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
@@ -182,16 +182,15 @@ static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
 }
 
 /* Makes an item that was given back findable for the walks of this module, if they have passed it. */
-NB_NOINLINE static void tell_walks(nb_session *session, uintptr_t item, bool is_rust,
-                                   uint32_t order) {
+NB_NOINLINE static void tell_walks(nb_state *state, uintptr_t item, bool is_rust, uint32_t order) {
   nb_claim seen = {0};
   nb_item_look(item, is_rust, &seen);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
-  nb_locator_move_cursors_back(session, order, room);
+  nb_locator_move_cursors_back(state, order, room);
 }
 
 /* Gives the item of a handle back. */
-NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
+NB_WARM nearbuf_status let_go(nb_state *state, uintptr_t item, bool is_rust,
                               nearbuf_buffer *buffer) {
   uintptr_t taken = nb_taken_of(item, is_rust);
   bool is_held = nb_shared_load_relaxed(taken) != 0;
@@ -203,44 +202,44 @@ NB_WARM nearbuf_status let_go(nb_session *session, uintptr_t item, bool is_rust,
     return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
   }
   nb_shared_unlock_release(taken);
-  if (nb_locator_is_passed(session, buffer->order)) {
-    tell_walks(session, item, is_rust, buffer->order);
+  if (nb_locator_is_passed(state, buffer->order)) {
+    tell_walks(state, item, is_rust, buffer->order);
   }
   return NEARBUF_OK;
 }
 
 /* The same for memory for data, and for items that are laid out as the Rust reference does it. */
-NB_NOINLINE static nearbuf_status let_unusual_go(nb_session *session, nearbuf_buffer *buffer) {
+NB_NOINLINE static nearbuf_status let_unusual_go(nb_state *state, nearbuf_buffer *buffer) {
   /* Appending moved the start to the position; before it the start is only a plan. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
     advance(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
   }
-  return let_go(session, item_of(buffer), is_rust(buffer), buffer);
+  return let_go(state, item_of(buffer), is_rust(buffer), buffer);
 }
 
-/* The same for a handle that the warm path does not know: it is refused, or this system has the session
+/* The same for a handle that the warm path does not know: it is refused, or this system has the state
  * proved first. */
 NB_SLOW static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle(buffer);
   if (status == NEARBUF_STALE) {
     buffer->item = 0;
   }
-  return status == NEARBUF_OK ? let_unusual_go(nb_session_of_process(), buffer) : status;
+  return status == NEARBUF_OK ? let_unusual_go(nb_state_of_process(), buffer) : status;
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_session *session = nb_session_current();
+  nb_state *state = nb_state_current();
   uintptr_t reference = buffer->item;
-  if (reference == 0 || buffer->generation != nb_session_generation(session)) {
+  if (reference == 0 || buffer->generation != nb_state_generation(state)) {
     return release_slowly(buffer);
   }
   if ((reference & NB_REFERENCE_TAGS) != 0) {
-    return let_unusual_go(session, buffer);
+    return let_unusual_go(state, buffer);
   }
-  return let_go(session, reference, false, buffer);
+  return let_go(state, reference, false, buffer);
 }
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */

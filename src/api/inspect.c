@@ -8,25 +8,25 @@
 
 /* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
  * known, whole or in part; NOT_FOUND where the process has none. */
-static nearbuf_status begin(nb_session **session) {
+static nearbuf_status begin(nb_state **state) {
   nb_os_guard guard = nb_os_enter();
-  nb_result result = nb_session_begin(session);
+  nb_result result = nb_state_begin(state);
   if (result.status == NEARBUF_OK) {
-    result = nb_rendezvous_find(*session, false);
+    result = nb_rendezvous_find(*state, false);
   }
   if (result.status == NEARBUF_OK) {
     nb_header_mend(nb_chain_entry(0));
-    (void)nb_chain_extend(*session, false);
+    (void)nb_chain_extend(*state, false);
   }
   nb_os_leave(guard);
   return result.status;
 }
 
 /* The first item from `*order` on; moves it behind that one. False: there is none. */
-static bool next_item(const nb_session *session, uint32_t *order, nearbuf_info *info) {
+static bool next_item(const nb_state *state, uint32_t *order, nearbuf_info *info) {
   uint32_t number = *order / NB_ORDERS_PER_LOCATOR;
   uint32_t index = *order % NB_ORDERS_PER_LOCATOR;
-  for (; number < nb_chain_length(session); number++, index = 0) {
+  for (; number < nb_chain_length(state); number++, index = 0) {
     const nb_known *known = nb_chain_entry(number);
     uint32_t count = nb_known_count(known);
     nb_item item = {0};
@@ -56,27 +56,27 @@ nearbuf_status nearbuf_next(nearbuf_walk *walk, nearbuf_info *info) {
   if (walk == NULL || info == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_session *session;
-  nearbuf_status status = begin(&session);
+  nb_state *state;
+  nearbuf_status status = begin(&state);
   if (status != NEARBUF_OK) {
     return walk->generation != 0 ? NEARBUF_STALE : status;
   }
-  uint32_t generation = nb_session_generation(session);
+  uint32_t generation = nb_state_generation(state);
   if (walk->generation != 0 && walk->generation != generation) {
     return NEARBUF_STALE;
   }
   walk->generation = generation;
-  return next_item(session, &walk->next, info) ? NEARBUF_OK : NEARBUF_NOT_FOUND;
+  return next_item(state, &walk->next, info) ? NEARBUF_OK : NEARBUF_NOT_FOUND;
 }
 
 nearbuf_status nearbuf_find(const void *address, nearbuf_info *info) {
   if (info == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_session *session;
-  nearbuf_status status = begin(&session);
+  nb_state *state;
+  nearbuf_status status = begin(&state);
   uint32_t order = 0;
-  while (status == NEARBUF_OK && next_item(session, &order, info)) {
+  while (status == NEARBUF_OK && next_item(state, &order, info)) {
     if (info->size_bytes != 0 && (uintptr_t)address - info->address < info->size_bytes) {
       return NEARBUF_OK;
     }
@@ -90,19 +90,19 @@ nearbuf_status nearbuf_get_totals(nearbuf_totals *totals) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   *totals = (nearbuf_totals){0};
-  nb_session *session;
-  nearbuf_status status = begin(&session);
+  nb_state *state;
+  nearbuf_status status = begin(&state);
   if (status != NEARBUF_OK) {
     return status == NEARBUF_NOT_FOUND ? NEARBUF_OK : status;
   }
-  bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+  bool is_private = atomic_load_explicit(&state->is_private, memory_order_relaxed) != 0;
   totals->sharing = is_private ? NEARBUF_SHARING_PRIVATE : NEARBUF_SHARING_SHARED;
-  totals->private_reason = atomic_load_explicit(&session->private_reason, memory_order_relaxed);
-  totals->locators = nb_chain_length(session);
+  totals->private_reason = atomic_load_explicit(&state->private_reason, memory_order_relaxed);
+  totals->locators = nb_chain_length(state);
   totals->first_locator = nb_chain_entry(0)->base;
   uint32_t order = 0;
   nearbuf_info info;
-  while (next_item(session, &order, &info)) {
+  while (next_item(state, &order, &info)) {
     totals->buffers++;
     totals->taken += info.is_taken;
     totals->size_bytes += info.size_bytes;

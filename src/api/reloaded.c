@@ -65,8 +65,8 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
 }
 
 /* Makes a released item findable for the walks of this module, if they have passed it. */
-NB_SLOW static void rewind_cursors(nb_session *session, uintptr_t item, uint32_t room) {
-  nb_locator_released_item(session, item, room);
+NB_SLOW static void rewind_cursors(nb_state *state, uintptr_t item, uint32_t room) {
+  nb_locator_released_item(state, item, room);
 }
 
 /* Gives an item back. */
@@ -78,9 +78,9 @@ NB_WARM void release_item(LocatorItem *item) {
   uint32_t size = nb_shared_load_relaxed(nb_size_of(address, true));
   uint32_t position = nb_shared_load_relaxed(nb_position_of(address, true));
   nb_shared_unlock_release(nb_taken_of(address, true));
-  nb_session *session = nb_session_current();
-  if (nb_locator_is_passed(session, 0)) {
-    rewind_cursors(session, address, position < size ? size - position : 0);
+  nb_state *state = nb_state_current();
+  if (nb_locator_is_passed(state, 0)) {
+    rewind_cursors(state, address, position < size ? size - position : 0);
   }
 }
 
@@ -142,7 +142,7 @@ NB_WARM GetBufferResult success(LocatorItem *item) {
 /* The fast path: the item that this thread used last, if it is free and the settings fit, as
  * nearbuf_get has it. What is wrong with settings is told by the slow path: nothing fits them. */
 NB_WARM GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
-  uintptr_t reference = nb_hint_item(nb_hint_of(&nb_session_current()->hints));
+  uintptr_t reference = nb_hint_item(nb_hint_of(&nb_state_current()->hints));
   uint32_t below = alignment - 1;
   if (!nb_reference_is_rust(reference) || settings == NULL || (alignment & below) != 0) {
     return get_slowly(settings, alignment);

@@ -5,11 +5,11 @@
 #include "os/os.h"
 
 /* Looks for a locator that leaves no choice. NOT_FOUND: there is none yet. */
-static nb_result find_before_choice(nb_session **session) {
+static nb_result find_before_choice(nb_state **state) {
   nb_os_guard guard = nb_os_enter();
-  nb_result result = nb_session_begin(session);
+  nb_result result = nb_state_begin(state);
   if (result.status == NEARBUF_OK) {
-    result = nb_rendezvous_find(*session, true);
+    result = nb_rendezvous_find(*state, true);
   }
   nb_os_leave(guard);
   return result;
@@ -19,8 +19,8 @@ nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
   if (dialect != NEARBUF_DIALECT_WRITTEN && dialect != NEARBUF_DIALECT_RUST) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_session *session;
-  nb_result result = find_before_choice(&session);
+  nb_state *state;
+  nb_result result = find_before_choice(&state);
   if (result.status == NEARBUF_NOT_FOUND) {
     nb_settings_choose_dialect(dialect);
     return NEARBUF_OK;
@@ -39,13 +39,13 @@ nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   nearbuf_sharing before = nb_settings_choose_sharing(sharing);
-  nb_session *session;
-  nb_result result = find_before_choice(&session);
+  nb_state *state;
+  nb_result result = find_before_choice(&state);
   if (result.status == NEARBUF_NOT_FOUND) {
     return NEARBUF_OK;
   }
   if (result.status == NEARBUF_OK) {
-    bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+    bool is_private = atomic_load_explicit(&state->is_private, memory_order_relaxed) != 0;
     result.status =
         is_private == (sharing == NEARBUF_SHARING_PRIVATE) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
   }

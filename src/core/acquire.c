@@ -18,7 +18,7 @@ nearbuf_status nb_request_check(const nearbuf_request *request) {
 
 /* What the ways of one request share. */
 typedef struct search {
-  nb_session *session;
+  nb_state *state;
   const nb_constraint *constraint;
   const nb_preference *preference;
   bool is_near; /* the constraint is narrowed to what is near to the target */
@@ -43,7 +43,7 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
   nb_result result =
-      nb_rendezvous_find_or_make(what->session, &item, what->preference->dialect, &is_listed);
+      nb_rendezvous_find_or_make(what->state, &item, what->preference->dialect, &is_listed);
   *is_claimed = true;
   if (result.status != NEARBUF_OK) {
     return result;
@@ -67,7 +67,7 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
   bool is_cuttable = need->alignment == need->granularity;
   nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
                         what->constraint->only_dialect};
-  return nb_locator_register(what->session, &listing, what->claim);
+  return nb_locator_register(what->state, &listing, what->claim);
 }
 
 /* Maps a region and lists it. */
@@ -82,7 +82,7 @@ static nb_result make_region(const search *what, const nb_need *need, bool *is_c
     (void)nb_region_drop(&nb_own_regions, &region);
     return result;
   }
-  atomic_fetch_add_explicit(&what->session->placed_bytes, region.size, memory_order_relaxed);
+  atomic_fetch_add_explicit(&what->state->placed_bytes, region.size, memory_order_relaxed);
   return result;
 }
 
@@ -90,12 +90,11 @@ static nb_result make_region(const search *what, const nb_need *need, bool *is_c
  * are used up; where they are only held it is not, for a program that keeps thousands of buffers must
  * not eat the range. Threads that contend get room for the pieces before an item that shares its
  * cache lines with no other, see nb_locator_register. */
-static uintptr_t size_to_want(nb_session *session, uintptr_t least, bool is_held) {
+static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
   if (!is_held) {
-    return nb_region_size(atomic_load_explicit(&session->placed_bytes, memory_order_relaxed),
-                          least);
+    return nb_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed), least);
   }
-  bool is_contended = atomic_load_explicit(&session->contended, memory_order_relaxed) != 0;
+  bool is_contended = atomic_load_explicit(&state->contended, memory_order_relaxed) != 0;
   uintptr_t pieces = (uintptr_t)NB_HOME_STRIDE * nb_os_granularity();
   return is_contended ? nb_add_saturating(least, pieces) : least;
 }
@@ -107,7 +106,7 @@ static nb_result make(const search *what, bool is_held) {
     return nb_result_of(NEARBUF_NO_ROOM);
   }
   need.spares_reserved = what->is_near;
-  need.want = size_to_want(what->session, need.least, is_held);
+  need.want = size_to_want(what->state, need.least, is_held);
   bool is_claimed = false;
   nb_result result = make_region(what, &need, &is_claimed);
   if (result.status == NEARBUF_OK && !is_claimed) {
@@ -118,15 +117,15 @@ static nb_result make(const search *what, bool is_held) {
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
 static bool take(const search *what, bool from_start, bool *is_held) {
-  return nb_locator_take(what->session, what->constraint, from_start, what->claim, is_held);
+  return nb_locator_take(what->state, what->constraint, from_start, what->claim, is_held);
 }
 
 static nb_result take_or_make(const search *what) {
   bool is_held = false;
-  nb_result result = nb_rendezvous_find(what->session, true);
+  nb_result result = nb_rendezvous_find(what->state, true);
   if (result.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
     bool is_listed;
-    result = nb_rendezvous_find_or_make(what->session, NULL, what->preference->dialect, &is_listed);
+    result = nb_rendezvous_find_or_make(what->state, NULL, what->preference->dialect, &is_listed);
   }
   if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_FOUND) {
     return result;
@@ -137,8 +136,8 @@ static nb_result take_or_make(const search *what) {
     if (take(what, false, &is_held)) {
       return result;
     }
-    nb_result extended = nb_chain_extend(what->session, true);
-    bool is_due = nb_locator_is_full_walk_due(what->session);
+    nb_result extended = nb_chain_extend(what->state, true);
+    bool is_due = nb_locator_is_full_walk_due(what->state);
     if (extended.status == NEARBUF_OK && take(what, is_due, &is_held)) {
       return result;
     }
@@ -158,10 +157,10 @@ static nb_result take_anything(const search *what) {
   search any = *what;
   any.constraint = &wasteful;
   bool is_held;
-  uint32_t contended = atomic_exchange_explicit(&what->session->contended, 0, memory_order_relaxed);
-  bool is_found = nb_rendezvous_is_settled(what->session) && take(&any, true, &is_held);
+  uint32_t contended = atomic_exchange_explicit(&what->state->contended, 0, memory_order_relaxed);
+  bool is_found = nb_rendezvous_is_settled(what->state) && take(&any, true, &is_held);
   if (contended != 0) {
-    atomic_store_explicit(&what->session->contended, 1, memory_order_relaxed);
+    atomic_store_explicit(&what->state->contended, 1, memory_order_relaxed);
   }
   return nb_result_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
@@ -192,13 +191,13 @@ static nb_result find_or_make(const search *what) {
  * both would be slow without ever meeting: then the next request looks for an item that shares its
  * lines with no other. Threads that start at once register neighbouring items, since the second one
  * finds the first item held before the first thread has stored its hint. */
-static void keep_hint(nb_session *session, const nb_claim *claim, uint32_t generation) {
-  nb_hint *mine = nb_hints_mine(&session->hints);
-  nb_hint_set(&session->hints, mine, claim->reference, claim->order, generation);
-  if (atomic_load_explicit(&session->contended, memory_order_relaxed) == 0 &&
-      nb_hints_crowd(&session->hints, mine, nb_reference_item(claim->reference))) {
-    atomic_store_explicit(&session->contended, 1, memory_order_relaxed);
-    nb_hint_set(&session->hints, mine, 0, 0, 0);
+static void keep_hint(nb_state *state, const nb_claim *claim, uint32_t generation) {
+  nb_hint *mine = nb_hints_mine(&state->hints);
+  nb_hint_set(&state->hints, mine, claim->reference, claim->order, generation);
+  if (atomic_load_explicit(&state->contended, memory_order_relaxed) == 0 &&
+      nb_hints_crowd(&state->hints, mine, nb_reference_item(claim->reference))) {
+    atomic_store_explicit(&state->contended, 1, memory_order_relaxed);
+    nb_hint_set(&state->hints, mine, 0, 0, 0);
   }
 }
 
@@ -206,7 +205,7 @@ nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_prefer
                                 nb_claim *claim, uint32_t *generation) {
   search what = {.constraint = constraint, .preference = preference, .claim = claim};
   nb_os_guard guard = nb_os_enter();
-  nb_result result = nb_session_begin(&what.session);
+  nb_result result = nb_state_begin(&what.state);
   if (result.status == NEARBUF_OK) {
     result = find_or_make(&what);
   }
@@ -214,8 +213,8 @@ nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_prefer
     nb_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
     (void)nb_claim_fits(&wasteful, claim); /* start and limit, for a buffer that was just made */
-    *generation = nb_session_generation(what.session);
-    keep_hint(what.session, claim, *generation);
+    *generation = nb_state_generation(what.state);
+    keep_hint(what.state, claim, *generation);
   }
   nb_os_leave(guard);
   return result;

@@ -16,7 +16,7 @@ enum { NB_HINT_BITS = 8, NB_HINT_SLOTS = 1 << NB_HINT_BITS };
 typedef struct nb_hint {
   _Atomic uintptr_t item;      /* tagged, see registry.h; 0: none */
   _Atomic uint32_t order;      /* where the item stands in the chain */
-  _Atomic uint32_t generation; /* of the session */
+  _Atomic uint32_t generation; /* of the state */
 } nb_hint;
 
 typedef struct nb_hints {

@@ -17,7 +17,7 @@ enum {
 
 /* In the order of use: what the first call touches lies together, mostly on one page. */
 static struct {
-  _Atomic uint32_t known_before_fork; /* as session->locators, but not wiped by fork: what the child
+  _Atomic uint32_t known_before_fork; /* as state->locators, but not wiped by fork: what the child
                                        * has to put placeholders for */
   _Atomic uintptr_t inherited_first;  /* the first locator of the process that this one was forked
                                        * from, or 0 */
@@ -50,8 +50,8 @@ static nb_result make_room_for(uint32_t number) {
   return nb_result_of(NEARBUF_OK);
 }
 
-uint32_t nb_chain_length(const nb_session *session) {
-  return atomic_load_explicit(&session->locators, memory_order_acquire);
+uint32_t nb_chain_length(const nb_state *state) {
+  return atomic_load_explicit(&state->locators, memory_order_acquire);
 }
 
 /* ---- Belief ------------------------------------------------------------------------------------ */
@@ -198,7 +198,7 @@ static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
 }
 
 /* Adds the locator of that number. Two may do it at once: they store the same. */
-static nb_result add(nb_session *session, uint32_t number, uintptr_t base, uint8_t if_empty,
+static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t if_empty,
                      bool is_made) {
   nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
   if (is_known(number, base)) {
@@ -230,15 +230,15 @@ static nb_result add(nb_session *session, uint32_t number, uintptr_t base, uint8
     nb_known_mark_sound(added, slot, nb_known_count(added) - slot);
   }
   uint32_t length = number;
-  if (atomic_compare_exchange_strong_explicit(&session->locators, &length, number + 1,
+  if (atomic_compare_exchange_strong_explicit(&state->locators, &length, number + 1,
                                               memory_order_release, memory_order_relaxed)) {
     atomic_store_explicit(&table.known_before_fork, number + 1, memory_order_release);
   }
   return result;
 }
 
-nb_result nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made) {
-  nb_result result = add(session, 0, base, dialect, is_made);
+nb_result nb_chain_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made) {
+  nb_result result = add(state, 0, base, dialect, is_made);
   uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
   if (result.status == NEARBUF_OK && inherited != 0) {
     nb_page_link_placeholder(inherited, base);
@@ -246,8 +246,8 @@ nb_result nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, b
   return result;
 }
 
-static uintptr_t link_of_last(const nb_session *session) {
-  return nb_header_link(nb_chain_entry(nb_chain_length(session) - 1));
+static uintptr_t link_of_last(const nb_state *state) {
+  return nb_header_link(nb_chain_entry(nb_chain_length(state) - 1));
 }
 
 /* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
@@ -269,8 +269,8 @@ static bool is_linked_for_long(nb_known *known) {
 
 /* Adds the locator behind the last one. The references link theirs first and fill it in then, under
  * the lock of the one before: whoever gets that lock sees it complete. */
-static nb_result add_next(nb_session *session, bool may_wait) {
-  uint32_t number = nb_chain_length(session);
+static nb_result add_next(nb_state *state, bool may_wait) {
+  uint32_t number = nb_chain_length(state);
   nb_known *last = nb_chain_entry(number - 1);
   uintptr_t next = nb_header_link(last);
   if (next == 0) {
@@ -282,19 +282,19 @@ static nb_result add_next(nb_session *session, bool may_wait) {
              !is_linked_for_long(last)) {
     return nb_result_of(NEARBUF_BUSY);
   }
-  return add(session, number, next, dialect_of_empty_behind(last), false);
+  return add(state, number, next, dialect_of_empty_behind(last), false);
 }
 
-nb_result nb_chain_extend(nb_session *session, bool may_wait) {
+nb_result nb_chain_extend(nb_state *state, bool may_wait) {
   nb_result result = nb_result_of(NEARBUF_OK);
-  while (result.status == NEARBUF_OK && link_of_last(session) != 0) {
+  while (result.status == NEARBUF_OK && link_of_last(state) != 0) {
     if (may_wait) {
-      nb_session_lock(session);
-    } else if (!nb_session_try_lock(session)) {
+      nb_state_lock(state);
+    } else if (!nb_state_try_lock(state)) {
       return nb_result_of(NEARBUF_BUSY);
     }
-    result = add_next(session, may_wait);
-    nb_session_unlock(session);
+    result = add_next(state, may_wait);
+    nb_state_unlock(state);
   }
   return result;
 }

@@ -1,8 +1,8 @@
 /* The locators of this process that this module knows, in the order of the chain.
  *
  * The chain is followed once; what was found, recognised and checked is remembered in a table that
- * lives as long as the session. Entries are written under the module's lock, are complete before
- * session->locators counts them, and never move. */
+ * lives as long as the state. Entries are written under the module's lock, are complete before
+ * state->locators counts them, and never move. */
 #ifndef NB_CHAIN_H
 #define NB_CHAIN_H
 
@@ -14,7 +14,7 @@
 #include "core/state.h"
 
 /* How many locators are known, and one of them by its number. */
-uint32_t nb_chain_length(const nb_session *session);
+uint32_t nb_chain_length(const nb_state *state);
 nb_known *nb_chain_entry(uint32_t number);
 
 /* Remembers that `count` items from `first` on are sound: this module wrote them. */
@@ -37,14 +37,14 @@ bool nb_known_is_sound(nb_known *known, uint32_t index);
 bool nb_known_is_passed_over(const nb_known *known, uint32_t index);
 
 /* Adds the first locator. Its dialect is `dialect` where this module made it, else it is recognised
- * and checked, and `dialect` is that of a locator without items. The session's lock is held.
+ * and checked, and `dialect` is that of a locator without items. The state's lock is held.
  * INCOMPATIBLE, SYSTEM_ERROR, OUT_OF_MEMORY. */
-nb_result nb_chain_start(nb_session *session, uintptr_t base, uint8_t dialect, bool is_made);
+nb_result nb_chain_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made);
 
 /* Learns of the locators that others have linked since. Without `may_wait` it gives up with BUSY
  * where another thread is at it. INCOMPATIBLE: the chain goes on with something that cannot be
  * believed; what is known stays usable. */
-nb_result nb_chain_extend(nb_session *session, bool may_wait);
+nb_result nb_chain_extend(nb_state *state, bool may_wait);
 
 /* In a child: puts placeholders where the parent's locators were. The fork handler does it; where
  * none ran, the first call does, before anything of the child's own can land there. */

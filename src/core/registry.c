@@ -17,24 +17,24 @@ static uint32_t size_class(uint32_t size) {
 /* Lowers the mark below which a release looks at the cursors, else one pass over held items would
  * slow every release for ever. A cursor that moves on meanwhile may end above the mark: what lies
  * before it is then found by the next full walk. */
-void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room) {
+void nb_locator_move_cursors_back(nb_state *state, uint32_t order, uint32_t room) {
   uint32_t classes = room == 0 ? 0 : size_class(room) + 1;
   uint32_t highest = 0;
   for (uint32_t c = 0; c < NB_SIZE_CLASSES; c++) {
-    uint32_t cursor = atomic_load_explicit(&session->cursors[c], memory_order_relaxed);
+    uint32_t cursor = atomic_load_explicit(&state->cursors[c], memory_order_relaxed);
     while (c < classes && order < cursor &&
-           !atomic_compare_exchange_weak_explicit(&session->cursors[c], &cursor, order,
+           !atomic_compare_exchange_weak_explicit(&state->cursors[c], &cursor, order,
                                                   memory_order_relaxed, memory_order_relaxed)) {
     }
     cursor = c < classes && order < cursor ? order : cursor;
     highest = cursor > highest ? cursor : highest;
   }
-  atomic_store_explicit(&session->highest_cursor, highest, memory_order_relaxed);
+  atomic_store_explicit(&state->highest_cursor, highest, memory_order_relaxed);
 }
 
 /* The order of an item, by its address. */
-static bool find_order(const nb_session *session, uintptr_t item, uint32_t *order) {
-  for (uint32_t number = nb_chain_length(session); number-- > 0;) {
+static bool find_order(const nb_state *state, uintptr_t item, uint32_t *order) {
+  for (uint32_t number = nb_chain_length(state); number-- > 0;) {
     const nb_known *known = nb_chain_entry(number);
     if (item - known->base < NB_LOCATOR_SIZE) {
       uint32_t offset = (uint32_t)(item - nb_known_item(known, 0));
@@ -45,29 +45,29 @@ static bool find_order(const nb_session *session, uintptr_t item, uint32_t *orde
   return false;
 }
 
-void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room) {
+void nb_locator_released_item(nb_state *state, uintptr_t item, uint32_t room) {
   uint32_t order;
-  if (find_order(session, item, &order)) {
-    nb_locator_released(session, order, room);
+  if (find_order(state, item, &order)) {
+    nb_locator_released(state, order, room);
   }
 }
 
-static void set_cursor(nb_session *session, uint32_t class, uint32_t order) {
-  atomic_store_explicit(&session->cursors[class], order, memory_order_relaxed);
-  uint32_t highest = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+static void set_cursor(nb_state *state, uint32_t class, uint32_t order) {
+  atomic_store_explicit(&state->cursors[class], order, memory_order_relaxed);
+  uint32_t highest = atomic_load_explicit(&state->highest_cursor, memory_order_relaxed);
   while (highest < order &&
-         !atomic_compare_exchange_weak_explicit(&session->highest_cursor, &highest, order,
+         !atomic_compare_exchange_weak_explicit(&state->highest_cursor, &highest, order,
                                                 memory_order_relaxed, memory_order_relaxed)) {
   }
 }
 
-bool nb_locator_is_full_walk_due(nb_session *session) {
-  uint32_t registered = atomic_load_explicit(&session->since_full_walk, memory_order_relaxed);
-  uint32_t passed = atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+bool nb_locator_is_full_walk_due(nb_state *state) {
+  uint32_t registered = atomic_load_explicit(&state->since_full_walk, memory_order_relaxed);
+  uint32_t passed = atomic_load_explicit(&state->highest_cursor, memory_order_relaxed);
   if (registered == 0 || registered < passed / 8) {
     return false;
   }
-  atomic_store_explicit(&session->since_full_walk, 0, memory_order_relaxed);
+  atomic_store_explicit(&state->since_full_walk, 0, memory_order_relaxed);
   return true;
 }
 
@@ -75,7 +75,7 @@ bool nb_locator_is_full_walk_due(nb_session *session) {
 
 /* A walk along the chain for one request. */
 typedef struct locator_walk {
-  nb_session *session;
+  nb_state *state;
   const nb_constraint *constraint;
   nb_hint *mine;
   nb_claim *claim;
@@ -89,15 +89,15 @@ typedef struct locator_walk {
 
 /* Whether the item is on a cache line that no other thread of this module uses. */
 static bool is_home_for(locator_walk *walk, uint32_t index, uintptr_t reference) {
-  return nb_is_home(index) && !nb_hints_elsewhere(&walk->session->hints, walk->mine, reference);
+  return nb_is_home(index) && !nb_hints_elsewhere(&walk->state->hints, walk->mine, reference);
 }
 
 static void notice_held(locator_walk *walk, uintptr_t reference) {
   *walk->is_held = true;
   if (!walk->wants_home && walk->looks_for_others > 0) {
     walk->looks_for_others--;
-    if (nb_hints_elsewhere(&walk->session->hints, walk->mine, reference)) {
-      atomic_store_explicit(&walk->session->contended, 1, memory_order_relaxed);
+    if (nb_hints_elsewhere(&walk->state->hints, walk->mine, reference)) {
+      atomic_store_explicit(&walk->state->contended, 1, memory_order_relaxed);
       walk->wants_home = true;
     }
   }
@@ -157,26 +157,25 @@ static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bo
   return index;
 }
 
-bool nb_locator_take(nb_session *session, const nb_constraint *constraint, bool from_start,
+bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from_start,
                      nb_claim *claim, bool *is_held) {
-  locator_walk walk = {.session = session,
+  locator_walk walk = {.state = state,
                        .constraint = constraint,
-                       .mine = nb_hints_mine(&session->hints),
+                       .mine = nb_hints_mine(&state->hints),
                        .claim = claim,
                        .is_held = is_held,
                        .class = size_class((uint32_t)constraint->size),
                        .looks_for_others = 4,
                        .wants_home =
-                           atomic_load_explicit(&session->contended, memory_order_relaxed) != 0,
+                           atomic_load_explicit(&state->contended, memory_order_relaxed) != 0,
                        .is_all_passable = constraint->only_dialect == 0};
-  _Atomic uint32_t *cursor = &session->cursors[walk.class];
+  _Atomic uint32_t *cursor = &state->cursors[walk.class];
   uint32_t start = from_start ? 0 : atomic_load_explicit(cursor, memory_order_relaxed);
   uint32_t passed = start;
   uint32_t index = start % NB_ORDERS_PER_LOCATOR;
   bool is_found = false;
   *is_held = false;
-  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(session);
-       number++) {
+  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(state); number++) {
     index = walk_one(&walk, number, index, &is_found, &passed);
     if (is_found) {
       claim->order = number * NB_ORDERS_PER_LOCATOR + index;
@@ -185,9 +184,9 @@ bool nb_locator_take(nb_session *session, const nb_constraint *constraint, bool 
     index = 0;
   }
   if (passed > start) {
-    set_cursor(session, walk.class, passed);
+    set_cursor(state, walk.class, passed);
   }
-  _Atomic bool *has_passed_held = &session->has_passed_held[walk.class];
+  _Atomic bool *has_passed_held = &state->has_passed_held[walk.class];
   bool had_before = !from_start && atomic_load_explicit(has_passed_held, memory_order_relaxed);
   atomic_store_explicit(has_passed_held, had_before || walk.has_passed_held, memory_order_relaxed);
   *is_held = *is_held || had_before;
@@ -204,12 +203,11 @@ typedef struct batch {
 
 /* Cuts a region that will be listed from index `first` on, where `slots` are free. Once threads
  * contend, small pieces go first, so that the claimed rest gets a cache line of its own. */
-static batch cut(const nb_session *session, const nb_listing *listing, uint32_t first,
-                 uint32_t slots) {
+static batch cut(const nb_state *state, const nb_listing *listing, uint32_t first, uint32_t slots) {
   batch items = {.count = 1};
   uintptr_t start = listing->start;
   uintptr_t piece = nb_os_granularity();
-  if (atomic_load_explicit(&session->contended, memory_order_relaxed) != 0) {
+  if (atomic_load_explicit(&state->contended, memory_order_relaxed) != 0) {
     uint32_t before_home =
         (NB_HOME_INDEX + NB_HOME_STRIDE - first % NB_HOME_STRIDE) % NB_HOME_STRIDE;
     if (before_home < slots && before_home * piece <= listing->spare) {
@@ -284,10 +282,10 @@ static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *it
 }
 
 /* Lists the region from slot `first` on, under the header's lock. False: one of the slots is not free. */
-static bool list_at(nb_session *session, nb_known *known, uint32_t number, uint32_t first,
+static bool list_at(nb_state *state, nb_known *known, uint32_t number, uint32_t first,
                     const nb_listing *listing, nb_claim *claim) {
   const nb_layout *layout = nb_known_layout(known);
-  batch items = cut(session, listing, first, layout->capacity - first);
+  batch items = cut(state, listing, first, layout->capacity - first);
   if (!take_slots(known, first, items.count)) {
     return false;
   }
@@ -303,7 +301,7 @@ static bool list_at(nb_session *session, nb_known *known, uint32_t number, uint3
   return true;
 }
 
-static bool register_in(nb_session *session, uint32_t number, const nb_listing *listing,
+static bool register_in(nb_state *state, uint32_t number, const nb_listing *listing,
                         nb_claim *claim) {
   nb_known *known = nb_chain_entry(number);
   if (!has_free_slot(known, listing) || !nb_header_lock(known)) {
@@ -311,7 +309,7 @@ static bool register_in(nb_session *session, uint32_t number, const nb_listing *
   }
   uint32_t capacity = nb_known_layout(known)->capacity;
   uint32_t first = nb_known_count(known);
-  while (first < capacity && !list_at(session, known, number, first, listing, claim)) {
+  while (first < capacity && !list_at(state, known, number, first, listing, claim)) {
     first++;
   }
   nb_header_unlock(known);
@@ -353,19 +351,19 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
 /* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
  * else linked one first, or the room in the page was not to be had: then another try does better.
  * `*added` is its address, or 0. */
-static nb_result grow(nb_session *session, const nb_listing *listing, nb_claim *claim,
+static nb_result grow(nb_state *state, const nb_listing *listing, nb_claim *claim,
                       uintptr_t *added) {
-  nb_known *last = nb_chain_entry(nb_chain_length(session) - 1);
+  nb_known *last = nb_chain_entry(nb_chain_length(state) - 1);
   if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
     return nb_result_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
   }
   const nb_layout *layout = layout_to_add(listing);
-  batch items = cut(session, listing, 0, layout->capacity);
+  batch items = cut(state, listing, 0, layout->capacity);
   nb_seed seed = {layout, items.items, items.count};
   nb_page page = {.base = next_in_page(last)};
   bool is_own_page = page.base == 0;
   if (is_own_page) {
-    bool is_private = atomic_load_explicit(&session->is_private, memory_order_relaxed) != 0;
+    bool is_private = atomic_load_explicit(&state->is_private, memory_order_relaxed) != 0;
     nb_result result = nb_page_make_later(&seed, is_private, &page);
     if (result.status != NEARBUF_OK) {
       return result;
@@ -395,34 +393,34 @@ static nb_result grow(nb_session *session, const nb_listing *listing, nb_claim *
 
 /* Learns the number of the locator that this call linked, for the claim's order. Without it the
  * claim is as good, but its release is found later. */
-static void learn_order(nb_session *session, nb_claim *claim) {
-  (void)nb_chain_extend(session, true);
-  (void)find_order(session, nb_reference_item(claim->reference), &claim->order);
+static void learn_order(nb_state *state, nb_claim *claim) {
+  (void)nb_chain_extend(state, true);
+  (void)find_order(state, nb_reference_item(claim->reference), &claim->order);
 }
 
-nb_result nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim) {
-  uint32_t number = atomic_load_explicit(&session->register_from, memory_order_relaxed);
+nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_claim *claim) {
+  uint32_t number = atomic_load_explicit(&state->register_from, memory_order_relaxed);
   number = listing->only_dialect != 0 ? 0 : number;
-  atomic_fetch_add_explicit(&session->since_full_walk, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&state->since_full_walk, 1, memory_order_relaxed);
   for (;;) {
-    for (; number < nb_chain_length(session); number++) {
-      if (register_in(session, number, listing, claim)) {
+    for (; number < nb_chain_length(state); number++) {
+      if (register_in(state, number, listing, claim)) {
         if (listing->only_dialect == 0) {
-          atomic_store_explicit(&session->register_from, number, memory_order_relaxed);
+          atomic_store_explicit(&state->register_from, number, memory_order_relaxed);
         }
         return nb_result_of(NEARBUF_OK);
       }
     }
-    nb_result result = nb_chain_extend(session, true);
-    if (result.status == NEARBUF_OK && number < nb_chain_length(session)) {
+    nb_result result = nb_chain_extend(state, true);
+    if (result.status == NEARBUF_OK && number < nb_chain_length(state)) {
       continue;
     }
     uintptr_t added = 0;
     if (result.status == NEARBUF_OK) {
-      result = grow(session, listing, claim, &added);
+      result = grow(state, listing, claim, &added);
     }
     if (added != 0) {
-      learn_order(session, claim);
+      learn_order(state, claim);
       return nb_result_of(NEARBUF_OK);
     }
     if (result.status != NEARBUF_OK) {

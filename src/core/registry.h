@@ -101,7 +101,7 @@ static inline bool nb_item_claim(uintptr_t reference, const nb_constraint *const
 
 /* Takes the first item that fits, from where this module's walks have come to, or from the start of
  * the chain. False: none; `*is_held` tells whether one would have fit, but somebody holds it. */
-bool nb_locator_take(nb_session *session, const nb_constraint *constraint, bool from_start,
+bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from_start,
                      nb_claim *claim, bool *is_held);
 
 /* A region that is to become a buffer. */
@@ -116,24 +116,24 @@ typedef struct nb_listing {
  * chain grows. Once threads contend it becomes several buffers, so that the claimed one, the last,
  * has a cache line of its own. On failure the region still belongs to the caller. Fills all of the
  * claim but `start` and `limit`. OUT_OF_MEMORY, INCOMPATIBLE, BUSY, SYSTEM_ERROR, DENIED. */
-nb_result nb_locator_register(nb_session *session, const nb_listing *listing, nb_claim *claim);
+nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_claim *claim);
 
 /* Whether it is time to walk from the start, for what other modules released. */
-bool nb_locator_is_full_walk_due(nb_session *session);
+bool nb_locator_is_full_walk_due(nb_state *state);
 
 /* Makes a released item findable again where the walks of this module have passed it. */
-void nb_locator_move_cursors_back(nb_session *session, uint32_t order, uint32_t room);
+void nb_locator_move_cursors_back(nb_state *state, uint32_t order, uint32_t room);
 
 /* The same for an item of which only the address is known. */
-void nb_locator_released_item(nb_session *session, uintptr_t item, uint32_t room);
+void nb_locator_released_item(nb_state *state, uintptr_t item, uint32_t room);
 
-static inline bool nb_locator_is_passed(const nb_session *session, uint32_t order) {
-  return order < atomic_load_explicit(&session->highest_cursor, memory_order_relaxed);
+static inline bool nb_locator_is_passed(const nb_state *state, uint32_t order) {
+  return order < atomic_load_explicit(&state->highest_cursor, memory_order_relaxed);
 }
 
-static inline void nb_locator_released(nb_session *session, uint32_t order, uint32_t room) {
-  if (nb_locator_is_passed(session, order)) {
-    nb_locator_move_cursors_back(session, order, room);
+static inline void nb_locator_released(nb_state *state, uint32_t order, uint32_t room) {
+  if (nb_locator_is_passed(state, order)) {
+    nb_locator_move_cursors_back(state, order, room);
   }
 }
 

@@ -1,27 +1,27 @@
-/* What this copy of the library knows of its process; see session.h. */
+/* What this copy of the library knows of its process; see state.h. */
 #include "core/state.h"
 
 #include <string.h>
 
 #include "os/os.h"
 
-/* What is there before the first use: no session, for its generation stays 0. */
-static nb_session no_session;
+/* What is there before the first use: no state, for its generation stays 0. */
+static nb_state no_state;
 
-_Atomic(nb_session *) nb_session_pages = &no_session;
+_Atomic(nb_state *) nb_state_pages = &no_state;
 
-/* Where the system cannot wipe pages the session is here, and whose it is. */
-static _Atomic(nb_session *) unwiped;
+/* Where the system cannot wipe pages the state is here, and whose it is. */
+static _Atomic(nb_state *) unwiped;
 static nb_os_owner owner;
 
-/* The generation of the last session of this copy, in this process or in an ancestor. It is not
+/* The generation of the last state of this copy, in this process or in an ancestor. It is not
  * wiped: that is how the next one knows its number. */
 static _Atomic uint32_t last_generation;
 
-nb_session *nb_session_of_process(void) {
-  nb_session *pages = atomic_load_explicit(&unwiped, memory_order_acquire);
+nb_state *nb_state_of_process(void) {
+  nb_state *pages = atomic_load_explicit(&unwiped, memory_order_acquire);
   if (pages == NULL) {
-    return nb_session_current();
+    return nb_state_current();
   }
   nb_os_guard guard = nb_os_enter();
   bool is_proved = nb_os_are_process_pages(pages, &owner);
@@ -29,46 +29,46 @@ nb_session *nb_session_of_process(void) {
   if (!is_proved) {
     (void)atomic_compare_exchange_strong(&unwiped, &pages, NULL); /* a parent's */
   }
-  return is_proved ? pages : &no_session;
+  return is_proved ? pages : &no_state;
 }
 
 static bool is_inherited_as(nb_os_inheritance inheritance) {
   return atomic_load_explicit(&owner.inheritance, memory_order_relaxed) == (uint32_t)inheritance;
 }
 
-static nb_session *make_pages(void) {
+static nb_state *make_pages(void) {
   /* Other copies of the library have their own: what one of them maps in a child may lie where the
    * pages of this one were. */
-  uint32_t mark = (uint32_t)((uintptr_t)&no_session >> 4) * UINT32_C(0x9E3779B1) | 1;
+  uint32_t mark = (uint32_t)((uintptr_t)&no_state >> 4) * UINT32_C(0x9E3779B1) | 1;
   atomic_store_explicit(&owner.mark, mark, memory_order_relaxed);
-  nb_session *made = nb_os_process_pages(sizeof(nb_session), &owner);
+  nb_state *made = nb_os_process_pages(sizeof(nb_state), &owner);
   if (made == NULL) {
     return NULL;
   }
   atomic_store(&made->generation, 0); /* a page that is read first faults twice */
   bool is_wiped = is_inherited_as(NB_OS_WIPED);
-  nb_session *there = is_wiped ? &no_session : NULL;
-  if (!atomic_compare_exchange_strong(is_wiped ? &nb_session_pages : &unwiped, &there, made)) {
-    nb_os_unmap((uintptr_t)made, sizeof(nb_session)); /* another thread was first */
+  nb_state *there = is_wiped ? &no_state : NULL;
+  if (!atomic_compare_exchange_strong(is_wiped ? &nb_state_pages : &unwiped, &there, made)) {
+    nb_os_unmap((uintptr_t)made, sizeof(nb_state)); /* another thread was first */
     return there;
   }
   return made;
 }
 
-nb_result nb_session_begin(nb_session **session) {
-  nb_session *pages = nb_session_of_process();
-  if (pages == &no_session) {
+nb_result nb_state_begin(nb_state **state) {
+  nb_state *pages = nb_state_of_process();
+  if (pages == &no_state) {
     pages = make_pages();
   }
-  *session = pages;
+  *state = pages;
   if (pages == NULL) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
   }
-  if (nb_session_generation(pages) != 0) {
+  if (nb_state_generation(pages) != 0) {
     return nb_result_of(NEARBUF_OK);
   }
-  nb_session_lock(pages);
-  if (nb_session_generation(pages) == 0) {
+  nb_state_lock(pages);
+  if (nb_state_generation(pages) == 0) {
     uint32_t generation = atomic_fetch_add(&last_generation, 1) + 1;
     if (generation == 0) {
       generation = atomic_fetch_add(&last_generation, 1) + 1;
@@ -76,36 +76,36 @@ nb_result nb_session_begin(nb_session **session) {
     uint32_t none = 0;
     atomic_compare_exchange_strong(&pages->generation, &none, generation);
   }
-  nb_session_unlock(pages);
+  nb_state_unlock(pages);
   return nb_result_of(NEARBUF_OK);
 }
 
-bool nb_session_try_lock(nb_session *session) {
+bool nb_state_try_lock(nb_state *state) {
   uint32_t free_word = 0;
-  return atomic_compare_exchange_strong_explicit(&session->lock, &free_word, 1,
-                                                 memory_order_acquire, memory_order_relaxed);
+  return atomic_compare_exchange_strong_explicit(&state->lock, &free_word, 1, memory_order_acquire,
+                                                 memory_order_relaxed);
 }
 
-void nb_session_lock(nb_session *session) {
+void nb_state_lock(nb_state *state) {
   nb_wait wait = nb_wait_start();
-  while (!nb_session_try_lock(session) && nb_wait_on(&wait)) {
+  while (!nb_state_try_lock(state) && nb_wait_on(&wait)) {
   }
 }
 
-void nb_session_unlock(nb_session *session) {
-  atomic_store_explicit(&session->lock, 0, memory_order_release);
+void nb_state_unlock(nb_state *state) {
+  atomic_store_explicit(&state->lock, 0, memory_order_release);
 }
 
-static void unmap(nb_session *pages) {
-  if (pages != NULL && pages != &no_session) {
-    (void)nb_os_unmap((uintptr_t)pages, sizeof(nb_session));
+static void unmap(nb_state *pages) {
+  if (pages != NULL && pages != &no_state) {
+    (void)nb_os_unmap((uintptr_t)pages, sizeof(nb_state));
   }
 }
 
-void nb_session_wipe(void) {
-  nb_session *pages = nb_session_current();
-  if (pages != &no_session) {
-    memset((void *)pages, 0, sizeof(nb_session));
+void nb_state_wipe(void) {
+  nb_state *pages = nb_state_current();
+  if (pages != &no_state) {
+    memset((void *)pages, 0, sizeof(nb_state));
   }
   pages = atomic_exchange(&unwiped, NULL);
   if (is_inherited_as(NB_OS_INHERITED)) {
@@ -113,12 +113,12 @@ void nb_session_wipe(void) {
   }
 }
 
-void nb_session_end(void) {
-  nb_session *pages = atomic_load(&unwiped);
+void nb_state_end(void) {
+  nb_state *pages = atomic_load(&unwiped);
   if (pages != NULL && !nb_os_are_process_pages(pages, &owner)) {
     pages = NULL;
   }
   atomic_store(&unwiped, NULL);
   unmap(pages);
-  unmap(atomic_exchange(&nb_session_pages, &no_session));
+  unmap(atomic_exchange(&nb_state_pages, &no_state));
 }

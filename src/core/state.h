@@ -1,13 +1,13 @@
 /* What this copy of the library knows of the process it lives in. All of it is nothing again after
  * a fork, without a system call and without anybody's help: it lies in pages that the kernel wipes
- * in the child. Where the kernel cannot, the warm path finds no session at all, and each call proves
- * first, by a system call, that the session is this process's own (nb_session_of_process).
+ * in the child. Where the kernel cannot, the warm path finds no state at all, and each call proves
+ * first, by a system call, that the state is this process's own (nb_state_of_process).
  *
  * The generation is the proof: 0 in wiped pages, else a number that differs from that of every
  * ancestor. It is checked before anything shared is touched; handles remember the one they were
  * made in. */
-#ifndef NB_SESSION_H
-#define NB_SESSION_H
+#ifndef NB_STATE_H
+#define NB_STATE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,10 +22,10 @@
 /* Requests are sorted by the power of two at or below their size. */
 enum { NB_SIZE_CLASSES = 32 };
 
-typedef struct nb_session {
+typedef struct nb_state {
   uint32_t of_the_system;      /* nb_os_process_pages */
   _Atomic uint32_t generation; /* 0: wiped, nothing below is true */
-  _Atomic uint32_t lock;       /* of what the slow path changes: locators known, session made */
+  _Atomic uint32_t lock;       /* of what the slow path changes: locators known, state made */
   _Atomic uint32_t locators;   /* known locators: the entries of the chain in registry.c */
   _Atomic uint32_t settled;    /* 1: rendezvous is done, the first locator is known */
   _Atomic uint32_t is_private; /* nearbuf_sharing is PRIVATE */
@@ -41,42 +41,42 @@ typedef struct nb_session {
   _Atomic bool has_passed_held[NB_SIZE_CLASSES];
   _Atomic uint64_t placed_bytes; /* of buffers, by this copy */
   nb_hints hints;
-} nb_session;
+} nb_state;
 
-extern _Atomic(nb_session *) nb_session_pages;
+extern _Atomic(nb_state *) nb_state_pages;
 
-/* The generation of the session, 0 where there is none. */
-static inline uint32_t nb_session_generation(const nb_session *session) {
-  return atomic_load_explicit(&session->generation, memory_order_acquire);
+/* The generation of the state, 0 where there is none. */
+static inline uint32_t nb_state_generation(const nb_state *state) {
+  return atomic_load_explicit(&state->generation, memory_order_acquire);
 }
 
-/* The session, or an empty one of generation 0 before the first use, and always where the system cannot
+/* The state, or an empty one of generation 0 before the first use, and always where the system cannot
  * wipe pages: for the warm path, which then takes the slow one. Read the generation before anything
  * else, but for hints: they are there only where it is not 0. */
-static inline nb_session *nb_session_current(void) {
-  return atomic_load_explicit(&nb_session_pages, memory_order_acquire);
+static inline nb_state *nb_state_current(void) {
+  return atomic_load_explicit(&nb_state_pages, memory_order_acquire);
 }
 
-/* The same for the slow path: the session of this process, or an empty one. A system call where the
+/* The same for the slow path: the state of this process, or an empty one. A system call where the
  * system cannot wipe pages. */
-nb_session *nb_session_of_process(void);
+nb_state *nb_state_of_process(void);
 
-/* The session, made if there is none in this process: OUT_OF_MEMORY. */
-nb_result nb_session_begin(nb_session **session);
+/* The state, made if there is none in this process: OUT_OF_MEMORY. */
+nb_result nb_state_begin(nb_state **state);
 
 /* Gives its pages back. The next use begins another one. No other thread may be using it. */
-void nb_session_end(void);
+void nb_state_end(void);
 
 /* The lock of this module. It spares threads of doing the same work twice, and no more: who has
  * waited for the bound goes on without it, for the holder was killed, is stopped, or is what this
  * signal handler interrupted. So whatever is done under it must bear being done by two at once: the
  * same values are stored to the same places, and counts are raised by compare-and-swap. `try` does
  * not wait at all. Holders do not call out and are not cancelled. */
-void nb_session_lock(nb_session *session);
-bool nb_session_try_lock(nb_session *session);
-void nb_session_unlock(nb_session *session);
+void nb_state_lock(nb_state *state);
+bool nb_state_try_lock(nb_state *state);
+void nb_state_unlock(nb_state *state);
 
-/* For the fork handler: wipes the session, should the kernel not have done it. */
-void nb_session_wipe(void);
+/* For the fork handler: wipes the state, should the kernel not have done it. */
+void nb_state_wipe(void);
 
 #endif

@@ -189,7 +189,7 @@ void nb_os_leave(nb_os_guard guard);
 void nb_module_loaded(void);
 
 /* In a child right after fork, before its other code runs. Where no handler runs (a raw clone, an unloaded
- * library) the wiped session alone shows that there was a fork. */
+ * library) the wiped state alone shows that there was a fork. */
 void nb_process_forked(void);
 
 /* When the module is unloaded while the process goes on, not at the end of the process, where other threads

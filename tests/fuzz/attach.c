@@ -2,7 +2,7 @@
  *
  * An input says what kind of file that is, who made it, whether this process has it mapped, and what
  * its bytes are. The call must end in a fresh locator, in the use of a sound one, or in a clear
- * status with nothing written. Each input finds the library as a fresh process would: its session is
+ * status with nothing written. Each input finds the library as a fresh process would: its state is
  * wiped, and what it mapped is unmapped. */
 #include <dirent.h>
 #include <errno.h>
@@ -135,8 +135,8 @@ static void set_up_once(void) {
   (void)use_own_tmp(); /* else the file has a name of this process in the machine's /tmp */
   (void)mkdir("/tmp/.reloaded", 0777);
   (void)mkdir(directory, 0777);
-  nb_session *session;
-  require(nb_session_begin(&session).status == NEARBUF_OK);
+  nb_state *state;
+  require(nb_state_begin(&state).status == NEARBUF_OK);
   arena = __real_mmap(NULL, ARENA + FILE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   require(arena != MAP_FAILED);
@@ -281,9 +281,9 @@ static void clear_scene(const scene *what) {
   void *got = __real_mmap(file_pages(), FILE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   require(got == file_pages());
-  nb_session_wipe();
-  nb_session *session;
-  require(nb_session_begin(&session).status == NEARBUF_OK);
+  nb_state_wipe();
+  nb_state *state;
+  require(nb_state_begin(&state).status == NEARBUF_OK);
 }
 
 /* ---- What must hold ---------------------------------------------------------------------------- */

@@ -1,9 +1,9 @@
 /* Taking and releasing an item, with a fork in between: threads take the first item that fits, append
  * and release; the room that was seen before the lock is checked again under it, or, on the warm path,
  * is known to be as it was seen. A fork copies what the process knows; a child's generation is 0
- * until it begins a session of its own, and no handle of the parent touches the parent's item.
+ * until it begins a state of its own, and no handle of the parent touches the parent's item.
  * src/core/registry.h: nb_item_claim, nb_item_claim_unchanged; src/api/buffers.c: check_handle,
- * nearbuf_release; src/core/state.c: nb_session_begin.
+ * nearbuf_release; src/core/state.c: nb_state_begin.
  *
  *   WITHOUT_CHECK_UNDER_LOCK   an item is given as it was seen before it was locked
  *   WITHOUT_GENERATION         a handle is believed whatever process it comes from */
@@ -17,7 +17,7 @@ bool taken;             /* the shared lock word, of the parent's locator */
 byte position;
 byte holders;           /* threads that believe to hold the item */
 bool has_forked;
-byte generation[2];     /* of the session: the parent's and, once forked, the child's; 0: wiped */
+byte generation[2];     /* of the state: the parent's and, once forked, the child's; 0: wiped */
 byte last_generation = 1;
 byte releases_by_child;
 
@@ -81,7 +81,7 @@ proctype thread(byte size) {
 proctype child(byte handle) {
   generation[CHILD] = 0;              /* wiped by the kernel, or by nb_forked */
   if
-  :: true ->                          /* nb_session_begin */
+  :: true ->                          /* nb_state_begin */
      last_generation++;
      generation[CHILD] = last_generation
   :: true

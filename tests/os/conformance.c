@@ -217,11 +217,11 @@ TEST(own_pages_are_zeroed_and_not_executable) {
 
 TEST(own_pages_come_back_with_unmap) {
   nb_os_owner owner = {.mark = 1};
-  unsigned char *bytes = nb_os_process_pages(sizeof(nb_session), &owner);
+  unsigned char *bytes = nb_os_process_pages(sizeof(nb_state), &owner);
   CHECK(bytes != NULL);
-  CHECK(is_filled_with(bytes + 4, sizeof(nb_session) - 4, 0));
+  CHECK(is_filled_with(bytes + 4, sizeof(nb_state) - 4, 0));
   CHECK(nb_os_are_process_pages(bytes, &owner));
-  CHECK_OK(nb_os_unmap((uintptr_t)bytes, sizeof(nb_session)).status);
+  CHECK_OK(nb_os_unmap((uintptr_t)bytes, sizeof(nb_state)).status);
   nb_mapping mapping;
   CHECK(!look_up(bytes, &mapping));
 }

@@ -24,17 +24,17 @@ static void check_in_child(bool (*check)(void *context), void *context) {
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static bool has_no_session(void *unused) {
+static bool has_no_state(void *unused) {
   (void)unused;
-  return nb_session_generation(nb_session_current()) == 0;
+  return nb_state_generation(nb_state_current()) == 0;
 }
 
-TEST(a_session_is_nothing_again_in_a_child) {
-  nb_session *session;
-  CHECK_OK(nb_session_begin(&session).status);
-  CHECK(nb_session_generation(session) != 0);
-  check_in_child(has_no_session, NULL);
-  CHECK(nb_session_generation(session) != 0);
+TEST(a_state_is_nothing_again_in_a_child) {
+  nb_state *state;
+  CHECK_OK(nb_state_begin(&state).status);
+  CHECK(nb_state_generation(state) != 0);
+  check_in_child(has_no_state, NULL);
+  CHECK(nb_state_generation(state) != 0);
 }
 
 static const nb_layout *layout(void) {

@@ -31,7 +31,7 @@ static int expect_failure(nearbuf_status expected, const nearbuf_request *reques
   nearbuf_memory memory;
   CHECK_STATUS(expected, nearbuf_allocate(request, &memory));
   CHECK(memory.run_at == NULL);
-  /* The session itself may have been made. */
+  /* The state itself may have been made. */
   CHECK(count_mappings() <= mappings + 2);
   return error;
 }

@@ -131,7 +131,7 @@ TEST(a_file_that_points_to_a_private_mapping_of_itself_is_replaced) {
 TEST(a_file_that_points_to_where_it_will_be_looked_at_is_replaced) {
   own_tmp();
   make_locator_directory();
-  CHECK_EQUAL(0, first_locator()); /* the session's pages are mapped now */
+  CHECK_EQUAL(0, first_locator()); /* the state's pages are mapped now */
   _Alignas(8) unsigned char page[PAGE];
   void *next = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK_EQUAL(0, munmap(next, PAGE));

@@ -84,8 +84,8 @@ TEST(the_last_header_of_a_chain_that_stays_held_is_grown_behind) {
 TEST(a_lock_of_this_module_that_stays_held_is_waited_for_and_passed) {
   own_tmp();
   nearbuf_totals totals;
-  CHECK_OK(nearbuf_get_totals(&totals)); /* the session is there, no locator yet */
-  nb_session_lock(nb_session_current());
+  CHECK_OK(nearbuf_get_totals(&totals)); /* the state is there, no locator yet */
+  nb_state_lock(nb_state_current());
   double before = seconds();
   (void)place("x", 1);
   CHECK(seconds() - before >= bound);

@@ -13,7 +13,7 @@ uintptr_t space_occupy(uintptr_t size);
 /* Frees a part of it. */
 void space_free(uintptr_t start, uintptr_t size);
 
-/* Makes the library set itself up, as its first use does: session, locator, one buffer near code. */
+/* Makes the library set itself up, as its first use does: state, locator, one buffer near code. */
 void space_settle(void);
 
 /* A request for the bytes from `start` on. */
