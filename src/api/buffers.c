@@ -10,13 +10,13 @@ enum { HELD_FOR_DATA = 2 };
 
 /* ---- Get ---------------------------------------------------------------------------------------- */
 
-NB_WARM void fill(nearbuf_buffer *buffer, const nb_claim *claim, uint32_t flags,
+NB_WARM void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t flags,
                   uint32_t generation) {
-  buffer->item = claim->reference | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
-  buffer->address = claim->base;
-  buffer->start = claim->start;
-  buffer->limit = claim->limit;
-  buffer->order = claim->order;
+  buffer->item = acquired->reference | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
+  buffer->address = acquired->base;
+  buffer->start = acquired->start;
+  buffer->limit = acquired->limit;
+  buffer->order = acquired->order;
   buffer->generation = generation;
   buffer->write_delta = 0;
   buffer->reserved = 0;
@@ -30,13 +30,13 @@ NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf
     return status;
   }
   nb_constraint constraint = nb_request_constraint(request, request->flags);
-  nb_claim claim;
+  nb_acquired acquired;
   uint32_t generation;
   nb_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
-  nb_result result = nb_claim_find_or_make(&constraint, &preference, &claim, &generation);
+  nb_result result = nb_acquire(&constraint, &preference, &acquired, &generation);
   buffer->system_error = result.system_error;
   if (result.status == NEARBUF_OK) {
-    fill(buffer, &claim, request->flags, generation);
+    fill(buffer, &acquired, request->flags, generation);
   }
   return result.status;
 }
@@ -53,15 +53,15 @@ NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, co
                                               uintptr_t item, bool is_rust,
                                               nearbuf_buffer *buffer) {
   nb_constraint constraint = nb_request_constraint(request, request->flags);
-  nb_claim claim = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
-                    .base = nb_item_base(item),
-                    .order = nb_hint_order(hint)};
-  nb_item_look(item, is_rust, &claim);
-  if (!nb_claim_fits(&constraint, &claim) ||
-      !nb_is_near(claim.base + claim.start, request->target, request->near_bytes)) {
+  nb_acquired acquired = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
+                          .base = nb_item_base(item),
+                          .order = nb_hint_order(hint)};
+  nb_item_look(item, is_rust, &acquired);
+  if (!nb_claim_fits(&constraint, &acquired) ||
+      !nb_is_near(acquired.base + acquired.start, request->target, request->near_bytes)) {
     return get_elsewhere(request, nb_taken_of(item, is_rust), buffer);
   }
-  fill(buffer, &claim, request->flags, nb_hint_generation(hint));
+  fill(buffer, &acquired, request->flags, nb_hint_generation(hint));
   return NEARBUF_OK;
 }
 
@@ -183,7 +183,7 @@ static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
 
 /* Makes an item that was given back findable for the walks of this module, if they have passed it. */
 NB_NOINLINE static void tell_walks(nb_state *state, uintptr_t item, bool is_rust, uint32_t order) {
-  nb_claim seen = {0};
+  nb_acquired seen = {0};
   nb_item_look(item, is_rust, &seen);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
   nb_locator_move_cursors_back(state, order, room);

@@ -91,8 +91,8 @@ static uintptr_t lowest_target(const nearbuf_request *request) {
 
 /* ---- Buffers ----------------------------------------------------------------------------------- */
 
-static nearbuf_status claim_item(const BufferSearchSettings *settings, uint32_t alignment,
-                                 LocatorItem **item) {
+static nearbuf_status acquire_item(const BufferSearchSettings *settings, uint32_t alignment,
+                                   LocatorItem **item) {
   nearbuf_request request;
   nearbuf_status status = settings == NULL
                               ? NEARBUF_INVALID_ARGUMENT
@@ -105,12 +105,12 @@ static nearbuf_status claim_item(const BufferSearchSettings *settings, uint32_t 
   constraint.only_dialect = NEARBUF_DIALECT_RUST;
   constraint.must_end_inside = true; /* the caller sees all of the item's room */
   nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
-  nb_claim claim;
+  nb_acquired acquired;
   uint32_t generation;
-  status = nb_claim_find_or_make(&constraint, &lowest, &claim, &generation).status;
+  status = nb_acquire(&constraint, &lowest, &acquired, &generation).status;
   if (status == NEARBUF_OK) {
-    uintptr_t address = nb_reference_item(claim.reference);
-    nb_shared_store_relaxed(nb_position_of(address, true), claim.start);
+    uintptr_t address = nb_reference_item(acquired.reference);
+    nb_shared_store_relaxed(nb_position_of(address, true), acquired.start);
     *item = (LocatorItem *)address;
   }
   return status;
@@ -119,7 +119,7 @@ static nearbuf_status claim_item(const BufferSearchSettings *settings, uint32_t 
 NB_SLOW static GetBufferResult get_slowly(const BufferSearchSettings *settings,
                                           uint32_t alignment) {
   LocatorItem *item = NULL;
-  nearbuf_status status = claim_item(settings, alignment, &item);
+  nearbuf_status status = acquire_item(settings, alignment, &item);
   bool is_ok = status == NEARBUF_OK;
   return (GetBufferResult){
       .is_ok = is_ok, .ok = item, .err = is_ok ? NULL : nearbuf_status_text(status)};

@@ -22,7 +22,7 @@ typedef struct search {
   const nb_constraint *constraint;
   const nb_preference *preference;
   bool is_near; /* the constraint is narrowed to what is near to the target */
-  nb_claim *claim;
+  nb_acquired *acquired;
 } search;
 
 static bool suits(const search *what, const nb_known *known) {
@@ -35,16 +35,16 @@ static uint32_t listed_size(const nb_place *region) {
   return region->size > UINT32_MAX ? UINT32_MAX : (uint32_t)region->size;
 }
 
-/* Lists a new region and claims it; on failure the region is the caller's. `*is_claimed` is false
+/* Lists a new region and acquires it; on failure the region is the caller's. `*is_acquired` is false
  * where the first locator had to be made in a dialect that the request cannot use: the region is
  * everybody's then. */
 static nb_result list_region(const search *what, const nb_need *need, const nb_place *region,
-                             bool *is_claimed) {
+                             bool *is_acquired) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
   nb_result result =
       nb_rendezvous_find_or_make(what->state, &item, what->preference->dialect, &is_listed);
-  *is_claimed = true;
+  *is_acquired = true;
   if (result.status != NEARBUF_OK) {
     return result;
   }
@@ -52,13 +52,13 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
     const nb_known *first = nb_chain_entry(0);
     const nb_layout *layout = nb_known_layout(first);
     uintptr_t listed = nb_known_item(first, nb_page_first_slot());
-    nb_claim made = {.reference = nb_reference(listed, layout),
-                     .base = region->start,
-                     .order = nb_page_first_slot(),
-                     .size = item.size};
-    *what->claim = made;
-    *is_claimed = suits(what, first);
-    if (!*is_claimed) {
+    nb_acquired made = {.reference = nb_reference(listed, layout),
+                        .base = region->start,
+                        .order = nb_page_first_slot(),
+                        .size = item.size};
+    *what->acquired = made;
+    *is_acquired = suits(what, first);
+    if (!*is_acquired) {
       nb_shared_unlock_release(listed + layout->taken);
     }
     return result;
@@ -67,17 +67,17 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
   bool is_cuttable = need->alignment == need->granularity;
   nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
                         what->constraint->only_dialect};
-  return nb_locator_register(what->state, &listing, what->claim);
+  return nb_locator_register(what->state, &listing, what->acquired);
 }
 
 /* Maps a region and lists it. */
-static nb_result make_region(const search *what, const nb_need *need, bool *is_claimed) {
+static nb_result make_region(const search *what, const nb_need *need, bool *is_acquired) {
   nb_place region;
   nb_result result = nb_region_make(&nb_own_regions, need, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = list_region(what, need, &region, is_claimed);
+  result = list_region(what, need, &region, is_acquired);
   if (result.status != NEARBUF_OK) {
     (void)nb_region_drop(&nb_own_regions, &region);
     return result;
@@ -107,17 +107,17 @@ static nb_result make(const search *what, bool is_held) {
   }
   need.spares_reserved = what->is_near;
   need.want = size_to_want(what->state, need.least, is_held);
-  bool is_claimed = false;
-  nb_result result = make_region(what, &need, &is_claimed);
-  if (result.status == NEARBUF_OK && !is_claimed) {
-    result = make_region(what, &need, &is_claimed); /* the locator is there now */
+  bool is_acquired = false;
+  nb_result result = make_region(what, &need, &is_acquired);
+  if (result.status == NEARBUF_OK && !is_acquired) {
+    result = make_region(what, &need, &is_acquired); /* the locator is there now */
   }
   return result;
 }
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
 static bool take(const search *what, bool from_start, bool *is_held) {
-  return nb_locator_take(what->state, what->constraint, from_start, what->claim, is_held);
+  return nb_locator_take(what->state, what->constraint, from_start, what->acquired, is_held);
 }
 
 static nb_result take_or_make(const search *what) {
@@ -191,19 +191,19 @@ static nb_result find_or_make(const search *what) {
  * both would be slow without ever meeting: then the next request looks for an item that shares its
  * lines with no other. Threads that start at once register neighbouring items, since the second one
  * finds the first item held before the first thread has stored its hint. */
-static void keep_hint(nb_state *state, const nb_claim *claim, uint32_t generation) {
+static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t generation) {
   nb_hint *mine = nb_hints_mine(&state->hints);
-  nb_hint_set(&state->hints, mine, claim->reference, claim->order, generation);
+  nb_hint_set(&state->hints, mine, acquired->reference, acquired->order, generation);
   if (atomic_load_explicit(&state->contended, memory_order_relaxed) == 0 &&
-      nb_hints_crowd(&state->hints, mine, nb_reference_item(claim->reference))) {
+      nb_hints_crowd(&state->hints, mine, nb_reference_item(acquired->reference))) {
     atomic_store_explicit(&state->contended, 1, memory_order_relaxed);
     nb_hint_set(&state->hints, mine, 0, 0, 0);
   }
 }
 
-nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
-                                nb_claim *claim, uint32_t *generation) {
-  search what = {.constraint = constraint, .preference = preference, .claim = claim};
+nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
+                     nb_acquired *acquired, uint32_t *generation) {
+  search what = {.constraint = constraint, .preference = preference, .acquired = acquired};
   nb_os_guard guard = nb_os_enter();
   nb_result result = nb_state_begin(&what.state);
   if (result.status == NEARBUF_OK) {
@@ -212,9 +212,9 @@ nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_prefer
   if (result.status == NEARBUF_OK) {
     nb_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
-    (void)nb_claim_fits(&wasteful, claim); /* start and limit, for a buffer that was just made */
+    (void)nb_claim_fits(&wasteful, acquired); /* start and limit, for a buffer that was just made */
     *generation = nb_state_generation(what.state);
-    keep_hint(what.state, claim, *generation);
+    keep_hint(what.state, acquired, *generation);
   }
   nb_os_leave(guard);
   return result;

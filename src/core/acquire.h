@@ -1,6 +1,6 @@
 /* From a request to an item that is held: the way of every call that hands out shared memory. */
-#ifndef NB_CLAIM_H
-#define NB_CLAIM_H
+#ifndef NB_ACQUIRE_H
+#define NB_ACQUIRE_H
 
 #include "base/constraint.h"
 #include "base/result.h"
@@ -28,7 +28,7 @@ typedef struct nb_preference {
 
 /* Finds an item that is free and fits, or makes one, and holds it. The slow path: the item of the
  * thread's hint is tried first. The errors are those of nearbuf_get. */
-nb_result nb_claim_find_or_make(const nb_constraint *constraint, const nb_preference *preference,
-                                nb_claim *claim, uint32_t *generation);
+nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
+                     nb_acquired *acquired, uint32_t *generation);
 
 #endif

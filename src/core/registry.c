@@ -78,7 +78,7 @@ typedef struct locator_walk {
   nb_state *state;
   const nb_constraint *constraint;
   nb_hint *mine;
-  nb_claim *claim;
+  nb_acquired *acquired;
   bool *is_held;
   uint32_t class;
   uint32_t looks_for_others; /* so many held items are still looked up in other threads' hints */
@@ -114,7 +114,8 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
     walk->is_all_passable = walk->is_all_passable && seen.taken != 0;
     walk->has_passed_held = walk->has_passed_held || walk->is_all_passable;
   }
-  nb_claim as_seen = {.base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
+  nb_acquired as_seen = {
+      .base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
   if (seen.base == 0 || !nb_claim_fits(walk->constraint, &as_seen) ||
       (walk->constraint->must_end_inside && as_seen.limit < as_seen.size)) {
     return false;
@@ -127,7 +128,7 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
       !nb_known_is_sound(known, index)) {
     return false;
   }
-  if (!nb_item_claim(reference, walk->constraint, walk->claim)) {
+  if (!nb_item_acquire(reference, walk->constraint, walk->acquired)) {
     notice_held(walk, reference);
     return false;
   }
@@ -158,11 +159,11 @@ static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bo
 }
 
 bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from_start,
-                     nb_claim *claim, bool *is_held) {
+                     nb_acquired *acquired, bool *is_held) {
   locator_walk walk = {.state = state,
                        .constraint = constraint,
                        .mine = nb_hints_mine(&state->hints),
-                       .claim = claim,
+                       .acquired = acquired,
                        .is_held = is_held,
                        .class = size_class((uint32_t)constraint->size),
                        .looks_for_others = 4,
@@ -178,7 +179,7 @@ bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from
   for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(state); number++) {
     index = walk_one(&walk, number, index, &is_found, &passed);
     if (is_found) {
-      claim->order = number * NB_ORDERS_PER_LOCATOR + index;
+      acquired->order = number * NB_ORDERS_PER_LOCATOR + index;
       break;
     }
     index = 0;
@@ -195,7 +196,7 @@ bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from
 
 /* ---- Registering ------------------------------------------------------------------------------- */
 
-/* The items that a region becomes; the last of them is the claimed one. */
+/* The items that a region becomes; the last of them is the acquired one. */
 typedef struct batch {
   nb_item items[NB_HOME_STRIDE];
   uint32_t count;
@@ -222,14 +223,14 @@ static batch cut(const nb_state *state, const nb_listing *listing, uint32_t firs
   return items;
 }
 
-/* Fills the claim for the last item of a batch that was listed from index `first` on. */
+/* Fills the acquired item for the last item of a batch that was listed from index `first` on. */
 static void claim_last(uintptr_t locator, const nb_layout *layout, uint32_t first,
-                       const batch *items, nb_claim *claim) {
+                       const batch *items, nb_acquired *acquired) {
   uint32_t last = items->count - 1;
-  claim->reference = nb_reference(nb_item_at(locator, layout, first + last), layout);
-  claim->base = (uintptr_t)items->items[last].base;
-  claim->size = items->items[last].size;
-  claim->position = 0;
+  acquired->reference = nb_reference(nb_item_at(locator, layout, first + last), layout);
+  acquired->base = (uintptr_t)items->items[last].base;
+  acquired->size = items->items[last].size;
+  acquired->position = 0;
 }
 
 static bool has_free_slot(const nb_known *known, const nb_listing *listing) {
@@ -283,7 +284,7 @@ static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *it
 
 /* Lists the region from slot `first` on, under the header's lock. False: one of the slots is not free. */
 static bool list_at(nb_state *state, nb_known *known, uint32_t number, uint32_t first,
-                    const nb_listing *listing, nb_claim *claim) {
+                    const nb_listing *listing, nb_acquired *acquired) {
   const nb_layout *layout = nb_known_layout(known);
   batch items = cut(state, listing, first, layout->capacity - first);
   if (!take_slots(known, first, items.count)) {
@@ -296,20 +297,20 @@ static bool list_at(nb_state *state, nb_known *known, uint32_t number, uint32_t 
     nb_format_store_count(known->base, layout, first + items.count);
   }
   nb_known_mark_sound(known, first, items.count);
-  claim_last(known->base, layout, first, &items, claim);
-  claim->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
+  claim_last(known->base, layout, first, &items, acquired);
+  acquired->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
   return true;
 }
 
 static bool register_in(nb_state *state, uint32_t number, const nb_listing *listing,
-                        nb_claim *claim) {
+                        nb_acquired *acquired) {
   nb_known *known = nb_chain_entry(number);
   if (!has_free_slot(known, listing) || !nb_header_lock(known)) {
     return false;
   }
   uint32_t capacity = nb_known_layout(known)->capacity;
   uint32_t first = nb_known_count(known);
-  while (first < capacity && !list_at(state, known, number, first, listing, claim)) {
+  while (first < capacity && !list_at(state, known, number, first, listing, acquired)) {
     first++;
   }
   nb_header_unlock(known);
@@ -351,7 +352,7 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
 /* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
  * else linked one first, or the room in the page was not to be had: then another try does better.
  * `*added` is its address, or 0. */
-static nb_result grow(nb_state *state, const nb_listing *listing, nb_claim *claim,
+static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *acquired,
                       uintptr_t *added) {
   nb_known *last = nb_chain_entry(nb_chain_length(state) - 1);
   if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
@@ -383,28 +384,28 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_claim *clai
   }
   *added = is_linked ? base : 0;
   if (is_linked) {
-    claim_last(base, layout, 0, &items, claim);
-    claim->order = UINT32_MAX;
+    claim_last(base, layout, 0, &items, acquired);
+    acquired->order = UINT32_MAX;
   } else if (is_own_page) {
     nb_page_discard(&page);
   }
   return nb_result_of(NEARBUF_OK);
 }
 
-/* Learns the number of the locator that this call linked, for the claim's order. Without it the
+/* Learns the number of the locator that this call linked, for the acquired item's order. Without it the
  * claim is as good, but its release is found later. */
-static void learn_order(nb_state *state, nb_claim *claim) {
+static void learn_order(nb_state *state, nb_acquired *acquired) {
   (void)nb_chain_extend(state, true);
-  (void)find_order(state, nb_reference_item(claim->reference), &claim->order);
+  (void)find_order(state, nb_reference_item(acquired->reference), &acquired->order);
 }
 
-nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_claim *claim) {
+nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired) {
   uint32_t number = atomic_load_explicit(&state->register_from, memory_order_relaxed);
   number = listing->only_dialect != 0 ? 0 : number;
   atomic_fetch_add_explicit(&state->since_full_walk, 1, memory_order_relaxed);
   for (;;) {
     for (; number < nb_chain_length(state); number++) {
-      if (register_in(state, number, listing, claim)) {
+      if (register_in(state, number, listing, acquired)) {
         if (listing->only_dialect == 0) {
           atomic_store_explicit(&state->register_from, number, memory_order_relaxed);
         }
@@ -417,10 +418,10 @@ nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_cla
     }
     uintptr_t added = 0;
     if (result.status == NEARBUF_OK) {
-      result = grow(state, listing, claim, &added);
+      result = grow(state, listing, acquired, &added);
     }
     if (added != 0) {
-      learn_order(state, claim);
+      learn_order(state, acquired);
       return nb_result_of(NEARBUF_OK);
     }
     if (result.status != NEARBUF_OK) {

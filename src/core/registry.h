@@ -49,7 +49,7 @@ static inline uintptr_t nb_position_of(uintptr_t item, bool is_rust) {
 }
 
 /* An item that is held for a request. */
-typedef struct nb_claim {
+typedef struct nb_acquired {
   uintptr_t reference;
   uintptr_t base;
   uint32_t order;
@@ -57,12 +57,12 @@ typedef struct nb_claim {
   uint32_t position;
   uint32_t start; /* offset of the first byte, alignment done */
   uint32_t limit; /* offset at which the range ends */
-} nb_claim;
+} nb_acquired;
 
-/* Whether the buffer has room for it; fills `start` and `limit` of the claim. */
-NB_WARM bool nb_claim_fits(const nb_constraint *constraint, nb_claim *claim) {
-  return nb_constraint_fits(constraint, claim->base, claim->size, claim->position, &claim->start,
-                            &claim->limit);
+/* Whether the buffer has room for it; fills `start` and `limit` of the acquired item. */
+NB_WARM bool nb_claim_fits(const nb_constraint *constraint, nb_acquired *acquired) {
+  return nb_constraint_fits(constraint, acquired->base, acquired->size, acquired->position,
+                            &acquired->start, &acquired->limit);
 }
 
 /* The base of an item that is known to be complete: it never changes, and is read in one go. */
@@ -73,24 +73,24 @@ static inline uintptr_t nb_item_base(uintptr_t item) {
 }
 
 /* Fills in what an item says besides. */
-NB_WARM void nb_item_look(uintptr_t item, bool is_rust, nb_claim *claim) {
-  claim->size = nb_shared_load_relaxed(nb_size_of(item, is_rust));
-  claim->position = nb_shared_load_relaxed(nb_position_of(item, is_rust));
+NB_WARM void nb_item_look(uintptr_t item, bool is_rust, nb_acquired *acquired) {
+  acquired->size = nb_shared_load_relaxed(nb_size_of(item, is_rust));
+  acquired->position = nb_shared_load_relaxed(nb_position_of(item, is_rust));
 }
 
 /* Takes the item if it is free and still fits once it is locked; else leaves it free. */
-static inline bool nb_item_claim(uintptr_t reference, const nb_constraint *constraint,
-                                 nb_claim *claim) {
+static inline bool nb_item_acquire(uintptr_t reference, const nb_constraint *constraint,
+                                   nb_acquired *acquired) {
   bool is_rust = nb_reference_is_rust(reference);
   uintptr_t item = nb_reference_item(reference);
   uintptr_t taken = nb_taken_of(item, is_rust);
   if (!nb_shared_lock_acquire(taken)) {
     return false;
   }
-  claim->reference = reference;
-  claim->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
-  nb_item_look(item, is_rust, claim);
-  if (nb_claim_fits(constraint, claim)) {
+  acquired->reference = reference;
+  acquired->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
+  nb_item_look(item, is_rust, acquired);
+  if (nb_claim_fits(constraint, acquired)) {
     return true;
   }
   nb_shared_unlock_release(taken);
@@ -102,7 +102,7 @@ static inline bool nb_item_claim(uintptr_t reference, const nb_constraint *const
 /* Takes the first item that fits, from where this module's walks have come to, or from the start of
  * the chain. False: none; `*is_held` tells whether one would have fit, but somebody holds it. */
 bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from_start,
-                     nb_claim *claim, bool *is_held);
+                     nb_acquired *acquired, bool *is_held);
 
 /* A region that is to become a buffer. */
 typedef struct nb_listing {
@@ -113,10 +113,10 @@ typedef struct nb_listing {
 } nb_listing;
 
 /* Lists a region as a buffer, taken, in the first locator with a free slot; where there is none the
- * chain grows. Once threads contend it becomes several buffers, so that the claimed one, the last,
+ * chain grows. Once threads contend it becomes several buffers, so that the acquired one, the last,
  * has a cache line of its own. On failure the region still belongs to the caller. Fills all of the
  * claim but `start` and `limit`. OUT_OF_MEMORY, INCOMPATIBLE, BUSY, SYSTEM_ERROR, DENIED. */
-nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_claim *claim);
+nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired);
 
 /* Whether it is time to walk from the start, for what other modules released. */
 bool nb_locator_is_full_walk_due(nb_state *state);

@@ -2,7 +2,7 @@
  * and release; the room that was seen before the lock is checked again under it, or, on the warm path,
  * is known to be as it was seen. A fork copies what the process knows; a child's generation is 0
  * until it begins a state of its own, and no handle of the parent touches the parent's item.
- * src/core/registry.h: nb_item_claim, nb_item_claim_unchanged; src/api/buffers.c: check_handle,
+ * src/core/registry.h: nb_item_acquire, nb_item_acquire_unchanged; src/api/buffers.c: check_handle,
  * nearbuf_release; src/core/state.c: nb_state_begin.
  *
  *   WITHOUT_CHECK_UNDER_LOCK   an item is given as it was seen before it was locked
@@ -23,7 +23,7 @@ byte releases_by_child;
 
 inline claim(size) {
   seen = position;
-  is_claimed = false;
+  is_acquired = false;
   if
   :: seen + size <= ROOM ->
      atomic { if :: !taken -> taken = true; is_locked = true :: else -> is_locked = false fi }
@@ -31,19 +31,19 @@ inline claim(size) {
      :: is_locked ->
         if
 #ifndef WITHOUT_CHECK_UNDER_LOCK
-        :: true ->                    /* nb_item_claim */
+        :: true ->                    /* nb_item_acquire */
            seen = position;
            if
-           :: seen + size <= ROOM -> is_claimed = true
+           :: seen + size <= ROOM -> is_acquired = true
            :: else -> taken = false
            fi
-        :: true ->                    /* nb_item_claim_unchanged */
+        :: true ->                    /* nb_item_acquire_unchanged */
            if
-           :: seen == position -> is_claimed = true
+           :: seen == position -> is_acquired = true
            :: else -> taken = false
            fi
 #else
-        :: true -> is_claimed = true
+        :: true -> is_acquired = true
 #endif
         fi
      :: else
@@ -54,12 +54,12 @@ inline claim(size) {
 
 proctype thread(byte size) {
   byte seen;
-  bool is_locked, is_claimed;
+  bool is_locked, is_acquired;
   byte handle = 0;      /* the generation that is in it; 0: not held */
 
   claim(size);
   if
-  :: is_claimed ->
+  :: is_acquired ->
      handle = generation[PARENT];
      holders++;
      assert(holders == 1);            /* never given twice */
