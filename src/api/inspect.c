@@ -12,7 +12,7 @@ static nearbuf_status begin(nb_state **state) {
   nb_os_guard guard = nb_os_enter();
   nb_result result = nb_state_begin(state);
   if (result.status == NEARBUF_OK) {
-    result = nb_rendezvous_find(*state, false);
+    result = nb_attach(*state, false);
   }
   if (result.status == NEARBUF_OK) {
     nb_header_mend(nb_chain_entry(0));

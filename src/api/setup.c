@@ -9,7 +9,7 @@ static nb_result find_before_choice(nb_state **state) {
   nb_os_guard guard = nb_os_enter();
   nb_result result = nb_state_begin(state);
   if (result.status == NEARBUF_OK) {
-    result = nb_rendezvous_find(*state, true);
+    result = nb_attach(*state, true);
   }
   nb_os_leave(guard);
   return result;

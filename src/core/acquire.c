@@ -42,8 +42,7 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
                              bool *is_acquired) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
-  nb_result result =
-      nb_rendezvous_find_or_make(what->state, &item, what->preference->dialect, &is_listed);
+  nb_result result = nb_attach_or_make(what->state, &item, what->preference->dialect, &is_listed);
   *is_acquired = true;
   if (result.status != NEARBUF_OK) {
     return result;
@@ -122,16 +121,16 @@ static bool take(const search *what, bool from_start, bool *is_held) {
 
 static nb_result take_or_make(const search *what) {
   bool is_held = false;
-  nb_result result = nb_rendezvous_find(what->state, true);
+  nb_result result = nb_attach(what->state, true);
   if (result.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
     bool is_listed;
-    result = nb_rendezvous_find_or_make(what->state, NULL, what->preference->dialect, &is_listed);
+    result = nb_attach_or_make(what->state, NULL, what->preference->dialect, &is_listed);
   }
   if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
-  bool is_settled = result.status == NEARBUF_OK;
-  if (is_settled) {
+  bool is_attached = result.status == NEARBUF_OK;
+  if (is_attached) {
     nb_header_mend(nb_chain_entry(0));
     if (take(what, false, &is_held)) {
       return result;
@@ -143,7 +142,7 @@ static nb_result take_or_make(const search *what) {
     }
   }
   result = make(what, is_held);
-  if (result.status == NEARBUF_NO_ROOM && is_settled && take(what, true, &is_held)) {
+  if (result.status == NEARBUF_NO_ROOM && is_attached && take(what, true, &is_held)) {
     return nb_result_of(NEARBUF_OK);
   }
   return result;
@@ -158,7 +157,7 @@ static nb_result take_anything(const search *what) {
   any.constraint = &wasteful;
   bool is_held;
   uint32_t contended = atomic_exchange_explicit(&what->state->contended, 0, memory_order_relaxed);
-  bool is_found = nb_rendezvous_is_settled(what->state) && take(&any, true, &is_held);
+  bool is_found = nb_is_attached(what->state) && take(&any, true, &is_held);
   if (contended != 0) {
     atomic_store_explicit(&what->state->contended, 1, memory_order_relaxed);
   }

@@ -7,19 +7,19 @@
 #include "os/pages.h"
 
 /* Starts the chain with a page that was found or made. The state's lock is held. */
-static nb_result settle(nb_state *state, const nb_page *page, nearbuf_dialect made_in) {
+static nb_result start(nb_state *state, const nb_page *page, nearbuf_dialect made_in) {
   nearbuf_dialect dialect = page->is_made ? made_in : page->if_empty;
   nb_result result = nb_chain_start(state, page->base, (uint8_t)dialect, page->is_made);
   if (result.status == NEARBUF_OK) {
     atomic_store_explicit(&state->is_private, page->is_private, memory_order_relaxed);
     atomic_store_explicit(&state->private_reason, page->private_reason, memory_order_relaxed);
-    atomic_store_explicit(&state->settled, 1, memory_order_release);
+    atomic_store_explicit(&state->attached, 1, memory_order_release);
   }
   return result;
 }
 
-nb_result nb_rendezvous_find(nb_state *state, bool may_wait) {
-  if (nb_rendezvous_is_settled(state)) {
+nb_result nb_attach(nb_state *state, bool may_wait) {
+  if (nb_is_attached(state)) {
     return nb_result_of(NEARBUF_OK);
   }
   if (may_wait) {
@@ -28,27 +28,27 @@ nb_result nb_rendezvous_find(nb_state *state, bool may_wait) {
     return nb_result_of(NEARBUF_BUSY);
   }
   nb_result result = nb_result_of(NEARBUF_OK);
-  if (!nb_rendezvous_is_settled(state)) {
+  if (!nb_is_attached(state)) {
     nb_page page;
     nb_chain_inherited();
     result = nb_page_find(nb_settings_private(), &page);
     if (result.status == NEARBUF_OK) {
-      result = settle(state, &page, NEARBUF_DIALECT_UNKNOWN);
+      result = start(state, &page, NEARBUF_DIALECT_UNKNOWN);
     }
   }
   nb_state_unlock(state);
   return result;
 }
 
-nb_result nb_rendezvous_find_or_make(nb_state *state, const nb_item *item,
-                                     nearbuf_dialect preferred, bool *is_listed) {
+nb_result nb_attach_or_make(nb_state *state, const nb_item *item, nearbuf_dialect preferred,
+                            bool *is_listed) {
   *is_listed = false;
-  if (nb_rendezvous_is_settled(state)) {
+  if (nb_is_attached(state)) {
     return nb_result_of(NEARBUF_OK);
   }
   nb_state_lock(state);
   nb_result result = nb_result_of(NEARBUF_OK);
-  if (!nb_rendezvous_is_settled(state)) {
+  if (!nb_is_attached(state)) {
     nearbuf_dialect dialect = nb_settings_dialect(preferred);
     nb_item items[NB_FIRST_SLOT + 1] = {{0}};
     uint32_t slot = nb_page_first_slot();
@@ -60,7 +60,7 @@ nb_result nb_rendezvous_find_or_make(nb_state *state, const nb_item *item,
     nb_chain_inherited();
     result = nb_page_find_or_make(&seed, nb_settings_private(), &page);
     if (result.status == NEARBUF_OK) {
-      result = settle(state, &page, dialect);
+      result = start(state, &page, dialect);
       *is_listed = result.status == NEARBUF_OK && page.is_made;
     }
   }

@@ -27,7 +27,7 @@ typedef struct nb_state {
   _Atomic uint32_t generation; /* 0: wiped, nothing below is true */
   _Atomic uint32_t lock;       /* of what the slow path changes: locators known, state made */
   _Atomic uint32_t locators;   /* known locators: the entries of the chain in registry.c */
-  _Atomic uint32_t settled;    /* 1: rendezvous is done, the first locator is known */
+  _Atomic uint32_t attached;   /* 1: attaching is done, the first locator is known */
   _Atomic uint32_t is_private; /* nearbuf_sharing is PRIVATE */
   _Atomic int32_t private_reason;
   _Atomic uint32_t contended;     /* two threads met at one item: new hints avoid shared lines */

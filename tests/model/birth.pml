@@ -113,7 +113,7 @@ proctype starter(byte self) {
      fi
   od;
 
-settle: /* settle_on */
+settle: /* attach_to */
 #ifndef WITHOUT_ANCHOR
   atomic {
     if

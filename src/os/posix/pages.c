@@ -356,7 +356,7 @@ static void unlink_names(uintptr_t base, uint32_t later) {
 /* Makes the page the first locator of this process, unless another copy of the library was first:
  * then the page becomes that one. The anchor is made last: who meets one that is not finished yet finds
  * the page all the same, by its name or in the map. */
-static nb_result settle_on(nb_page *page) {
+static nb_result attach_to(nb_page *page) {
   _Atomic uintptr_t *anchor;
   nb_result result = nb_anchor_make(&anchor);
   if (result.status == NEARBUF_NOT_FOUND) {
@@ -436,7 +436,7 @@ nb_result nb_page_find(bool wants_private, nb_page *page) {
   nb_result result = find_by_anchor(page);
   if (result.status == NEARBUF_NOT_FOUND) {
     result = find_without_anchor(wants_private, page);
-    return result.status == NEARBUF_OK ? settle_on(page) : result;
+    return result.status == NEARBUF_OK ? attach_to(page) : result;
   }
   return result;
 }
@@ -575,7 +575,7 @@ static bool is_being_made(int file, uint64_t waited) {
 
 /* Waits as long as the file is being made, up to the bound. OK: it is this process's locator now, or another
  * one has become so, which the anchor then leads to and `page` is: a page that lost to that one stays
- * mapped and blank (settle_on). NOT_FOUND: nothing in this process makes the file, or it got the address
+ * mapped and blank (attach_to). NOT_FOUND: nothing in this process makes the file, or it got the address
  * of something else, or lost its name. */
 static nb_result await_birth(int directory, const char *name, int file, nb_page *page) {
   uint64_t start = nb_os_nanoseconds();
@@ -801,7 +801,7 @@ nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page 
     return result;
   }
   result = find_or_make_first(seed, wants_private, page);
-  return result.status == NEARBUF_OK ? settle_on(page) : result;
+  return result.status == NEARBUF_OK ? attach_to(page) : result;
 }
 
 /* ---- Later locators ---------------------------------------------------------------------------- */

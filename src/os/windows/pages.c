@@ -219,7 +219,7 @@ static nb_result find_by_anchor(nb_page *page) {
 
 /* Makes the page the first one, unless another one is it by now: then that is the answer. `anchor`
  * is null where there is none: then names decide. */
-static void settle_on(_Atomic uintptr_t *anchor, nb_page *page) {
+static void attach_to(_Atomic uintptr_t *anchor, nb_page *page) {
   uintptr_t there = 0;
   if (anchor != NULL && !atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
     nb_page first = page_of(there);
@@ -253,7 +253,7 @@ nb_result nb_page_find(bool wants_private, nb_page *page) {
     result = have_anchor(&anchor);
   }
   if (result.status == NEARBUF_OK) {
-    settle_on(anchor, page);
+    attach_to(anchor, page);
   }
   return result;
 }
@@ -286,7 +286,7 @@ nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page 
     result = make_first(seed, wants_private, anchor != NULL, page);
   }
   if (result.status == NEARBUF_OK) {
-    settle_on(anchor, page);
+    attach_to(anchor, page);
   }
   return result;
 }

@@ -724,8 +724,8 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
     return nb_result_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
   }
   result = view_by_name(process, &theirs, address, view);
-  bool is_settled = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
-  return is_settled ? result : view_by_map(process, &theirs, address, view);
+  bool is_attached = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
+  return is_attached ? result : view_by_map(process, &theirs, address, view);
 }
 
 /* ---- Making a page in it ----------------------------------------------------------------------- */
