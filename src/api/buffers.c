@@ -186,7 +186,7 @@ NB_NOINLINE static void tell_walks(nb_state *state, uintptr_t item, bool is_rust
   nb_acquired seen = {0};
   nb_item_look(item, is_rust, &seen);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
-  nb_locator_move_cursors_back(state, order, room);
+  nb_registry_move_cursors_back(state, order, room);
 }
 
 /* Gives the item of a handle back. */
@@ -202,7 +202,7 @@ NB_WARM nearbuf_status let_go(nb_state *state, uintptr_t item, bool is_rust,
     return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
   }
   nb_shared_unlock_release(taken);
-  if (nb_locator_is_passed(state, buffer->order)) {
+  if (nb_registry_is_passed(state, buffer->order)) {
     tell_walks(state, item, is_rust, buffer->order);
   }
   return NEARBUF_OK;

@@ -15,8 +15,8 @@ static nearbuf_status begin(nb_state **state) {
     result = nb_attach(*state, false);
   }
   if (result.status == NEARBUF_OK) {
-    nb_header_mend(nb_chain_entry(0));
-    (void)nb_chain_extend(*state, false);
+    nb_header_mend(nb_locators_entry(0));
+    (void)nb_locators_extend(*state, false);
   }
   nb_os_leave(guard);
   return result.status;
@@ -26,23 +26,23 @@ static nearbuf_status begin(nb_state **state) {
 static bool next_item(const nb_state *state, uint32_t *order, nearbuf_info *info) {
   uint32_t number = *order / NB_ORDERS_PER_LOCATOR;
   uint32_t index = *order % NB_ORDERS_PER_LOCATOR;
-  for (; number < nb_chain_length(state); number++, index = 0) {
-    const nb_known *known = nb_chain_entry(number);
-    uint32_t count = nb_known_count(known);
+  for (; number < nb_locators_length(state); number++, index = 0) {
+    const nb_locator *locator = nb_locators_entry(number);
+    uint32_t count = nb_locator_count(locator);
     nb_item item = {0};
     for (; item.base == 0 && index < count; index++) { /* slots can be empty */
-      item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+      item = nb_item_read(nb_locator_item(locator, index), nb_locator_layout(locator));
     }
     if (item.base == 0) {
       continue;
     }
     *info = (nearbuf_info){.address = (uintptr_t)item.base,
-                           .locator = known->base,
+                           .locator = locator->base,
                            .size_bytes = item.size,
                            .used_bytes = item.position < item.size ? item.position : item.size,
                            .index = index - 1,
                            .is_taken = item.taken != 0,
-                           .dialect = (nearbuf_dialect)known->dialect};
+                           .dialect = (nearbuf_dialect)locator->dialect};
     *order = number * NB_ORDERS_PER_LOCATOR + index;
     return true;
   }
@@ -98,8 +98,8 @@ nearbuf_status nearbuf_get_totals(nearbuf_totals *totals) {
   bool is_private = atomic_load_explicit(&state->is_private, memory_order_relaxed) != 0;
   totals->sharing = is_private ? NEARBUF_SHARING_PRIVATE : NEARBUF_SHARING_SHARED;
   totals->private_reason = atomic_load_explicit(&state->private_reason, memory_order_relaxed);
-  totals->locators = nb_chain_length(state);
-  totals->first_locator = nb_chain_entry(0)->base;
+  totals->locators = nb_locators_length(state);
+  totals->first_locator = nb_locators_entry(0)->base;
   uint32_t order = 0;
   nearbuf_info info;
   while (next_item(state, &order, &info)) {

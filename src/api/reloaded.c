@@ -66,7 +66,7 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
 
 /* Makes a released item findable for the walks of this module, if they have passed it. */
 NB_SLOW static void rewind_cursors(nb_state *state, uintptr_t item, uint32_t room) {
-  nb_locator_released_item(state, item, room);
+  nb_registry_released_item(state, item, room);
 }
 
 /* Gives an item back. */
@@ -79,7 +79,7 @@ NB_WARM void release_item(LocatorItem *item) {
   uint32_t position = nb_shared_load_relaxed(nb_position_of(address, true));
   nb_shared_unlock_release(nb_taken_of(address, true));
   nb_state *state = nb_state_current();
-  if (nb_locator_is_passed(state, 0)) {
+  if (nb_registry_is_passed(state, 0)) {
     rewind_cursors(state, address, position < size ? size - position : 0);
   }
 }

@@ -28,7 +28,7 @@ nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
   if (result.status != NEARBUF_OK) {
     return result.status;
   }
-  bool is_rust = nb_chain_entry(0)->dialect == NEARBUF_DIALECT_RUST;
+  bool is_rust = nb_locators_entry(0)->dialect == NEARBUF_DIALECT_RUST;
   return is_rust == (dialect == NEARBUF_DIALECT_RUST) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
 }
 

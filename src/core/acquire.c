@@ -25,8 +25,8 @@ typedef struct search {
   nb_acquired *acquired;
 } search;
 
-static bool suits(const search *what, const nb_known *known) {
-  return what->constraint->only_dialect == 0 || what->constraint->only_dialect == known->dialect;
+static bool suits(const search *what, const nb_locator *locator) {
+  return what->constraint->only_dialect == 0 || what->constraint->only_dialect == locator->dialect;
 }
 
 /* The size of the buffer that a region becomes. Sizes have 32 bits: one of 4 GiB, which the largest
@@ -48,9 +48,9 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
     return result;
   }
   if (is_listed) {
-    const nb_known *first = nb_chain_entry(0);
-    const nb_layout *layout = nb_known_layout(first);
-    uintptr_t listed = nb_known_item(first, nb_page_first_slot());
+    const nb_locator *first = nb_locators_entry(0);
+    const nb_layout *layout = nb_locator_layout(first);
+    uintptr_t listed = nb_locator_item(first, nb_page_first_slot());
     nb_acquired made = {.reference = nb_reference(listed, layout),
                         .base = region->start,
                         .order = nb_page_first_slot(),
@@ -66,7 +66,7 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
   bool is_cuttable = need->alignment == need->granularity;
   nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
                         what->constraint->only_dialect};
-  return nb_locator_register(what->state, &listing, what->acquired);
+  return nb_registry_register(what->state, &listing, what->acquired);
 }
 
 /* Maps a region and lists it. */
@@ -88,7 +88,7 @@ static nb_result make_region(const search *what, const nb_need *need, bool *is_a
 /* The size that a new region should have. It is larger than the request where the existing buffers
  * are used up; where they are only held it is not, for a program that keeps thousands of buffers must
  * not eat the range. Threads that contend get room for the pieces before an item that shares its
- * cache lines with no other, see nb_locator_register. */
+ * cache lines with no other, see nb_registry_register. */
 static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
   if (!is_held) {
     return nb_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed), least);
@@ -116,7 +116,7 @@ static nb_result make(const search *what, bool is_held) {
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
 static bool take(const search *what, bool from_start, bool *is_held) {
-  return nb_locator_take(what->state, what->constraint, from_start, what->acquired, is_held);
+  return nb_registry_take(what->state, what->constraint, from_start, what->acquired, is_held);
 }
 
 static nb_result take_or_make(const search *what) {
@@ -131,12 +131,12 @@ static nb_result take_or_make(const search *what) {
   }
   bool is_attached = result.status == NEARBUF_OK;
   if (is_attached) {
-    nb_header_mend(nb_chain_entry(0));
+    nb_header_mend(nb_locators_entry(0));
     if (take(what, false, &is_held)) {
       return result;
     }
-    nb_result extended = nb_chain_extend(what->state, true);
-    bool is_due = nb_locator_is_full_walk_due(what->state);
+    nb_result extended = nb_locators_extend(what->state, true);
+    bool is_due = nb_registry_is_full_walk_due(what->state);
     if (extended.status == NEARBUF_OK && take(what, is_due, &is_held)) {
       return result;
     }

@@ -9,7 +9,7 @@
 /* Starts the chain with a page that was found or made. The state's lock is held. */
 static nb_result start(nb_state *state, const nb_page *page, nearbuf_dialect made_in) {
   nearbuf_dialect dialect = page->is_made ? made_in : page->if_empty;
-  nb_result result = nb_chain_start(state, page->base, (uint8_t)dialect, page->is_made);
+  nb_result result = nb_locators_start(state, page->base, (uint8_t)dialect, page->is_made);
   if (result.status == NEARBUF_OK) {
     atomic_store_explicit(&state->is_private, page->is_private, memory_order_relaxed);
     atomic_store_explicit(&state->private_reason, page->private_reason, memory_order_relaxed);
@@ -30,7 +30,7 @@ nb_result nb_attach(nb_state *state, bool may_wait) {
   nb_result result = nb_result_of(NEARBUF_OK);
   if (!nb_is_attached(state)) {
     nb_page page;
-    nb_chain_inherited();
+    nb_locators_inherited();
     result = nb_page_find(nb_settings_private(), &page);
     if (result.status == NEARBUF_OK) {
       result = start(state, &page, NEARBUF_DIALECT_UNKNOWN);
@@ -57,7 +57,7 @@ nb_result nb_attach_or_make(nb_state *state, const nb_item *item, nearbuf_dialec
     }
     nb_seed seed = {nb_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
     nb_page page;
-    nb_chain_inherited();
+    nb_locators_inherited();
     result = nb_page_find_or_make(&seed, nb_settings_private(), &page);
     if (result.status == NEARBUF_OK) {
       result = start(state, &page, dialect);

@@ -17,19 +17,19 @@
  * bound: false means that the holder died or is stopped; the locator counts as full from then on, and is
  * not waited for again. The lock of a header that is cleared is lost to its holder, who goes on
  * without it: so what two holders do at once must not collide. */
-bool nb_header_lock(nb_known *known);
-bool nb_header_try_lock(nb_known *known);
-void nb_header_unlock(nb_known *known);
+bool nb_header_lock(nb_locator *locator);
+bool nb_header_try_lock(nb_locator *locator);
+void nb_header_unlock(nb_locator *locator);
 
 /* Puts a header that was cleared in order, if the lock is to be had at once. To be called by everything
  * but the warm path before it looks at the locator. */
-void nb_header_mend(nb_known *known);
+void nb_header_mend(nb_locator *locator);
 
 /* The next locator, 0: none yet. It is set once, and by the first that tries: false, another one was. */
-uintptr_t nb_header_link(const nb_known *known);
-bool nb_header_set_link(const nb_known *known, uintptr_t next);
+uintptr_t nb_header_link(const nb_locator *locator);
+bool nb_header_set_link(const nb_locator *locator, uintptr_t next);
 
 /* To be called once for a known locator, before others see it. */
-void nb_header_start(nb_known *known, bool is_first);
+void nb_header_start(nb_locator *locator, bool is_first);
 
 #endif

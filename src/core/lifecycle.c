@@ -11,12 +11,12 @@ void nb_module_loaded(void) {
 }
 
 void nb_process_forked(void) {
-  nb_chain_inherited();
+  nb_locators_inherited();
   nb_state_wipe();
   nb_regions_forked();
 }
 
 void nb_module_unloaded(void) {
-  nb_chain_end();
+  nb_locators_end();
   nb_state_end();
 }

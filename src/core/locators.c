@@ -11,7 +11,7 @@
 enum {
   ENTRIES_AT_HAND = 32,
   BLOCK_SIZE = 4096,
-  ENTRIES_OF_BLOCK = BLOCK_SIZE / sizeof(nb_known),
+  ENTRIES_OF_BLOCK = BLOCK_SIZE / sizeof(nb_locator),
   MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
 };
 
@@ -21,11 +21,11 @@ static struct {
                                        * has to put placeholders for */
   _Atomic uintptr_t inherited_first;  /* the first locator of the process that this one was forked
                                        * from, or 0 */
-  nb_known at_hand[ENTRIES_AT_HAND];
-  nb_known *blocks[MOST_BLOCKS];
+  nb_locator at_hand[ENTRIES_AT_HAND];
+  nb_locator *blocks[MOST_BLOCKS];
 } table;
 
-nb_known *nb_chain_entry(uint32_t number) {
+nb_locator *nb_locators_entry(uint32_t number) {
   if (number < ENTRIES_AT_HAND) {
     return &table.at_hand[number];
   }
@@ -50,7 +50,7 @@ static nb_result make_room_for(uint32_t number) {
   return nb_result_of(NEARBUF_OK);
 }
 
-uint32_t nb_chain_length(const nb_state *state) {
+uint32_t nb_locators_length(const nb_state *state) {
   return atomic_load_explicit(&state->locators, memory_order_acquire);
 }
 
@@ -103,9 +103,9 @@ static nb_result examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_diale
 }
 
 /* Whether somebody is filling in the item that looked like that. */
-static bool is_being_listed(const nb_known *known, uint32_t index, const nb_item *seen) {
-  bool is_changing = is_locked(known->base);
-  nb_item now = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
+static bool is_being_listed(const nb_locator *locator, uint32_t index, const nb_item *seen) {
+  bool is_changing = is_locked(locator->base);
+  nb_item now = nb_item_read(nb_locator_item(locator, index), nb_locator_layout(locator));
   return is_changing || now.base != seen->base || now.size != seen->size ||
          now.position != seen->position;
 }
@@ -118,57 +118,57 @@ static void mark(_Atomic uint32_t *marks, uint32_t index) {
   atomic_fetch_or_explicit(&marks[index / 32], UINT32_C(1) << index % 32, memory_order_relaxed);
 }
 
-void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count) {
+void nb_locator_mark_sound(nb_locator *locator, uint32_t first, uint32_t count) {
   for (uint32_t i = first; i < first + count; i++) {
-    mark(known->sound, i);
+    mark(locator->sound, i);
   }
 }
 
-bool nb_known_is_passed_over(const nb_known *known, uint32_t index) {
-  return has_mark(known->unusable, index);
+bool nb_locator_is_passed_over(const nb_locator *locator, uint32_t index) {
+  return has_mark(locator->unusable, index);
 }
 
 /* Whether a reference listed the rest of the locator's own mapping and is wrong about it. On POSIX
  * systems a forked child shares that page. On Windows the Rust reference may not run what is in it. */
-static bool is_in_mapping_of(const nb_known *known, uintptr_t buffer) {
-  const nb_layout *layout = nb_known_layout(known);
+static bool is_in_mapping_of(const nb_locator *locator, uintptr_t buffer) {
+  const nb_layout *layout = nb_locator_layout(locator);
   bool is_right = nb_page_has_tail() && (layout->dialect != NEARBUF_DIALECT_RUST ||
-                                         nb_format_is_hidden_from_dotnet(known->base, layout));
+                                         nb_format_is_hidden_from_dotnet(locator->base, layout));
   uintptr_t granule = nb_os_granularity();
-  return !is_right && nb_align_down(buffer, granule) == nb_align_down(known->base, granule);
+  return !is_right && nb_align_down(buffer, granule) == nb_align_down(locator->base, granule);
 }
 
 /* OK; INCOMPATIBLE: to be passed over; NOT_FOUND: it cannot be true. */
-static nb_result check_buffer(const nb_known *known, uint32_t index, const nb_item *item) {
-  const nb_layout *layout = nb_known_layout(known);
-  if (nb_item_check(item, layout) != NB_FAULT_NONE || nb_item_covers_locator(item, known->base)) {
+static nb_result check_buffer(const nb_locator *locator, uint32_t index, const nb_item *item) {
+  const nb_layout *layout = nb_locator_layout(locator);
+  if (nb_item_check(item, layout) != NB_FAULT_NONE || nb_item_covers_locator(item, locator->base)) {
     return nb_result_of(NEARBUF_NOT_FOUND);
   }
-  if (is_in_mapping_of(known, (uintptr_t)item->base) ||
-      nb_format_overlaps(known->base, layout, index, nb_known_count(known))) {
+  if (is_in_mapping_of(locator, (uintptr_t)item->base) ||
+      nb_format_overlaps(locator->base, layout, index, nb_locator_count(locator))) {
     return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
   return nb_mapped_check_buffer((uintptr_t)item->base, item->size);
 }
 
-bool nb_known_is_sound(nb_known *known, uint32_t index) {
-  if (has_mark(known->sound, index)) {
+bool nb_locator_is_sound(nb_locator *locator, uint32_t index) {
+  if (has_mark(locator->sound, index)) {
     return true;
   }
-  nb_item item = nb_item_read(nb_known_item(known, index), nb_known_layout(known));
-  nb_result result = check_buffer(known, index, &item);
+  nb_item item = nb_item_read(nb_locator_item(locator, index), nb_locator_layout(locator));
+  nb_result result = check_buffer(locator, index, &item);
   if (result.status == NEARBUF_OK) {
-    mark(known->sound, index);
+    mark(locator->sound, index);
     return true;
   }
   bool is_unknown = result.status != NEARBUF_NOT_FOUND && result.status != NEARBUF_INCOMPATIBLE;
-  if (is_unknown || is_being_listed(known, index, &item)) {
+  if (is_unknown || is_being_listed(locator, index, &item)) {
     return false; /* the map cannot be read just now, or the next look sees a complete item */
   }
   if (result.status == NEARBUF_NOT_FOUND) {
-    atomic_store_explicit(&known->is_damaged, true, memory_order_relaxed);
+    atomic_store_explicit(&locator->is_damaged, true, memory_order_relaxed);
   } else {
-    mark(known->unusable, index);
+    mark(locator->unusable, index);
   }
   return false;
 }
@@ -176,7 +176,7 @@ bool nb_known_is_sound(nb_known *known, uint32_t index) {
 /* Whether it is one of the first `length` locators. */
 static bool is_known(uint32_t length, uintptr_t base) {
   for (uint32_t i = 0; i < length; i++) {
-    if (nb_chain_entry(i)->base == base) {
+    if (nb_locators_entry(i)->base == base) {
       return true;
     }
   }
@@ -211,7 +211,7 @@ static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t i
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  nb_known *added = nb_chain_entry(number);
+  nb_locator *added = nb_locators_entry(number);
   added->base = base;
   added->dialect = (uint8_t)dialect;
   added->is_kept_from_children =
@@ -227,7 +227,7 @@ static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t i
   }
   if (is_made) {
     uint32_t slot = nb_page_first_slot();
-    nb_known_mark_sound(added, slot, nb_known_count(added) - slot);
+    nb_locator_mark_sound(added, slot, nb_locator_count(added) - slot);
   }
   uint32_t length = number;
   if (atomic_compare_exchange_strong_explicit(&state->locators, &length, number + 1,
@@ -237,7 +237,7 @@ static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t i
   return result;
 }
 
-nb_result nb_chain_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made) {
+nb_result nb_locators_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made) {
   nb_result result = add(state, 0, base, dialect, is_made);
   uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
   if (result.status == NEARBUF_OK && inherited != 0) {
@@ -247,22 +247,22 @@ nb_result nb_chain_start(nb_state *state, uintptr_t base, uint8_t dialect, bool 
 }
 
 static uintptr_t link_of_last(const nb_state *state) {
-  return nb_header_link(nb_chain_entry(nb_chain_length(state) - 1));
+  return nb_header_link(nb_locators_entry(nb_locators_length(state) - 1));
 }
 
 /* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
  * it: the one that uses `known`. Behind a Rust locator of ours that may be either. */
-static uint8_t dialect_of_empty_behind(const nb_known *known) {
-  bool may_be_either = nb_format_is_hidden_from_dotnet(known->base, nb_known_layout(known));
-  return may_be_either ? NEARBUF_DIALECT_UNKNOWN : known->dialect;
+static uint8_t dialect_of_empty_behind(const nb_locator *locator) {
+  bool may_be_either = nb_format_is_hidden_from_dotnet(locator->base, nb_locator_layout(locator));
+  return may_be_either ? NEARBUF_DIALECT_UNKNOWN : locator->dialect;
 }
 
 /* Whether the link behind a held lock was there longer than the bound ago: then what it leads to is
  * complete, whatever became of the holder. For those who do not wait. */
-static bool is_linked_for_long(nb_known *known) {
+static bool is_linked_for_long(nb_locator *locator) {
   uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_LINKED_SINCE_SHIFT) | 1;
   uint32_t since = 0;
-  return !atomic_compare_exchange_strong_explicit(&known->linked_since, &since, now,
+  return !atomic_compare_exchange_strong_explicit(&locator->linked_since, &since, now,
                                                   memory_order_relaxed, memory_order_relaxed) &&
          now - since > NB_WAIT_BOUND_NS >> NB_LINKED_SINCE_SHIFT;
 }
@@ -270,8 +270,8 @@ static bool is_linked_for_long(nb_known *known) {
 /* Adds the locator behind the last one. The references link theirs first and fill it in then, under
  * the lock of the one before: whoever gets that lock sees it complete. */
 static nb_result add_next(nb_state *state, bool may_wait) {
-  uint32_t number = nb_chain_length(state);
-  nb_known *last = nb_chain_entry(number - 1);
+  uint32_t number = nb_locators_length(state);
+  nb_locator *last = nb_locators_entry(number - 1);
   uintptr_t next = nb_header_link(last);
   if (next == 0) {
     return nb_result_of(NEARBUF_OK);
@@ -285,7 +285,7 @@ static nb_result add_next(nb_state *state, bool may_wait) {
   return add(state, number, next, dialect_of_empty_behind(last), false);
 }
 
-nb_result nb_chain_extend(nb_state *state, bool may_wait) {
+nb_result nb_locators_extend(nb_state *state, bool may_wait) {
   nb_result result = nb_result_of(NEARBUF_OK);
   while (result.status == NEARBUF_OK && link_of_last(state) != 0) {
     if (may_wait) {
@@ -299,19 +299,19 @@ nb_result nb_chain_extend(nb_state *state, bool may_wait) {
   return result;
 }
 
-void nb_chain_inherited(void) {
+void nb_locators_inherited(void) {
   uint32_t count = atomic_load_explicit(&table.known_before_fork, memory_order_acquire);
   if (count > 0) {
-    atomic_store_explicit(&table.inherited_first, nb_chain_entry(0)->base, memory_order_relaxed);
+    atomic_store_explicit(&table.inherited_first, nb_locators_entry(0)->base, memory_order_relaxed);
   }
   for (uint32_t i = 0; i < count; i++) {
-    if (nb_chain_entry(i)->is_kept_from_children) {
-      nb_page_leave_placeholder(nb_chain_entry(i)->base);
+    if (nb_locators_entry(i)->is_kept_from_children) {
+      nb_page_leave_placeholder(nb_locators_entry(i)->base);
     }
   }
 }
 
-void nb_chain_end(void) {
+void nb_locators_end(void) {
   for (uint32_t block = 0; block < MOST_BLOCKS; block++) {
     if (table.blocks[block] != NULL) {
       (void)nb_os_unmap((uintptr_t)table.blocks[block], BLOCK_SIZE);

@@ -3,8 +3,8 @@
  * The chain is followed once; what was found, recognised and checked is remembered in a table that
  * lives as long as the state. Entries are written under the module's lock, are complete before
  * state->locators counts them, and never move. */
-#ifndef NB_CHAIN_H
-#define NB_CHAIN_H
+#ifndef NB_LOCATORS_H
+#define NB_LOCATORS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,11 +14,11 @@
 #include "core/state.h"
 
 /* How many locators are known, and one of them by its number. */
-uint32_t nb_chain_length(const nb_state *state);
-nb_known *nb_chain_entry(uint32_t number);
+uint32_t nb_locators_length(const nb_state *state);
+nb_locator *nb_locators_entry(uint32_t number);
 
 /* Remembers that `count` items from `first` on are sound: this module wrote them. */
-void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count);
+void nb_locator_mark_sound(nb_locator *locator, uint32_t first, uint32_t count);
 
 /* Whether the buffer of an item may be handed out. The first time this module looks at an item that it
  * did not list, the memory map is asked. Not handed out is memory that
@@ -31,26 +31,26 @@ void nb_known_mark_sound(nb_known *known, uint32_t first, uint32_t count);
  *
  * Such an item is passed over from then on, and the others of its locator stay in use. One that cannot be
  * true, because nothing is mapped there, makes the locator a damaged one. */
-bool nb_known_is_sound(nb_known *known, uint32_t index);
+bool nb_locator_is_sound(nb_locator *locator, uint32_t index);
 
 /* Whether an item was found to be one that is passed over. */
-bool nb_known_is_passed_over(const nb_known *known, uint32_t index);
+bool nb_locator_is_passed_over(const nb_locator *locator, uint32_t index);
 
 /* Adds the first locator. Its dialect is `dialect` where this module made it, else it is recognised
  * and checked, and `dialect` is that of a locator without items. The state's lock is held.
  * INCOMPATIBLE, SYSTEM_ERROR, OUT_OF_MEMORY. */
-nb_result nb_chain_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made);
+nb_result nb_locators_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made);
 
 /* Learns of the locators that others have linked since. Without `may_wait` it gives up with BUSY
  * where another thread is at it. INCOMPATIBLE: the chain goes on with something that cannot be
  * believed; what is known stays usable. */
-nb_result nb_chain_extend(nb_state *state, bool may_wait);
+nb_result nb_locators_extend(nb_state *state, bool may_wait);
 
 /* In a child: puts placeholders where the parent's locators were. The fork handler does it; where
  * none ran, the first call does, before anything of the child's own can land there. */
-void nb_chain_inherited(void);
+void nb_locators_inherited(void);
 
 /* Gives the pages of the table back; the locators stay. No other thread may be using it. */
-void nb_chain_end(void);
+void nb_locators_end(void);
 
 #endif

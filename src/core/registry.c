@@ -17,7 +17,7 @@ static uint32_t size_class(uint32_t size) {
 /* Lowers the mark below which a release looks at the cursors, else one pass over held items would
  * slow every release for ever. A cursor that moves on meanwhile may end above the mark: what lies
  * before it is then found by the next full walk. */
-void nb_locator_move_cursors_back(nb_state *state, uint32_t order, uint32_t room) {
+void nb_registry_move_cursors_back(nb_state *state, uint32_t order, uint32_t room) {
   uint32_t classes = room == 0 ? 0 : size_class(room) + 1;
   uint32_t highest = 0;
   for (uint32_t c = 0; c < NB_SIZE_CLASSES; c++) {
@@ -34,21 +34,21 @@ void nb_locator_move_cursors_back(nb_state *state, uint32_t order, uint32_t room
 
 /* The order of an item, by its address. */
 static bool find_order(const nb_state *state, uintptr_t item, uint32_t *order) {
-  for (uint32_t number = nb_chain_length(state); number-- > 0;) {
-    const nb_known *known = nb_chain_entry(number);
-    if (item - known->base < NB_LOCATOR_SIZE) {
-      uint32_t offset = (uint32_t)(item - nb_known_item(known, 0));
-      *order = number * NB_ORDERS_PER_LOCATOR + offset / nb_known_layout(known)->item_size;
+  for (uint32_t number = nb_locators_length(state); number-- > 0;) {
+    const nb_locator *locator = nb_locators_entry(number);
+    if (item - locator->base < NB_LOCATOR_SIZE) {
+      uint32_t offset = (uint32_t)(item - nb_locator_item(locator, 0));
+      *order = number * NB_ORDERS_PER_LOCATOR + offset / nb_locator_layout(locator)->item_size;
       return true;
     }
   }
   return false;
 }
 
-void nb_locator_released_item(nb_state *state, uintptr_t item, uint32_t room) {
+void nb_registry_released_item(nb_state *state, uintptr_t item, uint32_t room) {
   uint32_t order;
   if (find_order(state, item, &order)) {
-    nb_locator_released(state, order, room);
+    nb_registry_released(state, order, room);
   }
 }
 
@@ -61,7 +61,7 @@ static void set_cursor(nb_state *state, uint32_t class, uint32_t order) {
   }
 }
 
-bool nb_locator_is_full_walk_due(nb_state *state) {
+bool nb_registry_is_full_walk_due(nb_state *state) {
   uint32_t registered = atomic_load_explicit(&state->since_full_walk, memory_order_relaxed);
   uint32_t passed = atomic_load_explicit(&state->highest_cursor, memory_order_relaxed);
   if (registered == 0 || registered < passed / 8) {
@@ -104,9 +104,9 @@ static void notice_held(locator_walk *walk, uintptr_t reference) {
 }
 
 /* Looks at one item without locking it, and locks it if it would do. */
-static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
-  const nb_layout *layout = nb_known_layout(known);
-  uintptr_t item = nb_known_item(known, index);
+static bool try_item(locator_walk *walk, nb_locator *locator, uint32_t index) {
+  const nb_layout *layout = nb_locator_layout(locator);
+  uintptr_t item = nb_locator_item(locator, index);
   uintptr_t reference = nb_reference(item, layout);
   nb_item seen = nb_item_read(item, layout);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
@@ -125,7 +125,7 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
     return false;
   }
   if ((walk->wants_home && !is_home_for(walk, index, reference)) ||
-      !nb_known_is_sound(known, index)) {
+      !nb_locator_is_sound(locator, index)) {
     return false;
   }
   if (!nb_item_acquire(reference, walk->constraint, walk->acquired)) {
@@ -139,27 +139,27 @@ static bool try_item(locator_walk *walk, nb_known *known, uint32_t index) {
  * count where there is none; moves `*passed` over what need not be looked at again. */
 static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bool *is_found,
                          uint32_t *passed) {
-  nb_known *known = nb_chain_entry(number);
+  nb_locator *locator = nb_locators_entry(number);
   bool is_of_use =
-      walk->constraint->only_dialect == 0 || walk->constraint->only_dialect == known->dialect;
-  uint32_t count = is_of_use ? nb_known_count(known) : 0;
+      walk->constraint->only_dialect == 0 || walk->constraint->only_dialect == locator->dialect;
+  uint32_t count = is_of_use ? nb_locator_count(locator) : 0;
   for (; index < count; index++) {
-    if (atomic_load_explicit(&known->is_damaged, memory_order_relaxed)) {
+    if (atomic_load_explicit(&locator->is_damaged, memory_order_relaxed)) {
       break;
     }
-    *is_found = !nb_known_is_passed_over(known, index) && try_item(walk, known, index);
+    *is_found = !nb_locator_is_passed_over(locator, index) && try_item(walk, locator, index);
     if (*is_found) {
       return index;
     }
     *passed = walk->is_all_passable ? number * NB_ORDERS_PER_LOCATOR + index + 1 : *passed;
   }
-  bool is_read_out = count == nb_known_layout(known)->capacity;
+  bool is_read_out = count == nb_locator_layout(locator)->capacity;
   *passed = is_read_out && walk->is_all_passable ? (number + 1) * NB_ORDERS_PER_LOCATOR : *passed;
   return index;
 }
 
-bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from_start,
-                     nb_acquired *acquired, bool *is_held) {
+bool nb_registry_take(nb_state *state, const nb_constraint *constraint, bool from_start,
+                      nb_acquired *acquired, bool *is_held) {
   locator_walk walk = {.state = state,
                        .constraint = constraint,
                        .mine = nb_hints_mine(&state->hints),
@@ -176,7 +176,8 @@ bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from
   uint32_t index = start % NB_ORDERS_PER_LOCATOR;
   bool is_found = false;
   *is_held = false;
-  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_chain_length(state); number++) {
+  for (uint32_t number = start / NB_ORDERS_PER_LOCATOR; number < nb_locators_length(state);
+       number++) {
     index = walk_one(&walk, number, index, &is_found, &passed);
     if (is_found) {
       acquired->order = number * NB_ORDERS_PER_LOCATOR + index;
@@ -233,19 +234,19 @@ static void claim_last(uintptr_t locator, const nb_layout *layout, uint32_t firs
   acquired->position = 0;
 }
 
-static bool has_free_slot(const nb_known *known, const nb_listing *listing) {
-  return known->dialect != NEARBUF_DIALECT_UNKNOWN &&
-         !atomic_load_explicit(&known->is_given_up, memory_order_relaxed) &&
-         !atomic_load_explicit(&known->is_damaged, memory_order_relaxed) &&
-         (listing->only_dialect == 0 || listing->only_dialect == known->dialect) &&
-         nb_known_count(known) < nb_known_layout(known)->capacity;
+static bool has_free_slot(const nb_locator *locator, const nb_listing *listing) {
+  return locator->dialect != NEARBUF_DIALECT_UNKNOWN &&
+         !atomic_load_explicit(&locator->is_given_up, memory_order_relaxed) &&
+         !atomic_load_explicit(&locator->is_damaged, memory_order_relaxed) &&
+         (listing->only_dialect == 0 || listing->only_dialect == locator->dialect) &&
+         nb_locator_count(locator) < nb_locator_layout(locator)->capacity;
 }
 
 /* Takes an empty slot of the first locator by the lock of its item. The header's lock is not enough there: its
  * holder loses it where a reference clears the header, and then another thread lists at the same time. */
-static bool take_slot(const nb_known *known, uint32_t index) {
-  uintptr_t item = nb_known_item(known, index);
-  uintptr_t taken = item + nb_known_layout(known)->taken;
+static bool take_slot(const nb_locator *locator, uint32_t index) {
+  uintptr_t item = nb_locator_item(locator, index);
+  uintptr_t taken = item + nb_locator_layout(locator)->taken;
   if (!nb_shared_lock_acquire(taken)) {
     return false;
   }
@@ -258,16 +259,17 @@ static bool take_slot(const nb_known *known, uint32_t index) {
 
 /* Takes all of these slots or none. In later locators nobody clears anything, and a slot that a reference
  * has not used yet may hold anything. */
-static bool take_slots(const nb_known *known, uint32_t first, uint32_t count) {
-  if (!known->is_first) {
+static bool take_slots(const nb_locator *locator, uint32_t first, uint32_t count) {
+  if (!locator->is_first) {
     return true;
   }
   uint32_t had = 0;
-  while (had < count && take_slot(known, first + had)) {
+  while (had < count && take_slot(locator, first + had)) {
     had++;
   }
   for (uint32_t i = 0; had < count && i < had; i++) {
-    nb_shared_unlock_release(nb_known_item(known, first + i) + nb_known_layout(known)->taken);
+    nb_shared_unlock_release(nb_locator_item(locator, first + i) +
+                             nb_locator_layout(locator)->taken);
   }
   return had == count;
 }
@@ -283,37 +285,37 @@ static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *it
 }
 
 /* Lists the region from slot `first` on, under the header's lock. False: one of the slots is not free. */
-static bool list_at(nb_state *state, nb_known *known, uint32_t number, uint32_t first,
+static bool list_at(nb_state *state, nb_locator *locator, uint32_t number, uint32_t first,
                     const nb_listing *listing, nb_acquired *acquired) {
-  const nb_layout *layout = nb_known_layout(known);
+  const nb_layout *layout = nb_locator_layout(locator);
   batch items = cut(state, listing, first, layout->capacity - first);
-  if (!take_slots(known, first, items.count)) {
+  if (!take_slots(locator, first, items.count)) {
     return false;
   }
   for (uint32_t i = 0; i < items.count; i++) {
-    fill_slot(nb_known_item(known, first + i), layout, &items.items[i]);
+    fill_slot(nb_locator_item(locator, first + i), layout, &items.items[i]);
   }
-  if (nb_known_count(known) < first + items.count) {
-    nb_format_store_count(known->base, layout, first + items.count);
+  if (nb_locator_count(locator) < first + items.count) {
+    nb_format_store_count(locator->base, layout, first + items.count);
   }
-  nb_known_mark_sound(known, first, items.count);
-  claim_last(known->base, layout, first, &items, acquired);
+  nb_locator_mark_sound(locator, first, items.count);
+  claim_last(locator->base, layout, first, &items, acquired);
   acquired->order = number * NB_ORDERS_PER_LOCATOR + first + items.count - 1;
   return true;
 }
 
 static bool register_in(nb_state *state, uint32_t number, const nb_listing *listing,
                         nb_acquired *acquired) {
-  nb_known *known = nb_chain_entry(number);
-  if (!has_free_slot(known, listing) || !nb_header_lock(known)) {
+  nb_locator *locator = nb_locators_entry(number);
+  if (!has_free_slot(locator, listing) || !nb_header_lock(locator)) {
     return false;
   }
-  uint32_t capacity = nb_known_layout(known)->capacity;
-  uint32_t first = nb_known_count(known);
-  while (first < capacity && !list_at(state, known, number, first, listing, acquired)) {
+  uint32_t capacity = nb_locator_layout(locator)->capacity;
+  uint32_t first = nb_locator_count(locator);
+  while (first < capacity && !list_at(state, locator, number, first, listing, acquired)) {
     first++;
   }
-  nb_header_unlock(known);
+  nb_header_unlock(locator);
   return first < capacity;
 }
 
@@ -322,17 +324,17 @@ static bool register_in(nb_state *state, uint32_t number, const nb_listing *list
 /* A page that is larger than a locator has room for later ones, unless a reference listed it as
  * buffers, or the lock that guards the room is not to be had. Answers where the next one would lie
  * behind the last, 0: nowhere. */
-static uintptr_t next_in_page(const nb_known *last) {
+static uintptr_t next_in_page(const nb_locator *last) {
   uintptr_t page_size = nb_os_page_size();
-  const nb_known *first = nb_chain_entry(0);
+  const nb_locator *first = nb_locators_entry(0);
   uintptr_t page = nb_align_down(first->base, page_size);
   uintptr_t next = last->base + NB_LOCATOR_SIZE;
   if (nb_page_has_tail() || last->base < page || next - page >= page_size || first->base != page ||
       atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
     return 0;
   }
-  for (uint32_t i = 0; i < nb_known_count(first); i++) {
-    nb_item item = nb_item_read(nb_known_item(first, i), nb_known_layout(first));
+  for (uint32_t i = 0; i < nb_locator_count(first); i++) {
+    nb_item item = nb_item_read(nb_locator_item(first, i), nb_locator_layout(first));
     if (nb_align_down((uintptr_t)item.base, page_size) == page) {
       return 0;
     }
@@ -343,7 +345,7 @@ static uintptr_t next_in_page(const nb_known *last) {
 /* The layout of a locator that this module adds. Rust is the one that neither reference damages, so
  * it is taken where the first locator does not tell who else is there. */
 static const nb_layout *layout_to_add(const nb_listing *listing) {
-  uint8_t of_first = nb_chain_entry(0)->dialect;
+  uint8_t of_first = nb_locators_entry(0)->dialect;
   bool is_rust = listing->only_dialect == NEARBUF_DIALECT_RUST ||
                  of_first == NEARBUF_DIALECT_RUST || of_first == NEARBUF_DIALECT_UNKNOWN;
   return nb_native_layout(is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_WRITTEN);
@@ -354,7 +356,7 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
  * `*added` is its address, or 0. */
 static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *acquired,
                       uintptr_t *added) {
-  nb_known *last = nb_chain_entry(nb_chain_length(state) - 1);
+  nb_locator *last = nb_locators_entry(nb_locators_length(state) - 1);
   if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
     return nb_result_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
   }
@@ -395,16 +397,16 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *a
 /* Learns the number of the locator that this call linked, for the acquired item's order. Without it the
  * claim is as good, but its release is found later. */
 static void learn_order(nb_state *state, nb_acquired *acquired) {
-  (void)nb_chain_extend(state, true);
+  (void)nb_locators_extend(state, true);
   (void)find_order(state, nb_reference_item(acquired->reference), &acquired->order);
 }
 
-nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired) {
+nb_result nb_registry_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired) {
   uint32_t number = atomic_load_explicit(&state->register_from, memory_order_relaxed);
   number = listing->only_dialect != 0 ? 0 : number;
   atomic_fetch_add_explicit(&state->since_full_walk, 1, memory_order_relaxed);
   for (;;) {
-    for (; number < nb_chain_length(state); number++) {
+    for (; number < nb_locators_length(state); number++) {
       if (register_in(state, number, listing, acquired)) {
         if (listing->only_dialect == 0) {
           atomic_store_explicit(&state->register_from, number, memory_order_relaxed);
@@ -412,8 +414,8 @@ nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_acq
         return nb_result_of(NEARBUF_OK);
       }
     }
-    nb_result result = nb_chain_extend(state, true);
-    if (result.status == NEARBUF_OK && number < nb_chain_length(state)) {
+    nb_result result = nb_locators_extend(state, true);
+    if (result.status == NEARBUF_OK && number < nb_locators_length(state)) {
       continue;
     }
     uintptr_t added = 0;

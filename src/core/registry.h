@@ -2,8 +2,8 @@
  *
  * An item is named by its order, locator number * 256 + index, and by a reference: its address, plus
  * one where it is laid out as the Rust reference does it. Items are aligned to 4 bytes. */
-#ifndef NB_LOCATOR_H
-#define NB_LOCATOR_H
+#ifndef NB_REGISTRY_H
+#define NB_REGISTRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -101,8 +101,8 @@ static inline bool nb_item_acquire(uintptr_t reference, const nb_constraint *con
 
 /* Takes the first item that fits, from where this module's walks have come to, or from the start of
  * the chain. False: none; `*is_held` tells whether one would have fit, but somebody holds it. */
-bool nb_locator_take(nb_state *state, const nb_constraint *constraint, bool from_start,
-                     nb_acquired *acquired, bool *is_held);
+bool nb_registry_take(nb_state *state, const nb_constraint *constraint, bool from_start,
+                      nb_acquired *acquired, bool *is_held);
 
 /* A region that is to become a buffer. */
 typedef struct nb_listing {
@@ -116,24 +116,24 @@ typedef struct nb_listing {
  * chain grows. Once threads contend it becomes several buffers, so that the acquired one, the last,
  * has a cache line of its own. On failure the region still belongs to the caller. Fills all of the
  * claim but `start` and `limit`. OUT_OF_MEMORY, INCOMPATIBLE, BUSY, SYSTEM_ERROR, DENIED. */
-nb_result nb_locator_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired);
+nb_result nb_registry_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired);
 
 /* Whether it is time to walk from the start, for what other modules released. */
-bool nb_locator_is_full_walk_due(nb_state *state);
+bool nb_registry_is_full_walk_due(nb_state *state);
 
 /* Makes a released item findable again where the walks of this module have passed it. */
-void nb_locator_move_cursors_back(nb_state *state, uint32_t order, uint32_t room);
+void nb_registry_move_cursors_back(nb_state *state, uint32_t order, uint32_t room);
 
 /* The same for an item of which only the address is known. */
-void nb_locator_released_item(nb_state *state, uintptr_t item, uint32_t room);
+void nb_registry_released_item(nb_state *state, uintptr_t item, uint32_t room);
 
-static inline bool nb_locator_is_passed(const nb_state *state, uint32_t order) {
+static inline bool nb_registry_is_passed(const nb_state *state, uint32_t order) {
   return order < atomic_load_explicit(&state->highest_cursor, memory_order_relaxed);
 }
 
-static inline void nb_locator_released(nb_state *state, uint32_t order, uint32_t room) {
-  if (nb_locator_is_passed(state, order)) {
-    nb_locator_move_cursors_back(state, order, room);
+static inline void nb_registry_released(nb_state *state, uint32_t order, uint32_t room) {
+  if (nb_registry_is_passed(state, order)) {
+    nb_registry_move_cursors_back(state, order, room);
   }
 }
 

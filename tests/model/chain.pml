@@ -85,7 +85,7 @@ proctype caller(byte self) {
         fi
      :: else
      fi;
-     /* nb_chain_extend */
+     /* nb_locators_extend */
      if
      :: next[number] != NONE -> number = next[number]
      :: else ->

@@ -440,7 +440,7 @@ TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
   (void)place("x", 1);
   attach(&who, NEARBUF_DIALECT_DOTNET);
   uintptr_t lock = who.page + who.layout->locked;
-  nb_known *first = nb_chain_entry(0);
+  nb_locator *first = nb_locators_entry(0);
   CHECK(nb_header_lock(first));
   store_all(&who);
   CHECK(nb_shared_lock_acquire(lock));

@@ -188,9 +188,9 @@ TEST(a_fork_while_every_lock_is_held_disturbs_neither_side) {
   CHECK_OK(nearbuf_get(&request, &held_by_parent)); /* an item's */
   nb_state *state = nb_state_current();
   nb_state_lock(state);
-  CHECK(nb_header_lock(nb_chain_entry(0)));
+  CHECK(nb_header_lock(nb_locators_entry(0)));
   in_child(place_some, NULL);
-  nb_header_unlock(nb_chain_entry(0));
+  nb_header_unlock(nb_locators_entry(0));
   nb_state_unlock(state);
   CHECK_OK(nearbuf_release(&held_by_parent));
   place_some(NULL);

@@ -52,7 +52,7 @@ TEST(an_items_lock_is_never_waited_for) {
 TEST(a_header_lock_that_stays_held_is_waited_for_once_and_the_chain_grows) {
   own_tmp();
   (void)place("x", 1);
-  CHECK(nb_header_lock(nb_chain_entry(0))); /* and its holder dies */
+  CHECK(nb_header_lock(nb_locators_entry(0))); /* and its holder dies */
   double first = register_one(NEARBUF_OK);
   CHECK(first >= bound && first < 2 * bound);
   CHECK_EQUAL(2, locators());
@@ -75,7 +75,7 @@ TEST(the_last_header_of_a_chain_that_stays_held_is_grown_behind) {
   own_tmp();
   (void)place("x", 1);
   for (uint32_t i = 0; i < 3; i++) {
-    CHECK(nb_header_lock(nb_chain_entry(i)));
+    CHECK(nb_header_lock(nb_locators_entry(i)));
     CHECK(register_one(NEARBUF_OK) < 2 * bound);
     CHECK_EQUAL(i + 2, locators());
   }
@@ -157,14 +157,14 @@ TEST(a_handler_that_interrupts_the_holder_of_a_lock_gets_an_answer) {
   own_tmp();
   call_on_signal();
   (void)place("x", 1);
-  CHECK(nb_header_lock(nb_chain_entry(0)));
+  CHECK(nb_header_lock(nb_locators_entry(0)));
   double before = seconds();
   register_one(NEARBUF_OK); /* all that is there is held: the handler has to register */
   nearbuf_buffer held;
   nearbuf_request rest = request_of(60000);
   CHECK_OK(nearbuf_get(&rest, &held));
   CHECK_EQUAL(0, raise(SIGALRM));
-  nb_header_unlock(nb_chain_entry(0));
+  nb_header_unlock(nb_locators_entry(0));
   CHECK(seconds() - before < 4 * bound);
   CHECK_EQUAL(1, answers[NEARBUF_OK]);
 }
