@@ -3,10 +3,11 @@
 #include "core/regions.h"
 #include "os/os.h"
 
-static nearbuf_status need_of(const nearbuf_request *request, nb_need *need) {
+static nearbuf_status gap_request_of(const nearbuf_request *request, nb_gap_request *gap_request) {
   nb_constraint constraint = nb_request_constraint(request, 0);
-  bool has_place = nb_constraint_need(&constraint, request->target, nb_os_granularity(), need) &&
-                   nb_constraint_has_place(&constraint, need->least, need->alignment);
+  bool has_place =
+      nb_constraint_need(&constraint, request->target, nb_os_granularity(), gap_request) &&
+      nb_constraint_has_place(&constraint, gap_request->least, gap_request->alignment);
   return has_place ? NEARBUF_OK : NEARBUF_RANGE_TOO_SMALL;
 }
 
@@ -16,16 +17,16 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   }
   *memory = (nearbuf_memory){0};
   nearbuf_status status = nb_request_check(request);
-  nb_need need;
+  nb_gap_request gap_request;
   if (status == NEARBUF_OK) {
-    status = need_of(request, &need);
+    status = gap_request_of(request, &gap_request);
   }
   if (status != NEARBUF_OK) {
     return status;
   }
   nb_os_guard guard = nb_os_enter();
   nb_place region;
-  nb_result result = nb_region_make(&nb_own_regions, &need, &region);
+  nb_result result = nb_region_make(&nb_own_regions, &gap_request, &region);
   nb_os_leave(guard);
   memory->run_at = (unsigned char *)region.start;
   memory->write_to = memory->run_at;

@@ -44,21 +44,21 @@ bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint
 }
 
 bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintptr_t granularity,
-                        nb_need *need) {
+                        nb_gap_request *gap_request) {
   uint64_t least;
   uint64_t alignment = constraint->alignment > granularity ? constraint->alignment : granularity;
   uint64_t max = constraint->max < UINTPTR_MAX ? constraint->max : UINTPTR_MAX;
-  *need = (nb_need){0};
+  *gap_request = (nb_gap_request){0};
   if (!round_up(constraint->size, granularity, &least) || least > UINTPTR_MAX ||
       alignment > UINTPTR_MAX || constraint->min > max) {
     return false;
   }
-  need->range = (nb_range){(uintptr_t)constraint->min, (uintptr_t)max};
-  need->least = (uintptr_t)least;
-  need->want = need->least;
-  need->alignment = (uintptr_t)alignment;
-  need->granularity = granularity;
-  need->target = target < UINTPTR_MAX ? (uintptr_t)target : UINTPTR_MAX;
+  gap_request->range = (nb_range){(uintptr_t)constraint->min, (uintptr_t)max};
+  gap_request->least = (uintptr_t)least;
+  gap_request->want = gap_request->least;
+  gap_request->alignment = (uintptr_t)alignment;
+  gap_request->granularity = granularity;
+  gap_request->target = target < UINTPTR_MAX ? (uintptr_t)target : UINTPTR_MAX;
   return true;
 }
 

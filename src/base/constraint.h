@@ -81,7 +81,7 @@ bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint
 /* The region that a new buffer for it needs, of whole granules and no more than that. False: it has no
  * size in granules, or it lies above all addresses of this program. */
 bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintptr_t granularity,
-                        nb_need *need);
+                        nb_gap_request *gap_request);
 
 /* Where the next bytes may go behind data that will be written often and ends at `position` in the buffer at
  * `address`: nothing may be put into its last cache line. */

@@ -5,12 +5,12 @@
  * roomier one nearby. */
 enum { QUESTIONS_FOR_MORE_ROOM = 64 };
 
-static uintptr_t origin_of(const nb_need *need) {
-  return need->target != 0 ? need->target : need->range.min;
+static uintptr_t origin_of(const nb_gap_request *gap_request) {
+  return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
-uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
-  uintptr_t origin = origin_of(need);
+uintptr_t nb_placement_distance(const nb_gap_request *gap_request, const nb_place *place) {
+  uintptr_t origin = origin_of(gap_request);
   uintptr_t last = place->start + (place->size - 1);
   if (origin < place->start) {
     return place->start - origin;
@@ -18,58 +18,59 @@ uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place) {
   return origin > last ? origin - last : 0;
 }
 
-bool nb_placement_choose_target(nb_need *need, uintptr_t system_place) {
-  nb_range range = need->range;
-  if (need->target != 0 || !nb_is_beyond_4_gib(range.max)) {
+bool nb_placement_choose_target(nb_gap_request *gap_request, uintptr_t system_place) {
+  nb_range range = gap_request->range;
+  if (gap_request->target != 0 || !nb_is_beyond_4_gib(range.max)) {
     return false;
   }
   bool is_narrowed = !nb_is_beyond_4_gib(range.min);
   range.min = is_narrowed ? (uintptr_t)NEARBUF_4_GIB : range.min;
   bool is_inside = range.min <= system_place && system_place <= range.max;
-  need->target = is_inside ? system_place : range.min + (range.max - range.min) / 2;
-  need->range = range;
+  gap_request->target = is_inside ? system_place : range.min + (range.max - range.min) / 2;
+  gap_request->range = range;
   return is_narrowed;
 }
 
 /* The start nearest to the origin for `size` bytes inside the gap: the highest one that does not begin
  * behind the origin, or the lowest one that does. */
-static bool nearest_start(const nb_need *need, nb_range gap, uintptr_t size, uintptr_t *start) {
-  uintptr_t origin = origin_of(need);
+static bool nearest_start(const nb_gap_request *gap_request, nb_range gap, uintptr_t size,
+                          uintptr_t *start) {
+  uintptr_t origin = origin_of(gap_request);
   uintptr_t to_origin = nb_add_saturating(origin, size - 1);
   nb_range below = {gap.min, gap.max < to_origin ? gap.max : to_origin};
   nb_range above = {gap.min > origin ? gap.min : origin, gap.max};
   nb_place lower = {0, size};
   nb_place upper = {0, size};
-  bool fits_below = nb_range_fit_highest(below, size, need->alignment, &lower.start);
-  bool fits_above = nb_range_fit_lowest(above, size, need->alignment, &upper.start);
-  bool is_lower = fits_below && (!fits_above || nb_placement_distance(need, &lower) <=
-                                                    nb_placement_distance(need, &upper));
+  bool fits_below = nb_range_fit_highest(below, size, gap_request->alignment, &lower.start);
+  bool fits_above = nb_range_fit_lowest(above, size, gap_request->alignment, &upper.start);
+  bool is_lower = fits_below && (!fits_above || nb_placement_distance(gap_request, &lower) <=
+                                                    nb_placement_distance(gap_request, &upper));
   *start = is_lower ? lower.start : upper.start;
   return fits_below || fits_above;
 }
 
-bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place) {
+bool nb_placement_in_gap(const nb_gap_request *gap_request, nb_range gap, nb_place *place) {
   nb_range inside;
-  if (!nb_range_intersect(gap, need->range, &inside)) {
+  if (!nb_range_intersect(gap, gap_request->range, &inside)) {
     return false;
   }
-  place->size = need->want;
-  if (nearest_start(need, inside, need->want, &place->start)) {
+  place->size = gap_request->want;
+  if (nearest_start(gap_request, inside, gap_request->want, &place->start)) {
     return true;
   }
   /* Not everything that is wanted fits: all of the gap, if that is enough. */
-  if (!nb_range_fit_lowest(inside, need->least, need->alignment, &place->start)) {
+  if (!nb_range_fit_lowest(inside, gap_request->least, gap_request->alignment, &place->start)) {
     return false;
   }
   uintptr_t room = inside.max - place->start;
-  place->size = room == UINTPTR_MAX ? nb_align_down(room, need->granularity)
-                                    : nb_align_down(room + 1, need->granularity);
-  return place->size >= need->least;
+  place->size = room == UINTPTR_MAX ? nb_align_down(room, gap_request->granularity)
+                                    : nb_align_down(room + 1, gap_request->granularity);
+  return place->size >= gap_request->least;
 }
 
 /* The best place so far. */
 typedef struct choice {
-  const nb_need *need;
+  const nb_gap_request *gap_request;
   nb_place place;
   nb_range gap;
   uintptr_t distance;
@@ -77,22 +78,23 @@ typedef struct choice {
   uint32_t questions_left;
 } choice;
 
-static bool is_full(const nb_need *need, const nb_place *place) {
-  return place->size >= need->want;
+static bool is_full(const nb_gap_request *gap_request, const nb_place *place) {
+  return place->size >= gap_request->want;
 }
 
 /* Answers whether the gap has room at all. */
 static bool consider(choice *best, nb_range gap) {
   nb_place place;
-  if (!nb_placement_in_gap(best->need, gap, &place)) {
+  if (!nb_placement_in_gap(best->gap_request, gap, &place)) {
     return false;
   }
-  uintptr_t distance = nb_placement_distance(best->need, &place);
+  uintptr_t distance = nb_placement_distance(best->gap_request, &place);
   bool wins = !best->is_made || distance < best->distance;
-  if (best->is_made && is_full(best->need, &place) != is_full(best->need, &best->place)) {
+  if (best->is_made &&
+      is_full(best->gap_request, &place) != is_full(best->gap_request, &best->place)) {
     uintptr_t bonus = NB_NEARER_THAT_COUNTS;
-    wins = is_full(best->need, &place) ? distance <= nb_add_saturating(best->distance, bonus)
-                                       : nb_add_saturating(distance, bonus) < best->distance;
+    wins = is_full(best->gap_request, &place) ? distance <= nb_add_saturating(best->distance, bonus)
+                                              : nb_add_saturating(distance, bonus) < best->distance;
   }
   if (wins) {
     best->place = place;
@@ -109,7 +111,7 @@ static bool is_worth_asking(choice *best, uintptr_t distance) {
   if (!best->is_made || distance < best->distance) {
     return true;
   }
-  if (is_full(best->need, &best->place)) {
+  if (is_full(best->gap_request, &best->place)) {
     return false;
   }
   if (best->questions_left == 0) {
@@ -121,8 +123,8 @@ static bool is_worth_asking(choice *best, uintptr_t distance) {
 
 /* One pass upwards over everything that is occupied below the best place. */
 static nb_search_answer search_ascending(choice *best, const nb_source *source) {
-  nb_range range = best->need->range;
-  uintptr_t origin = origin_of(best->need);
+  nb_range range = best->gap_request->range;
+  uintptr_t origin = origin_of(best->gap_request);
   uintptr_t from = range.min;
   for (;;) {
     nb_range occupied;
@@ -160,7 +162,7 @@ typedef struct side {
 
 /* Considers a gap on one side. One that the range cuts may be larger than what was seen of it. */
 static void consider_on(side *one, choice *best, nb_range gap) {
-  nb_range range = best->need->range;
+  nb_range range = best->gap_request->range;
   bool fits = consider(best, gap);
   one->is_fertile = one->is_fertile || fits || gap.min == range.min || gap.max == range.max;
 }
@@ -173,11 +175,13 @@ static void advance(side *one, uintptr_t frontier, bool is_done) {
 
 /* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
  * size goes. It may stop early only for a gap that is large enough as it is. */
-static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_range *gap) {
-  uintptr_t lowest = nb_sub_saturating(gap->min, nb_add_saturating(need->want, need->alignment));
-  uintptr_t from = lowest < need->range.min ? need->range.min : lowest;
+static bool extend_gap_down(const nb_gap_request *gap_request, const nb_source *source,
+                            nb_range *gap) {
+  uintptr_t lowest =
+      nb_sub_saturating(gap->min, nb_add_saturating(gap_request->want, gap_request->alignment));
+  uintptr_t from = lowest < gap_request->range.min ? gap_request->range.min : lowest;
   uintptr_t start;
-  bool is_enough = nb_range_fit_highest(*gap, need->least, need->alignment, &start);
+  bool is_enough = nb_range_fit_highest(*gap, gap_request->least, gap_request->alignment, &start);
   for (int i = 0; from < gap->min && (i < QUESTIONS_FOR_MORE_ROOM || !is_enough); i++) {
     nb_range occupied;
     nb_source_answer answer = source->next(source->context, from, &occupied);
@@ -194,7 +198,7 @@ static bool extend_gap_down(const nb_need *need, const nb_source *source, nb_ran
 }
 
 static bool step_up(choice *best, const nb_source *source, side *up, side *down, bool is_first) {
-  nb_range range = best->need->range;
+  nb_range range = best->gap_request->range;
   nb_range occupied;
   nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
   if (answer == NB_SOURCE_FAILED) {
@@ -203,7 +207,7 @@ static bool step_up(choice *best, const nb_source *source, side *up, side *down,
   bool is_last = answer == NB_SOURCE_END || occupied.min > range.max;
   if (is_last || occupied.min > up->frontier) {
     nb_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
-    if (is_first && !extend_gap_down(best->need, source, &gap)) {
+    if (is_first && !extend_gap_down(best->gap_request, source, &gap)) {
       return false;
     }
     consider_on(up, best, gap);
@@ -217,10 +221,10 @@ static bool step_up(choice *best, const nb_source *source, side *up, side *down,
 /* Downwards there is no question "what lies below?": ask what lies in the highest place that would
  * do. If anything does, the lowest such mapping is the next obstacle. */
 static bool step_down(choice *best, const nb_source *source, side *down) {
-  const nb_need *need = best->need;
-  nb_range below = {need->range.min, down->frontier};
+  const nb_gap_request *gap_request = best->gap_request;
+  nb_range below = {gap_request->range.min, down->frontier};
   uintptr_t start;
-  if (!nb_range_fit_highest(below, need->least, need->alignment, &start)) {
+  if (!nb_range_fit_highest(below, gap_request->least, gap_request->alignment, &start)) {
     down->is_done = true;
     return true;
   }
@@ -230,17 +234,17 @@ static bool step_down(choice *best, const nb_source *source, side *down) {
     return false;
   }
   if (answer == NB_SOURCE_FOUND && occupied.min <= down->frontier) {
-    bool is_done = occupied.min <= need->range.min;
-    advance(down, is_done ? need->range.min : occupied.min - 1, is_done);
+    bool is_done = occupied.min <= gap_request->range.min;
+    advance(down, is_done ? gap_request->range.min : occupied.min - 1, is_done);
     return true;
   }
   nb_range gap = {start, down->frontier};
-  if (!extend_gap_down(need, source, &gap)) {
+  if (!extend_gap_down(gap_request, source, &gap)) {
     return false;
   }
   consider_on(down, best, gap);
-  bool is_done = gap.min <= need->range.min;
-  advance(down, is_done ? need->range.min : gap.min - 1, is_done);
+  bool is_done = gap.min <= gap_request->range.min;
+  advance(down, is_done ? gap_request->range.min : gap.min - 1, is_done);
   return true;
 }
 
@@ -251,8 +255,8 @@ static nb_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
 
 /* Up and down from the target, always on the side that is nearer, and up first. */
 static nb_search_answer search_outwards(choice *best, const nb_source *source, nb_lesson *lesson) {
-  nb_range range = best->need->range;
-  uintptr_t origin = origin_of(best->need);
+  nb_range range = best->gap_request->range;
+  uintptr_t origin = origin_of(best->gap_request);
   uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
   side up = {.frontier = middle, .barren = middle};
   side down = {.frontier = middle, .barren = middle, .is_done = middle == range.min};
@@ -270,7 +274,7 @@ static nb_search_answer search_outwards(choice *best, const nb_source *source, n
     }
   }
   lesson->barren = between(down.barren, middle, up.barren);
-  if (best->is_made && !is_full(best->need, &best->place)) {
+  if (best->is_made && !is_full(best->gap_request, &best->place)) {
     lesson->narrow = between(down.frontier, middle, up.frontier);
   }
   return NB_SEARCH_FOUND;
@@ -288,9 +292,10 @@ nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint3
   return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
 }
 
-nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
-                                     nb_lesson *lesson) {
-  choice best = {.need = need, .questions_left = need->is_content ? 0 : QUESTIONS_FOR_MORE_ROOM};
+nb_search_answer nb_placement_search(const nb_gap_request *gap_request, const nb_source *source,
+                                     nb_place *place, nb_lesson *lesson) {
+  choice best = {.gap_request = gap_request,
+                 .questions_left = gap_request->accept_any_size ? 0 : QUESTIONS_FOR_MORE_ROOM};
   nb_lesson learned = {.barren = {1, 0}, .narrow = {1, 0}};
   nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &learned)
                                                       : search_ascending(&best, source);

@@ -12,17 +12,17 @@
  * unless that one is more than this much nearer. */
 #define NB_NEARER_THAT_COUNTS ((uintptr_t)128 << 20)
 
-typedef struct nb_need {
+typedef struct nb_gap_request {
   nb_range range;        /* the whole region lies inside */
   uintptr_t least;       /* the size that is needed, whole granules */
   uintptr_t want;        /* the size that is taken where there is room, at least `least` */
   uintptr_t alignment;   /* of the start; at least the granularity */
   uintptr_t granularity; /* of the size */
   uintptr_t target;      /* as near as possible to it; 0: as low as possible */
-  bool is_content;       /* the nearest place will do, whatever its size */
+  bool accept_any_size;  /* the nearest place will do, whatever its size */
   bool
       spares_reserved; /* what the system will need itself is not used: another range is tried next */
-} nb_need;
+} nb_gap_request;
 
 typedef struct nb_place {
   uintptr_t start;
@@ -53,9 +53,9 @@ typedef enum nb_search_answer {
 /* What a search learned besides: ranges around the target, that end before they start where it learned
  * nothing. */
 typedef struct nb_lesson {
-  nb_range barren; /* nowhere in it are need->least bytes free: it is as good as occupied */
+  nb_range barren; /* nowhere in it are gap_request->least bytes free: it is as good as occupied */
   nb_range
-      narrow;   /* nowhere in it were need->want bytes seen: no use to look for more room again */
+      narrow; /* nowhere in it were gap_request->want bytes seen: no use to look for more room again */
   nb_range gap; /* the free addresses around the place that was found, as far as they were seen */
 } nb_lesson;
 
@@ -64,19 +64,19 @@ typedef struct nb_lesson {
  * or one for each mapping below the gap where questions must ascend.
  *
  * `lesson` may be null. Who heeds it the next time asks less. */
-nb_search_answer nb_placement_search(const nb_need *need, const nb_source *source, nb_place *place,
-                                     nb_lesson *lesson);
+nb_search_answer nb_placement_search(const nb_gap_request *gap_request, const nb_source *source,
+                                     nb_place *place, nb_lesson *lesson);
 
 /* How far a place is from what the need asks to be near to. */
-uintptr_t nb_placement_distance(const nb_need *need, const nb_place *place);
+uintptr_t nb_placement_distance(const nb_gap_request *gap_request, const nb_place *place);
 
 /* Gives a need without a target one, where its range goes beyond 4 GiB: `system_place`, where the
  * system puts mappings itself, if that lies in the range, else the range's middle: a caller that
  * forgot its target and has a range around it is served there. True: the range was narrowed to what
  * lies above 4 GiB, for low addresses are scarce; where that is full, the whole range is next. */
-bool nb_placement_choose_target(nb_need *need, uintptr_t system_place);
+bool nb_placement_choose_target(nb_gap_request *gap_request, uintptr_t system_place);
 
 /* The place inside one gap, both ends inclusive, that suits the need best; false: none fits. */
-bool nb_placement_in_gap(const nb_need *need, nb_range gap, nb_place *place);
+bool nb_placement_in_gap(const nb_gap_request *gap_request, nb_range gap, nb_place *place);
 
 #endif

@@ -38,8 +38,8 @@ static uint32_t listed_size(const nb_place *region) {
 /* Lists a new region and acquires it; on failure the region is the caller's. `*is_acquired` is false
  * where the first locator had to be made in a dialect that the request cannot use: the region is
  * everybody's then. */
-static nb_result list_region(const search *what, const nb_need *need, const nb_place *region,
-                             bool *is_acquired) {
+static nb_result list_region(const search *what, const nb_gap_request *gap_request,
+                             const nb_place *region, bool *is_acquired) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
   nb_result result = nb_attach_or_make(what->state, &item, what->preference->dialect, &is_listed);
@@ -63,20 +63,22 @@ static nb_result list_region(const search *what, const nb_need *need, const nb_p
     return result;
   }
   /* A start beyond a granule is only promised for the whole region. */
-  bool is_cuttable = need->alignment == need->granularity;
-  nb_listing listing = {region->start, item.size, is_cuttable ? region->size - need->least : 0,
+  bool is_cuttable = gap_request->alignment == gap_request->granularity;
+  nb_listing listing = {region->start, item.size,
+                        is_cuttable ? region->size - gap_request->least : 0,
                         what->constraint->only_dialect};
   return nb_registry_register(what->state, &listing, what->acquired);
 }
 
 /* Maps a region and lists it. */
-static nb_result make_region(const search *what, const nb_need *need, bool *is_acquired) {
+static nb_result make_region(const search *what, const nb_gap_request *gap_request,
+                             bool *is_acquired) {
   nb_place region;
-  nb_result result = nb_region_make(&nb_own_regions, need, &region);
+  nb_result result = nb_region_make(&nb_own_regions, gap_request, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = list_region(what, need, &region, is_acquired);
+  result = list_region(what, gap_request, &region, is_acquired);
   if (result.status != NEARBUF_OK) {
     (void)nb_region_drop(&nb_own_regions, &region);
     return result;
@@ -100,16 +102,17 @@ static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
 
 /* Makes a buffer. */
 static nb_result make(const search *what, bool is_held) {
-  nb_need need;
-  if (!nb_constraint_need(what->constraint, what->preference->target, nb_os_granularity(), &need)) {
+  nb_gap_request gap_request;
+  if (!nb_constraint_need(what->constraint, what->preference->target, nb_os_granularity(),
+                          &gap_request)) {
     return nb_result_of(NEARBUF_NO_ROOM);
   }
-  need.spares_reserved = what->is_near;
-  need.want = size_to_want(what->state, need.least, is_held);
+  gap_request.spares_reserved = what->is_near;
+  gap_request.want = size_to_want(what->state, gap_request.least, is_held);
   bool is_acquired = false;
-  nb_result result = make_region(what, &need, &is_acquired);
+  nb_result result = make_region(what, &gap_request, &is_acquired);
   if (result.status == NEARBUF_OK && !is_acquired) {
-    result = make_region(what, &need, &is_acquired); /* the locator is there now */
+    result = make_region(what, &gap_request, &is_acquired); /* the locator is there now */
   }
   return result;
 }

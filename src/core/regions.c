@@ -85,12 +85,12 @@ void nb_regions_forked(void) {
   atomic_store_explicit(&nb_own_regions.lock, 0, memory_order_relaxed);
 }
 
-static uintptr_t origin_of(const nb_need *need) {
-  return need->target != 0 ? need->target : need->range.min;
+static uintptr_t origin_of(const nb_gap_request *gap_request) {
+  return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
 /* Remembers that the region is there, as a part of the span that it touches or as a new one. */
-static void remember(nb_regions *regions, const nb_need *need, const nb_place *region,
+static void remember(nb_regions *regions, const nb_gap_request *gap_request, const nb_place *region,
                      uintptr_t clear_until, uint64_t believed_until) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
@@ -120,8 +120,8 @@ static void remember(nb_regions *regions, const nb_need *need, const nb_place *r
     span->clear_until = clear_until;
   }
   if (believed_until != 0) {
-    span->origin = origin_of(need);
-    span->distance = nb_placement_distance(need, region);
+    span->origin = origin_of(gap_request);
+    span->distance = nb_placement_distance(gap_request, region);
     span->believed_until = believed_until;
   }
   unlock(regions, taken);
@@ -129,29 +129,31 @@ static void remember(nb_regions *regions, const nb_need *need, const nb_place *r
 
 /* Whether a place beside the span needs no search: no gap can be much nearer, or a search for
  * nearly the same origin has just found none. */
-static bool is_good_enough(const nb_need *need, const nb_span *span, uintptr_t distance) {
+static bool is_good_enough(const nb_gap_request *gap_request, const nb_span *span,
+                           uintptr_t distance) {
   if (distance <= NB_NEARER_THAT_COUNTS) {
     return true;
   }
-  return nb_distance(span->origin, origin_of(need)) <= NB_NEARER_THAT_COUNTS &&
+  return nb_distance(span->origin, origin_of(gap_request)) <= NB_NEARER_THAT_COUNTS &&
          distance <= nb_add_saturating(span->distance, NB_NEARER_THAT_COUNTS) &&
          nb_os_nanoseconds() < span->believed_until;
 }
 
 /* Whether the region may lie at one end of the span; where that would be. */
-static bool is_fit_beside(const nb_need *need, const nb_span *span, int side, nb_place *place) {
+static bool is_fit_beside(const nb_gap_request *gap_request, const nb_span *span, int side,
+                          nb_place *place) {
   uintptr_t refused = span->refused[side];
-  place->size = need->want;
-  place->start = side == ABOVE ? span->end : nb_sub_saturating(span->start, need->want);
+  place->size = gap_request->want;
+  place->start = side == ABOVE ? span->end : nb_sub_saturating(span->start, gap_request->want);
   bool is_clear = side == BELOW || place->start + (place->size - 1) <= span->clear_until;
-  return span->start != 0 && (refused == 0 || need->want < refused) && is_clear &&
-         nb_range_holds(need->range, place->start, place->size) &&
-         place->start % need->alignment == 0 &&
-         is_good_enough(need, span, nb_placement_distance(need, place));
+  return span->start != 0 && (refused == 0 || gap_request->want < refused) && is_clear &&
+         nb_range_holds(gap_request->range, place->start, place->size) &&
+         place->start % gap_request->alignment == 0 &&
+         is_good_enough(gap_request, span, nb_placement_distance(gap_request, place));
 }
 
 /* The nearest place that touches a span of this module, above it or below it. */
-static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *place) {
+static bool find_beside(nb_regions *regions, const nb_gap_request *gap_request, nb_place *place) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
     return false;
@@ -160,10 +162,10 @@ static bool find_beside(nb_regions *regions, const nb_need *need, nb_place *plac
   uintptr_t nearest = UINTPTR_MAX;
   for (int i = 0; i < 2 * NB_SPANS; i++) {
     nb_place beside;
-    if (!is_fit_beside(need, &regions->spans[i / 2], i % 2, &beside)) {
+    if (!is_fit_beside(gap_request, &regions->spans[i / 2], i % 2, &beside)) {
       continue;
     }
-    uintptr_t distance = nb_placement_distance(need, &beside);
+    uintptr_t distance = nb_placement_distance(gap_request, &beside);
     if (distance < nearest) {
       nearest = distance;
       *place = beside;
@@ -213,12 +215,13 @@ static bool is_reserved(const nb_place *place) {
   return false;
 }
 
-static nb_result make_beside(nb_regions *regions, const nb_need *need, nb_place *region) {
-  for (int tries = 0; tries < 2 * NB_SPANS && find_beside(regions, need, region); tries++) {
+static nb_result make_beside(nb_regions *regions, const nb_gap_request *gap_request,
+                             nb_place *region) {
+  for (int tries = 0; tries < 2 * NB_SPANS && find_beside(regions, gap_request, region); tries++) {
     nb_result result = is_reserved(region) ? nb_result_of(NEARBUF_NO_ROOM)
                                            : nb_os_map(region->start, region->size);
     if (result.status == NEARBUF_OK) {
-      remember(regions, need, region, 0, 0);
+      remember(regions, gap_request, region, 0, 0);
     }
     if (result.status != NEARBUF_NO_ROOM) {
       return result;
@@ -239,19 +242,21 @@ static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
 /* ---- Searching --------------------------------------------------------------------------------- */
 
 /* Takes over what is believed of earlier searches and matters to the need. */
-static void recall(nb_regions *regions, const nb_need *need, uint64_t now, obstacles *all) {
+static void recall(nb_regions *regions, const nb_gap_request *gap_request, uint64_t now,
+                   obstacles *all) {
   uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
   if (taken == 0) {
     return;
   }
   for (uint32_t i = 0; i < NB_SEARCHED; i++) {
     const nb_searched *each = &regions->searched[i];
-    if (each->size == 0 || each->size > need->want || now >= each->believed_until) {
+    if (each->size == 0 || each->size > gap_request->want || now >= each->believed_until) {
       continue;
     }
-    if (each->size <= need->least) {
+    if (each->size <= gap_request->least) {
       all->barren[all->barren_count++] = each->range;
-    } else if (each->range.min <= origin_of(need) && origin_of(need) <= each->range.max) {
+    } else if (each->range.min <= origin_of(gap_request) &&
+               origin_of(gap_request) <= each->range.max) {
       all->narrow = each->range;
     }
   }
@@ -283,26 +288,26 @@ static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_
 }
 
 /* The best place in view of what is believed: a roomier one is looked for only where that may help. */
-static nb_search_answer search_place(obstacles *all, const nb_need *need, nb_place *region,
-                                     nb_lesson *lesson) {
+static nb_search_answer search_place(obstacles *all, const nb_gap_request *gap_request,
+                                     nb_place *region, nb_lesson *lesson) {
   nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
-  nb_need content = *need;
-  content.is_content = true;
+  nb_gap_request any_size = *gap_request;
+  any_size.accept_any_size = true;
   if (all->narrow.min < all->narrow.max &&
-      nb_placement_search(&content, &source, region, lesson) == NB_SEARCH_FOUND &&
+      nb_placement_search(&any_size, &source, region, lesson) == NB_SEARCH_FOUND &&
       nb_range_holds(all->narrow, region->start, region->size)) {
     lesson->narrow = (nb_range){1, 0}; /* it has not been looked at */
     return NB_SEARCH_FOUND;
   }
-  return nb_placement_search(need, &source, region, lesson);
+  return nb_placement_search(gap_request, &source, region, lesson);
 }
 
 /* The last address above the place that is free and that no stack will grow into, at least not below
  * the place. The gap may go on behind the range in which it was seen. */
-static uintptr_t clear_until(obstacles *all, const nb_need *need, const nb_place *place,
-                             nb_range gap, bool is_mapped) {
+static uintptr_t clear_until(obstacles *all, const nb_gap_request *gap_request,
+                             const nb_place *place, nb_range gap, bool is_mapped) {
   nb_mapping above;
-  if (gap.max == need->range.max) {
+  if (gap.max == gap_request->range.max) {
     nb_map_answer answer = nb_os_map_next(&all->map, gap.max, &above);
     bool is_higher = answer == NB_MAP_FOUND && above.range.min > gap.max;
     gap.max = is_higher ? above.range.min - 1 : gap.max;
@@ -318,10 +323,10 @@ static uintptr_t clear_until(obstacles *all, const nb_need *need, const nb_place
 }
 
 /* Maps memory at the place, or where that is more than there is, what is needed of it. */
-static nb_result map_place(const nb_need *need, nb_place *place) {
+static nb_result map_place(const nb_gap_request *gap_request, nb_place *place) {
   nb_result result = nb_os_map(place->start, place->size);
-  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
-    place->size = need->least;
+  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
+    place->size = gap_request->least;
     result = nb_os_map(place->start, place->size);
   }
   return result;
@@ -329,10 +334,10 @@ static nb_result map_place(const nb_need *need, nb_place *place) {
 
 /* Maps what the search finds, until it finds nothing or something else than room is missing. What a
  * stack will grow into counts as reserved. */
-static nb_result search_and_map(obstacles *all, const nb_need *need, nb_place *region,
+static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_request, nb_place *region,
                                 nb_lesson *lesson) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
-    nb_search_answer answer = search_place(all, need, region, lesson);
+    nb_search_answer answer = search_place(all, gap_request, region, lesson);
     if (answer == NB_SEARCH_FAILED) {
       return nb_result_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
     }
@@ -344,12 +349,12 @@ static nb_result search_and_map(obstacles *all, const nb_need *need, nb_place *r
       all->extra[all->extra_count++] = around;
       continue;
     }
-    nb_result result = map_place(need, region);
+    nb_result result = map_place(gap_request, region);
     bool is_mapped = result.status == NEARBUF_OK;
     if (!is_mapped && result.status != NEARBUF_NO_ROOM) {
       return result;
     }
-    all->clear_until = clear_until(all, need, region, lesson->gap, is_mapped);
+    all->clear_until = clear_until(all, gap_request, region, lesson->gap, is_mapped);
     bool is_clear = all->clear_until >= region->start + (region->size - 1);
     if (is_mapped && is_clear) {
       return result;
@@ -366,24 +371,27 @@ static nb_result search_and_map(obstacles *all, const nb_need *need, nb_place *r
 
 /* Has the system itself search on both sides of the origin, where it can: that costs the same however
  * much lies between. Only a place so near that no smaller one would be preferred is taken. */
-static bool let_system_search(const nb_need *need, nb_place *region) {
-  uintptr_t origin = origin_of(need);
-  nb_range to_origin = {0, nb_add_saturating(origin, need->want - 1)};
+static bool let_system_search(const nb_gap_request *gap_request, nb_place *region) {
+  uintptr_t origin = origin_of(gap_request);
+  nb_range to_origin = {0, nb_add_saturating(origin, gap_request->want - 1)};
   nb_range from_origin = {origin, UINTPTR_MAX};
-  nb_place below = {0, need->want};
-  nb_place above = {0, need->want};
+  nb_place below = {0, gap_request->want};
+  nb_place above = {0, gap_request->want};
   nb_range range;
-  if (origin > need->range.min && nb_range_intersect(need->range, to_origin, &range)) {
-    below.start = nb_os_map_within(range, need->want, need->alignment, true);
+  if (origin > gap_request->range.min &&
+      nb_range_intersect(gap_request->range, to_origin, &range)) {
+    below.start = nb_os_map_within(range, gap_request->want, gap_request->alignment, true);
   }
-  if (nb_range_intersect(need->range, from_origin, &range)) {
-    above.start = nb_os_map_within(range, need->want, need->alignment, false);
+  if (nb_range_intersect(gap_request->range, from_origin, &range)) {
+    above.start = nb_os_map_within(range, gap_request->want, gap_request->alignment, false);
   }
-  bool is_above = above.start != 0 && (below.start == 0 || nb_placement_distance(need, &above) <
-                                                               nb_placement_distance(need, &below));
+  bool is_above =
+      above.start != 0 && (below.start == 0 || nb_placement_distance(gap_request, &above) <
+                                                   nb_placement_distance(gap_request, &below));
   const nb_place *other = is_above ? &below : &above;
   *region = is_above ? above : below;
-  bool is_good = region->start != 0 && nb_placement_distance(need, region) <= NB_NEARER_THAT_COUNTS;
+  bool is_good =
+      region->start != 0 && nb_placement_distance(gap_request, region) <= NB_NEARER_THAT_COUNTS;
   if (other->start != 0) {
     (void)nb_os_unmap(other->start, other->size);
   }
@@ -393,49 +401,50 @@ static bool let_system_search(const nb_need *need, nb_place *region) {
   return is_good;
 }
 
-static nb_result search_map(nb_regions *regions, const nb_need *need, bool use_reserved,
-                            nb_place *region, uintptr_t *clear_until) {
+static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_request,
+                            bool use_reserved, nb_place *region, uintptr_t *clear_until) {
   obstacles all = {.use_reserved = use_reserved};
   nb_lesson lesson = {.barren = {1, 0}, .narrow = {1, 0}};
   uint64_t start = nb_os_nanoseconds();
   nb_result result = nb_os_map_open(&all.map, false);
   if (result.status == NEARBUF_OK) {
-    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(need->range, all.extra);
+    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(gap_request->range, all.extra);
     all.extra_count = reserved;
     if (!use_reserved) {
-      recall(regions, need, start, &all);
+      recall(regions, gap_request, start, &all);
     }
-    result = search_and_map(&all, need, region, &lesson);
+    result = search_and_map(&all, gap_request, region, &lesson);
     if (result.status == NEARBUF_NO_ROOM && all.barren_count > 0) {
       all.barren_count = 0; /* something may have become free there */
       all.extra_count = reserved;
-      result = search_and_map(&all, need, region, &lesson);
+      result = search_and_map(&all, gap_request, region, &lesson);
     }
   }
   nb_os_map_close(&all.map);
   *clear_until = all.clear_until;
-  if (result.status == NEARBUF_OK && !use_reserved && need->alignment == need->granularity) {
+  if (result.status == NEARBUF_OK && !use_reserved &&
+      gap_request->alignment == gap_request->granularity) {
     bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
-    learn(regions, lesson.barren, need->least, was_long, start);
-    learn(regions, lesson.narrow, need->want, was_long, start);
+    learn(regions, lesson.barren, gap_request->least, was_long, start);
+    learn(regions, lesson.narrow, gap_request->want, was_long, start);
   }
   return result;
 }
 
-static nb_result search(nb_regions *regions, const nb_need *need, bool use_reserved,
+static nb_result search(nb_regions *regions, const nb_gap_request *gap_request, bool use_reserved,
                         nb_place *region) {
   uint64_t start = nb_os_nanoseconds();
   nb_result result = nb_result_of(NEARBUF_OK);
   uintptr_t clear_until = UINTPTR_MAX;
-  if (use_reserved || !let_system_search(need, region)) {
-    if (!nb_os_may_have_room(need->range, need->least, need->alignment)) {
+  if (use_reserved || !let_system_search(gap_request, region)) {
+    if (!nb_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
       return nb_result_of(NEARBUF_NO_ROOM);
     }
-    result = search_map(regions, need, use_reserved, region, &clear_until);
+    result = search_map(regions, gap_request, use_reserved, region, &clear_until);
   }
   if (result.status == NEARBUF_OK) {
     uint64_t now = nb_os_nanoseconds();
-    remember(regions, need, region, clear_until, now + (now - start) * BELIEF_FACTOR);
+    remember(regions, gap_request, region, clear_until, now + (now - start) * BELIEF_FACTOR);
   }
   return result;
 }
@@ -455,27 +464,28 @@ static uintptr_t system_place(nb_regions *regions) {
   return place;
 }
 
-static nb_result make_in_range(nb_regions *regions, const nb_need *need, nb_place *region) {
-  nb_result result = make_beside(regions, need, region);
+static nb_result make_in_range(nb_regions *regions, const nb_gap_request *gap_request,
+                               nb_place *region) {
+  nb_result result = make_beside(regions, gap_request, region);
   if (result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY) {
-    result = search(regions, need, false, region);
+    result = search(regions, gap_request, false, region);
   }
-  if (result.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
-    result = search(regions, need, true, region);
+  if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved) {
+    result = search(regions, gap_request, true, region);
   }
   return result;
 }
 
-nb_result nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region) {
-  nb_need possible = *need;
-  uintptr_t origin = origin_of(need);
-  uintptr_t around = origin > need->range.min ? origin : need->range.min;
-  nb_range limits = nb_os_limits(need->range.min, around);
-  if (!nb_range_intersect(need->range, limits, &possible.range)) {
+nb_result nb_region_make(nb_regions *regions, const nb_gap_request *gap_request, nb_place *region) {
+  nb_gap_request possible = *gap_request;
+  uintptr_t origin = origin_of(gap_request);
+  uintptr_t around = origin > gap_request->range.min ? origin : gap_request->range.min;
+  nb_range limits = nb_os_limits(gap_request->range.min, around);
+  if (!nb_range_intersect(gap_request->range, limits, &possible.range)) {
     return nb_result_of(NEARBUF_NO_ROOM);
   }
   nb_range whole = possible.range;
-  bool is_narrowed = need->target == 0 && nb_is_beyond_4_gib(whole.max) &&
+  bool is_narrowed = gap_request->target == 0 && nb_is_beyond_4_gib(whole.max) &&
                      nb_placement_choose_target(&possible, system_place(regions));
   nb_result result = make_in_range(regions, &possible, region);
   if (result.status == NEARBUF_NO_ROOM && is_narrowed) {

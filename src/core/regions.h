@@ -41,10 +41,10 @@ typedef struct nb_regions {
 
 extern nb_regions nb_own_regions;
 
-/* Maps a region for the need, of need->want bytes where there is room and of need->least at least.
+/* Maps a region for the need, of gap_request->want bytes where there is room and of gap_request->least at least.
  * A place that touches a region of this module wins unless another is much nearer; what the system
  * needs for its own growth is used last. NO_ROOM, OUT_OF_MEMORY, DENIED, SYSTEM_ERROR. */
-nb_result nb_region_make(nb_regions *regions, const nb_need *need, nb_place *region);
+nb_result nb_region_make(nb_regions *regions, const nb_gap_request *gap_request, nb_place *region);
 
 /* Unmaps a region, or what a lost race left over. */
 nb_result nb_region_drop(nb_regions *regions, const nb_place *region);

@@ -472,11 +472,11 @@ static nb_result note_reserved(obstacles *all) {
   return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : result;
 }
 
-static nb_result allocate_place(const nearbuf_process *process, const nb_need *need,
+static nb_result allocate_place(const nearbuf_process *process, const nb_gap_request *gap_request,
                                 nb_place *place) {
   nb_result result = nb_remote_allocate(process, place->start, place->size);
-  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > need->least) {
-    place->size = need->least;
+  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
+    place->size = gap_request->least;
     result = nb_remote_allocate(process, place->start, place->size);
   }
   return result;
@@ -490,7 +490,8 @@ static bool will_be_grown_into(const obstacles *all, const nb_place *place, nb_r
 }
 
 /* Finds a place and maps memory there, until it is not the lack of room that stands in the way. */
-static nb_result search_and_allocate(obstacles *all, const nb_need *need, nb_place *place) {
+static nb_result search_and_allocate(obstacles *all, const nb_gap_request *gap_request,
+                                     nb_place *place) {
   nb_source source = {next_obstacle, all, false};
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
     nb_result result = rewind_map(all);
@@ -498,7 +499,7 @@ static nb_result search_and_allocate(obstacles *all, const nb_need *need, nb_pla
       return result;
     }
     nb_lesson lesson;
-    nb_search_answer found = nb_placement_search(need, &source, place, &lesson);
+    nb_search_answer found = nb_placement_search(gap_request, &source, place, &lesson);
     if (found == NB_SEARCH_FAILED) {
       return all->result;
     }
@@ -509,7 +510,7 @@ static nb_result search_and_allocate(obstacles *all, const nb_need *need, nb_pla
     nb_range refused = {place->start, place->start + (place->size - 1)};
     bool is_stack = will_be_grown_into(all, place, gap);
     if (!is_stack) {
-      result = allocate_place(all->process, need, place);
+      result = allocate_place(all->process, gap_request, place);
       if (result.status != NEARBUF_NO_ROOM) {
         return result;
       }
@@ -524,35 +525,37 @@ static nb_result search_and_allocate(obstacles *all, const nb_need *need, nb_pla
   return nb_result_of(NEARBUF_NO_ROOM);
 }
 
-static nb_result allocate_in_range(const nearbuf_process *process, const nb_need *need,
-                                   nb_place *place) {
+static nb_result allocate_in_range(const nearbuf_process *process,
+                                   const nb_gap_request *gap_request, nb_place *place) {
   obstacles all = {.process = process};
   nb_result result = note_reserved(&all);
   if (result.status == NEARBUF_OK) {
-    result = search_and_allocate(&all, need, place);
+    result = search_and_allocate(&all, gap_request, place);
   }
-  if (result.status == NEARBUF_NO_ROOM && !need->spares_reserved) {
+  if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved) {
     all.use_reserved = true;
     all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
-    result = search_and_allocate(&all, need, place);
+    result = search_and_allocate(&all, gap_request, place);
   }
   nb_remote_map_close(&all.map);
   return result;
 }
 
 /* Makes memory in the constraint's range. */
-static nb_result allocate_within(const nearbuf_process *process, nb_need *need, nb_place *place) {
-  uintptr_t around = need->target > need->range.min ? need->target : need->range.min;
+static nb_result allocate_within(const nearbuf_process *process, nb_gap_request *gap_request,
+                                 nb_place *place) {
+  uintptr_t around =
+      gap_request->target > gap_request->range.min ? gap_request->target : gap_request->range.min;
   nb_range limits = nb_remote_limits(process->address_bits, around);
-  if (!nb_range_intersect(need->range, limits, &need->range)) {
+  if (!nb_range_intersect(gap_request->range, limits, &gap_request->range)) {
     return nb_result_of(NEARBUF_NO_ROOM);
   }
-  nb_range whole = need->range;
-  bool is_narrowed = nb_placement_choose_target(need, 0);
-  nb_result result = allocate_in_range(process, need, place);
+  nb_range whole = gap_request->range;
+  bool is_narrowed = nb_placement_choose_target(gap_request, 0);
+  nb_result result = allocate_in_range(process, gap_request, place);
   if (result.status == NEARBUF_NO_ROOM && is_narrowed) {
-    need->range = whole;
-    result = allocate_in_range(process, need, place);
+    gap_request->range = whole;
+    result = allocate_in_range(process, gap_request, place);
   }
   return result;
 }
@@ -560,16 +563,16 @@ static nb_result allocate_within(const nearbuf_process *process, nb_need *need, 
 /* Makes memory for the constraint, of `want` bytes where there is room. */
 static nb_result allocate(const nearbuf_process *process, const nb_constraint *constraint,
                           uint64_t target, uintptr_t want, bool is_near, nb_place *place) {
-  nb_need need;
+  nb_gap_request gap_request;
   nb_result result;
   if (process->address_bits == 0) {
     result = nb_result_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
-  } else if (!nb_constraint_need(constraint, target, nb_os_granularity(), &need)) {
+  } else if (!nb_constraint_need(constraint, target, nb_os_granularity(), &gap_request)) {
     result = nb_result_of(NEARBUF_NO_ROOM);
   } else {
-    need.want = want > need.least ? want : need.least;
-    need.spares_reserved = is_near;
-    result = allocate_within(process, &need, place);
+    gap_request.want = want > gap_request.least ? want : gap_request.least;
+    gap_request.spares_reserved = is_near;
+    result = allocate_within(process, &gap_request, place);
   }
   if (result.status != NEARBUF_OK) {
     *place = (nb_place){0, 0};

@@ -49,20 +49,21 @@ static void invent(fuzz_input *input, invented_map *map) {
   }
 }
 
-static bool invent_need(fuzz_input *input, nb_need *need) {
+static bool invent_need(fuzz_input *input, nb_gap_request *gap_request) {
   uint8_t choice = fuzz_byte(input);
-  need->granularity = (choice & 1) != 0 ? 65536 : 4096;
-  need->alignment = need->granularity << (choice >> 1 & 7);
-  need->least = need->granularity * (1 + fuzz_byte(input));
-  need->want = need->least + need->granularity * fuzz_byte(input);
-  need->target = (choice & 16) != 0 ? wide_number(input) : 0;
-  need->range.min = wide_number(input);
-  need->range.max =
-      (choice & 32) != 0 ? nb_add_saturating(need->range.min, wide_number(input)) : UINTPTR_MAX;
+  gap_request->granularity = (choice & 1) != 0 ? 65536 : 4096;
+  gap_request->alignment = gap_request->granularity << (choice >> 1 & 7);
+  gap_request->least = gap_request->granularity * (1 + fuzz_byte(input));
+  gap_request->want = gap_request->least + gap_request->granularity * fuzz_byte(input);
+  gap_request->target = (choice & 16) != 0 ? wide_number(input) : 0;
+  gap_request->range.min = wide_number(input);
+  gap_request->range.max = (choice & 32) != 0
+                               ? nb_add_saturating(gap_request->range.min, wide_number(input))
+                               : UINTPTR_MAX;
   if ((choice & 64) != 0) {
-    need->range.min = nb_sub_saturating(need->target, need->range.min);
+    gap_request->range.min = nb_sub_saturating(gap_request->target, gap_request->range.min);
   }
-  return need->range.min <= need->range.max;
+  return gap_request->range.min <= gap_request->range.max;
 }
 
 static bool is_free(const invented_map *map, const nb_place *place) {
@@ -78,9 +79,9 @@ static bool is_free(const invented_map *map, const nb_place *place) {
 /* The least distance at which any gap has room for `size` bytes; UINTPTR_MAX with `*is_any` false
  * where none has. By brute force over the gaps and the starts that can be nearest. */
 /* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap, every start, no cleverness */
-static uintptr_t least_distance(const invented_map *map, const nb_need *need, uintptr_t size,
-                                bool *is_any) {
-  uintptr_t origin = need->target != 0 ? need->target : need->range.min;
+static uintptr_t least_distance(const invented_map *map, const nb_gap_request *gap_request,
+                                uintptr_t size, bool *is_any) {
+  uintptr_t origin = gap_request->target != 0 ? gap_request->target : gap_request->range.min;
   uintptr_t best = UINTPTR_MAX;
   uintptr_t from = 0;
   bool is_done = false;
@@ -90,17 +91,17 @@ static uintptr_t least_distance(const invented_map *map, const nb_need *need, ui
     nb_range gap = {from, is_last ? UINTPTR_MAX : map->occupied[i].min - 1};
     bool has_gap = is_last || map->occupied[i].min > from;
     nb_range inside;
-    if (has_gap && nb_range_intersect(gap, need->range, &inside)) {
+    if (has_gap && nb_range_intersect(gap, gap_request->range, &inside)) {
       uintptr_t starts[4] = {inside.min, origin, nb_sub_saturating(origin, size - 1),
                              nb_sub_saturating(inside.max, size - 1)};
       for (int s = 0; s < 8; s++) {
-        uintptr_t start = nb_align_down(starts[s / 2], need->alignment);
-        if (s % 2 == 1 && !nb_align_up(starts[s / 2], need->alignment, &start)) {
+        uintptr_t start = nb_align_down(starts[s / 2], gap_request->alignment);
+        if (s % 2 == 1 && !nb_align_up(starts[s / 2], gap_request->alignment, &start)) {
           continue;
         }
         nb_place place = {start, size};
         if (nb_range_holds(inside, start, size)) {
-          uintptr_t distance = nb_placement_distance(need, &place);
+          uintptr_t distance = nb_placement_distance(gap_request, &place);
           best = distance < best ? distance : best;
           *is_any = true;
         }
@@ -113,8 +114,9 @@ static uintptr_t least_distance(const invented_map *map, const nb_need *need, ui
 }
 
 /* No gap that the need could use, were its range everything, has a part in what is called barren. */
-static void check_barren(const invented_map *map, const nb_need *need, nb_range barren) {
-  nb_need anywhere = *need;
+static void check_barren(const invented_map *map, const nb_gap_request *gap_request,
+                         nb_range barren) {
+  nb_gap_request anywhere = *gap_request;
   anywhere.range = (nb_range){0, UINTPTR_MAX};
   uintptr_t from = 0;
   for (uint32_t i = 0; i <= map->count && barren.min <= barren.max; i++) {
@@ -130,46 +132,47 @@ static void check_barren(const invented_map *map, const nb_need *need, nb_range 
   }
 }
 
-static void check_search(invented_map *map, const nb_need *need, bool is_cheap_anywhere) {
+static void check_search(invented_map *map, const nb_gap_request *gap_request,
+                         bool is_cheap_anywhere) {
   map->is_ascending_only = !is_cheap_anywhere;
   map->last_from = 0;
   nb_source source = {next_occupied, map, is_cheap_anywhere};
   nb_place place = {0, 0};
   nb_lesson lesson;
-  nb_search_answer answer = nb_placement_search(need, &source, &place, &lesson);
+  nb_search_answer answer = nb_placement_search(gap_request, &source, &place, &lesson);
   require(answer != NB_SEARCH_FAILED);
-  check_barren(map, need, lesson.barren);
+  check_barren(map, gap_request, lesson.barren);
   bool fits;
-  uintptr_t least = least_distance(map, need, need->least, &fits);
+  uintptr_t least = least_distance(map, gap_request, gap_request->least, &fits);
   require((answer == NB_SEARCH_FOUND) == fits);
   if (answer != NB_SEARCH_FOUND) {
     return;
   }
-  require(place.start % need->alignment == 0);
-  require(place.size % need->granularity == 0);
-  require(place.size >= need->least && place.size <= need->want);
-  require(nb_range_holds(need->range, place.start, place.size));
+  require(place.start % gap_request->alignment == 0);
+  require(place.size % gap_request->granularity == 0);
+  require(place.size >= gap_request->least && place.size <= gap_request->want);
+  require(nb_range_holds(gap_request->range, place.start, place.size));
   require(is_free(map, &place));
-  uintptr_t distance = nb_placement_distance(need, &place);
+  uintptr_t distance = nb_placement_distance(gap_request, &place);
   require(distance <= nb_add_saturating(least, NB_NEARER_THAT_COUNTS));
   /* More room than is needed is looked for with a limited number of questions. */
-  if (place.size == need->want && map->count <= FEW_OCCUPIED) {
+  if (place.size == gap_request->want && map->count <= FEW_OCCUPIED) {
     /* In the gap that holds the origin itself the place is above it where it can be. */
     bool is_any;
-    uintptr_t least_for_all = least_distance(map, need, need->want, &is_any);
-    require(distance <= nb_add_saturating(least_for_all, need->alignment));
+    uintptr_t least_for_all = least_distance(map, gap_request, gap_request->want, &is_any);
+    require(distance <= nb_add_saturating(least_for_all, gap_request->alignment));
   }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input input = {data, size};
-  nb_need need = {.is_content = false};
+  nb_gap_request gap_request = {.accept_any_size = false};
   invented_map map = {.count = 0};
-  bool is_possible = invent_need(&input, &need);
+  bool is_possible = invent_need(&input, &gap_request);
   invent(&input, &map);
   if (is_possible) {
-    check_search(&map, &need, true);
-    check_search(&map, &need, false);
+    check_search(&map, &gap_request, true);
+    check_search(&map, &gap_request, false);
   }
   return 0;
 }

@@ -108,25 +108,25 @@ TEST(there_is_no_near_part_without_a_target_or_a_distance_or_where_all_or_nothin
 
 TEST(a_region_has_whole_granules_and_is_aligned_to_one_at_least) {
   nb_constraint constraint = constraint_of(0x1000, UINT32_MAX, 0x1001, 16);
-  nb_need need;
-  CHECK(nb_constraint_need(&constraint, 0x5000, 0x1000, &need));
-  CHECK_EQUAL(0x2000, need.least);
-  CHECK_EQUAL(0x2000, need.want);
-  CHECK_EQUAL(0x1000, need.alignment);
-  CHECK_EQUAL(0x5000, need.target);
+  nb_gap_request gap_request;
+  CHECK(nb_constraint_need(&constraint, 0x5000, 0x1000, &gap_request));
+  CHECK_EQUAL(0x2000, gap_request.least);
+  CHECK_EQUAL(0x2000, gap_request.want);
+  CHECK_EQUAL(0x1000, gap_request.alignment);
+  CHECK_EQUAL(0x5000, gap_request.target);
   constraint.alignment = 0x10000;
-  CHECK(nb_constraint_need(&constraint, 0, 0x1000, &need));
-  CHECK_EQUAL(0x10000, need.alignment);
+  CHECK(nb_constraint_need(&constraint, 0, 0x1000, &gap_request));
+  CHECK_EQUAL(0x10000, gap_request.alignment);
 }
 
 TEST(a_region_cannot_lie_above_the_addresses_of_this_program) {
   nb_constraint constraint = constraint_of((uint64_t)1 << 40, top, 1, 1);
-  nb_need need;
-  CHECK(nb_constraint_need(&constraint, 0, 0x1000, &need) == (sizeof(uintptr_t) == 8));
+  nb_gap_request gap_request;
+  CHECK(nb_constraint_need(&constraint, 0, 0x1000, &gap_request) == (sizeof(uintptr_t) == 8));
   constraint.min = 1;
-  CHECK(nb_constraint_need(&constraint, top, 0x1000, &need));
-  CHECK_EQUAL(UINTPTR_MAX, need.range.max);
-  CHECK_EQUAL(UINTPTR_MAX, need.target);
+  CHECK(nb_constraint_need(&constraint, top, 0x1000, &gap_request));
+  CHECK_EQUAL(UINTPTR_MAX, gap_request.range.max);
+  CHECK_EQUAL(UINTPTR_MAX, gap_request.target);
 }
 
 TEST(behind_data_the_line_ends_or_the_buffer) {

@@ -7,7 +7,7 @@
 
 /* Address 0 and up is no memory; what the linker left for debuggers lies far away, and is shared by
  * all modules of the system's cache. */
-static bool is_content(const struct segment_command_64 *segment) {
+static bool accept_any_size(const struct segment_command_64 *segment) {
   return segment->vmsize != 0 && strcmp(segment->segname, SEG_PAGEZERO) != 0 &&
          strcmp(segment->segname, SEG_LINKEDIT) != 0;
 }
@@ -18,7 +18,7 @@ static bool extent_of(const struct mach_header_64 *header, uintptr_t slide, nb_r
   for (uint32_t i = 0; i < header->ncmds; i++) {
     const struct load_command *command = (const void *)at;
     const struct segment_command_64 *segment = (const void *)at;
-    if (command->cmd == LC_SEGMENT_64 && is_content(segment)) {
+    if (command->cmd == LC_SEGMENT_64 && accept_any_size(segment)) {
       uintptr_t first = (uintptr_t)segment->vmaddr + slide;
       uintptr_t last = first + ((uintptr_t)segment->vmsize - 1);
       extent->min = first < extent->min ? first : extent->min;
