@@ -152,25 +152,25 @@ static nb_search_answer search_ascending(choice *best, const nb_source *source) 
 }
 
 /* One side of a search that starts at the target: addresses from `frontier` on are not asked, and
- * up to `barren` nothing was found that fits. */
+ * up to `known_full` nothing was found that fits. */
 typedef struct side {
   uintptr_t frontier;
-  uintptr_t barren;
+  uintptr_t known_full;
   bool is_done;
-  bool is_fertile;
+  bool has_found_room;
 } side;
 
 /* Considers a gap on one side. One that the range cuts may be larger than what was seen of it. */
 static void consider_on(side *one, choice *best, nb_range gap) {
   nb_range range = best->gap_request->range;
   bool fits = consider(best, gap);
-  one->is_fertile = one->is_fertile || fits || gap.min == range.min || gap.max == range.max;
+  one->has_found_room = one->has_found_room || fits || gap.min == range.min || gap.max == range.max;
 }
 
 static void advance(side *one, uintptr_t frontier, bool is_done) {
   one->frontier = frontier;
   one->is_done = is_done;
-  one->barren = one->is_fertile ? one->barren : frontier;
+  one->known_full = one->has_found_room ? one->known_full : frontier;
 }
 
 /* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
@@ -211,7 +211,8 @@ static bool step_up(choice *best, const nb_source *source, side *up, side *down,
       return false;
     }
     consider_on(up, best, gap);
-    down->is_fertile = is_first ? up->is_fertile : down->is_fertile; /* it may lie on both sides */
+    down->has_found_room =
+        is_first ? up->has_found_room : down->has_found_room; /* it may lie on both sides */
   }
   bool is_done = is_last || occupied.max >= range.max;
   advance(up, is_done ? range.max : occupied.max + 1, is_done);
@@ -254,12 +255,13 @@ static nb_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
 }
 
 /* Up and down from the target, always on the side that is nearer, and up first. */
-static nb_search_answer search_outwards(choice *best, const nb_source *source, nb_lesson *lesson) {
+static nb_search_answer search_outwards(choice *best, const nb_source *source,
+                                        nb_search_memo *memo) {
   nb_range range = best->gap_request->range;
   uintptr_t origin = origin_of(best->gap_request);
   uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
-  side up = {.frontier = middle, .barren = middle};
-  side down = {.frontier = middle, .barren = middle, .is_done = middle == range.min};
+  side up = {.frontier = middle, .known_full = middle};
+  side down = {.frontier = middle, .known_full = middle, .is_done = middle == range.min};
   while (!up.is_done || !down.is_done) {
     uintptr_t up_distance = nb_distance(up.frontier, origin);
     uintptr_t down_distance = nb_distance(down.frontier, origin);
@@ -273,9 +275,9 @@ static nb_search_answer search_outwards(choice *best, const nb_source *source, n
       return NB_SEARCH_FAILED;
     }
   }
-  lesson->barren = between(down.barren, middle, up.barren);
+  memo->known_full = between(down.known_full, middle, up.known_full);
   if (best->is_made && !is_full(best->gap_request, &best->place)) {
-    lesson->narrow = between(down.frontier, middle, up.frontier);
+    memo->known_tight = between(down.frontier, middle, up.frontier);
   }
   return NB_SEARCH_FOUND;
 }
@@ -293,15 +295,15 @@ nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint3
 }
 
 nb_search_answer nb_placement_search(const nb_gap_request *gap_request, const nb_source *source,
-                                     nb_place *place, nb_lesson *lesson) {
+                                     nb_place *place, nb_search_memo *memo) {
   choice best = {.gap_request = gap_request,
                  .questions_left = gap_request->accept_any_size ? 0 : QUESTIONS_FOR_MORE_ROOM};
-  nb_lesson learned = {.barren = {1, 0}, .narrow = {1, 0}};
-  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &learned)
+  nb_search_memo found = {.known_full = {1, 0}, .known_tight = {1, 0}};
+  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &found)
                                                       : search_ascending(&best, source);
-  learned.gap = best.gap;
-  if (lesson != NULL) {
-    *lesson = learned;
+  found.gap = best.gap;
+  if (memo != NULL) {
+    *memo = found;
   }
   if (answer == NB_SEARCH_FAILED) {
     return answer;

@@ -52,20 +52,21 @@ typedef enum nb_search_answer {
 
 /* What a search learned besides: ranges around the target, that end before they start where it learned
  * nothing. */
-typedef struct nb_lesson {
-  nb_range barren; /* nowhere in it are gap_request->least bytes free: it is as good as occupied */
+typedef struct nb_search_memo {
   nb_range
-      narrow; /* nowhere in it were gap_request->want bytes seen: no use to look for more room again */
+      known_full; /* nowhere in it are gap_request->least bytes free: it is as good as occupied */
+  nb_range
+      known_tight; /* nowhere in it were gap_request->want bytes seen: no use to look for more room again */
   nb_range gap; /* the free addresses around the place that was found, as far as they were seen */
-} nb_lesson;
+} nb_search_memo;
 
 /* The best place for the need. What is found may be taken by the time it is used: then say so in
  * the source and search again. Cost: a question for each mapping between the target and the gap,
  * or one for each mapping below the gap where questions must ascend.
  *
- * `lesson` may be null. Who heeds it the next time asks less. */
+ * `memo` may be null. Who heeds it the next time asks less. */
 nb_search_answer nb_placement_search(const nb_gap_request *gap_request, const nb_source *source,
-                                     nb_place *place, nb_lesson *lesson);
+                                     nb_place *place, nb_search_memo *memo);
 
 /* How far a place is from what the need asks to be near to. */
 uintptr_t nb_placement_distance(const nb_gap_request *gap_request, const nb_place *place);

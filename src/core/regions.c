@@ -15,7 +15,7 @@ enum { MOST_TRIES = 128, SINGLE_STEPS = 64, STEPS_OF_A_SIZE = 4 };
 
 /* A search is believed for so many times as long as it took: searching never takes more than three
  * per cent of a program's time, and a gap that opens nearer is found soon. */
-enum { BELIEF_FACTOR = 32 };
+enum { VALIDITY_FACTOR = 32 };
 
 /* What was searched in vain with fewer questions is searched again: only where that is expensive it is
  * worth overlooking for a while what has become free. */
@@ -27,10 +27,10 @@ enum { BELOW, ABOVE };
 /* What a search treats as occupied: what was searched in vain just before, the map, what the system
  * will need, what it refused. */
 typedef struct obstacles {
-  nb_range barren[NB_SEARCHED];
-  uint32_t barren_count;
-  nb_range narrow;    /* where no more room than was found is to be looked for */
-  uint32_t questions; /* that the map was asked */
+  nb_range known_full[NB_SEARCHED];
+  uint32_t known_full_count;
+  nb_range known_tight; /* where no more room than was found is to be looked for */
+  uint32_t questions;   /* that the map was asked */
   bool use_reserved;
   uintptr_t clear_until; /* of the place that was found, see nb_span */
   nb_map map;
@@ -40,9 +40,9 @@ typedef struct obstacles {
 
 static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
   obstacles *all = context;
-  for (uint32_t i = 0; i < all->barren_count; i++) {
-    if (all->barren[i].min <= from && from <= all->barren[i].max) {
-      *occupied = all->barren[i];
+  for (uint32_t i = 0; i < all->known_full_count; i++) {
+    if (all->known_full[i].min <= from && from <= all->known_full[i].max) {
+      *occupied = all->known_full[i];
       return NB_SOURCE_FOUND;
     }
   }
@@ -90,8 +90,8 @@ static uintptr_t origin_of(const nb_gap_request *gap_request) {
 }
 
 /* Remembers that the region is there, as a part of the span that it touches or as a new one. */
-static void remember(nb_regions *regions, const nb_gap_request *gap_request, const nb_place *region,
-                     uintptr_t clear_until, uint64_t believed_until) {
+static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, const nb_place *region,
+                     uintptr_t clear_until, uint64_t valid_until) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
     return;
@@ -119,10 +119,10 @@ static void remember(nb_regions *regions, const nb_gap_request *gap_request, con
   if (end == span->end && clear_until > span->clear_until) {
     span->clear_until = clear_until;
   }
-  if (believed_until != 0) {
+  if (valid_until != 0) {
     span->origin = origin_of(gap_request);
     span->distance = nb_placement_distance(gap_request, region);
-    span->believed_until = believed_until;
+    span->valid_until = valid_until;
   }
   unlock(regions, taken);
 }
@@ -136,7 +136,7 @@ static bool is_good_enough(const nb_gap_request *gap_request, const nb_span *spa
   }
   return nb_distance(span->origin, origin_of(gap_request)) <= NB_NEARER_THAT_COUNTS &&
          distance <= nb_add_saturating(span->distance, NB_NEARER_THAT_COUNTS) &&
-         nb_os_nanoseconds() < span->believed_until;
+         nb_os_nanoseconds() < span->valid_until;
 }
 
 /* Whether the region may lie at one end of the span; where that would be. */
@@ -221,7 +221,7 @@ static nb_result make_beside(nb_regions *regions, const nb_gap_request *gap_requ
     nb_result result = is_reserved(region) ? nb_result_of(NEARBUF_NO_ROOM)
                                            : nb_os_map(region->start, region->size);
     if (result.status == NEARBUF_OK) {
-      remember(regions, gap_request, region, 0, 0);
+      memo_add(regions, gap_request, region, 0, 0);
     }
     if (result.status != NEARBUF_NO_ROOM) {
       return result;
@@ -242,22 +242,22 @@ static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
 /* ---- Searching --------------------------------------------------------------------------------- */
 
 /* Takes over what is believed of earlier searches and matters to the need. */
-static void recall(nb_regions *regions, const nb_gap_request *gap_request, uint64_t now,
-                   obstacles *all) {
+static void memo_load(nb_regions *regions, const nb_gap_request *gap_request, uint64_t now,
+                      obstacles *all) {
   uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
   if (taken == 0) {
     return;
   }
   for (uint32_t i = 0; i < NB_SEARCHED; i++) {
     const nb_searched *each = &regions->searched[i];
-    if (each->size == 0 || each->size > gap_request->want || now >= each->believed_until) {
+    if (each->size == 0 || each->size > gap_request->want || now >= each->valid_until) {
       continue;
     }
     if (each->size <= gap_request->least) {
-      all->barren[all->barren_count++] = each->range;
+      all->known_full[all->known_full_count++] = each->range;
     } else if (each->range.min <= origin_of(gap_request) &&
                origin_of(gap_request) <= each->range.max) {
-      all->narrow = each->range;
+      all->known_tight = each->range;
     }
   }
   unlock(regions, taken);
@@ -265,8 +265,8 @@ static void recall(nb_regions *regions, const nb_gap_request *gap_request, uint6
 
 /* Remembers that the range was searched in vain. Where the search only went on from what was believed,
  * the whole is believed as long as that was. */
-static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
-                  uint64_t start) {
+static void memo_store(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
+                       uint64_t start) {
   uint32_t taken = range.min <= range.max ? try_lock(regions) : 0;
   if (taken == 0) {
     return;
@@ -277,11 +277,11 @@ static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_
     bool is_part = range.min <= each->range.min && each->range.max <= range.max;
     entry = each->size >= size && is_part ? each : NULL;
   }
-  bool goes_on = entry != NULL && entry->size == size && start < entry->believed_until;
+  bool goes_on = entry != NULL && entry->size == size && start < entry->valid_until;
   if (goes_on || was_long) {
     entry = entry == NULL ? &regions->searched[regions->next_searched++ % NB_SEARCHED] : entry;
     uint64_t now = nb_os_nanoseconds();
-    uint64_t until = goes_on ? entry->believed_until : now + (now - start) * BELIEF_FACTOR;
+    uint64_t until = goes_on ? entry->valid_until : now + (now - start) * VALIDITY_FACTOR;
     *entry = (nb_searched){range, size, until};
   }
   unlock(regions, taken);
@@ -289,17 +289,17 @@ static void learn(nb_regions *regions, nb_range range, uintptr_t size, bool was_
 
 /* The best place in view of what is believed: a roomier one is looked for only where that may help. */
 static nb_search_answer search_place(obstacles *all, const nb_gap_request *gap_request,
-                                     nb_place *region, nb_lesson *lesson) {
+                                     nb_place *region, nb_search_memo *memo) {
   nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
   nb_gap_request any_size = *gap_request;
   any_size.accept_any_size = true;
-  if (all->narrow.min < all->narrow.max &&
-      nb_placement_search(&any_size, &source, region, lesson) == NB_SEARCH_FOUND &&
-      nb_range_holds(all->narrow, region->start, region->size)) {
-    lesson->narrow = (nb_range){1, 0}; /* it has not been looked at */
+  if (all->known_tight.min < all->known_tight.max &&
+      nb_placement_search(&any_size, &source, region, memo) == NB_SEARCH_FOUND &&
+      nb_range_holds(all->known_tight, region->start, region->size)) {
+    memo->known_tight = (nb_range){1, 0}; /* it has not been looked at */
     return NB_SEARCH_FOUND;
   }
-  return nb_placement_search(gap_request, &source, region, lesson);
+  return nb_placement_search(gap_request, &source, region, memo);
 }
 
 /* The last address above the place that is free and that no stack will grow into, at least not below
@@ -335,9 +335,9 @@ static nb_result map_place(const nb_gap_request *gap_request, nb_place *place) {
 /* Maps what the search finds, until it finds nothing or something else than room is missing. What a
  * stack will grow into counts as reserved. */
 static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_request, nb_place *region,
-                                nb_lesson *lesson) {
+                                nb_search_memo *memo) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
-    nb_search_answer answer = search_place(all, gap_request, region, lesson);
+    nb_search_answer answer = search_place(all, gap_request, region, memo);
     if (answer == NB_SEARCH_FAILED) {
       return nb_result_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
     }
@@ -354,7 +354,7 @@ static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_reques
     if (!is_mapped && result.status != NEARBUF_NO_ROOM) {
       return result;
     }
-    all->clear_until = clear_until(all, gap_request, region, lesson->gap, is_mapped);
+    all->clear_until = clear_until(all, gap_request, region, memo->gap, is_mapped);
     bool is_clear = all->clear_until >= region->start + (region->size - 1);
     if (is_mapped && is_clear) {
       return result;
@@ -364,7 +364,7 @@ static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_reques
     }
     /* A stack; else somebody was faster, or the map calls free what the system does not give. */
     all->extra[all->extra_count++] = is_clear ? range_of_refusal(region, tries)
-                                              : (nb_range){all->clear_until + 1, lesson->gap.max};
+                                              : (nb_range){all->clear_until + 1, memo->gap.max};
   }
   return nb_result_of(NEARBUF_NO_ROOM);
 }
@@ -404,20 +404,20 @@ static bool let_system_search(const nb_gap_request *gap_request, nb_place *regio
 static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_request,
                             bool use_reserved, nb_place *region, uintptr_t *clear_until) {
   obstacles all = {.use_reserved = use_reserved};
-  nb_lesson lesson = {.barren = {1, 0}, .narrow = {1, 0}};
+  nb_search_memo memo = {.known_full = {1, 0}, .known_tight = {1, 0}};
   uint64_t start = nb_os_nanoseconds();
   nb_result result = nb_os_map_open(&all.map, false);
   if (result.status == NEARBUF_OK) {
     uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(gap_request->range, all.extra);
     all.extra_count = reserved;
     if (!use_reserved) {
-      recall(regions, gap_request, start, &all);
+      memo_load(regions, gap_request, start, &all);
     }
-    result = search_and_map(&all, gap_request, region, &lesson);
-    if (result.status == NEARBUF_NO_ROOM && all.barren_count > 0) {
-      all.barren_count = 0; /* something may have become free there */
+    result = search_and_map(&all, gap_request, region, &memo);
+    if (result.status == NEARBUF_NO_ROOM && all.known_full_count > 0) {
+      all.known_full_count = 0; /* something may have become free there */
       all.extra_count = reserved;
-      result = search_and_map(&all, gap_request, region, &lesson);
+      result = search_and_map(&all, gap_request, region, &memo);
     }
   }
   nb_os_map_close(&all.map);
@@ -425,8 +425,8 @@ static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_reque
   if (result.status == NEARBUF_OK && !use_reserved &&
       gap_request->alignment == gap_request->granularity) {
     bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
-    learn(regions, lesson.barren, gap_request->least, was_long, start);
-    learn(regions, lesson.narrow, gap_request->want, was_long, start);
+    memo_store(regions, memo.known_full, gap_request->least, was_long, start);
+    memo_store(regions, memo.known_tight, gap_request->want, was_long, start);
   }
   return result;
 }
@@ -444,7 +444,7 @@ static nb_result search(nb_regions *regions, const nb_gap_request *gap_request, 
   }
   if (result.status == NEARBUF_OK) {
     uint64_t now = nb_os_nanoseconds();
-    remember(regions, gap_request, region, clear_until, now + (now - start) * BELIEF_FACTOR);
+    memo_add(regions, gap_request, region, clear_until, now + (now - start) * VALIDITY_FACTOR);
   }
   return result;
 }

@@ -12,19 +12,19 @@
 /* A run of regions that touch, which the system keeps as one mapping, and why it is where it is. */
 typedef struct nb_span {
   uintptr_t start;
-  uintptr_t end;           /* exclusive; equal to start: a gap to remember */
-  uintptr_t clear_until;   /* no stack grows into what is above, as far as that was looked at */
-  uintptr_t origin;        /* what the search that found it wanted to be near to */
-  uintptr_t distance;      /* at which it found it: there was no gap nearer */
-  uint64_t believed_until; /* nanoseconds: until then that search need not be repeated */
-  uintptr_t refused[2];    /* the size that something was in the way of, below and above; 0: none */
+  uintptr_t end;         /* exclusive; equal to start: a gap to remember */
+  uintptr_t clear_until; /* no stack grows into what is above, as far as that was looked at */
+  uintptr_t origin;      /* what the search that found it wanted to be near to */
+  uintptr_t distance;    /* at which it found it: there was no gap nearer */
+  uint64_t valid_until;  /* nanoseconds: until then that search need not be repeated */
+  uintptr_t refused[2];  /* the size that something was in the way of, below and above; 0: none */
 } nb_span;
 
 /* Addresses among which nothing of a size was free when they were searched. */
 typedef struct nb_searched {
   nb_range range;
-  uintptr_t size;          /* in vain for this, 0: not at all */
-  uint64_t believed_until; /* nanoseconds */
+  uintptr_t size;       /* in vain for this, 0: not at all */
+  uint64_t valid_until; /* nanoseconds */
 } nb_searched;
 
 enum { NB_SPANS = 16, NB_SEARCHED = 8 };

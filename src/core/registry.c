@@ -396,7 +396,7 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *a
 
 /* Learns the number of the locator that this call linked, for the acquired item's order. Without it the
  * claim is as good, but its release is found later. */
-static void learn_order(nb_state *state, nb_acquired *acquired) {
+static void set_order(nb_state *state, nb_acquired *acquired) {
   (void)nb_locators_extend(state, true);
   (void)find_order(state, nb_reference_item(acquired->reference), &acquired->order);
 }
@@ -423,7 +423,7 @@ nb_result nb_registry_register(nb_state *state, const nb_listing *listing, nb_ac
       result = grow(state, listing, acquired, &added);
     }
     if (added != 0) {
-      learn_order(state, acquired);
+      set_order(state, acquired);
       return nb_result_of(NEARBUF_OK);
     }
     if (result.status != NEARBUF_OK) {

@@ -498,15 +498,15 @@ static nb_result search_and_allocate(obstacles *all, const nb_gap_request *gap_r
     if (result.status != NEARBUF_OK) {
       return result;
     }
-    nb_lesson lesson;
-    nb_search_answer found = nb_placement_search(gap_request, &source, place, &lesson);
+    nb_search_memo memo;
+    nb_search_answer found = nb_placement_search(gap_request, &source, place, &memo);
     if (found == NB_SEARCH_FAILED) {
       return all->result;
     }
     if (found == NB_SEARCH_NO_ROOM) {
       return nb_result_of(NEARBUF_NO_ROOM);
     }
-    nb_range gap = lesson.gap;
+    nb_range gap = memo.gap;
     nb_range refused = {place->start, place->start + (place->size - 1)};
     bool is_stack = will_be_grown_into(all, place, gap);
     if (!is_stack) {

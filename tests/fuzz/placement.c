@@ -115,15 +115,15 @@ static uintptr_t least_distance(const invented_map *map, const nb_gap_request *g
 
 /* No gap that the need could use, were its range everything, has a part in what is called barren. */
 static void check_barren(const invented_map *map, const nb_gap_request *gap_request,
-                         nb_range barren) {
+                         nb_range known_full) {
   nb_gap_request anywhere = *gap_request;
   anywhere.range = (nb_range){0, UINTPTR_MAX};
   uintptr_t from = 0;
-  for (uint32_t i = 0; i <= map->count && barren.min <= barren.max; i++) {
+  for (uint32_t i = 0; i <= map->count && known_full.min <= known_full.max; i++) {
     nb_range gap = {from, i < map->count ? map->occupied[i].min - 1 : UINTPTR_MAX};
     nb_place place;
     bool is_gap = i == map->count || map->occupied[i].min > from;
-    require(!is_gap || !nb_range_overlaps(gap, barren) ||
+    require(!is_gap || !nb_range_overlaps(gap, known_full) ||
             !nb_placement_in_gap(&anywhere, gap, &place));
     if (i == map->count || map->occupied[i].max == UINTPTR_MAX) {
       return;
@@ -138,10 +138,10 @@ static void check_search(invented_map *map, const nb_gap_request *gap_request,
   map->last_from = 0;
   nb_source source = {next_occupied, map, is_cheap_anywhere};
   nb_place place = {0, 0};
-  nb_lesson lesson;
-  nb_search_answer answer = nb_placement_search(gap_request, &source, &place, &lesson);
+  nb_search_memo memo;
+  nb_search_answer answer = nb_placement_search(gap_request, &source, &place, &memo);
   require(answer != NB_SEARCH_FAILED);
-  check_barren(map, gap_request, lesson.barren);
+  check_barren(map, gap_request, memo.known_full);
   bool fits;
   uintptr_t least = least_distance(map, gap_request, gap_request->least, &fits);
   require((answer == NB_SEARCH_FOUND) == fits);

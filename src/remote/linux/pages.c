@@ -361,18 +361,18 @@ static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size)
 /* The word of the anchor at a place, 0 where there is none or it is not of this process. */
 static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uint32_t width) {
   uint32_t mark = 0;
-  uint32_t narrow = 0;
+  uint32_t known_tight = 0;
   uint64_t wide = 0;
   uint32_t owner = 0;
   uint64_t word = place + nb_os_page_size();
   bool is_anchor =
       read_exactly(memory, place, &mark, sizeof mark) &&
       (mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT) &&
-      (width == 4 ? read_exactly(memory, word, &narrow, 4)
+      (width == 4 ? read_exactly(memory, word, &known_tight, 4)
                   : read_exactly(memory, word, &wide, 8)) &&
       read_exactly(memory, word + width, &owner, sizeof owner);
   bool is_theirs = mark != NB_ANCHOR_INHERITED || owner == (uint32_t)who->own_id;
-  return is_anchor && is_theirs ? narrow | wide : 0;
+  return is_anchor && is_theirs ? known_tight | wide : 0;
 }
 
 /* By the anchor (posix/anchor.h), with which copies of the library in the process agree on the first
