@@ -18,8 +18,8 @@
 #include <nearbuf/nearbuf.h>
 
 #include "base/compiler.h"
-#include "base/home.h"
 #include "base/placement.h"
+#include "base/unshared.h"
 
 typedef struct nb_constraint {
   uint64_t min; /* every byte lies in [min, max] */

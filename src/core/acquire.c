@@ -96,7 +96,7 @@ static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
     return nb_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed), least);
   }
   bool is_contended = atomic_load_explicit(&state->contended, memory_order_relaxed) != 0;
-  uintptr_t pieces = (uintptr_t)NB_HOME_STRIDE * nb_os_granularity();
+  uintptr_t pieces = (uintptr_t)NB_UNSHARED_STRIDE * nb_os_granularity();
   return is_contended ? nb_add_saturating(least, pieces) : least;
 }
 

@@ -25,7 +25,7 @@ bool nb_hints_elsewhere(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
 
 /* The pair of lines in which a byte lies. */
 static uintptr_t pair_of(uintptr_t address) {
-  return address / NB_APART;
+  return address / NB_FALSE_SHARING_RANGE;
 }
 
 bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item) {

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/home.h"
+#include "base/unshared.h"
 #include "os/thread.h"
 
 enum { NB_HINT_BITS = 8, NB_HINT_SLOTS = 1 << NB_HINT_BITS };

@@ -82,23 +82,24 @@ typedef struct locator_walk {
   bool *is_held;
   uint32_t class;
   uint32_t looks_for_others; /* so many held items are still looked up in other threads' hints */
-  bool wants_home;           /* threads contend: only an item on a cache line of its own will do */
+  bool wants_unshared;       /* threads contend: only an item on a cache line of its own will do */
   bool is_all_passable;      /* every item so far is held, or too full for the class */
   bool has_passed_held;
 } locator_walk;
 
 /* Whether the item is on a cache line that no other thread of this module uses. */
-static bool is_home_for(locator_walk *walk, uint32_t index, uintptr_t reference) {
-  return nb_is_home(index) && !nb_hints_elsewhere(&walk->state->hints, walk->mine, reference);
+static bool is_unshared_for(locator_walk *walk, uint32_t index, uintptr_t reference) {
+  return nb_is_unshared_slot(index) &&
+         !nb_hints_elsewhere(&walk->state->hints, walk->mine, reference);
 }
 
 static void notice_held(locator_walk *walk, uintptr_t reference) {
   *walk->is_held = true;
-  if (!walk->wants_home && walk->looks_for_others > 0) {
+  if (!walk->wants_unshared && walk->looks_for_others > 0) {
     walk->looks_for_others--;
     if (nb_hints_elsewhere(&walk->state->hints, walk->mine, reference)) {
       atomic_store_explicit(&walk->state->contended, 1, memory_order_relaxed);
-      walk->wants_home = true;
+      walk->wants_unshared = true;
     }
   }
 }
@@ -124,7 +125,7 @@ static bool try_item(locator_walk *walk, nb_locator *locator, uint32_t index) {
     notice_held(walk, reference);
     return false;
   }
-  if ((walk->wants_home && !is_home_for(walk, index, reference)) ||
+  if ((walk->wants_unshared && !is_unshared_for(walk, index, reference)) ||
       !nb_locator_is_sound(locator, index)) {
     return false;
   }
@@ -167,7 +168,7 @@ bool nb_registry_take(nb_state *state, const nb_constraint *constraint, bool fro
                        .is_held = is_held,
                        .class = size_class((uint32_t)constraint->size),
                        .looks_for_others = 4,
-                       .wants_home =
+                       .wants_unshared =
                            atomic_load_explicit(&state->contended, memory_order_relaxed) != 0,
                        .is_all_passable = constraint->only_dialect == 0};
   _Atomic uint32_t *cursor = &state->cursors[walk.class];
@@ -199,7 +200,7 @@ bool nb_registry_take(nb_state *state, const nb_constraint *constraint, bool fro
 
 /* The items that a region becomes; the last of them is the acquired one. */
 typedef struct batch {
-  nb_item items[NB_HOME_STRIDE];
+  nb_item items[NB_UNSHARED_STRIDE];
   uint32_t count;
 } batch;
 
@@ -210,10 +211,10 @@ static batch cut(const nb_state *state, const nb_listing *listing, uint32_t firs
   uintptr_t start = listing->start;
   uintptr_t piece = nb_os_granularity();
   if (atomic_load_explicit(&state->contended, memory_order_relaxed) != 0) {
-    uint32_t before_home =
-        (NB_HOME_INDEX + NB_HOME_STRIDE - first % NB_HOME_STRIDE) % NB_HOME_STRIDE;
-    if (before_home < slots && before_home * piece <= listing->spare) {
-      items.count = before_home + 1;
+    uint32_t before_unshared =
+        (NB_UNSHARED_INDEX + NB_UNSHARED_STRIDE - first % NB_UNSHARED_STRIDE) % NB_UNSHARED_STRIDE;
+    if (before_unshared < slots && before_unshared * piece <= listing->spare) {
+      items.count = before_unshared + 1;
     }
   }
   for (uint32_t i = 0; i + 1 < items.count; i++, start += piece) {

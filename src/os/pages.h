@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/format.h"
-#include "base/home.h"
 #include "base/result.h"
+#include "base/unshared.h"
 
 typedef struct nb_page {
   uintptr_t base;
@@ -58,7 +58,7 @@ bool nb_page_has_tail(void);
  * header, and puts its buffers into the slots from the first one on. So many find room before the first one
  * of ours; the header is in order again long before (header.h). The slot lies on one cache line, which
  * no other thread's home shares. */
-enum { NB_FIRST_SLOT = NB_HOME_INDEX + 32 };
+enum { NB_FIRST_SLOT = NB_UNSHARED_INDEX + 32 };
 
 static inline uint32_t nb_page_first_slot(void) {
   return nb_page_has_tail() ? 0 : NB_FIRST_SLOT;

@@ -2,7 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/home.h"
+#include "base/unshared.h"
 #include "os/os.h"
 #include "space.h"
 #include "test.h"

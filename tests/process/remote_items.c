@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/format.h"
-#include "base/home.h"
+#include "base/unshared.h"
 #include "os/os.h"
 #include "remote_support.h"
 #include "test.h"

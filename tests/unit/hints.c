@@ -83,7 +83,7 @@ TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
 
 /* Two threads that start at once end on neighbouring items, and must notice. */
 TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
-  enum { ITEM = sizeof(uintptr_t) + 12, APART = NB_APART };
+  enum { ITEM = sizeof(uintptr_t) + 12, APART = NB_FALSE_SHARING_RANGE };
   nb_hint *mine = nb_hints_mine(&hints);
   nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
   uintptr_t item = 64 * (uintptr_t)APART;
@@ -109,16 +109,16 @@ static bool shares_line(uintptr_t a, uintptr_t a_size, uintptr_t b, uintptr_t b_
 TEST(home_items_share_a_line_neither_with_the_header_nor_with_each_other) {
   const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
   for (uint32_t i = 0; i < layout->capacity; i++) {
-    if (!nb_is_home(i)) {
+    if (!nb_is_unshared_slot(i)) {
       continue;
     }
     uintptr_t item = nb_item_at(0, layout, i);
     CHECK(!shares_line(0, layout->header_size, item, layout->item_size));
     for (uint32_t k = 0; k < i; k++) {
-      CHECK(!nb_is_home(k) ||
+      CHECK(!nb_is_unshared_slot(k) ||
             !shares_line(nb_item_at(0, layout, k), layout->item_size, item, layout->item_size));
     }
   }
-  CHECK(nb_is_home(NB_HOME_INDEX));
-  CHECK(!nb_is_home(0));
+  CHECK(nb_is_unshared_slot(NB_UNSHARED_INDEX));
+  CHECK(!nb_is_unshared_slot(0));
 }

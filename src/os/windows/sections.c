@@ -9,7 +9,7 @@
 
 enum {
   TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
-  MOST_SEED_ITEMS = NB_HOME_STRIDE + 16
+  MOST_SEED_ITEMS = NB_UNSHARED_STRIDE + 16
 };
 
 /* ---- Names ------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* Which items have cache lines of their own. */
-#ifndef NB_HOME_H
-#define NB_HOME_H
+#ifndef NB_UNSHARED_H
+#define NB_UNSHARED_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,13 +21,14 @@ enum { NB_CACHE_LINE = 64 };
  * that starts behind the header's. (Header and items have 24 and 20 bytes in 64 bits, 16 and 16 in
  * 32: format.h.) */
 enum {
-  NB_APART = NB_CACHE_LINE < 128 ? 128 : NB_CACHE_LINE,
-  NB_HOME_STRIDE = NB_APART / 16,
-  NB_HOME_INDEX = sizeof(uintptr_t) == 8 ? (NB_APART - 24 + 19) / 20 : (NB_APART - 16) / 16
+  NB_FALSE_SHARING_RANGE = NB_CACHE_LINE < 128 ? 128 : NB_CACHE_LINE,
+  NB_UNSHARED_STRIDE = NB_FALSE_SHARING_RANGE / 16,
+  NB_UNSHARED_INDEX = sizeof(uintptr_t) == 8 ? (NB_FALSE_SHARING_RANGE - 24 + 19) / 20
+                                             : (NB_FALSE_SHARING_RANGE - 16) / 16
 };
 
-static inline bool nb_is_home(uint32_t index) {
-  return index % NB_HOME_STRIDE == NB_HOME_INDEX;
+static inline bool nb_is_unshared_slot(uint32_t index) {
+  return index % NB_UNSHARED_STRIDE == NB_UNSHARED_INDEX;
 }
 
 #endif
