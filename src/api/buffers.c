@@ -10,8 +10,8 @@ enum { HELD_FOR_DATA = 2 };
 
 /* ---- Get ---------------------------------------------------------------------------------------- */
 
-NB_WARM void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t flags,
-                  uint32_t generation) {
+NB_FORCEINLINE void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t flags,
+                         uint32_t generation) {
   buffer->item = acquired->reference | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
   buffer->address = acquired->base;
   buffer->start = acquired->start;
@@ -23,7 +23,7 @@ NB_WARM void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t 
   buffer->system_error = 0;
 }
 
-NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
+NB_COLD static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
   *buffer = (nearbuf_buffer){0};
   nearbuf_status status = nb_request_check(request);
   if (request == NULL || status != NEARBUF_OK) {
@@ -42,7 +42,7 @@ NB_SLOW static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf
 }
 
 /* The item of the thread's hint, which is locked, does not do after all. */
-NB_SLOW static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
+NB_COLD static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
                                             nearbuf_buffer *buffer) {
   nb_shared_unlock_release(taken);
   return get_slowly(request, buffer);
@@ -69,8 +69,9 @@ NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, co
  * locked first: what stands before a locked instruction must be done before it, what stands behind
  * it runs beside what follows. `below` is the alignment less 1, a mask. A range that ends inside
  * the buffer is for get_exactly. */
-NB_WARM nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
-                                 const nb_hint *hint, uintptr_t item, nearbuf_buffer *buffer) {
+NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
+                                        const nb_hint *hint, uintptr_t item,
+                                        nearbuf_buffer *buffer) {
   if (!nb_shared_lock_acquire(nb_taken_of(item, false))) {
     return get_slowly(request, buffer);
   }
@@ -131,9 +132,9 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
 
 /* ---- Release ------------------------------------------------------------------------------------ */
 
-/* What a handle is of whose generation the warm path does not know: stale, unless this system has the
+/* What a handle is of whose generation the fast path does not know: stale, unless this system has the
  * state proved first. */
-NB_SLOW static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
+NB_COLD static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
   uint32_t generation = nb_state_generation(nb_state_of_process());
   return buffer->generation == generation ? NEARBUF_OK : NEARBUF_STALE;
 }
@@ -190,8 +191,8 @@ NB_NOINLINE static void tell_walks(nb_state *state, uintptr_t item, bool is_rust
 }
 
 /* Gives the item of a handle back. */
-NB_WARM nearbuf_status let_go(nb_state *state, uintptr_t item, bool is_rust,
-                              nearbuf_buffer *buffer) {
+NB_FORCEINLINE nearbuf_status let_go(nb_state *state, uintptr_t item, bool is_rust,
+                                     nearbuf_buffer *buffer) {
   uintptr_t taken = nb_taken_of(item, is_rust);
   bool is_held = nb_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
@@ -217,9 +218,9 @@ NB_NOINLINE static nearbuf_status let_unusual_go(nb_state *state, nearbuf_buffer
   return let_go(state, item_of(buffer), is_rust(buffer), buffer);
 }
 
-/* The same for a handle that the warm path does not know: it is refused, or this system has the state
+/* The same for a handle that the fast path does not know: it is refused, or this system has the state
  * proved first. */
-NB_SLOW static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
+NB_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle(buffer);
   if (status == NEARBUF_STALE) {
     buffer->item = 0;

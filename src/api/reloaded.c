@@ -65,12 +65,12 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
 }
 
 /* Makes a released item findable for the walks of this module, if they have passed it. */
-NB_SLOW static void rewind_cursors(nb_state *state, uintptr_t item, uint32_t room) {
+NB_COLD static void rewind_cursors(nb_state *state, uintptr_t item, uint32_t room) {
   nb_registry_released_item(state, item, room);
 }
 
 /* Gives an item back. */
-NB_WARM void release_item(LocatorItem *item) {
+NB_FORCEINLINE void release_item(LocatorItem *item) {
   if (item == NULL) {
     return;
   }
@@ -116,7 +116,7 @@ static nearbuf_status acquire_item(const BufferSearchSettings *settings, uint32_
   return status;
 }
 
-NB_SLOW static GetBufferResult get_slowly(const BufferSearchSettings *settings,
+NB_COLD static GetBufferResult get_slowly(const BufferSearchSettings *settings,
                                           uint32_t alignment) {
   LocatorItem *item = NULL;
   nearbuf_status status = acquire_item(settings, alignment, &item);
@@ -128,7 +128,7 @@ NB_SLOW static GetBufferResult get_slowly(const BufferSearchSettings *settings,
 /* Callers copy the first two words of a result in one go, and a load that spans two stores waits until
  * both have left the processor: so they are stored in one go, too. It is most of the time that a get
  * takes. */
-NB_WARM GetBufferResult success(LocatorItem *item) {
+NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
   GetBufferResult result = {.is_ok = true, .ok = item, .err = NULL};
 #if UINTPTR_MAX > UINT32_MAX && defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   typedef uint64_t two_words __attribute__((vector_size(16)));
@@ -141,7 +141,7 @@ NB_WARM GetBufferResult success(LocatorItem *item) {
 
 /* The fast path: the item that this thread used last, if it is free and the settings fit, as
  * nearbuf_get has it. What is wrong with settings is told by the slow path: nothing fits them. */
-NB_WARM GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
+NB_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
   uintptr_t reference = nb_hint_item(nb_hint_of(&nb_state_current()->hints));
   uint32_t below = alignment - 1;
   if (!nb_reference_is_rust(reference) || settings == NULL || (alignment & below) != 0) {
@@ -244,7 +244,7 @@ bool locatoritem_can_use(const LocatorItem *item, uint32_t size, uintptr_t min_a
  * takes longer than the copying. */
 enum { PIECE = 16 };
 
-NB_WARM void copy(unsigned char *to, const uint8_t *from, size_t size) {
+NB_FORCEINLINE void copy(unsigned char *to, const uint8_t *from, size_t size) {
   if (size - PIECE > PIECE) {
     memcpy(to, from, size);
     return;

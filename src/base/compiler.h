@@ -2,11 +2,11 @@
 #ifndef NB_COMPILER_H
 #define NB_COMPILER_H
 
-/* For the warm path, which is compiled once for each layout of items. */
-#define NB_WARM static inline __attribute__((always_inline))
+/* For the fast path, which is compiled once for each layout of items. */
+#define NB_FORCEINLINE static inline __attribute__((always_inline))
 
 /* Kept out of the fast path, whose values can then stay in registers. */
 #define NB_NOINLINE __attribute__((noinline))
-#define NB_SLOW __attribute__((noinline, cold))
+#define NB_COLD __attribute__((noinline, cold))
 
 #endif

@@ -32,12 +32,12 @@ typedef struct nb_constraint {
 } nb_constraint;
 
 /* The alignment of memory for data is a cache line at least. */
-NB_WARM uint64_t nb_alignment_for(uint64_t alignment, uint32_t flags) {
+NB_FORCEINLINE uint64_t nb_alignment_for(uint64_t alignment, uint32_t flags) {
   return (flags & NEARBUF_DATA) != 0 && alignment < NB_CACHE_LINE ? NB_CACHE_LINE : alignment;
 }
 
 /* Whether memory that starts there is as near to the target as the request would like. */
-NB_WARM bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t near_bytes) {
+NB_FORCEINLINE bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t near_bytes) {
   /* One comparison for both sides; a doubled distance that wraps only makes it stricter. */
   return near_bytes == 0 || address - target + near_bytes <= 2 * near_bytes;
 }
@@ -46,8 +46,9 @@ NB_WARM bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t near_byte
  * first byte and of the end of the range in it. A range that ends in the middle of the buffer is no
  * obstacle. Positions are other modules' and can lie far behind the size: then the start lies behind the
  * last byte, or before the buffer where the sum wrapped. */
-NB_WARM bool nb_constraint_fits(const nb_constraint *constraint, uint64_t base, uint32_t size,
-                                uint32_t position, uint32_t *start, uint32_t *limit) {
+NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t base,
+                                       uint32_t size, uint32_t position, uint32_t *start,
+                                       uint32_t *limit) {
   uint64_t last = base + size - 1;
   uint64_t free_from = base + position;
   if (free_from < constraint->min) {

@@ -41,7 +41,7 @@ typedef struct nb_layout {
 } nb_layout;
 
 /* The offsets in an item, for addresses of `width` bytes. The table of layouts is made of them, and
- * the warm path computes them, for a lookup would take it longer. */
+ * the fast path computes them, for a lookup would take it longer. */
 #define NB_TAKEN_AT(width, is_rust) ((width) + ((is_rust) ? 8 : 0))
 #define NB_SIZE_AT(width, is_rust) ((width) + ((is_rust) ? 0 : 4))
 #define NB_POSITION_AT(width, is_rust) ((width) + ((is_rust) ? 4 : 8))

@@ -11,7 +11,7 @@
 nearbuf_status nb_request_check(const nearbuf_request *request);
 
 /* What a request with these flags demands. */
-NB_WARM nb_constraint nb_request_constraint(const nearbuf_request *request, uint32_t flags) {
+NB_FORCEINLINE nb_constraint nb_request_constraint(const nearbuf_request *request, uint32_t flags) {
   nb_constraint constraint = {.min = request->range.min,
                               .max = request->range.max,
                               .alignment = nb_alignment_for(request->alignment_bytes, flags),

@@ -22,7 +22,7 @@ bool nb_header_try_lock(nb_locator *locator);
 void nb_header_unlock(nb_locator *locator);
 
 /* Puts a header that was cleared in order, if the lock is to be had at once. To be called by everything
- * but the warm path before it looks at the locator. */
+ * but the fast path before it looks at the locator. */
 void nb_header_mend(nb_locator *locator);
 
 /* The next locator, 0: none yet. It is set once, and by the first that tries: false, another one was. */

@@ -60,7 +60,7 @@ typedef struct nb_acquired {
 } nb_acquired;
 
 /* Whether the buffer has room for it; fills `start` and `limit` of the acquired item. */
-NB_WARM bool nb_claim_fits(const nb_constraint *constraint, nb_acquired *acquired) {
+NB_FORCEINLINE bool nb_claim_fits(const nb_constraint *constraint, nb_acquired *acquired) {
   return nb_constraint_fits(constraint, acquired->base, acquired->size, acquired->position,
                             &acquired->start, &acquired->limit);
 }
@@ -73,7 +73,7 @@ static inline uintptr_t nb_item_base(uintptr_t item) {
 }
 
 /* Fills in what an item says besides. */
-NB_WARM void nb_item_look(uintptr_t item, bool is_rust, nb_acquired *acquired) {
+NB_FORCEINLINE void nb_item_look(uintptr_t item, bool is_rust, nb_acquired *acquired) {
   acquired->size = nb_shared_load_relaxed(nb_size_of(item, is_rust));
   acquired->position = nb_shared_load_relaxed(nb_position_of(item, is_rust));
 }

@@ -1,6 +1,6 @@
 /* What this copy of the library knows of the process it lives in. All of it is nothing again after
  * a fork, without a system call and without anybody's help: it lies in pages that the kernel wipes
- * in the child. Where the kernel cannot, the warm path finds no state at all, and each call proves
+ * in the child. Where the kernel cannot, the fast path finds no state at all, and each call proves
  * first, by a system call, that the state is this process's own (nb_state_of_process).
  *
  * The generation is the proof: 0 in wiped pages, else a number that differs from that of every
@@ -51,7 +51,7 @@ static inline uint32_t nb_state_generation(const nb_state *state) {
 }
 
 /* The state, or an empty one of generation 0 before the first use, and always where the system cannot
- * wipe pages: for the warm path, which then takes the slow one. Read the generation before anything
+ * wipe pages: for the fast path, which then takes the slow one. Read the generation before anything
  * else, but for hints: they are there only where it is not 0. */
 static inline nb_state *nb_state_current(void) {
   return atomic_load_explicit(&nb_state_pages, memory_order_acquire);

@@ -1,5 +1,5 @@
 /* Taking and releasing an item, with a fork in between: threads take the first item that fits, append
- * and release; the room that was seen before the lock is checked again under it, or, on the warm path,
+ * and release; the room that was seen before the lock is checked again under it, or, on the fast path,
  * is known to be as it was seen. A fork copies what the process knows; a child's generation is 0
  * until it begins a state of its own, and no handle of the parent touches the parent's item.
  * src/core/registry.h: nb_item_acquire, nb_item_acquire_unchanged; src/api/buffers.c: check_handle,
