@@ -183,7 +183,8 @@ static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
 }
 
 /* Makes an item that was given back findable for the walks of this module, if they have passed it. */
-NB_NOINLINE static void tell_walks(nb_state *state, uintptr_t item, bool is_rust, uint32_t order) {
+NB_NOINLINE static void rewind_cursors(nb_state *state, uintptr_t item, bool is_rust,
+                                       uint32_t order) {
   nb_acquired seen = {0};
   nb_item_look(item, is_rust, &seen);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
@@ -191,8 +192,8 @@ NB_NOINLINE static void tell_walks(nb_state *state, uintptr_t item, bool is_rust
 }
 
 /* Gives the item of a handle back. */
-NB_FORCEINLINE nearbuf_status let_go(nb_state *state, uintptr_t item, bool is_rust,
-                                     nearbuf_buffer *buffer) {
+NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool is_rust,
+                                           nearbuf_buffer *buffer) {
   uintptr_t taken = nb_taken_of(item, is_rust);
   bool is_held = nb_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
@@ -204,18 +205,18 @@ NB_FORCEINLINE nearbuf_status let_go(nb_state *state, uintptr_t item, bool is_ru
   }
   nb_shared_unlock_release(taken);
   if (nb_registry_is_passed(state, buffer->order)) {
-    tell_walks(state, item, is_rust, buffer->order);
+    rewind_cursors(state, item, is_rust, buffer->order);
   }
   return NEARBUF_OK;
 }
 
 /* The same for memory for data, and for items that are laid out as the Rust reference does it. */
-NB_NOINLINE static nearbuf_status let_unusual_go(nb_state *state, nearbuf_buffer *buffer) {
+NB_NOINLINE static nearbuf_status release_data_or_rust(nb_state *state, nearbuf_buffer *buffer) {
   /* Appending moved the start to the position; before it the start is only a plan. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
     advance(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
   }
-  return let_go(state, item_of(buffer), is_rust(buffer), buffer);
+  return release_item(state, item_of(buffer), is_rust(buffer), buffer);
 }
 
 /* The same for a handle that the fast path does not know: it is refused, or this system has the state
@@ -225,7 +226,7 @@ NB_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   if (status == NEARBUF_STALE) {
     buffer->item = 0;
   }
-  return status == NEARBUF_OK ? let_unusual_go(nb_state_of_process(), buffer) : status;
+  return status == NEARBUF_OK ? release_data_or_rust(nb_state_of_process(), buffer) : status;
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
@@ -238,9 +239,9 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
     return release_slowly(buffer);
   }
   if ((reference & NB_REFERENCE_TAGS) != 0) {
-    return let_unusual_go(state, buffer);
+    return release_data_or_rust(state, buffer);
   }
-  return let_go(state, reference, false, buffer);
+  return release_item(state, reference, false, buffer);
 }
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */
