@@ -9,7 +9,7 @@
 /* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
  * known, whole or in part; NOT_FOUND where the process has none. */
 static nearbuf_status begin(nb_state **state) {
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_state_begin(state);
   if (result.status == NEARBUF_OK) {
     result = nb_attach(*state, false);
@@ -18,7 +18,7 @@ static nearbuf_status begin(nb_state **state) {
     nb_header_mend(nb_locators_entry(0));
     (void)nb_locators_extend(*state, false);
   }
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   return result.status;
 }
 

@@ -24,10 +24,10 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   if (status != NEARBUF_OK) {
     return status;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_place region;
   nb_result result = nb_region_make(&nb_own_regions, &gap_request, &region);
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   memory->run_at = (unsigned char *)region.start;
   memory->write_to = memory->run_at;
   memory->size_bytes = region.size;
@@ -50,10 +50,10 @@ nearbuf_status nearbuf_free(nearbuf_memory *memory) {
   if (!is_allocated(memory)) {
     return NEARBUF_INVALID_HANDLE;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
   nb_result result = nb_region_drop(&nb_own_regions, &region);
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   memory->system_error = result.system_error;
   if (result.status == NEARBUF_OK) {
     *memory = (nearbuf_memory){0};

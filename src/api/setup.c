@@ -6,12 +6,12 @@
 
 /* Looks for a locator that leaves no choice. NOT_FOUND: there is none yet. */
 static nb_result find_before_choice(nb_state **state) {
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_state_begin(state);
   if (result.status == NEARBUF_OK) {
     result = nb_attach(*state, true);
   }
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   return result;
 }
 
@@ -56,7 +56,7 @@ nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing) {
 }
 
 void nearbuf_unload(void) {
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_module_unloaded();
-  nb_os_leave(guard);
+  nb_os_call_end(call);
 }

@@ -206,7 +206,7 @@ static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t gen
 nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
                      nb_acquired *acquired, uint32_t *generation) {
   search what = {.constraint = constraint, .preference = preference, .acquired = acquired};
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_state_begin(&what.state);
   if (result.status == NEARBUF_OK) {
     result = find_or_make(&what);
@@ -218,6 +218,6 @@ nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *prefe
     *generation = nb_state_generation(what.state);
     keep_hint(what.state, acquired, *generation);
   }
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   return result;
 }

@@ -18,7 +18,7 @@ static bool allows(const nb_map *map, const nb_mapping *mapping, memory_use use)
 
 static nb_result look(uintptr_t start, uintptr_t size, memory_use use) {
   nb_map map;
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_os_map_open(&map, false);
   uintptr_t last = start + (size - 1);
   uintptr_t from = start;
@@ -38,7 +38,7 @@ static nb_result look(uintptr_t start, uintptr_t size, memory_use use) {
     }
   }
   nb_os_map_close(&map);
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   return result;
 }
 

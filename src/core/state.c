@@ -23,9 +23,9 @@ nb_state *nb_state_of_process(void) {
   if (pages == NULL) {
     return nb_state_current();
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   bool is_proved = nb_os_are_process_pages(pages, &owner);
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   if (!is_proved) {
     (void)atomic_compare_exchange_strong(&unwiped, &pages, NULL); /* a parent's */
   }

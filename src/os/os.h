@@ -172,13 +172,13 @@ void nb_os_sync_processors(void);
 /* What a call that makes system calls owes to the thread it runs in: it is not cancelled half-way,
  * and its last error code (errno, GetLastError) is what it was, for the call may come from a signal
  * handler. Such calls may nest; each gives back what it got. */
-typedef struct nb_os_guard {
+typedef struct nb_os_call {
   int cancellation;
   int64_t last_error;
-} nb_os_guard;
+} nb_os_call;
 
-nb_os_guard nb_os_enter(void);
-void nb_os_leave(nb_os_guard guard);
+nb_os_call nb_os_call_begin(void);
+void nb_os_call_end(nb_os_call call);
 
 /* ---- Lifecycle --------------------------------------------------------------------------------- */
 

@@ -17,12 +17,12 @@
 /* ---- Calls ------------------------------------------------------------------------------------- */
 
 /* The end of every call with a process. Its death explains every failure of the system's. */
-static nearbuf_status answer(nearbuf_process *process, nb_result result, nb_os_guard guard) {
+static nearbuf_status answer(nearbuf_process *process, nb_result result, nb_os_call call) {
   if (result.status != NEARBUF_OK && result.status != NEARBUF_CANCELLED && process->id != 0) {
     nb_result alive = nb_remote_check(process);
     result = alive.status == NEARBUF_NOT_FOUND ? alive : result;
   }
-  nb_os_leave(guard);
+  nb_os_call_end(call);
   process->system_error = result.system_error;
   return result.status;
 }
@@ -39,12 +39,12 @@ nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
   if (id < 1) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_remote_open(id, process);
   if (result.status != NEARBUF_OK) {
     *process = (nearbuf_process){0};
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 nearbuf_status nearbuf_process_close(nearbuf_process *process) {
@@ -52,9 +52,9 @@ nearbuf_status nearbuf_process_close(nearbuf_process *process) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   if (is_open(process)) {
-    nb_os_guard guard = nb_os_enter();
+    nb_os_call call = nb_os_call_begin();
     nb_remote_close(process);
-    nb_os_leave(guard);
+    nb_os_call_end(call);
   }
   *process = (nearbuf_process){0};
   return NEARBUF_OK;
@@ -64,8 +64,8 @@ nearbuf_status nearbuf_process_check(nearbuf_process *process) {
   if (!is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_os_guard guard = nb_os_enter();
-  return answer(process, nb_remote_check(process), guard);
+  nb_os_call call = nb_os_call_begin();
+  return answer(process, nb_remote_check(process), call);
 }
 
 nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_process_info *info) {
@@ -73,12 +73,12 @@ nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_proces
     return NEARBUF_INVALID_ARGUMENT;
   }
   *info = (nearbuf_process_info){0};
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_remote_describe(process, info);
   if (result.status != NEARBUF_OK) {
     *info = (nearbuf_process_info){0};
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *context) {
@@ -90,7 +90,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   if (visit == NULL || !is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
   nb_result result = nb_remote_map_open(process, &map);
@@ -106,7 +106,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   if (result.status == NEARBUF_NOT_FOUND && is_any) {
     result = nb_remote_check(process); /* the end of the map, or of the process */
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 /* Reads into `to` or, where that is null, writes from `from`. */
@@ -119,13 +119,13 @@ static nearbuf_status transfer(nearbuf_process *process, uint64_t address, void 
   if ((to == NULL && from == NULL) || !is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = to != NULL ? nb_remote_read(process, address, to, size_bytes, &done)
                                 : nb_remote_write(process, address, from, size_bytes, &done);
   if (done_bytes != NULL) {
     *done_bytes = done;
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
@@ -315,12 +315,12 @@ nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_pr
     return NEARBUF_INVALID_ARGUMENT;
   }
   *locator = (nearbuf_process_locator){0};
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = next_locator(process, walk, locator);
   if (result.status != NEARBUF_OK) {
     *locator = (nearbuf_process_locator){0};
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 static nb_item walk_item(const nearbuf_process_walk *walk, uint32_t index) {
@@ -611,7 +611,7 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
     process->system_error = 0;
     return status;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_place place = {0, 0};
   nb_result result = nb_remote_note_program(process);
   if (result.status == NEARBUF_OK) {
@@ -621,7 +621,7 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
   if (size_bytes != NULL) {
     *size_bytes = place.size;
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 /* Whether a locator lists a byte of [address, address + size). */
@@ -681,7 +681,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   if (width_of(process) > sizeof(uintptr_t)) {
     return NEARBUF_UNSUPPORTED;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   nb_result result = nb_remote_check_program(process); /* the one that it was allocated in */
   if (result.status == NEARBUF_OK) {
     result = nb_remote_note_program(process);
@@ -695,7 +695,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   if (result.status == NEARBUF_OK) {
     result = nb_remote_free(process, address, size_bytes);
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 /* ---- Getting ----------------------------------------------------------------------------------- */
@@ -1091,14 +1091,14 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
     process->system_error = 0;
     return status;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   finding what = {.process = process, .wanted = wanted, .buffer = buffer};
   nb_result result = nb_remote_note_program(process);
   bool is_hidden = result.status == NEARBUF_DENIED; /* but what it has may be had all the same */
   if (result.status == NEARBUF_OK || is_hidden) {
     result = get(&what);
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 /* The position is everybody's, but only the holder changes it. */
@@ -1134,7 +1134,7 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
   if (buffer->handles[2] == 0) {
     return NEARBUF_DENIED; /* the process hides its memory */
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   uint64_t place = buffer->address + buffer->start;
   nb_result result = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
   if (result.status == NEARBUF_OK) {
@@ -1143,7 +1143,7 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
       *address = place;
     }
   }
-  return answer(process, result, guard);
+  return answer(process, result, call);
 }
 
 nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
@@ -1153,7 +1153,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  nb_os_guard guard = nb_os_enter();
+  nb_os_call call = nb_os_call_begin();
   /* Nothing may be put into the last cache line of data that will be written often. */
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
     advance(buffer, nb_line_end(buffer->address, buffer->size, buffer->position));
@@ -1163,7 +1163,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   nb_remote_view_close(&view);
   nb_remote_memory_close(buffer->handles[2]);
   *buffer = (nearbuf_process_buffer){0};
-  return answer(process, nb_result_of(NEARBUF_OK), guard);
+  return answer(process, nb_result_of(NEARBUF_OK), call);
 }
 
 /* ---- Files ------------------------------------------------------------------------------------- */

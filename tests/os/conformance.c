@@ -337,14 +337,14 @@ TEST(threads_that_live_together_have_different_numbers) {
 }
 
 TEST(what_a_call_owes_to_its_thread_is_given_back) {
-  nb_os_guard outer = nb_os_enter();
-  nb_os_guard inner = nb_os_enter();
+  nb_os_call outer = nb_os_call_begin();
+  nb_os_call inner = nb_os_call_begin();
   uintptr_t taken = (uintptr_t)&outer & ~(uintptr_t)0xffff;
   CHECK(nb_os_map(taken, nb_os_granularity()).status != NEARBUF_OK); /* sets the last error */
-  nb_os_leave(inner);
-  nb_os_leave(outer);
-  nb_os_guard again = nb_os_enter();
-  nb_os_leave(again);
+  nb_os_call_end(inner);
+  nb_os_call_end(outer);
+  nb_os_call again = nb_os_call_begin();
+  nb_os_call_end(again);
   CHECK_EQUAL(outer.cancellation, again.cancellation);
   CHECK_EQUAL(outer.last_error, again.last_error);
 }

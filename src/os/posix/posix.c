@@ -193,17 +193,17 @@ nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mappin
 
 /* ---- Threads ----------------------------------------------------------------------------------- */
 
-nb_os_guard nb_os_enter(void) {
-  nb_os_guard guard = {0, errno};
+nb_os_call nb_os_call_begin(void) {
+  nb_os_call call = {0, errno};
 #ifndef __ANDROID__ /* has no cancellation */
-  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard.cancellation);
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call.cancellation);
 #endif
-  return guard;
+  return call;
 }
 
-void nb_os_leave(nb_os_guard guard) {
+void nb_os_call_end(nb_os_call call) {
 #ifndef __ANDROID__
-  (void)pthread_setcancelstate(guard.cancellation, NULL);
+  (void)pthread_setcancelstate(call.cancellation, NULL);
 #endif
-  errno = (int)guard.last_error;
+  errno = (int)call.last_error;
 }

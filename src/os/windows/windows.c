@@ -457,11 +457,11 @@ void nb_os_sync_processors(void) {
   FlushProcessWriteBuffers(); /* an interrupt on every processor that runs this process */
 }
 
-nb_os_guard nb_os_enter(void) {
-  nb_os_guard guard = {0, (int64_t)GetLastError()}; /* threads are not cancelled here */
-  return guard;
+nb_os_call nb_os_call_begin(void) {
+  nb_os_call call = {0, (int64_t)GetLastError()}; /* threads are not cancelled here */
+  return call;
 }
 
-void nb_os_leave(nb_os_guard guard) {
-  SetLastError((DWORD)guard.last_error);
+void nb_os_call_end(nb_os_call call) {
+  SetLastError((DWORD)call.last_error);
 }
