@@ -137,7 +137,8 @@ const char *nb_fault_text(nb_fault fault) {
   return index < sizeof fault_texts / sizeof fault_texts[0] ? fault_texts[index] : "unknown";
 }
 
-nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_dialect if_empty) {
+nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width,
+                                    nearbuf_dialect dialect_if_empty) {
   const nb_layout *header = nb_layout_of(width, NEARBUF_DIALECT_UNKNOWN);
   if ((nb_shared_load_relaxed(locator + header->flags) & VERSION_BITS) != 0) {
     return NEARBUF_DIALECT_UNKNOWN;
@@ -145,7 +146,7 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_d
   uint32_t written = nb_shared_count_acquire(locator + header->count);
   uint32_t dotnet = nb_shared_count_acquire(locator + header->count_dotnet);
   if (written == 0 && dotnet == 0) {
-    return if_empty;
+    return dialect_if_empty;
   }
   uint32_t count = written > dotnet ? written : dotnet;
   const nb_layout *layout =

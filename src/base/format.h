@@ -116,9 +116,10 @@ typedef enum nb_fault {
 const char *nb_fault_text(nb_fault fault);
 
 /* The dialect of a locator by its last buffer, for the first ones can be those of a reference that took the
- * page for its own; `if_empty` where it counts no item. UNKNOWN: an unknown version, an item of no known
+ * page for its own; `dialect_if_empty` where it counts no item. UNKNOWN: an unknown version, an item of no known
  * layout, or nothing but empty slots. */
-nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width, nearbuf_dialect if_empty);
+nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width,
+                                    nearbuf_dialect dialect_if_empty);
 
 /* Whether a locator is valid: the first thing that is wrong with it, and in `*item` (may be null)
  * the item that is meant. `this_address` is where it is mapped in its own process. Never crashes and

@@ -125,7 +125,7 @@ static bool take(const search *what, bool from_start, bool *is_held) {
 static nb_result take_or_make(const search *what) {
   bool is_held = false;
   nb_result result = nb_attach(what->state, true);
-  if (result.status == NEARBUF_NOT_FOUND && nb_page_has_tail()) {
+  if (result.status == NEARBUF_NOT_FOUND && nb_page_lists_tail()) {
     bool is_listed;
     result = nb_attach_or_make(what->state, NULL, what->preference->dialect, &is_listed);
   }

@@ -8,7 +8,7 @@
 
 /* Starts the chain with a page that was found or made. The state's lock is held. */
 static nb_result start(nb_state *state, const nb_page *page, nearbuf_dialect made_in) {
-  nearbuf_dialect dialect = page->is_made ? made_in : page->if_empty;
+  nearbuf_dialect dialect = page->is_made ? made_in : page->dialect_if_empty;
   nb_result result = nb_locators_start(state, page->base, (uint8_t)dialect, page->is_made);
   if (result.status == NEARBUF_OK) {
     atomic_store_explicit(&state->is_private, page->is_private, memory_order_relaxed);
@@ -55,10 +55,10 @@ nb_result nb_attach_or_make(nb_state *state, const nb_item *item, nearbuf_dialec
     if (item != NULL) {
       items[slot] = *item;
     }
-    nb_seed seed = {nb_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
+    nb_initial_items initial = {nb_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
     nb_page page;
     nb_locators_inherited();
-    result = nb_page_find_or_make(&seed, nb_settings_private(), &page);
+    result = nb_page_find_or_make(&initial, nb_settings_private(), &page);
     if (result.status == NEARBUF_OK) {
       result = start(state, &page, dialect);
       *is_listed = result.status == NEARBUF_OK && page.is_made;

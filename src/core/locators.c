@@ -18,7 +18,7 @@ enum {
 /* In the order of use: what the first call touches lies together, mostly on one page. */
 static struct {
   _Atomic uint32_t known_before_fork; /* as state->locators, but not wiped by fork: what the child
-                                       * has to put placeholders for */
+                                       * has to put full stubs for */
   _Atomic uintptr_t inherited_first;  /* the first locator of the process that this one was forked
                                        * from, or 0 */
   nb_locator at_hand[ENTRIES_AT_HAND];
@@ -57,14 +57,14 @@ uint32_t nb_locators_length(const nb_state *state) {
 /* ---- Belief ------------------------------------------------------------------------------------ */
 
 /* Recognises a locator and checks its bytes. */
-static bool is_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+static bool is_valid(uintptr_t base, uint8_t dialect_if_empty, nearbuf_dialect *dialect) {
   /* The thread that made the page released it with its address; how we came to know of it, a file
    * or the memory map, orders nothing. */
   if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
     return false;
   }
   bool is_empty = nb_format_count(base, nb_native_layout(NEARBUF_DIALECT_UNKNOWN)) == 0;
-  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)if_empty);
+  *dialect = nb_format_recognise(base, sizeof(uintptr_t), (nearbuf_dialect)dialect_if_empty);
   return (*dialect != NEARBUF_DIALECT_UNKNOWN || is_empty) &&
          nb_format_check(base, nb_native_layout(*dialect), base, NULL) == NB_FAULT_NONE;
 }
@@ -75,9 +75,10 @@ static bool is_locked(uintptr_t base) {
 
 /* A reference counts an item before it fills it in, and can clear the header while it starts, so what looks
  * wrong is looked at again: a few times, and as long as the lock is held within the bound. */
-static nb_result wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+static nb_result wait_until_valid(uintptr_t base, uint8_t dialect_if_empty,
+                                  nearbuf_dialect *dialect) {
   nb_wait wait = nb_wait_start();
-  for (int tries = 0; !is_valid(base, if_empty, dialect); tries++) {
+  for (int tries = 0; !is_valid(base, dialect_if_empty, dialect); tries++) {
     if (tries < 3) {
       nb_os_pause();
     } else if (!is_locked(base) || !nb_wait_on(&wait)) {
@@ -89,13 +90,14 @@ static nb_result wait_until_valid(uintptr_t base, uint8_t if_empty, nearbuf_dial
 }
 
 /* Recognises and checks a locator that this module did not make. */
-static nb_result examine_locator(uintptr_t base, uint8_t if_empty, nearbuf_dialect *dialect) {
+static nb_result examine_locator(uintptr_t base, uint8_t dialect_if_empty,
+                                 nearbuf_dialect *dialect) {
   if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NB_LOCATOR_SIZE) {
     return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
   nb_result result = nb_mapped_check_writable(base, NB_LOCATOR_SIZE);
   if (result.status == NEARBUF_OK) {
-    result = wait_until_valid(base, if_empty, dialect);
+    result = wait_until_valid(base, dialect_if_empty, dialect);
   } else if (result.status == NEARBUF_NOT_FOUND) {
     result = nb_result_of(NEARBUF_INCOMPATIBLE);
   }
@@ -132,8 +134,8 @@ bool nb_locator_is_passed_over(const nb_locator *locator, uint32_t index) {
  * systems a forked child shares that page. On Windows the Rust reference may not run what is in it. */
 static bool is_in_mapping_of(const nb_locator *locator, uintptr_t buffer) {
   const nb_layout *layout = nb_locator_layout(locator);
-  bool is_right = nb_page_has_tail() && (layout->dialect != NEARBUF_DIALECT_RUST ||
-                                         nb_format_is_hidden_from_dotnet(locator->base, layout));
+  bool is_right = nb_page_lists_tail() && (layout->dialect != NEARBUF_DIALECT_RUST ||
+                                           nb_format_is_hidden_from_dotnet(locator->base, layout));
   uintptr_t granule = nb_os_granularity();
   return !is_right && nb_align_down(buffer, granule) == nb_align_down(locator->base, granule);
 }
@@ -198,15 +200,15 @@ static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
 }
 
 /* Adds the locator of that number. Two may do it at once: they store the same. */
-static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t if_empty,
+static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t dialect_if_empty,
                      bool is_made) {
-  nearbuf_dialect dialect = (nearbuf_dialect)if_empty;
+  nearbuf_dialect dialect = (nearbuf_dialect)dialect_if_empty;
   if (is_known(number, base)) {
     return nb_result_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
   }
   nb_result result = make_room_for(number);
   if (result.status == NEARBUF_OK && !is_made) {
-    result = examine_locator(base, if_empty, &dialect);
+    result = examine_locator(base, dialect_if_empty, &dialect);
   }
   if (result.status != NEARBUF_OK) {
     return result;
@@ -241,7 +243,7 @@ nb_result nb_locators_start(nb_state *state, uintptr_t base, uint8_t dialect, bo
   nb_result result = add(state, 0, base, dialect, is_made);
   uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
   if (result.status == NEARBUF_OK && inherited != 0) {
-    nb_page_link_placeholder(inherited, base);
+    nb_page_link_full_stub(inherited, base);
   }
   return result;
 }
@@ -306,7 +308,7 @@ void nb_locators_inherited(void) {
   }
   for (uint32_t i = 0; i < count; i++) {
     if (nb_locators_entry(i)->is_kept_from_children) {
-      nb_page_leave_placeholder(nb_locators_entry(i)->base);
+      nb_page_leave_full_stub(nb_locators_entry(i)->base);
     }
   }
 }

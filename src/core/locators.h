@@ -46,7 +46,7 @@ nb_result nb_locators_start(nb_state *state, uintptr_t base, uint8_t dialect, bo
  * believed; what is known stays usable. */
 nb_result nb_locators_extend(nb_state *state, bool may_wait);
 
-/* In a child: puts placeholders where the parent's locators were. The fork handler does it; where
+/* In a child: puts full stubs where the parent's locators were. The fork handler does it; where
  * none ran, the first call does, before anything of the child's own can land there. */
 void nb_locators_inherited(void);
 

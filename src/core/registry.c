@@ -330,8 +330,8 @@ static uintptr_t next_in_page(const nb_locator *last) {
   const nb_locator *first = nb_locators_entry(0);
   uintptr_t page = nb_align_down(first->base, page_size);
   uintptr_t next = last->base + NB_LOCATOR_SIZE;
-  if (nb_page_has_tail() || last->base < page || next - page >= page_size || first->base != page ||
-      atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
+  if (nb_page_lists_tail() || last->base < page || next - page >= page_size ||
+      first->base != page || atomic_load_explicit(&last->is_given_up, memory_order_relaxed)) {
     return 0;
   }
   for (uint32_t i = 0; i < nb_locator_count(first); i++) {
@@ -363,12 +363,12 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *a
   }
   const nb_layout *layout = layout_to_add(listing);
   batch items = cut(state, listing, 0, layout->capacity);
-  nb_seed seed = {layout, items.items, items.count};
+  nb_initial_items initial = {layout, items.items, items.count};
   nb_page page = {.base = next_in_page(last)};
   bool is_own_page = page.base == 0;
   if (is_own_page) {
     bool is_private = atomic_load_explicit(&state->is_private, memory_order_relaxed) != 0;
-    nb_result result = nb_page_make_later(&seed, is_private, &page);
+    nb_result result = nb_page_make_later(&initial, is_private, &page);
     if (result.status != NEARBUF_OK) {
       return result;
     }

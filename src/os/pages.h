@@ -16,19 +16,20 @@
 
 typedef struct nb_page {
   uintptr_t base;
-  nearbuf_dialect if_empty; /* the dialect of a reference that made it, should it have no items */
-  bool is_made;             /* this call made it */
-  bool is_private;          /* no other process can find it */
-  int32_t private_reason;   /* the system's code of what stood in the way of a shared one */
-  void *handle;             /* the port's own, for nb_page_discard */
+  nearbuf_dialect
+      dialect_if_empty;   /* the dialect of a reference that made it, should it have no items */
+  bool is_made;           /* this call made it */
+  bool is_private;        /* no other process can find it */
+  int32_t private_reason; /* the system's code of what stood in the way of a shared one */
+  void *handle;           /* the port's own, for nb_page_discard */
 } nb_page;
 
 /* What a new page lists from the start. */
-typedef struct nb_seed {
+typedef struct nb_initial_items {
   const nb_layout *layout;
   const nb_item *items;
   uint32_t count;
-} nb_seed;
+} nb_initial_items;
 
 /* Finds the first locator of this process, whoever made it, and does not make one: NOT_FOUND. Whoever
  * wants a private one does not pay for a search of the memory map, so that a reference's locator whose
@@ -39,11 +40,11 @@ nb_result nb_page_find(bool wants_private, nb_page *page);
  * what somebody made meanwhile. Exactly one of any number of callers in one process, in any number of
  * copies of the library, makes it. INCOMPATIBLE, OUT_OF_MEMORY, DENIED,
  * BUSY, SYSTEM_ERROR. */
-nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page);
+nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_private, nb_page *page);
 
 /* Makes the page of a later locator, findable by other processes unless `is_private`. It is not in
  * the chain yet; nb_page_discard takes it back. */
-nb_result nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page);
+nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, nb_page *page);
 void nb_page_discard(const nb_page *page);
 
 /* Where the header of a page that is mapped for reading and writing names another mapping of the same page:
@@ -51,7 +52,7 @@ void nb_page_discard(const nb_page *page);
 void nb_page_restore_address(uintptr_t base);
 
 /* Whether a new first page lists buffers of its own beyond the seed (the rest of the granule). */
-bool nb_page_has_tail(void);
+bool nb_page_lists_tail(void);
 
 /* The slot of the first buffer in a first page; those before it are empty. On POSIX systems a reference
  * that was starting when the page was published can take it for its own, at any time later: it clears the
@@ -61,19 +62,19 @@ bool nb_page_has_tail(void);
 enum { NB_FIRST_SLOT = NB_UNSHARED_INDEX + 32 };
 
 static inline uint32_t nb_page_first_slot(void) {
-  return nb_page_has_tail() ? 0 : NB_FIRST_SLOT;
+  return nb_page_lists_tail() ? 0 : NB_FIRST_SLOT;
 }
 
 /* Keeps the page of a locator that this process attached to out of children, as those that it makes
  * are: no child may store into it. Answers whether the page is one that must be kept out; where the
- * system cannot do it, nb_page_leave_placeholder does. */
+ * system cannot do it, nb_page_leave_full_stub does. */
 bool nb_page_keep_from_children(uintptr_t base);
 
 /* In a child: puts a private page where an inherited locator was kept out, full and without items,
  * for those who still have its address. What is there already stays. */
-void nb_page_leave_placeholder(uintptr_t base);
+void nb_page_leave_full_stub(uintptr_t base);
 
-/* In a child: links the child's first locator behind such a placeholder, if it is one. */
-void nb_page_link_placeholder(uintptr_t placeholder, uintptr_t first);
+/* In a child: links the child's first locator behind such a full_stub, if it is one. */
+void nb_page_link_full_stub(uintptr_t full_stub, uintptr_t first);
 
 #endif

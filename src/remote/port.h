@@ -86,9 +86,9 @@ bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start);
 
 /* ---- Locators ------------------------------------------------------------------------------------ */
 
-/* Where the first locator is. NOT_FOUND where there is none; `*if_empty` as in pages.h. */
+/* Where the first locator is. NOT_FOUND where there is none; `*dialect_if_empty` as in pages.h. */
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                          nearbuf_dialect *if_empty);
+                          nearbuf_dialect *dialect_if_empty);
 
 /* Copies the bytes of the locator at an address. */
 nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,

@@ -209,10 +209,10 @@ static void find_name(const nearbuf_process *process, uint64_t address,
 }
 
 /* Fills what a copy tells, and says whether the chain can be followed behind it. */
-static bool describe(nearbuf_process_walk *walk, nearbuf_dialect if_empty,
+static bool describe(nearbuf_process_walk *walk, nearbuf_dialect dialect_if_empty,
                      nearbuf_process_locator *locator) {
   uintptr_t image = image_of(walk);
-  walk->dialect = nb_format_recognise(image, walk->width, if_empty);
+  walk->dialect = nb_format_recognise(image, walk->width, dialect_if_empty);
   const nb_layout *layout = walk_layout(walk);
   uint32_t index = 0;
   nb_fault fault = nb_format_check(image, layout, walk->address, &index);
@@ -251,15 +251,15 @@ static bool is_circle(nearbuf_process_walk *walk) {
 }
 
 static nb_result start_walk(const nearbuf_process *process, nearbuf_process_walk *walk,
-                            nearbuf_dialect *if_empty) {
+                            nearbuf_dialect *dialect_if_empty) {
   uint64_t first;
-  nb_result result = nb_remote_first(process, &first, if_empty);
+  nb_result result = nb_remote_first(process, &first, dialect_if_empty);
   if (result.status == NEARBUF_OK) {
     walk->stage = WALK_UNDER_WAY;
     walk->number = UINT32_MAX;
     walk->next = first;
     walk->mark = 0;
-    walk->dialect = *if_empty;
+    walk->dialect = *dialect_if_empty;
     walk->width = width_of(process);
   }
   return result;
@@ -267,12 +267,12 @@ static nb_result start_walk(const nearbuf_process *process, nearbuf_process_walk
 
 static nb_result next_locator(const nearbuf_process *process, nearbuf_process_walk *walk,
                               nearbuf_process_locator *locator) {
-  nearbuf_dialect if_empty =
+  nearbuf_dialect dialect_if_empty =
       (nearbuf_dialect)walk->dialect; /* later ones are like the one before */
   walk->index = 0;
   walk->count = 0;
   if (walk->stage == WALK_START) {
-    nb_result result = start_walk(process, walk, &if_empty);
+    nb_result result = start_walk(process, walk, &dialect_if_empty);
     if (result.status != NEARBUF_OK) {
       return result;
     }
@@ -298,7 +298,7 @@ static nb_result next_locator(const nearbuf_process *process, nearbuf_process_wa
     walk->stage = WALK_DONE;
     return result;
   }
-  if (describe(walk, if_empty, locator) && walk->next != 0 && is_circle(walk)) {
+  if (describe(walk, dialect_if_empty, locator) && walk->next != 0 && is_circle(walk)) {
     locator->fault = "the chain comes back to an earlier locator";
     walk->next = 0;
   }

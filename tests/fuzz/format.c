@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_input input = {data, size};
   uint8_t choice = fuzz_byte(&input);
   uint32_t width = (choice & 1) != 0 ? 8 : 4;
-  nearbuf_dialect if_empty = (nearbuf_dialect)(choice >> 1 & 3);
+  nearbuf_dialect dialect_if_empty = (nearbuf_dialect)(choice >> 1 & 3);
   uint8_t *image = aligned_alloc(8, NB_LOCATOR_SIZE); /* a sanitizer guards both ends */
   require(image != NULL);
   memset(image, 0, NB_LOCATOR_SIZE);
@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memcpy(before, image, sizeof before);
 
   uintptr_t at = (uintptr_t)image;
-  nearbuf_dialect dialect = nb_format_recognise(at, width, if_empty);
+  nearbuf_dialect dialect = nb_format_recognise(at, width, dialect_if_empty);
   require((unsigned)dialect <= NEARBUF_DIALECT_RUST);
   for (unsigned d = NEARBUF_DIALECT_WRITTEN; d <= NEARBUF_DIALECT_RUST; d++) {
     const nb_layout *layout = nb_layout_of(width, d);

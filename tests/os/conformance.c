@@ -356,12 +356,12 @@ static const nb_layout *layout(void) {
 }
 
 /* What the core gives a new first page: nothing where the page has buffers of its own. */
-static nb_seed seed_of_first(const nb_item *item) {
-  nb_seed seed = {layout(), item, nb_page_has_tail() ? 0 : 1};
-  if (seed.count == 0) {
-    seed.items = NULL;
+static nb_initial_items seed_of_first(const nb_item *item) {
+  nb_initial_items initial = {layout(), item, nb_page_lists_tail() ? 0 : 1};
+  if (initial.count == 0) {
+    initial.items = NULL;
   }
-  return seed;
+  return initial;
 }
 
 static nb_item some_item(void) {
@@ -373,9 +373,9 @@ static nb_item some_item(void) {
 
 static nb_page make_first(void) {
   nb_item item = some_item();
-  nb_seed seed = seed_of_first(&item);
+  nb_initial_items initial = seed_of_first(&item);
   nb_page page;
-  CHECK_OK(nb_page_find_or_make(&seed, false, &page).status);
+  CHECK_OK(nb_page_find_or_make(&initial, false, &page).status);
   return page;
 }
 
@@ -423,10 +423,10 @@ static void check_lists_tail(uintptr_t page) {
 
 TEST(a_new_first_page_lists_the_seed_or_else_the_whole_tail) {
   nb_item item = some_item();
-  nb_seed seed = seed_of_first(&item);
+  nb_initial_items initial = seed_of_first(&item);
   nb_page page;
-  CHECK_OK(nb_page_find_or_make(&seed, false, &page).status);
-  if (nb_page_has_tail()) {
+  CHECK_OK(nb_page_find_or_make(&initial, false, &page).status);
+  if (nb_page_lists_tail()) {
     check_lists_tail(page.base);
     return;
   }
@@ -465,10 +465,10 @@ TEST(of_many_threads_exactly_one_makes_the_first_page) {
 TEST(a_later_page_is_another_one_and_can_be_discarded) {
   nb_page first = make_first();
   nb_item item = some_item();
-  nb_seed seed = {layout(), &item, 1};
+  nb_initial_items initial = {layout(), &item, 1};
   for (int is_private = 0; is_private < 2; is_private++) {
     nb_page made;
-    CHECK_OK(nb_page_make_later(&seed, is_private != 0, &made).status);
+    CHECK_OK(nb_page_make_later(&initial, is_private != 0, &made).status);
     uintptr_t later = made.base;
     CHECK(later != first.base);
     CHECK(nb_format_check(later, layout(), later, NULL) == NB_FAULT_NONE);

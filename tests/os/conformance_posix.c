@@ -53,16 +53,16 @@ static bool look_up(uintptr_t address, nb_mapping *mapping) {
 static uintptr_t make_first_page(void) {
   size_t size = nb_os_granularity();
   nb_item item = {(uintptr_t)nb_os_own_pages(size), (uint32_t)size, 0, 1};
-  nb_seed seed = {layout(), &item, 1};
+  nb_initial_items initial = {layout(), &item, 1};
   nb_page page;
-  CHECK_OK(nb_page_find_or_make(&seed, false, &page).status);
+  CHECK_OK(nb_page_find_or_make(&initial, false, &page).status);
   return page.base;
 }
 
 static bool finds_no_page(void *context) {
   const uintptr_t *parents = context;
   nb_page page;
-  nb_page_leave_placeholder(*parents);
+  nb_page_leave_full_stub(*parents);
   return nb_page_find(false, &page).status == NEARBUF_NOT_FOUND;
 }
 
@@ -74,36 +74,36 @@ TEST(a_page_that_is_kept_from_children_is_not_found_there) {
   CHECK(look_up(page, &mapping) && mapping.shared);
 }
 
-static bool leaves_placeholder(void *context) {
+static bool leaves_full_stub(void *context) {
   const uintptr_t *parents = context;
   nb_mapping mapping;
-  nb_page_leave_placeholder(*parents);
+  nb_page_leave_full_stub(*parents);
   return look_up(*parents, &mapping) && !mapping.shared && mapping.writable &&
          nb_format_count(*parents, layout()) == layout()->capacity;
 }
 
-TEST(a_placeholder_takes_the_place_of_the_parents_page) {
+TEST(a_full_stub_takes_the_place_of_the_parents_page) {
   uintptr_t page = make_first_page();
   CHECK(nb_page_keep_from_children(page));
-  check_in_child(leaves_placeholder, &page);
+  check_in_child(leaves_full_stub, &page);
   CHECK_EQUAL(1, nb_format_count(page, layout()));
 }
 
 static bool leaves_what_is_there(void *context) {
   const uintptr_t *parents = context;
   unsigned char *own = (unsigned char *)*parents;
-  nb_page_leave_placeholder(*parents);
+  nb_page_leave_full_stub(*parents);
   if (nb_os_unmap(*parents, nb_os_page_size()).status != NEARBUF_OK ||
       mmap(own, nb_os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
            -1, 0) != (void *)own) {
     return false;
   }
   own[100] = 7;
-  nb_page_leave_placeholder(*parents);
+  nb_page_leave_full_stub(*parents);
   return own[100] == 7 && own[0] == 0;
 }
 
-TEST(a_placeholder_leaves_what_took_its_place) {
+TEST(a_full_stub_leaves_what_took_its_place) {
   uintptr_t page = make_first_page();
   CHECK(nb_page_keep_from_children(page));
   check_in_child(leaves_what_is_there, &page);

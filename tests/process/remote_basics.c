@@ -61,7 +61,7 @@ TEST(a_process_without_a_locator_has_none_to_tell) {
 
 /* What the rest of the granule of a new locator is made into. */
 static uint32_t tail_buffers(void) {
-  return nb_page_has_tail() ? 4 : 0;
+  return nb_page_lists_tail() ? 4 : 0;
 }
 
 TEST(bytes_that_are_put_into_it_are_there_and_told) {

@@ -334,9 +334,9 @@ static int write_all(int file, const void *bytes, size_t size) {
   return 0;
 }
 
-int nb_file_fill(int file, const nb_seed *seed) {
+int nb_file_fill(int file, const nb_initial_items *initial) {
   _Alignas(uintptr_t) unsigned char image[NB_LOCATOR_SIZE];
-  nb_format_build((uintptr_t)image, seed->layout, 0, seed->items, seed->count);
+  nb_format_build((uintptr_t)image, initial->layout, 0, initial->items, initial->count);
   int error = write_all(file, image, sizeof image);
   memset(image, 0, sizeof image);
   for (size_t at = sizeof image; error == 0 && at < nb_os_page_size(); at += sizeof image) {
@@ -364,7 +364,7 @@ bool nb_file_is_inherited(void) {
 }
 
 /* Locks, fills and maps an empty file; `*base` is where it is mapped. */
-static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
+static int fill_and_map(int file, const nb_initial_items *initial, uintptr_t *base) {
   size_t size = nb_os_page_size();
   /* Shared, not exclusive: the .NET reference takes a shared lock of its own. It outlives the
    * descriptor: the mapping keeps the open file. Where somebody is just finding out whether the file
@@ -373,7 +373,7 @@ static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
     return EWOULDBLOCK;
   }
   nb_posix_avoid_copy_on_write(file);
-  int error = nb_file_fill(file, seed);
+  int error = nb_file_fill(file, initial);
   if (error == 0 && fchmod(file, 0600) != 0) {
     error = errno;
   }
@@ -390,7 +390,8 @@ static int fill_and_map(int file, const nb_seed *seed, uintptr_t *base) {
   return 0;
 }
 
-nb_result nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file) {
+nb_result nb_file_make(int directory, int64_t process, const nb_initial_items *initial,
+                       nb_new_file *file) {
   if (!nb_file_is_allowed()) {
     return nb_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
@@ -400,7 +401,7 @@ nb_result nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_n
   if (made < 0) {
     return result_of_file_error(errno);
   }
-  int error = fill_and_map(made, seed, &file->base);
+  int error = fill_and_map(made, initial, &file->base);
   close(made);
   if (error != 0) {
     (void)unlinkat(directory, file->temporary.text, 0);

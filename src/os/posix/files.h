@@ -93,7 +93,8 @@ typedef struct nb_new_file {
 
 /* Makes one page with the items of the seed, kept from children. Nothing is left behind on failure.
  * BUSY: somebody who cleans up met the file; another try makes another one. */
-nb_result nb_file_make(int directory, int64_t process, const nb_seed *seed, nb_new_file *file);
+nb_result nb_file_make(int directory, int64_t process, const nb_initial_items *initial,
+                       nb_new_file *file);
 
 /* Keeps a page out of children; and whether the system could not do that to one of them, so that the
  * child has to unmap what it inherited. */
@@ -102,7 +103,7 @@ bool nb_file_is_inherited(void);
 
 /* Writes a whole page with the items of the seed, its own address still missing, into an empty file.
  * 0 or an errno value; a limit on file sizes must have been looked at (nb_file_is_allowed). */
-int nb_file_fill(int file, const nb_seed *seed);
+int nb_file_fill(int file, const nb_initial_items *initial);
 
 /* Whether the limit on file sizes allows a page: to run into it is a signal that ends the program. */
 bool nb_file_is_allowed(void);

@@ -25,7 +25,7 @@
 #include "os/posix/posix.h"
 #include "os/wait.h"
 
-bool nb_page_has_tail(void) {
+bool nb_page_lists_tail(void) {
   return false; /* a page is shared with every child after fork: no buffers in it */
 }
 
@@ -170,7 +170,8 @@ static seen_file examine_open(int file, nb_page *page) {
     wait_for_first_item(base);
   }
   page->base = base;
-  page->if_empty = (status.st_mode & S_IXUSR) != 0 ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
+  page->dialect_if_empty =
+      (status.st_mode & S_IXUSR) != 0 ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
   seen.state = FILE_ATTACHED;
   return seen;
 }
@@ -243,7 +244,7 @@ static nb_result find_in_map(nb_page *page) {
       /* Ours is never empty; the .NET reference maps its file executable, the Rust one does not. */
       wait_for_first_item(base);
       *page = (nb_page){.base = base};
-      page->if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
+      page->dialect_if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
       page->is_private = origin == NB_ORIGIN_MEMORY;
       is_found = true;
     }
@@ -315,13 +316,13 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
 static _Atomic uintptr_t anchored;
 
 static uintptr_t word_of(const nb_page *page) {
-  return page->base | (uintptr_t)page->if_empty << NB_ANCHOR_EMPTY_SHIFT |
+  return page->base | (uintptr_t)page->dialect_if_empty << NB_ANCHOR_EMPTY_SHIFT |
          (page->is_private ? NB_ANCHOR_PRIVATE : 0);
 }
 
 static nb_page page_of(uintptr_t word) {
   nb_page page = {.base = word & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS};
-  page.if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
+  page.dialect_if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
   page.is_private = (word & NB_ANCHOR_PRIVATE) != 0;
   return page;
 }
@@ -394,23 +395,23 @@ static const nb_layout *header_layout(void) {
   return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
 }
 
-/* Whether the bytes, which are there, are those of a placeholder. */
-static bool looks_like_placeholder(uintptr_t base) {
+/* Whether the bytes, which are there, are those of a full stub. */
+static bool looks_like_full_stub(uintptr_t base) {
   return nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
          nb_format_count(base, header_layout()) == header_layout()->capacity &&
          nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;
 }
 
-static bool is_placeholder(uintptr_t base) {
+static bool is_full_stub(uintptr_t base) {
   nb_mapping mapping;
   return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
-         mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_placeholder(base);
+         mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_full_stub(base);
 }
 
 /* Whether the word is one of the parent's that was not wiped (nb_anchor_forked): where the locator was there
  * is nothing, or what the fork handler put there. */
 static bool is_stale(uintptr_t base) {
-  return !nb_posix_may_be_mapped(base) || (looks_like_placeholder(base) && is_placeholder(base));
+  return !nb_posix_may_be_mapped(base) || (looks_like_full_stub(base) && is_full_stub(base));
 }
 
 static nb_result find_by_anchor(nb_page *page) {
@@ -451,9 +452,9 @@ void nb_page_restore_address(uintptr_t base) {
 /* ---- Private pages ----------------------------------------------------------------------------- */
 
 /* A file in memory with the seed in it, its own address not yet; -1 where there can be none. */
-static int memory_file(const char *name, const nb_seed *seed) {
+static int memory_file(const char *name, const nb_initial_items *initial) {
   int file = nb_file_is_allowed() ? nb_posix_memory_file(name) : -1;
-  if (file >= 0 && nb_file_fill(file, seed) != 0) {
+  if (file >= 0 && nb_file_fill(file, initial) != 0) {
     close(file);
     file = -1;
   }
@@ -462,9 +463,9 @@ static int memory_file(const char *name, const nb_seed *seed) {
 
 /* Makes a page that no name leads to. It is a file in memory, which whoever looks at the memory map
  * can tell, or else memory that is shared with nobody. */
-static nb_result make_private(const char *name, const nb_seed *seed, uintptr_t *base) {
+static nb_result make_private(const char *name, const nb_initial_items *initial, uintptr_t *base) {
   size_t size = nb_os_page_size();
-  int file = memory_file(name, seed);
+  int file = memory_file(name, initial);
   void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
                     file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, file, 0);
   nb_result result = nb_result_of(NEARBUF_OK);
@@ -474,7 +475,7 @@ static nb_result make_private(const char *name, const nb_seed *seed, uintptr_t *
     *base = (uintptr_t)page;
     nb_file_keep_from_children(*base);
     if (file < 0) {
-      nb_format_build(*base, seed->layout, 0, seed->items, seed->count);
+      nb_format_build(*base, initial->layout, 0, initial->items, initial->count);
     }
     nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
   }
@@ -697,13 +698,14 @@ static publication publish_somewhere(int directory, const nb_new_file *file, uin
 }
 
 /* Makes a shared page, or attaches to one that was made meanwhile. */
-static nb_result make_shared(int directory, const nb_seed *seed, uint32_t later, nb_page *page) {
+static nb_result make_shared(int directory, const nb_initial_items *initial, uint32_t later,
+                             nb_page *page) {
   uint64_t end = nb_os_nanoseconds() + PUBLISH_BOUND_NS;
   publication attempt = PUBLISH_AGAIN;
   nb_result result = nb_result_of(NEARBUF_OK);
   while (attempt == PUBLISH_AGAIN && nb_os_nanoseconds() < end) {
     nb_new_file file;
-    result = nb_file_make(directory, getpid(), seed, &file);
+    result = nb_file_make(directory, getpid(), initial, &file);
     if (result.status == NEARBUF_OK) {
       attempt = publish_somewhere(directory, &file, later, page, &result);
       if (attempt == PUBLISHED) {
@@ -734,14 +736,14 @@ static bool is_obstacle(nb_result result) {
 
 /* Makes a page in an open directory, or finds the first one there. `*is_decided`: another place, or a
  * private page, is no choice: so where it cannot be told whether there is one. */
-static nb_result make_in(int directory, const nb_seed *seed, uint32_t later, nb_page *page,
-                         bool *is_decided) {
+static nb_result make_in(int directory, const nb_initial_items *initial, uint32_t later,
+                         nb_page *page, bool *is_decided) {
   nb_result result = later != 0 ? nb_result_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
   *is_decided = result.status != NEARBUF_NOT_FOUND;
   if (*is_decided) {
     return result;
   }
-  result = make_shared(directory, seed, later, page);
+  result = make_shared(directory, initial, later, page);
   *is_decided = !is_obstacle(result);
   if (later == 0 && result.status == NEARBUF_OK && page->is_made) {
     nb_directory_clean(directory);
@@ -751,7 +753,7 @@ static nb_result make_in(int directory, const nb_seed *seed, uint32_t later, nb_
 
 /* Makes a page in the shared directory, or, where that is another user's, in one of our own. What stood
  * in the way in the first explains a failure in both. */
-static nb_result make_somewhere(const nb_seed *seed, uint32_t later, nb_page *page,
+static nb_result make_somewhere(const nb_initial_items *initial, uint32_t later, nb_page *page,
                                 bool *is_decided) {
   nb_result first = nb_result_of(NEARBUF_OK);
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
@@ -759,7 +761,7 @@ static nb_result make_somewhere(const nb_seed *seed, uint32_t later, nb_page *pa
     nb_result result = nb_directory_open((nb_folder)folder, true, &directory);
     *is_decided = !is_obstacle(result);
     if (result.status == NEARBUF_OK) {
-      result = make_in(directory, seed, later, page, is_decided);
+      result = make_in(directory, initial, later, page, is_decided);
       close(directory);
     }
     if (*is_decided) {
@@ -774,13 +776,14 @@ static nb_result make_somewhere(const nb_seed *seed, uint32_t later, nb_page *pa
 }
 
 /* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
-static nb_result find_or_make_first(const nb_seed *seed, bool wants_private, nb_page *page) {
+static nb_result find_or_make_first(const nb_initial_items *initial, bool wants_private,
+                                    nb_page *page) {
   nb_result result = nb_result_of(NEARBUF_DENIED);
   if (nb_posix_is_privileged()) {
     result.system_error = EPERM;
   } else if (!wants_private) {
     bool is_decided;
-    result = make_somewhere(seed, 0, page, &is_decided);
+    result = make_somewhere(initial, 0, page, &is_decided);
     if (is_decided) {
       return result;
     }
@@ -792,15 +795,15 @@ static nb_result find_or_make_first(const nb_seed *seed, bool wants_private, nb_
   }
   nb_name name = nb_name_of_process(getpid());
   *page = (nb_page){.is_made = true, .is_private = true, .private_reason = result.system_error};
-  return make_private(name.text, seed, &page->base);
+  return make_private(name.text, initial, &page->base);
 }
 
-nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_private, nb_page *page) {
   nb_result result = find_by_anchor(page);
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
-  result = find_or_make_first(seed, wants_private, page);
+  result = find_or_make_first(initial, wants_private, page);
   return result.status == NEARBUF_OK ? attach_to(page) : result;
 }
 
@@ -811,17 +814,17 @@ static uint32_t some_number(void) {
   return number != 0 ? number : 1;
 }
 
-nb_result nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, nb_page *page) {
   *page = (nb_page){.is_made = true};
   bool is_decided = false;
   nb_result result = nb_result_of(NEARBUF_OK);
   if (!is_private && !nb_posix_is_privileged()) {
-    result = make_somewhere(seed, some_number(), page, &is_decided);
+    result = make_somewhere(initial, some_number(), page, &is_decided);
   }
   if (!is_decided) {
     nb_name first = nb_name_of_process(getpid());
     nb_name name = nb_name_of_later(&first, some_number());
-    result = make_private(name.text, seed, &page->base);
+    result = make_private(name.text, initial, &page->base);
   }
   return result;
 }
@@ -859,7 +862,7 @@ static void unmap_inherited(uintptr_t page) {
   }
 }
 
-void nb_page_leave_placeholder(uintptr_t base) {
+void nb_page_leave_full_stub(uintptr_t base) {
   size_t size = nb_os_page_size();
   uintptr_t page = nb_align_down(base, size);
   if (nb_file_is_inherited()) {
@@ -891,12 +894,12 @@ __attribute__((destructor)) static void end(void) {
   }
 }
 
-/* Chains of placeholders grow with the depth of forks. */
-enum { MOST_PLACEHOLDERS = 4096 };
+/* Chains of full stubs grow with the depth of forks. */
+enum { MOST_FULL_STUBS = 4096 };
 
-void nb_page_link_placeholder(uintptr_t placeholder, uintptr_t first) {
-  uintptr_t at = placeholder;
-  for (int i = 0; i < MOST_PLACEHOLDERS && at != first && is_placeholder(at); i++) {
+void nb_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
+  uintptr_t at = full_stub;
+  for (int i = 0; i < MOST_FULL_STUBS && at != first && is_full_stub(at); i++) {
     uintptr_t link = at + header_layout()->next;
     if (nb_shared_link_set_release(link, first)) {
       return;

@@ -31,7 +31,7 @@ enum { MOST_TRIES = 16 };
 
 /* ---- Content ----------------------------------------------------------------------------------- */
 
-bool nb_page_has_tail(void) {
+bool nb_page_lists_tail(void) {
   return true;
 }
 
@@ -137,7 +137,8 @@ static nb_result find_by_name(nb_page *page) {
 
 /* Makes the section of a name, all but its address, or attaches to it. DENIED: the name is somebody
  * else's, or refused. */
-static nb_result make_or_attach(const nb_section_name *name, const nb_seed *seed, nb_page *page) {
+static nb_result make_or_attach(const nb_section_name *name, const nb_initial_items *initial,
+                                nb_page *page) {
   HANDLE section = make_section(name->text);
   DWORD error = GetLastError();
   if (section == NULL) {
@@ -157,7 +158,7 @@ static nb_result make_or_attach(const nb_section_name *name, const nb_seed *seed
     (void)CloseHandle(section);
     return result;
   }
-  nb_section_build(base, base, seed);
+  nb_section_build(base, base, initial);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
   return nb_result_of(NEARBUF_OK);
 }
@@ -172,14 +173,14 @@ static void protect_handle(const nb_page *page) {
 /* ---- Private pages ----------------------------------------------------------------------------- */
 
 /* Makes a page of memory of this process, all but its address. */
-static nb_result make_private(const nb_seed *seed, int32_t reason, nb_page *page) {
+static nb_result make_private(const nb_initial_items *initial, int32_t reason, nb_page *page) {
   void *memory =
       VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (memory == NULL) {
     return last_result();
   }
   uintptr_t base = (uintptr_t)memory;
-  nb_section_build(base, base, seed);
+  nb_section_build(base, base, initial);
   *page = (nb_page){.base = base, .is_made = true, .is_private = true, .private_reason = reason};
   return nb_result_of(NEARBUF_OK);
 }
@@ -260,22 +261,22 @@ nb_result nb_page_find(bool wants_private, nb_page *page) {
 
 /* Makes the first locator under the first of its names that is not somebody else's, or without a
  * name. A locator without a name needs the anchor: nothing else leads to it. */
-static nb_result make_first(const nb_seed *seed, bool wants_private, bool may_be_private,
-                            nb_page *page) {
+static nb_result make_first(const nb_initial_items *initial, bool wants_private,
+                            bool may_be_private, nb_page *page) {
   if (wants_private && may_be_private) {
-    return make_private(seed, 0, page);
+    return make_private(initial, 0, page);
   }
   nb_result result = nb_result_of(NEARBUF_DENIED);
   for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
     nb_section_name name = own_name(i);
-    result = make_or_attach(&name, seed, page);
+    result = make_or_attach(&name, initial, page);
   }
   return result.status == NEARBUF_DENIED && may_be_private
-             ? make_private(seed, result.system_error, page)
+             ? make_private(initial, result.system_error, page)
              : result;
 }
 
-nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page *page) {
+nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_private, nb_page *page) {
   nb_result result = nb_page_find(wants_private, page);
   _Atomic uintptr_t *anchor;
   if (result.status != NEARBUF_NOT_FOUND) {
@@ -283,7 +284,7 @@ nb_result nb_page_find_or_make(const nb_seed *seed, bool wants_private, nb_page 
   }
   result = have_anchor(&anchor);
   if (result.status == NEARBUF_OK) {
-    result = make_first(seed, wants_private, anchor != NULL, page);
+    result = make_first(initial, wants_private, anchor != NULL, page);
   }
   if (result.status == NEARBUF_OK) {
     attach_to(anchor, page);
@@ -300,7 +301,7 @@ void nb_page_restore_address(uintptr_t base) {
 /* Makes one where the system likes. The name tells the address, which is therefore kept until the
  * section takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's,
  * or refused. */
-static nb_result try_later(const nb_seed *seed, nb_page *page) {
+static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
   void *place = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
   if (place == NULL) {
     return last_result();
@@ -323,22 +324,22 @@ static nb_result try_later(const nb_seed *seed, nb_page *page) {
     (void)CloseHandle(section);
     return result;
   }
-  nb_section_build(base, base, seed);
+  nb_section_build(base, base, initial);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
   protect_handle(page);
   return result;
 }
 
-nb_result nb_page_make_later(const nb_seed *seed, bool is_private, nb_page *page) {
+nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, nb_page *page) {
   nb_result result = nb_result_of(is_private ? NEARBUF_DENIED : NEARBUF_NO_ROOM);
   for (int i = 0; i < MOST_TRIES && result.status == NEARBUF_NO_ROOM; i++) {
-    result = try_later(seed, page);
+    result = try_later(initial, page);
   }
   if (result.status == NEARBUF_DENIED) {
-    result = make_private(seed, result.system_error, page);
+    result = make_private(initial, result.system_error, page);
   }
   if (result.status == NEARBUF_OK) {
-    nb_section_publish(page->base, page->base, seed);
+    nb_section_publish(page->base, page->base, initial);
   } else if (result.status == NEARBUF_NO_ROOM) {
     result.status = NEARBUF_OUT_OF_MEMORY;
   }
@@ -362,11 +363,11 @@ bool nb_page_keep_from_children(uintptr_t base) {
   return false;
 }
 
-void nb_page_leave_placeholder(uintptr_t base) {
+void nb_page_leave_full_stub(uintptr_t base) {
   (void)base;
 }
 
-void nb_page_link_placeholder(uintptr_t placeholder, uintptr_t first) {
-  (void)placeholder;
+void nb_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
+  (void)full_stub;
   (void)first;
 }

@@ -75,11 +75,11 @@ size_t nb_section_size(void) {
   return nb_os_granularity();
 }
 
-void nb_section_build(uintptr_t view, uint64_t base, const nb_seed *seed) {
+void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial) {
   nb_item items[MOST_SEED_ITEMS];
   uint32_t count = 0;
-  for (; count < seed->count; count++) {
-    items[count] = seed->items[count];
+  for (; count < initial->count; count++) {
+    items[count] = initial->items[count];
   }
   uint64_t end = base + nb_section_size();
   for (uint64_t at = base + NB_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
@@ -87,9 +87,9 @@ void nb_section_build(uintptr_t view, uint64_t base, const nb_seed *seed) {
     items[count] = (nb_item){.base = at, .size = (uint32_t)size};
     at += size;
   }
-  nb_format_build(view, seed->layout, 0, items, count);
+  nb_format_build(view, initial->layout, 0, items, count);
 }
 
-void nb_section_publish(uintptr_t view, uint64_t base, const nb_seed *seed) {
-  nb_shared_address_store_release(view, seed->layout->width, base);
+void nb_section_publish(uintptr_t view, uint64_t base, const nb_initial_items *initial) {
+  nb_shared_address_store_release(view, initial->layout->width, base);
 }

@@ -27,7 +27,7 @@ size_t nb_section_size(void);
 /* Writes a locator into a zeroed section, seen at `view`, that its process has mapped at `base`:
  * the seed, then the tail as buffers; all but its own address. That comes last, with
  * nb_section_publish: who reads it sees everything. */
-void nb_section_build(uintptr_t view, uint64_t base, const nb_seed *seed);
-void nb_section_publish(uintptr_t view, uint64_t base, const nb_seed *seed);
+void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial);
+void nb_section_publish(uintptr_t view, uint64_t base, const nb_initial_items *initial);
 
 #endif

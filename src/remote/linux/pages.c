@@ -317,7 +317,7 @@ static nb_result examine(const nearbuf_process *process, int file, uint64_t *add
 /* Looks under the names of the process in an open directory. */
 static nb_result find_in_directory(const nearbuf_process *process, int directory,
                                    const identity *who, uint64_t *address,
-                                   nearbuf_dialect *if_empty) {
+                                   nearbuf_dialect *dialect_if_empty) {
   nb_name names[2];
   int count = names_of(who, names);
   nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
@@ -326,7 +326,7 @@ static nb_result find_in_directory(const nearbuf_process *process, int directory
     if (file >= 0) {
       struct stat status;
       bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
-      *if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
+      *dialect_if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
       result = examine(process, file, address);
       close(file);
     }
@@ -337,13 +337,13 @@ static nb_result find_in_directory(const nearbuf_process *process, int directory
 /* What a directory that cannot be opened holds is not known to be nothing, but no reason not to look
  * in the other one. */
 static nb_result find_by_name(const nearbuf_process *process, const identity *who,
-                              uint64_t *address, nearbuf_dialect *if_empty) {
+                              uint64_t *address, nearbuf_dialect *dialect_if_empty) {
   nb_result first = nb_result_of(NEARBUF_NOT_FOUND);
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
     nb_result result = open_directory(process, who, (nb_folder)folder, false, &directory);
     if (result.status == NEARBUF_OK) {
-      result = find_in_directory(process, directory, who, address, if_empty);
+      result = find_in_directory(process, directory, who, address, dialect_if_empty);
       close(directory);
     }
     if (result.status == NEARBUF_OK) {
@@ -378,7 +378,7 @@ static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uin
 /* By the anchor (posix/anchor.h), with which copies of the library in the process agree on the first
  * locator, whatever became of its name. */
 static nb_result find_by_anchor(const nearbuf_process *process, const identity *who,
-                                uint64_t *address, nearbuf_dialect *if_empty) {
+                                uint64_t *address, nearbuf_dialect *dialect_if_empty) {
   uint32_t width = process->address_bits / 8;
   int memory = width == 0 ? -1 : nb_linux_open(process, "mem", O_RDONLY);
   uint64_t word = 0;
@@ -390,7 +390,7 @@ static nb_result find_by_anchor(const nearbuf_process *process, const identity *
     close(memory);
   }
   *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
-  *if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
+  *dialect_if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
   return nb_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
@@ -504,42 +504,43 @@ static uint64_t header_address(int file) {
   return count == (ssize_t)sizeof header ? address_in(header, sizeof(uintptr_t) * 8) : 0;
 }
 
-static nb_result find_hidden(const identity *who, uint64_t *address, nearbuf_dialect *if_empty) {
+static nb_result find_hidden(const identity *who, uint64_t *address,
+                             nearbuf_dialect *dialect_if_empty) {
   int file = open_first_of_hidden(who);
   if (file < 0) {
     return nb_result_system(NEARBUF_DENIED, EPERM);
   }
   *address = header_address(file);
-  *if_empty = NEARBUF_DIALECT_DOTNET;
+  *dialect_if_empty = NEARBUF_DIALECT_DOTNET;
   close(file);
   return nb_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                          nearbuf_dialect *if_empty) {
+                          nearbuf_dialect *dialect_if_empty) {
   identity who = {0};
   nb_result result = identify(process, &who);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = find_by_anchor(process, &who, address, if_empty);
+  result = find_by_anchor(process, &who, address, dialect_if_empty);
   if (result.status == NEARBUF_OK) {
     follow_other_name(process, address);
   } else {
-    result = find_by_name(process, &who, address, if_empty);
+    result = find_by_name(process, &who, address, dialect_if_empty);
   }
   if (result.status == NEARBUF_OK) {
     return result;
   }
   if (result.status == NEARBUF_DENIED && process->address_bits == 0) {
-    return find_hidden(&who, address, if_empty);
+    return find_hidden(&who, address, dialect_if_empty);
   }
   nb_result unread = nb_result_of(NEARBUF_OK);
   map_search search = {process, &who, path_of_temporary(process), &unread};
   nb_remote_mapping mapping;
   result = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
   *address = result.status == NEARBUF_OK ? mapping.is.min : 0;
-  *if_empty = NEARBUF_DIALECT_UNKNOWN;
+  *dialect_if_empty = NEARBUF_DIALECT_UNKNOWN;
   bool is_unknown = result.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
   return is_unknown ? unread : result;
 }
@@ -787,7 +788,7 @@ static nb_result page_script(nb_trace *trace, void *context) {
 typedef struct file_call {
   int directory;
   const identity *who;
-  const nb_seed *seed;
+  const nb_initial_items *initial;
   nb_name name; /* out */
   int file;     /* out */
 } file_call;
@@ -798,7 +799,7 @@ static int fill_file(const file_call *call) {
    * would take a file without a lock for a dead one's. */
   int error = flock(call->file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
   nb_posix_avoid_copy_on_write(call->file);
-  error = error == 0 ? nb_file_fill(call->file, call->seed) : error;
+  error = error == 0 ? nb_file_fill(call->file, call->initial) : error;
   struct stat status;
   bool is_theirs = fstat(call->file, &status) == 0 && status.st_uid == call->who->user.owner;
   return error == 0 && !is_theirs ? EPERM : error;
@@ -830,12 +831,12 @@ static nb_result make_file(int directory, const identity *who, const nb_layout *
                            const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
   nb_item items[NB_FIRST_SLOT + 1] = {{0}};
   items[slot] = *item;
-  nb_seed seed = {layout, items, slot + 1};
+  nb_initial_items initial = {layout, items, slot + 1};
   *file = -1;
   if (!nb_file_is_allowed()) {
     return nb_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  file_call call = {directory, who, &seed, {""}, -1};
+  file_call call = {directory, who, &initial, {""}, -1};
   nb_result result = nb_rights_run(&who->rights, make_file_there, &call, sizeof call);
   made->temporary = call.name;
   *file = call.file;

@@ -125,10 +125,10 @@ bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) 
 }
 
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                          nearbuf_dialect *if_empty) {
+                          nearbuf_dialect *dialect_if_empty) {
   (void)process;
   *address = 0;
-  *if_empty = NEARBUF_DIALECT_UNKNOWN;
+  *dialect_if_empty = NEARBUF_DIALECT_UNKNOWN;
   return unsupported();
 }
 

@@ -207,9 +207,10 @@ static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *addres
 /* ---- The first locator ------------------------------------------------------------------------- */
 
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                          nearbuf_dialect *if_empty) {
+                          nearbuf_dialect *dialect_if_empty) {
   *address = 0;
-  *if_empty = NEARBUF_DIALECT_UNKNOWN; /* nobody's is empty: the tail is listed from the start */
+  *dialect_if_empty =
+      NEARBUF_DIALECT_UNKNOWN; /* nobody's is empty: the tail is listed from the start */
   if (!nb_windows_may_look(process)) {
     return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
@@ -414,8 +415,8 @@ static nb_result map_there(const nearbuf_process *process, HANDLE section, uint6
 
 /* Puts a locator into a new section and the section into the process. Once its address stands in
  * the header, others may be using it: that comes last. */
-static nb_result publish(const nearbuf_process *process, HANDLE section, const nb_seed *seed,
-                         nb_remote_page *page) {
+static nb_result publish(const nearbuf_process *process, HANDLE section,
+                         const nb_initial_items *initial, nb_remote_page *page) {
   uintptr_t view = map_page(section, LOOKING);
   if (view == 0) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
@@ -429,8 +430,8 @@ static nb_result publish(const nearbuf_process *process, HANDLE section, const n
     unmap_there(process, page->address);
   }
   if (result.status == NEARBUF_OK) {
-    nb_section_build(view, page->address, seed);
-    nb_section_publish(view, page->address, seed);
+    nb_section_build(view, page->address, initial);
+    nb_section_publish(view, page->address, initial);
     page->handle = (intptr_t)theirs;
   }
   (void)UnmapViewOfFile((const void *)view);
@@ -455,8 +456,8 @@ static nb_result make_section_for(const nearbuf_process *process, bool is_first,
 /* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that
  * the system finds the place; it must not be made twice, for others wait where they saw its name.
  */
-static nb_result try_page(const nearbuf_process *process, const nb_seed *seed, bool is_first,
-                          nb_remote_page *page) {
+static nb_result try_page(const nearbuf_process *process, const nb_initial_items *initial,
+                          bool is_first, nb_remote_page *page) {
   page->address = is_first ? 0 : keep_place(process);
   if (!is_first && page->address == 0) {
     return nb_result_of(NEARBUF_OUT_OF_MEMORY);
@@ -467,7 +468,7 @@ static nb_result try_page(const nearbuf_process *process, const nb_seed *seed, b
     give_up_place(process, page->address);
   }
   if (result.status == NEARBUF_OK) {
-    result = publish(process, section, seed, page);
+    result = publish(process, section, initial, page);
     (void)CloseHandle(section);
   }
   return result;
@@ -479,10 +480,10 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
   if (!nb_windows_may_change(process) || !shares_names(process)) {
     return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
-  nb_seed seed = {layout, item, 1};
+  nb_initial_items initial = {layout, item, 1};
   nb_result result = nb_result_of(NEARBUF_NO_ROOM);
   for (int i = 0; i < MOST_TRIES && result.status == NEARBUF_NO_ROOM; i++) {
-    result = try_page(process, &seed, is_first, page);
+    result = try_page(process, &initial, is_first, page);
   }
   return result.status == NEARBUF_NO_ROOM ? nb_result_of(NEARBUF_OUT_OF_MEMORY) : result;
 }
