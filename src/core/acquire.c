@@ -25,8 +25,8 @@ typedef struct search {
   nb_acquired *acquired;
 } search;
 
-static bool suits(const search *what, const nb_locator *locator) {
-  return what->constraint->only_dialect == 0 || what->constraint->only_dialect == locator->dialect;
+static bool suits(const search *ctx, const nb_locator *locator) {
+  return ctx->constraint->only_dialect == 0 || ctx->constraint->only_dialect == locator->dialect;
 }
 
 /* The size of the buffer that a region becomes. Sizes have 32 bits: one of 4 GiB, which the largest
@@ -38,11 +38,11 @@ static uint32_t listed_size(const nb_place *region) {
 /* Lists a new region and acquires it; on failure the region is the caller's. `*is_acquired` is false
  * where the first locator had to be made in a dialect that the request cannot use: the region is
  * everybody's then. */
-static nb_result list_region(const search *what, const nb_gap_request *gap_request,
+static nb_result list_region(const search *ctx, const nb_gap_request *gap_request,
                              const nb_place *region, bool *is_acquired) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
-  nb_result result = nb_attach_or_make(what->state, &item, what->preference->dialect, &is_listed);
+  nb_result result = nb_attach_or_make(ctx->state, &item, ctx->preference->dialect, &is_listed);
   *is_acquired = true;
   if (result.status != NEARBUF_OK) {
     return result;
@@ -55,8 +55,8 @@ static nb_result list_region(const search *what, const nb_gap_request *gap_reque
                         .base = region->start,
                         .order = nb_page_first_slot(),
                         .size = item.size};
-    *what->acquired = made;
-    *is_acquired = suits(what, first);
+    *ctx->acquired = made;
+    *is_acquired = suits(ctx, first);
     if (!*is_acquired) {
       nb_shared_unlock_release(listed + layout->taken);
     }
@@ -66,24 +66,24 @@ static nb_result list_region(const search *what, const nb_gap_request *gap_reque
   bool is_cuttable = gap_request->alignment == gap_request->granularity;
   nb_listing listing = {region->start, item.size,
                         is_cuttable ? region->size - gap_request->least : 0,
-                        what->constraint->only_dialect};
-  return nb_registry_register(what->state, &listing, what->acquired);
+                        ctx->constraint->only_dialect};
+  return nb_registry_register(ctx->state, &listing, ctx->acquired);
 }
 
 /* Maps a region and lists it. */
-static nb_result make_region(const search *what, const nb_gap_request *gap_request,
+static nb_result make_region(const search *ctx, const nb_gap_request *gap_request,
                              bool *is_acquired) {
   nb_place region;
   nb_result result = nb_region_make(&nb_own_regions, gap_request, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = list_region(what, gap_request, &region, is_acquired);
+  result = list_region(ctx, gap_request, &region, is_acquired);
   if (result.status != NEARBUF_OK) {
     (void)nb_region_drop(&nb_own_regions, &region);
     return result;
   }
-  atomic_fetch_add_explicit(&what->state->placed_bytes, region.size, memory_order_relaxed);
+  atomic_fetch_add_explicit(&ctx->state->placed_bytes, region.size, memory_order_relaxed);
   return result;
 }
 
@@ -101,33 +101,33 @@ static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
 }
 
 /* Makes a buffer. */
-static nb_result make(const search *what, bool is_held) {
+static nb_result make(const search *ctx, bool is_held) {
   nb_gap_request gap_request;
-  if (!nb_constraint_need(what->constraint, what->preference->target, nb_os_granularity(),
+  if (!nb_constraint_need(ctx->constraint, ctx->preference->target, nb_os_granularity(),
                           &gap_request)) {
     return nb_result_of(NEARBUF_NO_ROOM);
   }
-  gap_request.spares_reserved = what->is_near;
-  gap_request.want = size_to_want(what->state, gap_request.least, is_held);
+  gap_request.spares_reserved = ctx->is_near;
+  gap_request.want = size_to_want(ctx->state, gap_request.least, is_held);
   bool is_acquired = false;
-  nb_result result = make_region(what, &gap_request, &is_acquired);
+  nb_result result = make_region(ctx, &gap_request, &is_acquired);
   if (result.status == NEARBUF_OK && !is_acquired) {
-    result = make_region(what, &gap_request, &is_acquired); /* the locator is there now */
+    result = make_region(ctx, &gap_request, &is_acquired); /* the locator is there now */
   }
   return result;
 }
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
-static bool take(const search *what, bool from_start, bool *is_held) {
-  return nb_registry_take(what->state, what->constraint, from_start, what->acquired, is_held);
+static bool take(const search *ctx, bool from_start, bool *is_held) {
+  return nb_registry_take(ctx->state, ctx->constraint, from_start, ctx->acquired, is_held);
 }
 
-static nb_result take_or_make(const search *what) {
+static nb_result take_or_make(const search *ctx) {
   bool is_held = false;
-  nb_result result = nb_attach(what->state, true);
+  nb_result result = nb_attach(ctx->state, true);
   if (result.status == NEARBUF_NOT_FOUND && nb_page_lists_tail()) {
     bool is_listed;
-    result = nb_attach_or_make(what->state, NULL, what->preference->dialect, &is_listed);
+    result = nb_attach_or_make(ctx->state, NULL, ctx->preference->dialect, &is_listed);
   }
   if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_FOUND) {
     return result;
@@ -135,17 +135,17 @@ static nb_result take_or_make(const search *what) {
   bool is_attached = result.status == NEARBUF_OK;
   if (is_attached) {
     nb_header_mend(nb_locators_entry(0));
-    if (take(what, false, &is_held)) {
+    if (take(ctx, false, &is_held)) {
       return result;
     }
-    nb_result extended = nb_locators_extend(what->state, true);
-    bool is_due = nb_registry_is_full_walk_due(what->state);
-    if (extended.status == NEARBUF_OK && take(what, is_due, &is_held)) {
+    nb_result extended = nb_locators_extend(ctx->state, true);
+    bool is_due = nb_registry_is_full_walk_due(ctx->state);
+    if (extended.status == NEARBUF_OK && take(ctx, is_due, &is_held)) {
       return result;
     }
   }
-  result = make(what, is_held);
-  if (result.status == NEARBUF_NO_ROOM && is_attached && take(what, true, &is_held)) {
+  result = make(ctx, is_held);
+  if (result.status == NEARBUF_NO_ROOM && is_attached && take(ctx, true, &is_held)) {
     return nb_result_of(NEARBUF_OK);
   }
   return result;
@@ -153,16 +153,16 @@ static nb_result take_or_make(const search *what) {
 
 /* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
  * the range's minimum in a buffer that starts before it. */
-static nb_result take_anything(const search *what) {
-  nb_constraint wasteful = *what->constraint;
+static nb_result take_anything(const search *ctx) {
+  nb_constraint wasteful = *ctx->constraint;
   wasteful.may_waste_prefix = true;
-  search any = *what;
+  search any = *ctx;
   any.constraint = &wasteful;
   bool is_held;
-  uint32_t contended = atomic_exchange_explicit(&what->state->contended, 0, memory_order_relaxed);
-  bool is_found = nb_is_attached(what->state) && take(&any, true, &is_held);
+  uint32_t contended = atomic_exchange_explicit(&ctx->state->contended, 0, memory_order_relaxed);
+  bool is_found = nb_is_attached(ctx->state) && take(&any, true, &is_held);
   if (contended != 0) {
-    atomic_store_explicit(&what->state->contended, 1, memory_order_relaxed);
+    atomic_store_explicit(&ctx->state->contended, 1, memory_order_relaxed);
   }
   return nb_result_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
@@ -173,11 +173,11 @@ static bool is_out_of_room(nb_result result) {
          result.status == NEARBUF_DENIED;
 }
 
-static nb_result find_or_make(const search *what) {
+static nb_result find_or_make(const search *ctx) {
   nb_constraint near_part;
-  if (nb_constraint_narrow(what->constraint, what->preference->target, what->preference->near_bytes,
+  if (nb_constraint_narrow(ctx->constraint, ctx->preference->target, ctx->preference->near_bytes,
                            &near_part)) {
-    search closer = *what;
+    search closer = *ctx;
     closer.constraint = &near_part;
     closer.is_near = true;
     nb_result result = take_or_make(&closer);
@@ -185,8 +185,8 @@ static nb_result find_or_make(const search *what) {
       return result;
     }
   }
-  nb_result result = take_or_make(what);
-  return result.status == NEARBUF_NO_ROOM ? take_anything(what) : result;
+  nb_result result = take_or_make(ctx);
+  return result.status == NEARBUF_NO_ROOM ? take_anything(ctx) : result;
 }
 
 /* Makes the item the one that this thread tries first. Where another thread's lies in the same lines
@@ -205,18 +205,18 @@ static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t gen
 
 nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
                      nb_acquired *acquired, uint32_t *generation) {
-  search what = {.constraint = constraint, .preference = preference, .acquired = acquired};
+  search ctx = {.constraint = constraint, .preference = preference, .acquired = acquired};
   nb_os_call call = nb_os_call_begin();
-  nb_result result = nb_state_begin(&what.state);
+  nb_result result = nb_state_begin(&ctx.state);
   if (result.status == NEARBUF_OK) {
-    result = find_or_make(&what);
+    result = find_or_make(&ctx);
   }
   if (result.status == NEARBUF_OK) {
     nb_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
     (void)nb_claim_fits(&wasteful, acquired); /* start and limit, for a buffer that was just made */
-    *generation = nb_state_generation(what.state);
-    keep_hint(what.state, acquired, *generation);
+    *generation = nb_state_generation(ctx.state);
+    keep_hint(ctx.state, acquired, *generation);
   }
   nb_os_call_end(call);
   return result;

@@ -51,7 +51,7 @@ nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *
 void nb_remote_memory_close(intptr_t memory);
 
 typedef struct nb_remote_mapping {
-  nearbuf_process_mapping is;
+  nearbuf_process_mapping info;
   uint64_t device; /* of the file; both are 0 where there is none */
   uint64_t inode;
 } nb_remote_mapping;

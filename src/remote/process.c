@@ -94,16 +94,16 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
   nb_result result = nb_remote_map_open(process, &map);
-  bool is_any = false;
+  bool saw_any = false;
   while (result.status == NEARBUF_OK) {
     result = nb_remote_map_next(&map, &mapping);
-    is_any = is_any || result.status == NEARBUF_OK;
-    if (result.status == NEARBUF_OK && visit(&mapping.is, context) < 0) {
+    saw_any = saw_any || result.status == NEARBUF_OK;
+    if (result.status == NEARBUF_OK && visit(&mapping.info, context) < 0) {
       result = nb_result_of(NEARBUF_CANCELLED);
     }
   }
   nb_remote_map_close(&map);
-  if (result.status == NEARBUF_NOT_FOUND && is_any) {
+  if (result.status == NEARBUF_NOT_FOUND && saw_any) {
     result = nb_remote_check(process); /* the end of the map, or of the process */
   }
   return answer(process, result, call);
@@ -160,8 +160,8 @@ static const nb_layout *walk_layout(const nearbuf_process_walk *walk) {
 }
 
 static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
-  return mapping->is.is_readable != 0 && mapping->is.is_writable != 0 &&
-         mapping->is.is_executable != 0;
+  return mapping->info.is_readable != 0 && mapping->info.is_writable != 0 &&
+         mapping->info.is_executable != 0;
 }
 
 /* Whether the memory of a buffer is there, readable, writable and executable from its first to its
@@ -174,15 +174,15 @@ static nb_result check_memory(const nearbuf_process *process, uint64_t base, uin
   nb_result result = nb_remote_map_open(process, &map);
   while (result.status == NEARBUF_OK) {
     result = nb_remote_map_next(&map, &mapping);
-    if (result.status != NEARBUF_OK || mapping.is.max < from) {
+    if (result.status != NEARBUF_OK || mapping.info.max < from) {
       continue;
     }
-    if (mapping.is.min > from || !is_mapped_for_use(&mapping)) {
+    if (mapping.info.min > from || !is_mapped_for_use(&mapping)) {
       result = nb_result_of(NEARBUF_NOT_FOUND);
-    } else if (mapping.is.max >= last) {
+    } else if (mapping.info.max >= last) {
       break;
     } else {
-      from = mapping.is.max + 1;
+      from = mapping.info.max + 1;
     }
   }
   nb_remote_map_close(&map);
@@ -197,10 +197,10 @@ static void find_name(const nearbuf_process *process, uint64_t address,
   nb_result result = nb_remote_map_open(process, &map);
   while (result.status == NEARBUF_OK) {
     result = nb_remote_map_next(&map, &mapping);
-    if (result.status == NEARBUF_OK && mapping.is.max >= address) {
-      if (mapping.is.min <= address) {
-        memcpy(locator->name, mapping.is.name, sizeof locator->name);
-        locator->is_shared = mapping.is.is_shared;
+    if (result.status == NEARBUF_OK && mapping.info.max >= address) {
+      if (mapping.info.min <= address) {
+        memcpy(locator->name, mapping.info.name, sizeof locator->name);
+        locator->is_shared = mapping.info.is_shared;
       }
       break;
     }
@@ -431,10 +431,10 @@ static bool next_mapping(obstacles *all, uintptr_t from, nb_range *occupied) {
   while (!all->is_ended && (!all->is_last_valid || all->last.max < from)) {
     nb_remote_mapping mapping = {0};
     all->result = nb_remote_map_next(&all->map, &mapping);
-    all->is_ended = all->result.status != NEARBUF_OK || mapping.is.min > UINTPTR_MAX;
+    all->is_ended = all->result.status != NEARBUF_OK || mapping.info.min > UINTPTR_MAX;
     if (!all->is_ended) {
-      uint64_t max = mapping.is.max > UINTPTR_MAX ? UINTPTR_MAX : mapping.is.max;
-      all->last = (nb_range){(uintptr_t)mapping.is.min, (uintptr_t)max};
+      uint64_t max = mapping.info.max > UINTPTR_MAX ? UINTPTR_MAX : mapping.info.max;
+      all->last = (nb_range){(uintptr_t)mapping.info.min, (uintptr_t)max};
       all->is_last_valid = true;
     }
   }
@@ -458,14 +458,14 @@ static nb_result note_reserved(obstacles *all) {
   nb_remote_mapping mapping = {0};
   while (result.status == NEARBUF_OK) {
     result = nb_remote_map_next(&all->map, &mapping);
-    if (result.status != NEARBUF_OK || mapping.is.max > UINTPTR_MAX || all->extra_count == 2) {
+    if (result.status != NEARBUF_OK || mapping.info.max > UINTPTR_MAX || all->extra_count == 2) {
       continue;
     }
-    uintptr_t min = (uintptr_t)mapping.is.min;
-    uintptr_t max = (uintptr_t)mapping.is.max;
-    if (strcmp(mapping.is.name, "[heap]") == 0) {
+    uintptr_t min = (uintptr_t)mapping.info.min;
+    uintptr_t max = (uintptr_t)mapping.info.max;
+    if (strcmp(mapping.info.name, "[heap]") == 0) {
       all->extra[all->extra_count++] = (nb_range){min, nb_add_saturating(max, FOR_HEAP)};
-    } else if (strcmp(mapping.is.name, "[stack]") == 0) {
+    } else if (strcmp(mapping.info.name, "[stack]") == 0) {
       all->extra[all->extra_count++] = (nb_range){nb_sub_saturating(min, FOR_STACK), max};
     }
   }
@@ -654,17 +654,18 @@ static nb_result check_private(const nearbuf_process *process, uint64_t address,
   nb_result result = nb_remote_map_open(process, &map);
   while (result.status == NEARBUF_OK) {
     result = nb_remote_map_next(&map, &mapping);
-    if (result.status != NEARBUF_OK || mapping.is.max < from) {
+    if (result.status != NEARBUF_OK || mapping.info.max < from) {
       continue;
     }
-    bool is_ours = mapping.is.min <= from && is_mapped_for_use(&mapping) &&
-                   mapping.is.is_shared == 0 && mapping.inode == 0 && mapping.is.name[0] == '\0';
+    bool is_ours = mapping.info.min <= from && is_mapped_for_use(&mapping) &&
+                   mapping.info.is_shared == 0 && mapping.inode == 0 &&
+                   mapping.info.name[0] == '\0';
     if (!is_ours) {
       result = nb_result_of(NEARBUF_NO_ROOM);
-    } else if (mapping.is.max >= last) {
+    } else if (mapping.info.max >= last) {
       break;
     } else {
-      from = mapping.is.max + 1;
+      from = mapping.info.max + 1;
     }
   }
   nb_remote_map_close(&map);
@@ -730,20 +731,20 @@ static bool fits(const nb_constraint *constraint, const nb_item *item) {
 }
 
 /* Fills the buffer for an item that fits and is held. The room is that of the whole request. */
-static void fill(const finding *what, const nb_item *item, uintptr_t reference,
-                 nb_remote_view *view, intptr_t memory) {
-  nearbuf_process_buffer *buffer = what->buffer;
+static void fill(const finding *ctx, const nb_item *item, uintptr_t reference, nb_remote_view *view,
+                 intptr_t memory) {
+  nearbuf_process_buffer *buffer = ctx->buffer;
   uint32_t start = 0;
   uint32_t limit = 0;
-  (void)nb_constraint_fits(&what->wanted.constraint, item->base, item->size, item->position, &start,
+  (void)nb_constraint_fits(&ctx->wanted.constraint, item->base, item->size, item->position, &start,
                            &limit);
   buffer->address = item->base;
   buffer->size = item->size;
   buffer->room = limit - start;
   buffer->position = item->position;
   buffer->start = start;
-  buffer->flags = what->wanted.flags;
-  buffer->layout = what->walk.width << 8 | what->walk.dialect;
+  buffer->flags = ctx->wanted.flags;
+  buffer->layout = ctx->walk.width << 8 | ctx->walk.dialect;
   buffer->item = reference;
   buffer->handles[0] = (intptr_t)view->page;
   buffer->handles[1] = (intptr_t)view->size;
@@ -756,15 +757,15 @@ static const nb_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
 }
 
 /* Locks an item in the page itself and looks again whether it fits. */
-static bool claim(const finding *what, nb_remote_view *view, uint32_t index, intptr_t memory) {
-  const nb_layout *layout = walk_layout(&what->walk);
+static bool claim(const finding *ctx, nb_remote_view *view, uint32_t index, intptr_t memory) {
+  const nb_layout *layout = walk_layout(&ctx->walk);
   uintptr_t item = nb_item_at(view->base, layout, index);
   if (!nb_shared_lock_acquire(item + layout->taken)) {
     return false;
   }
   nb_item locked = nb_item_read(item, layout);
-  if (nb_item_check(&locked, layout) == NB_FAULT_NONE && fits(&what->constraint, &locked)) {
-    fill(what, &locked, item, view, memory);
+  if (nb_item_check(&locked, layout) == NB_FAULT_NONE && fits(&ctx->constraint, &locked)) {
+    fill(ctx, &locked, item, view, memory);
     return true;
   }
   nb_shared_unlock_release(item + layout->taken);
@@ -772,54 +773,54 @@ static bool claim(const finding *what, nb_remote_view *view, uint32_t index, int
 }
 
 /* Whether an item of the copy may be used at all. */
-static bool is_usable(finding *what, uint32_t index, const nb_item *item) {
-  const nearbuf_process_walk *walk = &what->walk;
+static bool is_usable(finding *ctx, uint32_t index, const nb_item *item) {
+  const nearbuf_process_walk *walk = &ctx->walk;
   uint64_t in_page = nb_os_page_size() - 1;
-  if (what->in_vain == MOST_IN_VAIN || nb_item_check(item, walk_layout(walk)) != NB_FAULT_NONE ||
+  if (ctx->in_vain == MOST_IN_VAIN || nb_item_check(item, walk_layout(walk)) != NB_FAULT_NONE ||
       (item->base & ~in_page) == (walk->address & ~in_page) ||
       nb_format_overlaps(image_of(walk), walk_layout(walk), index, walk->count)) {
     return false;
   }
-  bool is_there = check_memory(what->process, item->base, item->size).status == NEARBUF_OK;
-  what->in_vain += is_there ? 0 : 1;
+  bool is_there = check_memory(ctx->process, item->base, item->size).status == NEARBUF_OK;
+  ctx->in_vain += is_there ? 0 : 1;
   return is_there;
 }
 
 /* Opens what holding a buffer needs. Without the memory nothing can be appended, but a buffer of a
  * process that hides its memory can still be held. */
-static bool open_to_hold(finding *what, nb_remote_view *view, intptr_t *memory) {
-  nb_result result = nb_remote_memory_open(what->process, memory);
-  bool is_hidden = result.status == NEARBUF_DENIED && what->process->address_bits == 0;
+static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
+  nb_result result = nb_remote_memory_open(ctx->process, memory);
+  bool is_hidden = result.status == NEARBUF_DENIED && ctx->process->address_bits == 0;
   if (result.status == NEARBUF_OK || is_hidden) {
-    result = nb_remote_view_open(what->process, what->walk.address, view);
+    result = nb_remote_view_open(ctx->process, ctx->walk.address, view);
   }
   if (result.status != NEARBUF_OK) {
     nb_remote_memory_close(*memory);
-    what->is_refused = true;
-    what->refused_error = result.system_error;
+    ctx->is_refused = true;
+    ctx->refused_error = result.system_error;
   }
   return result.status == NEARBUF_OK;
 }
 
 /* Takes the first item of the current locator that will do. */
-static bool take_here(finding *what) {
+static bool take_here(finding *ctx) {
   nb_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
   bool is_found = false;
-  for (uint32_t i = 0; i < what->walk.count && !is_found; i++) {
-    nb_item item = walk_item(&what->walk, i);
-    if (!fits(&what->constraint, &item)) {
+  for (uint32_t i = 0; i < ctx->walk.count && !is_found; i++) {
+    nb_item item = walk_item(&ctx->walk, i);
+    if (!fits(&ctx->constraint, &item)) {
       continue;
     }
-    what->is_held = what->is_held || item.taken != 0;
-    bool is_hidden = what->process->address_bits == 0; /* then its map is hidden, too */
-    if (item.taken != 0 || (!is_hidden && !is_usable(what, i, &item))) {
+    ctx->is_held = ctx->is_held || item.taken != 0;
+    bool is_hidden = ctx->process->address_bits == 0; /* then its map is hidden, too */
+    if (item.taken != 0 || (!is_hidden && !is_usable(ctx, i, &item))) {
       continue;
     }
-    if (view.base == 0 && !open_to_hold(what, &view, &memory)) {
+    if (view.base == 0 && !open_to_hold(ctx, &view, &memory)) {
       return false;
     }
-    is_found = claim(what, &view, i, memory);
+    is_found = claim(ctx, &view, i, memory);
   }
   if (!is_found) {
     nb_remote_view_close(&view);
@@ -830,32 +831,32 @@ static bool take_here(finding *what) {
 
 /* Calls `visit` for every locator that can be believed, until it answers true. `*is_damaged`: one
  * could not. */
-static nb_result each_locator(finding *what, bool (*visit)(finding *what, void *context),
+static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
                               void *context, bool *is_done, bool *is_damaged) {
-  what->walk.stage = WALK_START;
-  what->walk.flags = NEARBUF_PROCESS_UNNAMED;
-  what->walk.dialect = NEARBUF_DIALECT_UNKNOWN;
+  ctx->walk.stage = WALK_START;
+  ctx->walk.flags = NEARBUF_PROCESS_UNNAMED;
+  ctx->walk.dialect = NEARBUF_DIALECT_UNKNOWN;
   *is_done = false;
   *is_damaged = false;
   nb_result result;
   for (;;) {
     nearbuf_process_locator locator = {0};
-    result = next_locator(what->process, &what->walk, &locator);
+    result = next_locator(ctx->process, &ctx->walk, &locator);
     if (result.status != NEARBUF_OK) {
       return result;
     }
     if (locator.fault != NULL) {
       *is_damaged = true; /* not written to */
-    } else if (visit(what, context)) {
+    } else if (visit(ctx, context)) {
       *is_done = true;
       return result;
     }
   }
 }
 
-static bool visit_to_take(finding *what, void *context) {
+static bool visit_to_take(finding *ctx, void *context) {
   (void)context;
-  return take_here(what);
+  return take_here(ctx);
 }
 
 /* ---- Registering ------------------------------------------------------------------------------- */
@@ -892,29 +893,29 @@ static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
 }
 
 /* Lists the item in the current locator, if that has a free slot, and holds it. */
-static bool list_here(finding *what, void *context) {
+static bool list_here(finding *ctx, void *context) {
   listing *new = context;
-  const nb_layout *layout = walk_layout(&what->walk);
-  new->last = what->walk.address;
-  new->last_dialect = what->walk.dialect;
+  const nb_layout *layout = walk_layout(&ctx->walk);
+  new->last = ctx->walk.address;
+  new->last_dialect = ctx->walk.dialect;
   nb_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
-  if (what->walk.dialect == NEARBUF_DIALECT_UNKNOWN || what->walk.count >= layout->capacity ||
-      !open_to_hold(what, &view, &memory)) {
+  if (ctx->walk.dialect == NEARBUF_DIALECT_UNKNOWN || ctx->walk.count >= layout->capacity ||
+      !open_to_hold(ctx, &view, &memory)) {
     return false;
   }
   bool is_listed = false;
   if (lock_header(view.base + layout->locked)) {
-    uint32_t count = next_slot(&what->walk, view.base);
+    uint32_t count = next_slot(&ctx->walk, view.base);
     uintptr_t header = view.base + layout->locked;
     if (count < layout->capacity) {
       uintptr_t item = nb_item_at(view.base, layout, count);
       nb_item_write(item, layout, &new->item);
       nb_format_store_count(view.base, layout, count + 1);
       is_listed = true;
-      what->is_listed = true;
+      ctx->is_listed = true;
       nb_shared_unlock_release(header);
-      fill(what, &new->item, item, &view, memory);
+      fill(ctx, &new->item, item, &view, memory);
     } else {
       nb_shared_unlock_release(header);
     }
@@ -937,38 +938,38 @@ static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
 }
 
 /* Holds the item of a locator that this call made. */
-static nb_result hold_first(finding *what, const nb_remote_page *page, const nb_item *item,
+static nb_result hold_first(finding *ctx, const nb_remote_page *page, const nb_item *item,
                             uint32_t dialect) {
   nb_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
-  what->walk.address = page->address;
-  what->walk.dialect = dialect;
-  what->walk.width = width_of(what->process);
-  if (!open_to_hold(what, &view, &memory)) {
-    return nb_result_system(NEARBUF_DENIED, what->refused_error);
+  ctx->walk.address = page->address;
+  ctx->walk.dialect = dialect;
+  ctx->walk.width = width_of(ctx->process);
+  if (!open_to_hold(ctx, &view, &memory)) {
+    return nb_result_system(NEARBUF_DENIED, ctx->refused_error);
   }
-  uintptr_t held = nb_item_at(view.base, walk_layout(&what->walk), page->slot);
-  fill(what, item, held, &view, memory);
+  uintptr_t held = nb_item_at(view.base, walk_layout(&ctx->walk), page->slot);
+  fill(ctx, item, held, &view, memory);
   return nb_result_of(NEARBUF_OK);
 }
 
 /* Adds a locator to the end of the chain, or as the first one. BUSY: somebody else was faster. */
-static nb_result grow(finding *what, const listing *new) {
+static nb_result grow(finding *ctx, const listing *new) {
   bool is_first = new->last == 0;
   uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
                          ? (uint32_t)NEARBUF_DIALECT_WRITTEN
                          : new->last_dialect;
-  uint32_t width = width_of(what->process);
+  uint32_t width = width_of(ctx->process);
   const nb_layout *layout = nb_layout_of(width, dialect);
   nb_remote_view view = {0, 0, 0};
   if (!is_first) {
-    nb_result result = nb_remote_view_open(what->process, new->last, &view);
+    nb_result result = nb_remote_view_open(ctx->process, new->last, &view);
     if (result.status != NEARBUF_OK) {
       return result;
     }
   }
   nb_remote_page added = {0, 0, 0};
-  nb_result result = nb_remote_page_make(what->process, layout, &new->item, is_first, &added);
+  nb_result result = nb_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
   if (result.status == NEARBUF_OK && !is_first) {
     const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
     bool is_locked = lock_header(view.base + of_last->locked);
@@ -977,17 +978,17 @@ static nb_result grow(finding *what, const listing *new) {
       nb_shared_unlock_release(view.base + of_last->locked);
     }
     if (!is_linked) {
-      nb_remote_page_discard(what->process, &added);
+      nb_remote_page_discard(ctx->process, &added);
       result = nb_result_of(NEARBUF_BUSY);
     }
   }
   nb_remote_view_close(&view);
-  what->is_listed = result.status == NEARBUF_OK;
-  return result.status == NEARBUF_OK ? hold_first(what, &added, &new->item, dialect) : result;
+  ctx->is_listed = result.status == NEARBUF_OK;
+  return result.status == NEARBUF_OK ? hold_first(ctx, &added, &new->item, dialect) : result;
 }
 
 /* Lists a new region, which is the caller's on failure. */
-static nb_result list_region(finding *what, const nb_place *region) {
+static nb_result list_region(finding *ctx, const nb_place *region) {
   listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
   nb_result result = nb_result_of(NEARBUF_BUSY);
   uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
@@ -997,83 +998,83 @@ static nb_result list_region(finding *what, const nb_place *region) {
     bool is_done;
     bool is_damaged;
     new.last = 0;
-    result = each_locator(what, list_here, &new, &is_done, &is_damaged);
+    result = each_locator(ctx, list_here, &new, &is_done, &is_damaged);
     if (is_done) {
       return nb_result_of(NEARBUF_OK);
     }
     if (result.status != NEARBUF_NOT_FOUND) {
       return result;
     }
-    result = is_damaged ? nb_result_of(NEARBUF_INCOMPATIBLE) : grow(what, &new);
+    result = is_damaged ? nb_result_of(NEARBUF_INCOMPATIBLE) : grow(ctx, &new);
   }
   return result;
 }
 
-static nb_result make(finding *what) {
+static nb_result make(finding *ctx) {
   nb_place region;
-  nb_result result = allocate(what->process, &what->constraint, what->wanted.target, SHARED_SIZE,
-                              what->is_near, &region);
+  nb_result result = allocate(ctx->process, &ctx->constraint, ctx->wanted.target, SHARED_SIZE,
+                              ctx->is_near, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = list_region(what, &region);
-  if (result.status != NEARBUF_OK && !what->is_listed) {
-    (void)nb_remote_free(what->process, region.start, region.size);
+  result = list_region(ctx, &region);
+  if (result.status != NEARBUF_OK && !ctx->is_listed) {
+    (void)nb_remote_free(ctx->process, region.start, region.size);
   }
   return result;
 }
 
 /* ---- The public calls on buffers --------------------------------------------------------------- */
 
-static nb_result get_within(finding *what) {
+static nb_result get_within(finding *ctx) {
   bool is_done;
   bool is_damaged;
-  nb_result result = each_locator(what, visit_to_take, NULL, &is_done, &is_damaged);
+  nb_result result = each_locator(ctx, visit_to_take, NULL, &is_done, &is_damaged);
   if (is_done || result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
-  result = nb_remote_check(what->process);
+  result = nb_remote_check(ctx->process);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   if (is_damaged) {
     return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
-  if ((what->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
-    result = make(what);
+  if ((ctx->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
+    result = make(ctx);
     bool is_no_answer = result.status == NEARBUF_NO_ROOM;
     if (!is_no_answer) {
       return result;
     }
   }
-  if (what->is_refused) {
-    return nb_result_system(NEARBUF_DENIED, what->refused_error);
+  if (ctx->is_refused) {
+    return nb_result_system(NEARBUF_DENIED, ctx->refused_error);
   }
-  return nb_result_of(what->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
+  return nb_result_of(ctx->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
 }
 
 /* Whether memory that is farther away may do better. */
-static bool is_out_of_room(const finding *what, nb_result result) {
+static bool is_out_of_room(const finding *ctx, nb_result result) {
   return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
-         (result.status == NEARBUF_BUSY && what->is_held);
+         (result.status == NEARBUF_BUSY && ctx->is_held);
 }
 
 /* What is as near as was asked for comes first, then all of the range. */
-static nb_result get(finding *what) {
-  const wish *wanted = &what->wanted;
+static nb_result get(finding *ctx) {
+  const wish *wanted = &ctx->wanted;
   if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
-                           &what->constraint)) {
-    what->is_near = true;
-    nb_result result = get_within(what);
-    if (!is_out_of_room(what, result)) {
+                           &ctx->constraint)) {
+    ctx->is_near = true;
+    nb_result result = get_within(ctx);
+    if (!is_out_of_room(ctx, result)) {
       return result;
     }
   }
-  what->constraint = wanted->constraint;
-  what->is_near = false;
-  what->is_held = false;
-  what->is_refused = false;
-  return get_within(what);
+  ctx->constraint = wanted->constraint;
+  ctx->is_near = false;
+  ctx->is_held = false;
+  ctx->is_refused = false;
+  return get_within(ctx);
 }
 
 nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_process_request *request,
@@ -1092,11 +1093,11 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
     return status;
   }
   nb_os_call call = nb_os_call_begin();
-  finding what = {.process = process, .wanted = wanted, .buffer = buffer};
+  finding ctx = {.process = process, .wanted = wanted, .buffer = buffer};
   nb_result result = nb_remote_note_program(process);
   bool is_hidden = result.status == NEARBUF_DENIED; /* but what it has may be had all the same */
   if (result.status == NEARBUF_OK || is_hidden) {
-    result = get(&what);
+    result = get(&ctx);
   }
   return answer(process, result, call);
 }

@@ -80,12 +80,12 @@ static bool is_free(const invented_map *map, const nb_place *place) {
  * where none has. By brute force over the gaps and the starts that can be nearest. */
 /* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap, every start, no cleverness */
 static uintptr_t least_distance(const invented_map *map, const nb_gap_request *gap_request,
-                                uintptr_t size, bool *is_any) {
+                                uintptr_t size, bool *saw_any) {
   uintptr_t origin = gap_request->target != 0 ? gap_request->target : gap_request->range.min;
   uintptr_t best = UINTPTR_MAX;
   uintptr_t from = 0;
   bool is_done = false;
-  *is_any = false;
+  *saw_any = false;
   for (uint32_t i = 0; i <= map->count && !is_done; i++) {
     bool is_last = i == map->count;
     nb_range gap = {from, is_last ? UINTPTR_MAX : map->occupied[i].min - 1};
@@ -103,7 +103,7 @@ static uintptr_t least_distance(const invented_map *map, const nb_gap_request *g
         if (nb_range_holds(inside, start, size)) {
           uintptr_t distance = nb_placement_distance(gap_request, &place);
           best = distance < best ? distance : best;
-          *is_any = true;
+          *saw_any = true;
         }
       }
     }
@@ -158,8 +158,8 @@ static void check_search(invented_map *map, const nb_gap_request *gap_request,
   /* More room than is needed is looked for with a limited number of questions. */
   if (place.size == gap_request->want && map->count <= FEW_OCCUPIED) {
     /* In the gap that holds the origin itself the place is above it where it can be. */
-    bool is_any;
-    uintptr_t least_for_all = least_distance(map, gap_request, gap_request->want, &is_any);
+    bool saw_any;
+    uintptr_t least_for_all = least_distance(map, gap_request, gap_request->want, &saw_any);
     require(distance <= nb_add_saturating(least_for_all, gap_request->alignment));
   }
 }

@@ -40,11 +40,11 @@ __attribute__((format(printf, 2, 3))) static bool claim(bool holds, const char *
   return holds;
 }
 
-static bool works(nearbuf_status status, const char *what, int32_t system_error) {
+static bool works(nearbuf_status status, const char *ctx, int32_t system_error) {
   if (status == NEARBUF_OK) {
     return true;
   }
-  (void)claim(false, "%s: %s (%s, the system's code is %" PRId32 ").", what,
+  (void)claim(false, "%s: %s (%s, the system's code is %" PRId32 ").", ctx,
               nearbuf_status_text(status), nearbuf_status_name(status), system_error);
   return false;
 }

@@ -228,7 +228,7 @@ static nb_result result_of_opening(int error) {
 
 static bool holds_address(const nb_remote_mapping *mapping, const void *context) {
   uint64_t address = *(const uint64_t *)context;
-  return mapping->is.min <= address && address <= mapping->is.max;
+  return mapping->info.min <= address && address <= mapping->info.max;
 }
 
 /* What the process has mapped at an address. */
@@ -248,7 +248,7 @@ static nb_result map_same(int file, const nb_remote_mapping *theirs, uint64_t ad
                           nb_remote_view *view) {
   size_t page = nb_os_page_size();
   uint64_t start = address & ~(uint64_t)(page - 1);
-  uint64_t offset = theirs->is.file_offset + (start - theirs->is.min);
+  uint64_t offset = theirs->info.file_offset + (start - theirs->info.min);
   if (!is_as_long(file, offset + page)) {
     return nb_result_of(NEARBUF_INCOMPATIBLE);
   }
@@ -281,7 +281,7 @@ static uint64_t address_in(const unsigned char *image, uint32_t bits) {
 }
 
 static bool is_locator_mapping(const nb_remote_mapping *mapping) {
-  return mapping->is.is_shared && mapping->is.is_readable && mapping->is.is_writable;
+  return mapping->info.is_shared && mapping->info.is_readable && mapping->info.is_writable;
 }
 
 /* ---- The first locator ------------------------------------------------------------------------- */
@@ -298,7 +298,7 @@ static nb_result examine(const nearbuf_process *process, int file, uint64_t *add
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  if (!is_locator_mapping(&theirs) || theirs.is.min != *address || theirs.is.file_offset != 0) {
+  if (!is_locator_mapping(&theirs) || theirs.info.min != *address || theirs.info.file_offset != 0) {
     return nb_result_of(NEARBUF_NOT_FOUND);
   }
   /* Only to be compared, so it need not be writable; see posix_pages.c. */
@@ -405,7 +405,7 @@ static void follow_other_name(const nearbuf_process *process, uint64_t *address)
   uint64_t named = address_in(header, process->address_bits);
   if (named != *address && named != 0 && find_at(process, *address, &here).status == NEARBUF_OK &&
       find_at(process, named, &there).status == NEARBUF_OK && is_locator_mapping(&there) &&
-      there.is.min == named && there.is.file_offset == here.is.file_offset &&
+      there.info.min == named && there.info.file_offset == here.info.file_offset &&
       there.device == here.device && there.inode == here.inode && here.inode != 0) {
     *address = named;
   }
@@ -445,8 +445,8 @@ static bool are_anchors_places_taken(const nearbuf_process *process) {
 
 /* What is believed of a name in the map; see posix_pages.c. */
 static bool is_believed(const nb_remote_mapping *mapping, const map_search *search) {
-  nb_origin origin = nb_path_origin(mapping->is.name, sizeof mapping->is.name, search->who->own_id,
-                                    search->who->user, &search->temporary);
+  nb_origin origin = nb_path_origin(mapping->info.name, sizeof mapping->info.name,
+                                    search->who->own_id, search->who->user, &search->temporary);
   return origin == NB_ORIGIN_DIRECTORY ||
          (origin == NB_ORIGIN_MEMORY && are_anchors_places_taken(search->process));
 }
@@ -455,16 +455,17 @@ static bool is_first_locator(const nb_remote_mapping *mapping, const void *conte
   const map_search *search = context;
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
-  if (!is_locator_mapping(mapping) || mapping->is.file_offset != 0 ||
+  if (!is_locator_mapping(mapping) || mapping->info.file_offset != 0 ||
       !is_believed(mapping, search)) {
     return false;
   }
-  nb_result result = nb_remote_read(search->process, mapping->is.min, header, sizeof header, &done);
+  nb_result result =
+      nb_remote_read(search->process, mapping->info.min, header, sizeof header, &done);
   if (result.status != NEARBUF_OK && result.status != NEARBUF_NO_ROOM) {
     *search->unread = result;
   }
   return result.status == NEARBUF_OK &&
-         address_in(header, search->process->address_bits) == mapping->is.min;
+         address_in(header, search->process->address_bits) == mapping->info.min;
 }
 
 /* Opens a file that a process which does not let itself be looked at has in use, as its lock tells. */
@@ -539,7 +540,7 @@ nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
   map_search search = {process, &who, path_of_temporary(process), &unread};
   nb_remote_mapping mapping;
   result = nb_linux_find_mapping(process, is_first_locator, &search, &mapping);
-  *address = result.status == NEARBUF_OK ? mapping.is.min : 0;
+  *address = result.status == NEARBUF_OK ? mapping.info.min : 0;
   *dialect_if_empty = NEARBUF_DIALECT_UNKNOWN;
   bool is_unknown = result.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
   return is_unknown ? unread : result;
@@ -640,7 +641,7 @@ static bool name_at_end(const char *path, nb_name *name) {
  * temporary one where the system could not rename it (nb_file_publish), those of a first locator. */
 static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs,
                             nb_name names[3]) {
-  int count = name_at_end(theirs->is.name, &names[0]) ? 1 : 0;
+  int count = name_at_end(theirs->info.name, &names[0]) ? 1 : 0;
   return count == 0 ? 0 : count + names_of(who, &names[1]);
 }
 
@@ -688,7 +689,7 @@ static nb_result view_by_map(const nearbuf_process *process, const nb_remote_map
                              uint64_t address, nb_remote_view *view) {
   char path[64] = "map_files/";
   char *at = path + strlen(path);
-  const uint64_t ends[2] = {theirs->is.min, theirs->is.max + 1};
+  const uint64_t ends[2] = {theirs->info.min, theirs->info.max + 1};
   for (int i = 0; i < 2; i++) {
     int shift = 60;
     while (shift > 0 && ends[i] >> shift == 0) {

@@ -574,14 +574,14 @@ static void keep_end(const char *text, char *name, size_t size) {
 static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
   const nb_mapping *from = &line->mapping;
   *mapping = (nb_remote_mapping){.device = from->device, .inode = from->inode};
-  mapping->is = (nearbuf_process_mapping){.min = line->start,
-                                          .max = line->last,
-                                          .is_readable = from->readable,
-                                          .is_writable = from->writable,
-                                          .is_executable = from->executable,
-                                          .is_shared = from->shared,
-                                          .file_offset = from->offset};
-  keep_end(from->name_end, mapping->is.name, sizeof mapping->is.name);
+  mapping->info = (nearbuf_process_mapping){.min = line->start,
+                                            .max = line->last,
+                                            .is_readable = from->readable,
+                                            .is_writable = from->writable,
+                                            .is_executable = from->executable,
+                                            .is_shared = from->shared,
+                                            .file_offset = from->offset};
+  keep_end(from->name_end, mapping->info.name, sizeof mapping->info.name);
 }
 
 nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
@@ -607,15 +607,15 @@ nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
 }
 
 nb_result nb_linux_find_mapping(const nearbuf_process *process,
-                                bool (*is_it)(const nb_remote_mapping *mapping,
-                                              const void *context),
+                                bool (*matches)(const nb_remote_mapping *mapping,
+                                                const void *context),
                                 const void *context, nb_remote_mapping *mapping) {
   nb_remote_map map;
   nb_result result = nb_remote_map_open(process, &map);
   bool is_found = false;
   while (result.status == NEARBUF_OK && !is_found) {
     result = nb_remote_map_next(&map, mapping);
-    is_found = result.status == NEARBUF_OK && is_it(mapping, context);
+    is_found = result.status == NEARBUF_OK && matches(mapping, context);
   }
   nb_remote_map_close(&map);
   return result;
@@ -704,8 +704,8 @@ nb_result nb_remote_check_program(const nearbuf_process *process) {
 static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
                             const unsigned char *bytes, size_t size, uint64_t *address) {
   unsigned char text[4096];
-  for (uint64_t at = mapping->is.min; at < mapping->is.max && at - mapping->is.min < (1U << 20);
-       at += sizeof text) {
+  for (uint64_t at = mapping->info.min;
+       at < mapping->info.max && at - mapping->info.min < (1U << 20); at += sizeof text) {
     size_t done;
     nb_result result = nb_remote_read(process, at, text, sizeof text, &done);
     if (result.status != NEARBUF_OK && result.status != NEARBUF_NO_ROOM) {
@@ -735,8 +735,8 @@ static nb_result find_entry_in(const nearbuf_process *process, nb_trace_target *
   nb_result found = nb_result_of(NEARBUF_NOT_FOUND);
   while (result.status == NEARBUF_OK && found.status == NEARBUF_NOT_FOUND) {
     result = nb_remote_map_next(&map, &mapping);
-    bool is_vdso = strcmp(mapping.is.name, "[vdso]") == 0;
-    if (result.status == NEARBUF_OK && mapping.is.is_executable && mapping.is.is_readable &&
+    bool is_vdso = strcmp(mapping.info.name, "[vdso]") == 0;
+    if (result.status == NEARBUF_OK && mapping.info.is_executable && mapping.info.is_readable &&
         (is_vdso || in_any)) {
       found = find_bytes(process, &mapping, bytes, size, &target->entry);
     }
@@ -799,17 +799,17 @@ static nb_result result_of_mmap(int64_t returned) {
 }
 
 static nb_result allocate_script(nb_trace *trace, void *context) {
-  const memory_call *what = context;
+  const memory_call *ctx = context;
   /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
    * address is a hint, for a demand would not heed what the kernel keeps free below a stack. */
-  const uint64_t map[6] = {what->address, what->size, what->protection, 0x22, UINT64_MAX, 0};
+  const uint64_t map[6] = {ctx->address, ctx->size, ctx->protection, 0x22, UINT64_MAX, 0};
   int64_t returned;
   if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &returned)) {
     return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
   nb_result result = result_of_mmap(returned);
-  if (result.status == NEARBUF_OK && (uint64_t)returned != what->address) {
-    const uint64_t unmap[6] = {(uint64_t)returned, what->size};
+  if (result.status == NEARBUF_OK && (uint64_t)returned != ctx->address) {
+    const uint64_t unmap[6] = {(uint64_t)returned, ctx->size};
     (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &returned);
     result = nb_result_of(NEARBUF_NO_ROOM);
   }
@@ -817,22 +817,22 @@ static nb_result allocate_script(nb_trace *trace, void *context) {
 }
 
 nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
-  memory_call what = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
-  return nb_linux_run(process, allocate_script, &what);
+  memory_call ctx = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
+  return nb_linux_run(process, allocate_script, &ctx);
 }
 
 bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
-  memory_call what = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
-  nb_result result = nb_linux_run(process, allocate_script, &what);
+  memory_call ctx = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
+  nb_result result = nb_linux_run(process, allocate_script, &ctx);
   if (result.status == NEARBUF_OK) {
-    (void)nb_remote_free(process, what.address, what.size);
+    (void)nb_remote_free(process, ctx.address, ctx.size);
   }
   return result.status == NEARBUF_NO_ROOM;
 }
 
 static nb_result free_script(nb_trace *trace, void *context) {
-  const memory_call *what = context;
-  const uint64_t unmap[6] = {what->address, what->size};
+  const memory_call *ctx = context;
+  const uint64_t unmap[6] = {ctx->address, ctx->size};
   int64_t returned;
   if (!nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &returned)) {
     return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
@@ -841,6 +841,6 @@ static nb_result free_script(nb_trace *trace, void *context) {
 }
 
 nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
-  memory_call what = {.address = address, .size = size};
-  return nb_linux_run(process, free_script, &what);
+  memory_call ctx = {.address = address, .size = size};
+  return nb_linux_run(process, free_script, &ctx);
 }

@@ -46,8 +46,8 @@ int64_t nb_linux_own_id(const char *status, uint32_t *depth);
 
 /* The first mapping of the process (null: of ourselves) that is the one; NOT_FOUND: none is. */
 nb_result nb_linux_find_mapping(const nearbuf_process *process,
-                                bool (*is_it)(const nb_remote_mapping *mapping,
-                                              const void *context),
+                                bool (*matches)(const nb_remote_mapping *mapping,
+                                                const void *context),
                                 const void *context, nb_remote_mapping *mapping);
 
 /* Calls `visit` for all names of a directory until it answers false. 0 or an errno value. */

@@ -17,8 +17,8 @@
 #include <stdio.h>
 #endif
 
-long nb_trace_request(pid_t thread, long what, uintptr_t address, uintptr_t data) {
-  return syscall(SYS_ptrace, what, (long)thread, address, data);
+long nb_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t data) {
+  return syscall(SYS_ptrace, ctx, (long)thread, address, data);
 }
 
 /* What the kernel itself keeps as the result of a call that it interrupted (include/linux/errno.h): on

@@ -33,7 +33,7 @@ typedef enum nb_call_stage {
 } nb_call_stage;
 
 /* A request of ptrace, as the system has it: it returns -1 and sets errno. */
-long nb_trace_request(pid_t thread, long what, uintptr_t address, uintptr_t data);
+long nb_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t data);
 
 bool nb_registers_get(pid_t thread, nb_registers *set);
 bool nb_registers_set(pid_t thread, const nb_registers *set);

@@ -94,23 +94,22 @@ typedef struct work {
   size_t size;
 } work;
 
-static nb_result *result_of(const work *what) {
-  return (nb_result *)((char *)what->shared + nb_os_page_size() - sizeof(nb_result));
+static nb_result *result_of(const work *ctx) {
+  return (nb_result *)((char *)ctx->shared + nb_os_page_size() - sizeof(nb_result));
 }
 
 static int child(void *context) {
-  const work *what = context;
+  const work *ctx = context;
   (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
-  int error = take_on(what->rights);
-  nb_result result =
-      error == 0 ? what->run(what->context) : nb_result_system(NEARBUF_DENIED, error);
-  memcpy(what->shared, what->context, what->size);
-  *result_of(what) = result;
+  int error = take_on(ctx->rights);
+  nb_result result = error == 0 ? ctx->run(ctx->context) : nb_result_system(NEARBUF_DENIED, error);
+  memcpy(ctx->shared, ctx->context, ctx->size);
+  *result_of(ctx) = result;
   return 0;
 }
 
 /* Runs the child to its end, all signals blocked: their handlers would run in it, too. */
-static nb_result run_child(work *what) {
+static nb_result run_child(work *ctx) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
@@ -118,10 +117,10 @@ static nb_result run_child(work *what) {
   }
   uint64_t all = UINT64_MAX;
   uint64_t before;
-  *result_of(what) = nb_result_of(NEARBUF_SYSTEM_ERROR);
-  memcpy(what->shared, what->context, what->size);
+  *result_of(ctx) = nb_result_of(NEARBUF_SYSTEM_ERROR);
+  memcpy(ctx->shared, ctx->context, ctx->size);
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
-  int process = clone(child, stack + STACK_SIZE, CLONE_FILES, what);
+  int process = clone(child, stack + STACK_SIZE, CLONE_FILES, ctx);
   int error = errno;
   if (process > 0) {
     while (syscall(SYS_wait4, (long)process, 0L, for_silent_children, 0L) < 0 && errno == EINTR) {
@@ -132,8 +131,8 @@ static nb_result run_child(work *what) {
   if (process < 0) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   }
-  memcpy(what->context, what->shared, what->size);
-  return *result_of(what);
+  memcpy(ctx->context, ctx->shared, ctx->size);
+  return *result_of(ctx);
 }
 
 nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context), void *context,
@@ -142,12 +141,12 @@ nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context)
     return run(context);
   }
   size_t page = nb_os_page_size();
-  work what = {rights, run, context, NULL, size};
-  what.shared = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (what.shared == MAP_FAILED) {
+  work ctx = {rights, run, context, NULL, size};
+  ctx.shared = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (ctx.shared == MAP_FAILED) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
-  nb_result result = run_child(&what);
-  (void)munmap(what.shared, page);
+  nb_result result = run_child(&ctx);
+  (void)munmap(ctx.shared, page);
   return result;
 }

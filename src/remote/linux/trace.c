@@ -93,8 +93,8 @@ struct nb_trace {
   } dispatch; /* its system calls as signals to itself (syscall user dispatch) */
 };
 
-static long request(const nb_trace *trace, long what, uintptr_t address, uintptr_t data) {
-  return nb_trace_request(trace->thread, what, address, data);
+static long request(const nb_trace *trace, long ctx, uintptr_t address, uintptr_t data) {
+  return nb_trace_request(trace->thread, ctx, address, data);
 }
 
 static bool is_event_stop(int status) {

@@ -59,8 +59,8 @@ static nb_result check_locator_at(const nearbuf_process *process, uint64_t addre
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
   result = nb_remote_read(process, address, header, width_of(process), &done);
-  bool is_it = nb_shared_address_relaxed((uintptr_t)header, width_of(process)) == address;
-  bool is_other = result.status == NEARBUF_NO_ROOM || (result.status == NEARBUF_OK && !is_it);
+  bool matches = nb_shared_address_relaxed((uintptr_t)header, width_of(process)) == address;
+  bool is_other = result.status == NEARBUF_NO_ROOM || (result.status == NEARBUF_OK && !matches);
   return is_other ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
 

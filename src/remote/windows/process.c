@@ -392,7 +392,7 @@ static bool is_executable(DWORD protection) {
                         PAGE_EXECUTE_WRITECOPY)) != 0;
 }
 
-typedef LONG(NTAPI *wide_query)(HANDLE process, ULONG64 address, int what, void *information,
+typedef LONG(NTAPI *wide_query)(HANDLE process, ULONG64 address, int ctx, void *information,
                                 ULONG64 size, ULONG64 *done);
 
 static nb_result query_wide(HANDLE process, uint64_t address, MEMORY_BASIC_INFORMATION64 *found) {
@@ -484,14 +484,14 @@ nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
     }
     map->from = region.base + region.size;
   } while (region.state == MEM_FREE);
-  *mapping = (nb_remote_mapping){.is = {.min = region.base,
-                                        .max = region.base + (region.size - 1),
-                                        .is_readable = nb_windows_is_readable(region.protection),
-                                        .is_writable = nb_windows_is_writable(region.protection),
-                                        .is_executable = is_executable(region.protection),
-                                        .is_shared = region.type == MEM_MAPPED}};
+  *mapping = (nb_remote_mapping){.info = {.min = region.base,
+                                          .max = region.base + (region.size - 1),
+                                          .is_readable = nb_windows_is_readable(region.protection),
+                                          .is_writable = nb_windows_is_writable(region.protection),
+                                          .is_executable = is_executable(region.protection),
+                                          .is_shared = region.type == MEM_MAPPED}};
   if (region.type != MEM_PRIVATE) {
-    fill_file_name(process, region.base, mapping->is.name, sizeof mapping->is.name);
+    fill_file_name(process, region.base, mapping->info.name, sizeof mapping->info.name);
   }
   return result;
 }
