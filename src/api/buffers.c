@@ -5,14 +5,14 @@
 #include "core/acquire.h"
 #include "os/os.h"
 
-/* The reference to a held item also tells what it is held for. */
+/* The nb_item_ref of a handle also tells what the item is held for. */
 enum { HELD_FOR_DATA = 2 };
 
 /* ---- Get ---------------------------------------------------------------------------------------- */
 
 NB_FORCEINLINE void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t flags,
                          uint32_t generation) {
-  buffer->item = acquired->reference | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
+  buffer->item = acquired->ref | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
   buffer->address = acquired->base;
   buffer->start = acquired->start;
   buffer->limit = acquired->limit;
@@ -53,13 +53,13 @@ NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, co
                                               uintptr_t item, bool is_rust,
                                               nearbuf_buffer *buffer) {
   nb_constraint constraint = nb_request_constraint(request, request->flags);
-  nb_acquired acquired = {.reference = item | (is_rust ? NB_REFERENCE_RUST : 0),
+  nb_acquired acquired = {.ref = item | (is_rust ? NB_ITEM_REF_RUST : 0),
                           .base = nb_item_base(item),
                           .order = nb_hint_order(hint)};
   nb_item_look(item, is_rust, &acquired);
   if (!nb_claim_fits(&constraint, &acquired) ||
       !nb_is_near(acquired.base + acquired.start, request->target, request->near_bytes)) {
-    return get_elsewhere(request, nb_taken_of(item, is_rust), buffer);
+    return get_elsewhere(request, nb_item_taken_word(item, is_rust), buffer);
   }
   fill(buffer, &acquired, request->flags, nb_hint_generation(hint));
   return NEARBUF_OK;
@@ -72,12 +72,12 @@ NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, co
 NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
                                         const nb_hint *hint, uintptr_t item,
                                         nearbuf_buffer *buffer) {
-  if (!nb_shared_lock_acquire(nb_taken_of(item, false))) {
+  if (!nb_item_try_lock(item, false)) {
     return get_slowly(request, buffer);
   }
   uintptr_t base = nb_item_base(item);
-  uintptr_t end = base + nb_shared_load_relaxed(nb_size_of(item, false));
-  uintptr_t free_from = base + nb_shared_load_relaxed(nb_position_of(item, false));
+  uintptr_t end = base + nb_item_size(item, false);
+  uintptr_t free_from = base + nb_item_position(item, false);
   uintptr_t start = (free_from + below) & ~below;     /* below free_from where the sum wraps */
   uintptr_t last = start + (request->size_bytes - 1); /* nothing is as small as a size of 0 */
   if (free_from < request->range.min || request->range.max < end || start < free_from ||
@@ -98,11 +98,10 @@ NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_
 
 /* The same for memory for data, and for items that are laid out as the Rust reference does it. */
 NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
-                                              uintptr_t reference, nearbuf_buffer *buffer) {
-  uintptr_t item = nb_reference_item(reference);
-  bool is_rust = nb_reference_is_rust(reference);
-  if (nb_request_check(request) != NEARBUF_OK ||
-      !nb_shared_lock_acquire(nb_taken_of(item, is_rust))) {
+                                              nb_item_ref ref, nearbuf_buffer *buffer) {
+  uintptr_t item = nb_item_ref_address(ref);
+  bool is_rust = nb_item_ref_is_rust(ref);
+  if (nb_request_check(request) != NEARBUF_OK || !nb_item_try_lock(item, is_rust)) {
     return get_slowly(request, buffer);
   }
   return get_exactly(request, hint, item, is_rust, buffer);
@@ -116,18 +115,18 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
     return NEARBUF_INVALID_ARGUMENT;
   }
   const nb_hint *hint = nb_hint_of(&nb_state_current()->hints);
-  uintptr_t reference = nb_hint_item(hint);
-  if (reference == 0 || request == NULL || request->struct_size != sizeof *request) {
+  nb_item_ref ref = nb_hint_item(hint);
+  if (ref == 0 || request == NULL || request->struct_size != sizeof *request) {
     return get_slowly(request, buffer);
   }
   uintptr_t below = request->alignment_bytes - 1;
   if ((request->alignment_bytes & below) != 0) {
     return get_slowly(request, buffer);
   }
-  if (((reference & NB_REFERENCE_RUST) | request->flags) != 0) {
-    return get_unusual(request, hint, reference, buffer);
+  if (((ref & NB_ITEM_REF_RUST) | request->flags) != 0) {
+    return get_unusual(request, hint, ref, buffer);
   }
-  return get_again(request, below, hint, reference, buffer);
+  return get_again(request, below, hint, ref, buffer);
 }
 
 /* ---- Release ------------------------------------------------------------------------------------ */
@@ -152,19 +151,19 @@ static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
 }
 
 static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
-  return nb_reference_item(buffer->item);
+  return nb_item_ref_address(buffer->item);
 }
 
 static inline bool is_rust(const nearbuf_buffer *buffer) {
-  return nb_reference_is_rust(buffer->item);
+  return nb_item_ref_is_rust(buffer->item);
 }
 
 static uint32_t size_of(const nearbuf_buffer *buffer) {
-  return nb_shared_load_relaxed(nb_size_of(item_of(buffer), is_rust(buffer)));
+  return nb_item_size(item_of(buffer), is_rust(buffer));
 }
 
 static inline uint32_t position_of(const nearbuf_buffer *buffer) {
-  return nb_shared_load_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)));
+  return nb_item_position(item_of(buffer), is_rust(buffer));
 }
 
 /* Whether the item is still the buffer's. A reference that was starting and took the page for its own
@@ -178,7 +177,7 @@ static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
   buffer->start = position;
   buffer->reserved = 0;
   if (is_listed(buffer, item_of(buffer))) {
-    nb_shared_store_relaxed(nb_position_of(item_of(buffer), is_rust(buffer)), position);
+    nb_item_set_position(item_of(buffer), is_rust(buffer), position);
   }
 }
 
@@ -194,7 +193,7 @@ NB_NOINLINE static void rewind_cursors(nb_state *state, uintptr_t item, bool is_
 /* Gives the item of a handle back. */
 NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool is_rust,
                                            nearbuf_buffer *buffer) {
-  uintptr_t taken = nb_taken_of(item, is_rust);
+  uintptr_t taken = nb_item_taken_word(item, is_rust);
   bool is_held = nb_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
   if (!is_listed(buffer, item)) {
@@ -234,14 +233,14 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   nb_state *state = nb_state_current();
-  uintptr_t reference = buffer->item;
-  if (reference == 0 || buffer->generation != nb_state_generation(state)) {
+  nb_item_ref ref = buffer->item;
+  if (ref == 0 || buffer->generation != nb_state_generation(state)) {
     return release_slowly(buffer);
   }
-  if ((reference & NB_REFERENCE_TAGS) != 0) {
+  if ((ref & NB_ITEM_REF_TAGS) != 0) {
     return release_data_or_rust(state, buffer);
   }
-  return release_item(state, reference, false, buffer);
+  return release_item(state, ref, false, buffer);
 }
 
 /* ---- Append, reserve, commit ------------------------------------------------------------------- */

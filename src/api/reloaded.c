@@ -17,7 +17,7 @@ static const nb_layout *rust(void) {
 }
 
 static uintptr_t taken_word(const LocatorItem *item) {
-  return nb_taken_of((uintptr_t)item, true);
+  return nb_item_taken_word((uintptr_t)item, true);
 }
 
 static nb_item values_of(const LocatorItem *item) {
@@ -75,9 +75,9 @@ NB_FORCEINLINE void release_item(LocatorItem *item) {
     return;
   }
   uintptr_t address = (uintptr_t)item;
-  uint32_t size = nb_shared_load_relaxed(nb_size_of(address, true));
-  uint32_t position = nb_shared_load_relaxed(nb_position_of(address, true));
-  nb_shared_unlock_release(nb_taken_of(address, true));
+  uint32_t size = nb_item_size(address, true);
+  uint32_t position = nb_item_position(address, true);
+  nb_item_unlock(address, true);
   nb_state *state = nb_state_current();
   if (nb_registry_is_passed(state, 0)) {
     rewind_cursors(state, address, position < size ? size - position : 0);
@@ -109,8 +109,8 @@ static nearbuf_status acquire_item(const BufferSearchSettings *settings, uint32_
   uint32_t generation;
   status = nb_acquire(&constraint, &lowest, &acquired, &generation).status;
   if (status == NEARBUF_OK) {
-    uintptr_t address = nb_reference_item(acquired.reference);
-    nb_shared_store_relaxed(nb_position_of(address, true), acquired.start);
+    uintptr_t address = nb_item_ref_address(acquired.ref);
+    nb_item_set_position(address, true, acquired.start);
     *item = (LocatorItem *)address;
   }
   return status;
@@ -142,27 +142,27 @@ NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
 /* The fast path: the item that this thread used last, if it is free and the settings fit, as
  * nearbuf_get has it. What is wrong with settings is told by the slow path: nothing fits them. */
 NB_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
-  uintptr_t reference = nb_hint_item(nb_hint_of(&nb_state_current()->hints));
+  nb_item_ref ref = nb_hint_item(nb_hint_of(&nb_state_current()->hints));
   uint32_t below = alignment - 1;
-  if (!nb_reference_is_rust(reference) || settings == NULL || (alignment & below) != 0) {
+  if (!nb_item_ref_is_rust(ref) || settings == NULL || (alignment & below) != 0) {
     return get_slowly(settings, alignment);
   }
-  uintptr_t item = nb_reference_item(reference);
-  if (!nb_shared_lock_acquire(nb_taken_of(item, true))) {
+  uintptr_t item = nb_item_ref_address(ref);
+  if (!nb_item_try_lock(item, true)) {
     return get_slowly(settings, alignment);
   }
   uintptr_t base = nb_item_base(item);
-  uintptr_t end = base + nb_shared_load_relaxed(nb_size_of(item, true));
-  uintptr_t free_from = base + nb_shared_load_relaxed(nb_position_of(item, true));
+  uintptr_t end = base + nb_item_size(item, true);
+  uintptr_t free_from = base + nb_item_position(item, true);
   uintptr_t start = (free_from + below) & ~(uintptr_t)below;
   uintptr_t last = start + ((uintptr_t)settings->size - 1); /* nothing is as small as 0 */
   if (free_from < settings->min_address || settings->max_address < end || start < free_from ||
       last < start || last >= end || alignment == 0) {
-    nb_shared_unlock_release(nb_taken_of(item, true));
+    nb_item_unlock(item, true);
     return get_slowly(settings, alignment);
   }
   if (alignment != 1) {
-    nb_shared_store_relaxed(nb_position_of(item, true), (uint32_t)(start - base));
+    nb_item_set_position(item, true, (uint32_t)(start - base));
   }
   return success((LocatorItem *)item);
 }
@@ -262,14 +262,14 @@ uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data, size_
     return 0;
   }
   uintptr_t base = nb_item_base((uintptr_t)item);
-  uint32_t size = nb_shared_load_relaxed(nb_size_of((uintptr_t)item, true));
-  uint32_t position = nb_shared_load_relaxed(nb_position_of((uintptr_t)item, true));
+  uint32_t size = nb_item_size((uintptr_t)item, true);
+  uint32_t position = nb_item_position((uintptr_t)item, true);
   if (base == 0 || position > size || data_len > size - position) {
     return 0;
   }
   if (data_len != 0) {
     copy((unsigned char *)(base + position), data, data_len);
-    nb_shared_store_relaxed(nb_position_of((uintptr_t)item, true), position + (uint32_t)data_len);
+    nb_item_set_position((uintptr_t)item, true, position + (uint32_t)data_len);
   }
   return base + position;
 }

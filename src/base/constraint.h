@@ -1,14 +1,14 @@
-/* What a request demands of memory, in the address space of any process: addresses have 64 bits, also
- * where the program or the process has narrower ones. Both libraries use it: nearbuf for its own
- * process, nearbuf_process for others. No system calls.
+/* What a request demands of memory, in the address space of any process: addresses have 64 bits,
+ * also where the program or the process has narrower ones. Both libraries use it: nearbuf for its
+ * own process, nearbuf_process for others. No system calls.
  *
  *            range.min                                    range.max
  *   ------------|---------------------------------------------|--------
  *        base   .    start                  limit             .
  *   ----[=======.====|######################|]----------------.--------   a buffer; = is used
  *
- * A buffer fits where `size` bytes from `start` on, the first aligned address behind the used ones, end
- * at `limit` or before, which is where the buffer ends or the range. */
+ * A buffer fits where `size` bytes from `start` on, the first aligned address behind the used
+ * ones, end at `limit` or before, which is where the buffer ends or the range. */
 #ifndef NB_CONSTRAINT_H
 #define NB_CONSTRAINT_H
 
@@ -42,10 +42,10 @@ NB_FORCEINLINE bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t ne
   return near_bytes == 0 || address - target + near_bytes <= 2 * near_bytes;
 }
 
-/* Whether the room of a buffer, of which `position` bytes are used, is enough; then the offsets of the
- * first byte and of the end of the range in it. A range that ends in the middle of the buffer is no
- * obstacle. Positions are other modules' and can lie far behind the size: then the start lies behind the
- * last byte, or before the buffer where the sum wrapped. */
+/* Whether the room of a buffer, of which `position` bytes are used, is enough; then the offsets of
+ * the first byte and of the end of the range in it. A range that ends in the middle of the buffer
+ * is no obstacle. Positions are other modules' and can lie far behind the size: then the start
+ * lies behind the last byte, or before the buffer where the sum wrapped. */
 NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t base,
                                        uint32_t size, uint32_t position, uint32_t *start,
                                        uint32_t *limit) {
@@ -67,25 +67,25 @@ NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t
   return true;
 }
 
-/* What is wrong with it, as numbers of a request: OK, or INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE,
- * RANGE_TOO_SMALL: no place in the range could ever hold it. */
+/* What is wrong with it, as numbers of a request: OK, or INVALID_SIZE, INVALID_ALIGNMENT,
+ * INVALID_RANGE, RANGE_TOO_SMALL: no place in the range could ever hold it. */
 nearbuf_status nb_constraint_check(const nb_constraint *constraint);
 
 /* Whether the range has an aligned start from which `size` bytes lie inside. */
 bool nb_constraint_has_place(const nb_constraint *constraint, uint64_t size, uint64_t alignment);
 
-/* The part of the range in which memory is near to the target: a request tries that first, then all of
- * its range. False: there is no such part, or all of the range is. */
+/* The part of the range in which memory is near to the target: a request tries that first, then
+ * all of its range. False: there is no such part, or all of the range is. */
 bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint64_t near_bytes,
                           nb_constraint *near_part);
 
-/* The region that a new buffer for it needs, of whole granules and no more than that. False: it has no
- * size in granules, or it lies above all addresses of this program. */
+/* The region that a new buffer for it needs, of whole granules and no more than that. False: it
+ * has no size in granules, or it lies above all addresses of this program. */
 bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintptr_t granularity,
                         nb_gap_request *gap_request);
 
-/* Where the next bytes may go behind data that will be written often and ends at `position` in the buffer at
- * `address`: nothing may be put into its last cache line. */
+/* Where the next bytes may go behind data that will be written often and ends at `position` in the
+ * buffer at `address`: nothing may be put into its last cache line. */
 uint32_t nb_line_end(uint64_t address, uint32_t size, uint32_t position);
 
 #endif

@@ -51,14 +51,14 @@ static nb_result list_region(const search *ctx, const nb_gap_request *gap_reques
     const nb_locator *first = nb_locators_entry(0);
     const nb_layout *layout = nb_locator_layout(first);
     uintptr_t listed = nb_locator_item(first, nb_page_first_slot());
-    nb_acquired made = {.reference = nb_reference(listed, layout),
+    nb_acquired made = {.ref = nb_item_ref_of(listed, layout),
                         .base = region->start,
                         .order = nb_page_first_slot(),
                         .size = item.size};
     *ctx->acquired = made;
     *is_acquired = suits(ctx, first);
     if (!*is_acquired) {
-      nb_shared_unlock_release(listed + layout->taken);
+      nb_item_unlock_in(listed, layout);
     }
     return result;
   }
@@ -195,9 +195,9 @@ static nb_result find_or_make(const search *ctx) {
  * finds the first item held before the first thread has stored its hint. */
 static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t generation) {
   nb_hint *mine = nb_hints_mine(&state->hints);
-  nb_hint_set(&state->hints, mine, acquired->reference, acquired->order, generation);
+  nb_hint_set(&state->hints, mine, acquired->ref, acquired->order, generation);
   if (atomic_load_explicit(&state->contended, memory_order_relaxed) == 0 &&
-      nb_hints_crowd(&state->hints, mine, nb_reference_item(acquired->reference))) {
+      nb_hints_crowd(&state->hints, mine, nb_item_ref_address(acquired->ref))) {
     atomic_store_explicit(&state->contended, 1, memory_order_relaxed);
     nb_hint_set(&state->hints, mine, 0, 0, 0);
   }

@@ -104,31 +104,27 @@ static uintptr_t lock_word(const nb_locator *locator) {
   return locator->base + nb_locator_layout(locator)->locked;
 }
 
-bool nb_header_try_lock(nb_locator *locator) {
-  if (!nb_shared_lock_acquire(lock_word(locator))) {
-    return false;
-  }
+/* For the holder of the lock. */
+static void mend_if_cleared(nb_locator *locator) {
   if (can_be_mended(locator) && is_cleared(locator)) {
     mend(locator);
   }
-  return true;
+}
+
+bool nb_header_try_lock(nb_locator *locator) {
+  bool is_locked = nb_shared_lock_acquire(lock_word(locator));
+  if (is_locked) {
+    mend_if_cleared(locator);
+  }
+  return is_locked;
 }
 
 bool nb_header_lock(nb_locator *locator) {
-  if (nb_header_try_lock(locator)) {
-    return true;
+  bool is_locked = nb_wait_for_lock(lock_word(locator), &locator->is_given_up);
+  if (is_locked) {
+    mend_if_cleared(locator);
   }
-  nb_wait wait = nb_wait_start();
-  while (!atomic_load_explicit(&locator->is_given_up, memory_order_relaxed)) {
-    bool is_over = !nb_wait_on(&wait);
-    if (nb_header_try_lock(locator)) {
-      return true;
-    }
-    if (is_over) {
-      atomic_store_explicit(&locator->is_given_up, true, memory_order_relaxed);
-    }
-  }
-  return false;
+  return is_locked;
 }
 
 /* For is_count_cleared. Two threads may store at once, and the smaller number last: at worst a look at the

@@ -1,6 +1,8 @@
 /* Where each thread starts looking; see hints.h. */
 #include "core/hints.h"
 
+#include "base/item.h"
+
 /* The first slot from `from` on that is used; NB_HINT_SLOTS: none. */
 static uint32_t next_used(nb_hints *hints, uint32_t from) {
   while (from < NB_HINT_SLOTS) {
@@ -29,11 +31,11 @@ static uintptr_t pair_of(uintptr_t address) {
 }
 
 bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
-  enum { LAST_BYTE = sizeof(uintptr_t) + 12 - 1, TAGS = 3 };
+  enum { LAST_BYTE = sizeof(uintptr_t) + 12 - 1 };
   atomic_thread_fence(memory_order_seq_cst); /* between the store to `mine` and these loads */
   for (uint32_t i = next_used(hints, 0); i < NB_HINT_SLOTS; i = next_used(hints, i + 1)) {
     const nb_hint *slot = &hints->slots[i];
-    uintptr_t other = atomic_load_explicit(&slot->item, memory_order_relaxed) & ~(uintptr_t)TAGS;
+    uintptr_t other = nb_item_ref_address(atomic_load_explicit(&slot->item, memory_order_relaxed));
     if (slot != mine && other != 0 && other != item &&
         pair_of(other) <= pair_of(item + LAST_BYTE) &&
         pair_of(other + LAST_BYTE) >= pair_of(item)) {

@@ -14,7 +14,7 @@ enum { NB_HINT_BITS = 8, NB_HINT_SLOTS = 1 << NB_HINT_BITS };
 
 /* Slots are written on slow paths only, so that several may share a cache line. */
 typedef struct nb_hint {
-  _Atomic uintptr_t item;      /* tagged, see registry.h; 0: none */
+  _Atomic uintptr_t item;      /* an nb_item_ref; 0: none */
   _Atomic uint32_t order;      /* where the item stands in the chain */
   _Atomic uint32_t generation; /* of the state */
 } nb_hint;

@@ -88,16 +88,15 @@ typedef struct locator_walk {
 } locator_walk;
 
 /* Whether the item is on a cache line that no other thread of this module uses. */
-static bool is_unshared_for(locator_walk *walk, uint32_t index, uintptr_t reference) {
-  return nb_is_unshared_slot(index) &&
-         !nb_hints_elsewhere(&walk->state->hints, walk->mine, reference);
+static bool is_unshared_for(locator_walk *walk, uint32_t index, nb_item_ref ref) {
+  return nb_is_unshared_slot(index) && !nb_hints_elsewhere(&walk->state->hints, walk->mine, ref);
 }
 
-static void notice_held(locator_walk *walk, uintptr_t reference) {
+static void notice_held(locator_walk *walk, nb_item_ref ref) {
   *walk->is_held = true;
   if (!walk->wants_unshared && walk->looks_for_others > 0) {
     walk->looks_for_others--;
-    if (nb_hints_elsewhere(&walk->state->hints, walk->mine, reference)) {
+    if (nb_hints_elsewhere(&walk->state->hints, walk->mine, ref)) {
       atomic_store_explicit(&walk->state->contended, 1, memory_order_relaxed);
       walk->wants_unshared = true;
     }
@@ -108,7 +107,7 @@ static void notice_held(locator_walk *walk, uintptr_t reference) {
 static bool try_item(locator_walk *walk, nb_locator *locator, uint32_t index) {
   const nb_layout *layout = nb_locator_layout(locator);
   uintptr_t item = nb_locator_item(locator, index);
-  uintptr_t reference = nb_reference(item, layout);
+  nb_item_ref ref = nb_item_ref_of(item, layout);
   nb_item seen = nb_item_read(item, layout);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
   if (room >> walk->class != 0) {
@@ -122,15 +121,15 @@ static bool try_item(locator_walk *walk, nb_locator *locator, uint32_t index) {
     return false;
   }
   if (seen.taken != 0) {
-    notice_held(walk, reference);
+    notice_held(walk, ref);
     return false;
   }
-  if ((walk->wants_unshared && !is_unshared_for(walk, index, reference)) ||
+  if ((walk->wants_unshared && !is_unshared_for(walk, index, ref)) ||
       !nb_locator_is_sound(locator, index)) {
     return false;
   }
-  if (!nb_item_acquire(reference, walk->constraint, walk->acquired)) {
-    notice_held(walk, reference);
+  if (!nb_item_acquire(ref, walk->constraint, walk->acquired)) {
+    notice_held(walk, ref);
     return false;
   }
   return true;
@@ -229,7 +228,7 @@ static batch cut(const nb_state *state, const nb_listing *listing, uint32_t firs
 static void claim_last(uintptr_t locator, const nb_layout *layout, uint32_t first,
                        const batch *items, nb_acquired *acquired) {
   uint32_t last = items->count - 1;
-  acquired->reference = nb_reference(nb_item_at(locator, layout, first + last), layout);
+  acquired->ref = nb_item_ref_of(nb_item_at(locator, layout, first + last), layout);
   acquired->base = (uintptr_t)items->items[last].base;
   acquired->size = items->items[last].size;
   acquired->position = 0;
@@ -247,12 +246,11 @@ static bool has_free_slot(const nb_locator *locator, const nb_listing *listing) 
  * holder loses it where a reference clears the header, and then another thread lists at the same time. */
 static bool take_slot(const nb_locator *locator, uint32_t index) {
   uintptr_t item = nb_locator_item(locator, index);
-  uintptr_t taken = item + nb_locator_layout(locator)->taken;
-  if (!nb_shared_lock_acquire(taken)) {
+  if (!nb_item_try_lock_in(item, nb_locator_layout(locator))) {
     return false;
   }
   if (nb_item_base(item) != 0) {
-    nb_shared_unlock_release(taken);
+    nb_item_unlock_in(item, nb_locator_layout(locator));
     return false;
   }
   return true;
@@ -269,8 +267,7 @@ static bool take_slots(const nb_locator *locator, uint32_t first, uint32_t count
     had++;
   }
   for (uint32_t i = 0; had < count && i < had; i++) {
-    nb_shared_unlock_release(nb_locator_item(locator, first + i) +
-                             nb_locator_layout(locator)->taken);
+    nb_item_unlock_in(nb_locator_item(locator, first + i), nb_locator_layout(locator));
   }
   return had == count;
 }
@@ -281,7 +278,7 @@ static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *it
   held.taken = 1;
   nb_item_write(slot, layout, &held);
   if (item->taken == 0) {
-    nb_shared_unlock_release(slot + layout->taken);
+    nb_item_unlock_in(slot, layout);
   }
 }
 
@@ -399,7 +396,7 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *a
  * claim is as good, but its release is found later. */
 static void set_order(nb_state *state, nb_acquired *acquired) {
   (void)nb_locators_extend(state, true);
-  (void)find_order(state, nb_reference_item(acquired->reference), &acquired->order);
+  (void)find_order(state, nb_item_ref_address(acquired->ref), &acquired->order);
 }
 
 nb_result nb_registry_register(nb_state *state, const nb_listing *listing, nb_acquired *acquired) {

@@ -1,56 +1,23 @@
 /* Items of the locators of this process: take one that fits, register a new one, grow the chain.
  *
- * An item is named by its order, locator number * 256 + index, and by a reference: its address, plus
- * one where it is laid out as the Rust reference does it. Items are aligned to 4 bytes. */
+ * An item is named by its order, locator number * 256 + index, and by an nb_item_ref. */
 #ifndef NB_REGISTRY_H
 #define NB_REGISTRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "base/compiler.h"
 #include "base/constraint.h"
-#include "base/format.h"
+#include "base/item.h"
 #include "base/result.h"
 #include "core/locators.h"
 #include "core/state.h"
 
 /* ---- Items ------------------------------------------------------------------------------------ */
 
-enum {
-  NB_REFERENCE_RUST = 1,
-  NB_REFERENCE_TAGS = 3 /* the other one is free for who holds the item */
-};
-
-static inline uintptr_t nb_reference(uintptr_t item, const nb_layout *layout) {
-  return item | (layout->dialect == NEARBUF_DIALECT_RUST ? NB_REFERENCE_RUST : 0);
-}
-
-static inline bool nb_reference_is_rust(uintptr_t reference) {
-  return (reference & NB_REFERENCE_RUST) != 0;
-}
-
-static inline uintptr_t nb_reference_item(uintptr_t reference) {
-  return reference & ~(uintptr_t)NB_REFERENCE_TAGS;
-}
-
-/* The words of an item of this process. */
-static inline uintptr_t nb_taken_of(uintptr_t item, bool is_rust) {
-  return item + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
-}
-
-static inline uintptr_t nb_size_of(uintptr_t item, bool is_rust) {
-  return item + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
-}
-
-static inline uintptr_t nb_position_of(uintptr_t item, bool is_rust) {
-  return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
-}
-
 /* An item that is held for a request. */
 typedef struct nb_acquired {
-  uintptr_t reference;
+  nb_item_ref ref;
   uintptr_t base;
   uint32_t order;
   uint32_t size;
@@ -65,35 +32,27 @@ NB_FORCEINLINE bool nb_claim_fits(const nb_constraint *constraint, nb_acquired *
                             &acquired->start, &acquired->limit);
 }
 
-/* The base of an item that is known to be complete: it never changes, and is read in one go. */
-static inline uintptr_t nb_item_base(uintptr_t item) {
-  uintptr_t base;
-  memcpy(&base, (const void *)item, sizeof base);
-  return nb_little_address(base);
-}
-
 /* Fills in what an item says besides. */
 NB_FORCEINLINE void nb_item_look(uintptr_t item, bool is_rust, nb_acquired *acquired) {
-  acquired->size = nb_shared_load_relaxed(nb_size_of(item, is_rust));
-  acquired->position = nb_shared_load_relaxed(nb_position_of(item, is_rust));
+  acquired->size = nb_item_size(item, is_rust);
+  acquired->position = nb_item_position(item, is_rust);
 }
 
 /* Takes the item if it is free and still fits once it is locked; else leaves it free. */
-static inline bool nb_item_acquire(uintptr_t reference, const nb_constraint *constraint,
+static inline bool nb_item_acquire(nb_item_ref ref, const nb_constraint *constraint,
                                    nb_acquired *acquired) {
-  bool is_rust = nb_reference_is_rust(reference);
-  uintptr_t item = nb_reference_item(reference);
-  uintptr_t taken = nb_taken_of(item, is_rust);
-  if (!nb_shared_lock_acquire(taken)) {
+  bool is_rust = nb_item_ref_is_rust(ref);
+  uintptr_t item = nb_item_ref_address(ref);
+  if (!nb_item_try_lock(item, is_rust)) {
     return false;
   }
-  acquired->reference = reference;
+  acquired->ref = ref;
   acquired->base = (uintptr_t)nb_shared_address_relaxed(item, sizeof(uintptr_t));
   nb_item_look(item, is_rust, acquired);
   if (nb_claim_fits(constraint, acquired)) {
     return true;
   }
-  nb_shared_unlock_release(taken);
+  nb_item_unlock(item, is_rust);
   return false;
 }
 

@@ -1,8 +1,7 @@
 /* Waiting for another thread, for a bound and no longer; see wait.h. */
 #include "os/wait.h"
 
-#include <stdatomic.h>
-
+#include "base/shared.h"
 #include "os/os.h"
 
 /* When a wait was last in vain, in units of 2^20 ns, about a millisecond; 0: never. It wraps after
@@ -34,4 +33,24 @@ bool nb_wait_on(nb_wait *wait) {
   }
   nb_os_pause_again(wait->pauses++);
   return true;
+}
+
+bool nb_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up) {
+  if (nb_shared_lock_acquire(word)) {
+    return true;
+  }
+  nb_wait wait = nb_wait_start();
+  while (is_given_up == NULL || !atomic_load_explicit(is_given_up, memory_order_relaxed)) {
+    bool is_over = !nb_wait_on(&wait);
+    if (nb_shared_lock_acquire(word)) {
+      return true;
+    }
+    if (is_over) {
+      break;
+    }
+  }
+  if (is_given_up != NULL) {
+    atomic_store_explicit(is_given_up, true, memory_order_relaxed);
+  }
+  return false;
 }

@@ -6,6 +6,7 @@
 #ifndef NB_WAIT_H
 #define NB_WAIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,5 +29,10 @@ nb_wait nb_wait_start(void);
 
 /* Pauses, shortly at first. False once the bound is over. */
 bool nb_wait_on(nb_wait *wait);
+
+/* Takes the lock word of a header (base/shared.h), which is given back by
+ * nb_shared_unlock_release. False once it was held past the bound: its holder died or is stopped.
+ * `*is_given_up` may be null; it is set then, and while it is set no call waits. */
+bool nb_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up);
 
 #endif

@@ -1,20 +1,22 @@
-/* Other processes: the public calls; see process.h. What a system must do for it is in os/remote.h.
+/* Other processes: the public calls; see process.h. What a system must do for it is in
+ * os/remote.h.
  *
- * A locator is looked at in a copy, and changed in the page itself, which is shared with the process
- * for that long. Its fields are as wide as its process's addresses, so the layout goes along
- * everywhere. */
+ * A locator is looked at in a copy, and changed in the page itself, which is shared with the
+ * process for that long. Its fields are as wide as its process's addresses, so the layout goes
+ * along everywhere. */
 #include <string.h>
 
 #include <nearbuf/process.h>
 
 #include "base/constraint.h"
 #include "base/format.h"
+#include "base/item.h"
 #include "base/placement.h"
 #include "os/os.h"
 #include "os/wait.h"
 #include "remote/port.h"
 
-/* ---- Calls ------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 /* The end of every call with a process. Its death explains every failure of the system's. */
 static nearbuf_status answer(nearbuf_process *process, nb_result result, nb_os_call call) {
@@ -138,13 +140,13 @@ nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address,
   return transfer(process, address, NULL, bytes, size_bytes, done_bytes);
 }
 
-/* ---- Walking ----------------------------------------------------------------------------------- */
+/* ---- Walking --------------------------------------------------------------------------------- */
 
 enum { WALK_START = 0, WALK_UNDER_WAY = 1, WALK_DONE = 2 };
 
-/* More locators than a chain has: with 203 buffers each they list 800,000, and a process has 65,530
- * mappings at most, unless the system was told otherwise. Whoever shows more wants to use up our time
- * and memory, or makes the chain longer while we walk. */
+/* More locators than a chain has: with 203 buffers each they list 800,000, and a process has
+ * 65,530 mappings at most, unless the system was told otherwise. Whoever shows more wants to use
+ * up our time and memory, or makes the chain longer while we walk. */
 enum { MOST_LOCATORS = 4096 };
 
 static uint32_t width_of(const nearbuf_process *process) {
@@ -356,7 +358,7 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
   return NEARBUF_OK;
 }
 
-/* ---- Requests ---------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 /* A request that was checked. */
 typedef struct wish {
@@ -398,7 +400,7 @@ static nearbuf_status check_request(const nearbuf_process *process,
                                                : fit_to_width(width_of(process), checked);
 }
 
-/* ---- Placing memory in it ---------------------------------------------------------------------- */
+/* ---- Placing memory in it -------------------------------------------------------------------- */
 
 /* So often the map may have changed before a request is given up. */
 enum { MOST_TRIES = 16 };
@@ -699,7 +701,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   return answer(process, result, call);
 }
 
-/* ---- Getting ----------------------------------------------------------------------------------- */
+/* ---- Getting --------------------------------------------------------------------------------- */
 
 enum { SHARED_SIZE = 64 << 10 }; /* of a buffer that is made, where there is room */
 
@@ -718,8 +720,8 @@ typedef struct finding {
   uint32_t in_vain; /* items whose memory was not there */
 } finding;
 
-/* For each item that would do the map is read. A process that lists so many without memory is not asked
- * about more of them. */
+/* For each item that would do the map is read. A process that lists so many without memory is not
+ * asked about more of them. */
 enum { MOST_IN_VAIN = 64 };
 
 /* Whether the room of a buffer is enough. */
@@ -731,7 +733,7 @@ static bool fits(const nb_constraint *constraint, const nb_item *item) {
 }
 
 /* Fills the buffer for an item that fits and is held. The room is that of the whole request. */
-static void fill(const finding *ctx, const nb_item *item, uintptr_t reference, nb_remote_view *view,
+static void fill(const finding *ctx, const nb_item *item, uintptr_t place, nb_remote_view *view,
                  intptr_t memory) {
   nearbuf_process_buffer *buffer = ctx->buffer;
   uint32_t start = 0;
@@ -745,7 +747,7 @@ static void fill(const finding *ctx, const nb_item *item, uintptr_t reference, n
   buffer->start = start;
   buffer->flags = ctx->wanted.flags;
   buffer->layout = ctx->walk.width << 8 | ctx->walk.dialect;
-  buffer->item = reference;
+  buffer->item = place;
   buffer->handles[0] = (intptr_t)view->page;
   buffer->handles[1] = (intptr_t)view->size;
   buffer->handles[2] = memory;
@@ -760,7 +762,7 @@ static const nb_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
 static bool claim(const finding *ctx, nb_remote_view *view, uint32_t index, intptr_t memory) {
   const nb_layout *layout = walk_layout(&ctx->walk);
   uintptr_t item = nb_item_at(view->base, layout, index);
-  if (!nb_shared_lock_acquire(item + layout->taken)) {
+  if (!nb_item_try_lock_in(item, layout)) {
     return false;
   }
   nb_item locked = nb_item_read(item, layout);
@@ -768,7 +770,7 @@ static bool claim(const finding *ctx, nb_remote_view *view, uint32_t index, intp
     fill(ctx, &locked, item, view, memory);
     return true;
   }
-  nb_shared_unlock_release(item + layout->taken);
+  nb_item_unlock_in(item, layout);
   return false;
 }
 
@@ -859,7 +861,7 @@ static bool visit_to_take(finding *ctx, void *context) {
   return take_here(ctx);
 }
 
-/* ---- Registering ------------------------------------------------------------------------------- */
+/* ---- Registering ----------------------------------------------------------------------------- */
 
 /* The end of the chain, seen while a free slot was looked for. */
 typedef struct listing {
@@ -868,23 +870,9 @@ typedef struct listing {
   uint32_t last_dialect;
 } listing;
 
-/* False once it was held past the bound: its holder died or is stopped. */
-static bool lock_header(uintptr_t word) {
-  uint64_t end = 0;
-  while (!nb_shared_lock_acquire(word)) {
-    uint64_t now = nb_os_nanoseconds();
-    end = end == 0 ? now + NB_WAIT_BOUND_NS : end;
-    if (now > end) {
-      return false;
-    }
-    nb_os_pause();
-  }
-  return true;
-}
-
-/* Under the lock. A reference that was starting can have cleared the count of the first locator (header.h):
- * what the slots say is true. In later ones nobody clears anything, and what is behind the count can be
- * anything. */
+/* Under the lock. A reference that was starting can have cleared the count of the first locator
+ * (header.h): what the slots say is true. In later ones nobody clears anything, and what is behind
+ * the count can be anything. */
 static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
   const nb_layout *layout = walk_layout(walk);
   uint32_t count = nb_format_count(locator, layout);
@@ -905,7 +893,7 @@ static bool list_here(finding *ctx, void *context) {
     return false;
   }
   bool is_listed = false;
-  if (lock_header(view.base + layout->locked)) {
+  if (nb_wait_for_lock(view.base + layout->locked, NULL)) {
     uint32_t count = next_slot(&ctx->walk, view.base);
     uintptr_t header = view.base + layout->locked;
     if (count < layout->capacity) {
@@ -972,7 +960,7 @@ static nb_result grow(finding *ctx, const listing *new) {
   nb_result result = nb_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
   if (result.status == NEARBUF_OK && !is_first) {
     const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
-    bool is_locked = lock_header(view.base + of_last->locked);
+    bool is_locked = nb_wait_for_lock(view.base + of_last->locked, NULL);
     bool is_linked = set_link(view.base + of_last->next, width, added.address);
     if (is_locked) {
       nb_shared_unlock_release(view.base + of_last->locked);
@@ -1024,7 +1012,7 @@ static nb_result make(finding *ctx) {
   return result;
 }
 
-/* ---- The public calls on buffers --------------------------------------------------------------- */
+/* ---- The public calls on buffers ------------------------------------------------------------- */
 
 static nb_result get_within(finding *ctx) {
   bool is_done;
@@ -1159,7 +1147,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
     advance(buffer, nb_line_end(buffer->address, buffer->size, buffer->position));
   }
-  nb_shared_unlock_release(buffer->item + buffer_layout(buffer)->taken);
+  nb_item_unlock_in(buffer->item, buffer_layout(buffer));
   nb_remote_view view = {buffer->item, (uintptr_t)buffer->handles[0], (size_t)buffer->handles[1]};
   nb_remote_view_close(&view);
   nb_remote_memory_close(buffer->handles[2]);
@@ -1167,7 +1155,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   return answer(process, nb_result_of(NEARBUF_OK), call);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit, void *context) {
   return visit == NULL ? NEARBUF_INVALID_ARGUMENT : nb_remote_visit_files(visit, context).status;

@@ -470,7 +470,8 @@ TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
   }
   CHECK_EQUAL(
       who.buffers[nb_page_first_slot()],
-      nb_item_read(nb_reference_item(held->item), nb_native_layout(NEARBUF_DIALECT_WRITTEN)).base);
+      nb_item_read(nb_item_ref_address(held->item), nb_native_layout(NEARBUF_DIALECT_WRITTEN))
+          .base);
   append(&us, &mine);
   CHECK(memcmp((const void *)held->address, "nearbufmore", 11) == 0);
   CHECK_EQUAL(held->limit, nearbuf_buffer_size(held));

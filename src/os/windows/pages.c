@@ -74,11 +74,8 @@ static uintptr_t lock_of(uintptr_t locator) {
 /* Whether two views show the same memory. The lock of a locator whose holder died cannot be taken;
  * then the content decides. */
 static bool is_same_memory(uintptr_t view, uintptr_t claimed) {
-  nb_wait wait = nb_wait_start();
-  while (!nb_shared_lock_acquire(lock_of(view))) {
-    if (!nb_wait_on(&wait)) {
-      return memcmp((const void *)view, (const void *)claimed, NB_LOCATOR_SIZE) == 0;
-    }
+  if (!nb_wait_for_lock(lock_of(view), NULL)) {
+    return memcmp((const void *)view, (const void *)claimed, NB_LOCATOR_SIZE) == 0;
   }
   bool is_seen = nb_shared_load_acquire(lock_of(claimed)) == 1;
   nb_shared_unlock_release(lock_of(view));

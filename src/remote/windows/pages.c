@@ -244,14 +244,10 @@ nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
 static bool is_same_memory(const nearbuf_process *process, uintptr_t view, uint64_t address) {
   const nb_layout *layout = nb_layout_of(width_of(process), NEARBUF_DIALECT_UNKNOWN);
   size_t done;
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
-  while (!nb_shared_lock_acquire(view + layout->locked)) {
-    if (nb_os_nanoseconds() > end) {
-      unsigned char image[NB_LOCATOR_SIZE];
-      return nb_remote_image(process, address, image).status == NEARBUF_OK &&
-             memcmp(image, (const void *)view, sizeof image) == 0;
-    }
-    nb_os_pause();
+  if (!nb_wait_for_lock(view + layout->locked, NULL)) {
+    unsigned char image[NB_LOCATOR_SIZE];
+    return nb_remote_image(process, address, image).status == NEARBUF_OK &&
+           memcmp(image, (const void *)view, sizeof image) == 0;
   }
   uint32_t word = 0;
   (void)nb_remote_read(process, address + layout->locked, &word, sizeof word, &done);

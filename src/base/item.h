@@ -1,0 +1,95 @@
+/* Items of a live locator: how one is named, locked and read.
+ *
+ * Each item is the lock, the size and the used bytes of one buffer. Modules and processes change
+ * them at the same time: `taken` is a lock word, which is only ever tried. Who has it may store
+ * the position; base and size never change. A copy of an item, and what is wrong with it, is in
+ * format.h.
+ *
+ * For items of this process, on the fast path, functions with `is_rust` compute where the fields
+ * are; the ones with a layout are for processes of any width. */
+#ifndef NB_ITEM_H
+#define NB_ITEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/format.h"
+
+/* ---- References ------------------------------------------------------------------------------ */
+
+/* The address of an item of this process, plus one where it is laid out as the Rust implementation
+ * does it. Items are aligned to 4 bytes. */
+typedef uintptr_t nb_item_ref;
+
+enum {
+  NB_ITEM_REF_RUST = 1,
+  NB_ITEM_REF_TAGS = 3 /* the other one is free for the holder of the item */
+};
+
+static inline nb_item_ref nb_item_ref_of(uintptr_t item, const nb_layout *layout) {
+  return item | (layout->dialect == NEARBUF_DIALECT_RUST ? NB_ITEM_REF_RUST : 0);
+}
+
+static inline bool nb_item_ref_is_rust(nb_item_ref ref) {
+  return (ref & NB_ITEM_REF_RUST) != 0;
+}
+
+static inline uintptr_t nb_item_ref_address(nb_item_ref ref) {
+  return ref & ~(uintptr_t)NB_ITEM_REF_TAGS;
+}
+
+/* ---- Items of this process ------------------------------------------------------------------- */
+
+static inline uintptr_t nb_item_taken_word(uintptr_t item, bool is_rust) {
+  return item + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
+}
+
+static inline uintptr_t nb_item_size_word(uintptr_t item, bool is_rust) {
+  return item + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
+}
+
+static inline uintptr_t nb_item_position_word(uintptr_t item, bool is_rust) {
+  return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
+}
+
+/* The base of an item that is known to be complete: it never changes, and is read in one go. */
+static inline uintptr_t nb_item_base(uintptr_t item) {
+  uintptr_t base;
+  memcpy(&base, (const void *)item, sizeof base);
+  return nb_little_address(base);
+}
+
+NB_FORCEINLINE uint32_t nb_item_size(uintptr_t item, bool is_rust) {
+  return nb_shared_load_relaxed(nb_item_size_word(item, is_rust));
+}
+
+NB_FORCEINLINE uint32_t nb_item_position(uintptr_t item, bool is_rust) {
+  return nb_shared_load_relaxed(nb_item_position_word(item, is_rust));
+}
+
+NB_FORCEINLINE void nb_item_set_position(uintptr_t item, bool is_rust, uint32_t position) {
+  nb_shared_store_relaxed(nb_item_position_word(item, is_rust), position);
+}
+
+/* Acquires what the last holder released. */
+NB_FORCEINLINE bool nb_item_try_lock(uintptr_t item, bool is_rust) {
+  return nb_shared_lock_acquire(nb_item_taken_word(item, is_rust));
+}
+
+NB_FORCEINLINE void nb_item_unlock(uintptr_t item, bool is_rust) {
+  nb_shared_unlock_release(nb_item_taken_word(item, is_rust));
+}
+
+/* ---- Items of a process of any width --------------------------------------------------------- */
+
+static inline bool nb_item_try_lock_in(uintptr_t item, const nb_layout *layout) {
+  return nb_shared_lock_acquire(item + layout->taken);
+}
+
+static inline void nb_item_unlock_in(uintptr_t item, const nb_layout *layout) {
+  nb_shared_unlock_release(item + layout->taken);
+}
+
+#endif
