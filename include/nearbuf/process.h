@@ -102,7 +102,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_open(int64_t id, nearbuf_proc
  * is let pass. Errors: INVALID_ARGUMENT (null). */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_close(nearbuf_process *process);
 
-/* Whether it still runs: OK, or NOT_FOUND (dead, a zombie included). */
+/* Whether it still runs: OK, or NOT_FOUND (dead, a zombie included, or killed and about to end). */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_check(nearbuf_process *process);
 
 /* About a process. What the system does not tell is 0 or empty. */

@@ -29,6 +29,18 @@ static nearbuf_status answer(nearbuf_process *process, nb_result result, nb_os_c
   return result.status;
 }
 
+/* The result of work in the program that was noted. Where another one has taken its place, or just takes
+ * it, that explains every failure: threads vanish under our hands, and what was learned is of the one
+ * before. */
+static nb_result of_noted_program(const nearbuf_process *process, nb_result result) {
+  if (result.status == NEARBUF_OK) {
+    return result;
+  }
+  nb_result same = nb_remote_check_program(process);
+  bool is_replaced = same.status == NEARBUF_NO_ROOM || same.status == NEARBUF_BUSY;
+  return is_replaced ? nb_result_system(NEARBUF_BUSY, result.system_error) : result;
+}
+
 static bool is_open(const nearbuf_process *process) {
   return process != NULL && process->id != 0;
 }
@@ -617,7 +629,7 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
   nb_place place = {0, 0};
   nb_result result = nb_remote_note_program(process);
   if (result.status == NEARBUF_OK) {
-    result = allocate_private(process, &wanted, &place);
+    result = of_noted_program(process, allocate_private(process, &wanted, &place));
   }
   *address = place.start;
   if (size_bytes != NULL) {
@@ -674,6 +686,14 @@ static nb_result check_private(const nearbuf_process *process, uint64_t address,
   return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_NO_ROOM) : result;
 }
 
+static nb_result check_and_free(nearbuf_process *process, uint64_t address, uint64_t size) {
+  nb_result result = check_private(process, address, size);
+  if (result.status == NEARBUF_OK) {
+    result = check_unlisted(process, address, size);
+  }
+  return result.status == NEARBUF_OK ? nb_remote_free(process, address, size) : result;
+}
+
 nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
                                     uint64_t size_bytes) {
   uint64_t in_granule = nb_os_granularity() - 1;
@@ -690,13 +710,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
     result = nb_remote_note_program(process);
   }
   if (result.status == NEARBUF_OK) {
-    result = check_private(process, address, size_bytes);
-  }
-  if (result.status == NEARBUF_OK) {
-    result = check_unlisted(process, address, size_bytes);
-  }
-  if (result.status == NEARBUF_OK) {
-    result = nb_remote_free(process, address, size_bytes);
+    result = of_noted_program(process, check_and_free(process, address, size_bytes));
   }
   return answer(process, result, call);
 }
@@ -1085,7 +1099,7 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
   nb_result result = nb_remote_note_program(process);
   bool is_hidden = result.status == NEARBUF_DENIED; /* but what it has may be had all the same */
   if (result.status == NEARBUF_OK || is_hidden) {
-    result = get(&ctx);
+    result = of_noted_program(process, get(&ctx));
   }
   return answer(process, result, call);
 }

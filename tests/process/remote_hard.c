@@ -284,6 +284,65 @@ TEST(a_process_that_got_the_id_of_another_one_is_let_alone) {
   CHECK_EQUAL(1, target_end(&innocent));
 }
 
+/* ---- What is about to die ------------------------------------------------------------------------ */
+
+/* The frozen thread does not come to note that it was killed. */
+TEST(a_process_that_was_killed_is_not_found_though_it_is_still_frozen) {
+  target what = start_hard("idle", NULL);
+  control_group group;
+  if (!group_make_old(&group, what.id)) {
+    target_kill(&what);
+    test_skip("no control group can be made here");
+  }
+  nearbuf_process process = target_open(&what);
+  CHECK(group_write(&group, group.file, group.frozen));
+  CHECK(kill(what.id, SIGKILL) == 0);
+  nearbuf_status status = disturb(&process);
+  CHECK(group_write(&group, group.file, group.thawed));
+  CHECK_EQUAL(NEARBUF_NOT_FOUND, status);
+  CHECK_EQUAL(-1, target_wait(&what));
+  group_remove(&group);
+}
+
+TEST(a_process_that_was_killed_is_not_found_though_a_tracer_holds_up_its_end) {
+  target what = start_hard("idle", NULL);
+  nearbuf_process process = target_open(&what);
+  int status;
+  CHECK(ptrace(PTRACE_SEIZE, what.id, NULL, PTRACE_O_TRACEEXIT) == 0);
+  CHECK(kill(what.id, SIGKILL) == 0);
+  CHECK_EQUAL(what.id, waitpid(what.id, &status, 0));
+  CHECK(WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_EXIT);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, disturb(&process));
+  CHECK(ptrace(PTRACE_CONT, what.id, NULL, NULL) == 0);
+  CHECK_EQUAL(-1, target_wait(&what));
+}
+
+static long killed_before;
+
+static int kill_before(long number, long arguments[6]) {
+  if (is_request(number, arguments, killed_before)) {
+    system_hook_set(NULL);
+    CHECK(kill(target_of_hook.id, SIGKILL) == 0);
+  }
+  return 0;
+}
+
+TEST(a_process_that_is_killed_before_any_step_is_not_found) {
+  enum { ROUNDS = 10 };
+  static const long steps[] = {PTRACE_SEIZE,      PTRACE_INTERRUPT, PTRACE_GETSIGMASK,
+                               PTRACE_SETOPTIONS, GET_DISPATCH,     PTRACE_SETSIGMASK,
+                               PTRACE_SYSCALL};
+  for (size_t i = 0; i < sizeof steps / sizeof steps[0] * ROUNDS; i++) {
+    target what = start_hard("idle", NULL);
+    nearbuf_process process = target_open(&what);
+    killed_before = steps[i / ROUNDS];
+    system_hook_set(kill_before);
+    CHECK_STATUS(NEARBUF_NOT_FOUND, disturb(&process));
+    CHECK_OK(nearbuf_process_close(&process));
+    CHECK_EQUAL(-1, target_wait(&what));
+  }
+}
+
 /* ---- What does not stop, or not come back -------------------------------------------------------- */
 
 /* A program whose exec lasts until a lease on its interpreter is given up. The kernel keeps tracers out

@@ -2,6 +2,7 @@
  * library, say "ready", and do what their first argument says. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t ended;
@@ -147,6 +149,37 @@ static long idle(const char *ignored) {
   return counted;
 }
 
+/* ---- Threads that start and end ------------------------------------------------------------------ */
+
+static _Atomic long runs;
+
+static void *run_shortly(void *context) {
+  (void)context;
+  for (volatile int i = 0; i < 1000; i = i + 1) {
+  }
+  runs++;
+  return NULL;
+}
+
+/* 1: every thread that it started has come to its end. */
+static long start_threads(const char *ignored) {
+  (void)ignored;
+  enum { AT_ONCE = 3 };
+  pthread_t threads[AT_ONCE];
+  long started = 0;
+  handle(SIGTERM);
+  printf("ready\n");
+  while (ended == 0) {
+    for (int i = 0; i < AT_ONCE; i++) {
+      started += pthread_create(&threads[i], NULL, run_shortly, NULL) == 0;
+    }
+    for (int i = 0; i < AT_ONCE; i++) {
+      pthread_join(threads[i], NULL);
+    }
+  }
+  return started == runs;
+}
+
 /* ---- Filters, dispatch, the kernel's threads ---------------------------------------------------- */
 
 /* When it is told to, it restricts itself to read, write and exit. */
@@ -160,6 +193,57 @@ static long restrict_itself(const char *ignored) {
   (void)!write(1, "0\n", 2);
   (void)syscall(SYS_exit, 0);
   return 0;
+}
+
+#ifdef SYS_mmap2
+enum { MAP_CALL = SYS_mmap2 };
+#else
+enum { MAP_CALL = SYS_mmap };
+#endif
+
+/* What maps memory and files kills it from now on. */
+static bool add_filter(void) {
+  enum { SET_MODE_FILTER = 1, FOR_ALL_THREADS = 1 };
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), /* the number of the call */
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_CALL, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0x7fff0000U), /* it is allowed */
+      BPF_STMT(BPF_RET | BPF_K, 0x80000000U), /* it kills the process */
+  };
+  struct sock_fprog program = {sizeof code / sizeof code[0], code};
+  return syscall(SYS_seccomp, SET_MODE_FILTER, FOR_ALL_THREADS, &program) == 0;
+}
+
+static void *add_filters(void *context) {
+  (void)context;
+  enum { MOST_FILTERS = 1000 }; /* the kernel allows some 2,000 such */
+  const struct timespec a_while = {0, 1000000};
+  for (int i = 0; i < MOST_FILTERS && ended == 0; i++) {
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &a_while, NULL);
+    (void)add_filter();
+  }
+  for (;;) {
+    (void)pause(); /* its stack must not be unmapped */
+  }
+}
+
+/* Its system calls are filtered, and another thread adds more filters to all. */
+static long filter_itself(const char *ignored) {
+  (void)ignored;
+  pthread_t other;
+  const struct timespec a_while = {0, 500000};
+  handle(SIGTERM);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0 ||
+      pthread_create(&other, NULL, add_filters, NULL) != 0 || !add_filter()) {
+    printf("refused\n");
+    return 0;
+  }
+  printf("ready\n");
+  while (ended == 0) {
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &a_while, NULL);
+  }
+  return 1;
 }
 
 static volatile char selector; /* 0: system calls are allowed; 1: they become signals */
@@ -249,12 +333,14 @@ static long work_beside_kernel(const char *ignored) {
   sigfillset(&all);
   pthread_create(&other, NULL, idle_in_thread, NULL);
   pthread_sigmask(SIG_BLOCK, &all, NULL);
+  pid_t self = getpid();
   /* The child never returns: NOLINTBEGIN(clang-analyzer-unix.Vfork) */
   if (vfork() == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) {
+    while (getppid() == self) { /* which may have ended before that was set */
       pause();
     }
+    _exit(0);
   }
   /* NOLINTEND(clang-analyzer-unix.Vfork) */
   return 0;
@@ -290,6 +376,8 @@ static const mode modes[] = {
     {"kept", kept},
     {"second", replace_by_second},
     {"restrict", restrict_itself},
+    {"threads", start_threads},
+    {"filters", filter_itself},
     {"dispatch", dispatch},
     {"worker", work_beside_kernel},
     {"events", wait_for_events},

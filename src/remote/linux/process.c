@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -70,8 +71,17 @@ nb_result nb_linux_result(const nearbuf_process *process, int error) {
 
 /* ---- Open and close ---------------------------------------------------------------------------- */
 
+/* Behind so many spaces of a line; null: it has fewer. */
+static const char *skip_fields(const char *at, int count) {
+  for (; count > 0 && at != NULL; count--) {
+    at = strchr(at, ' ');
+    at = at == NULL ? NULL : at + 1;
+  }
+  return at;
+}
+
 int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
-  enum { PROCESSOR = 39 - 20 }; /* behind the number of threads */
+  enum { FLAGS = 9, THREADS = 20, SIGNALS = 31, PROCESSOR = 39 }; /* as proc(5) counts them */
   char text[1024];
   int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
   if (file < 0) {
@@ -81,34 +91,72 @@ int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
   int error = count < 0 ? errno : 0;
   close(file);
   text[count > 0 ? count : 0] = '\0';
-  const char *at = strrchr(text, ')'); /* the name can hold any character */
-  int length = 0;
-  /* The kernel's own text needs no checks: NOLINTBEGIN(cert-err34-c) */
-  int found =
-      at == NULL ? 0
-                 : sscanf(at + 1,
-                          " %c %*d %*d %*d %*d %*d %u %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %d%n",
-                          &stat->state, &stat->flags, &stat->threads, &length);
-  /* NOLINTEND(cert-err34-c) */
-  if (error != 0 || found != 3) {
+  const char *name_end = strrchr(text, ')'); /* the name can hold any character */
+  const char *state = skip_fields(name_end, 1);
+  const char *flags = skip_fields(state, FLAGS - 3);
+  const char *threads = skip_fields(flags, THREADS - FLAGS);
+  const char *signals = skip_fields(threads, SIGNALS - THREADS);
+  const char *processor = skip_fields(signals, PROCESSOR - SIGNALS);
+  if (error != 0 || processor == NULL) {
     return error != 0 ? error : EIO;
   }
-  at += 1 + length;
-  for (int i = 0; i < PROCESSOR && at != NULL; i++) {
-    at = strchr(at + 1, ' ');
-  }
-  stat->processor = (uint32_t)nb_linux_number(at, 0, 10);
+  *stat = (nb_linux_stat){.state = *state,
+                          .flags = (uint32_t)nb_linux_number(flags, 0, 10),
+                          .threads = (int32_t)nb_linux_number(threads, 0, 10),
+                          .signals = (uint32_t)nb_linux_number(signals, 0, 10),
+                          .processor = (uint32_t)nb_linux_number(processor, 0, 10)};
   return 0;
 }
 
-/* Whether the only thread that is left is on its way out: its memory goes before the process does. */
+/* The entries of a process that was reaped are gone, and so are those of its threads. */
+static bool is_gone(int error) {
+  return error == ESRCH || error == ENOENT;
+}
+
+/* Whether a thread was killed, or is on its way out. From SIGKILL until it notes that it ends, a busy
+ * machine may take milliseconds, in which whatever is asked of it fails for reasons of all kinds. */
+static bool is_thread_ending(const nb_linux_stat *stat) {
+  enum { EXITING = 0x4, SIGNALED = 0x400 }; /* PF_... of the kernel */
+  return (stat->flags & (EXITING | SIGNALED)) != 0 ||
+         (stat->signals & UINT32_C(1) << (SIGKILL - 1)) != 0;
+}
+
+typedef struct end_search {
+  int threads; /* /proc/<id>/task */
+  bool is_any_alive;
+} end_search;
+
+static bool look_for_alive(const char *thread, void *context) {
+  end_search *search = context;
+  char path[32];
+  nb_linux_stat stat = {0};
+  int length = snprintf(path, sizeof path, "%s/stat", thread);
+  if (thread[0] != '.' && length < (int)sizeof path) {
+    int error = nb_linux_read_stat(search->threads, path, &stat);
+    search->is_any_alive = error == 0 ? !is_thread_ending(&stat) : !is_gone(error);
+  }
+  return !search->is_any_alive;
+}
+
+/* Whether all of its threads are on their way out; its memory goes before the process does. One thread
+ * may be so that is not the last one, as the first one when another replaces the program (exec). */
 static bool is_ending(const nearbuf_process *process) {
-  enum { EXITING = 4 }; /* PF_EXITING */
   nb_linux_stat stat = {0};
   int error = nb_linux_read_stat(handle_of(process, DIRECTORY), "stat", &stat);
-  /* The entries of a directory of a reaped process are gone. */
-  return error == ESRCH || error == ENOENT ||
-         (error == 0 && (stat.flags & EXITING) != 0 && stat.threads <= 1);
+  if (error != 0 || !is_thread_ending(&stat)) {
+    return is_gone(error);
+  }
+  if (stat.threads <= 1) {
+    return true;
+  }
+  end_search search = {
+      .threads = openat(handle_of(process, DIRECTORY), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (search.threads < 0) {
+    return is_gone(errno);
+  }
+  error = nb_linux_visit(search.threads, look_for_alive, &search);
+  close(search.threads);
+  return error == 0 && !search.is_any_alive;
 }
 
 static bool looks_ended(const nearbuf_process *process) {
@@ -224,11 +272,10 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
   }
   process->handles[DIRECTORY] = directory + 1;
   process->id = id;
+  nb_result width = find_width(process, &process->address_bits);
   /* Still running, so the directory is that of the process that the pidfd means. */
   nb_result result = nb_remote_check(process);
-  if (result.status == NEARBUF_OK) {
-    result = find_width(process, &process->address_bits);
-  }
+  result = result.status == NEARBUF_OK ? width : result;
   if (result.status != NEARBUF_OK) {
     nb_remote_close(process);
   }
@@ -677,6 +724,9 @@ static nb_result find_program(const nearbuf_process *process, nb_linux_program *
 nb_result nb_remote_note_program(nearbuf_process *process) {
   nb_linux_program program;
   nb_result result = find_program(process, &program);
+  if (result.status == NEARBUF_NO_ROOM && program.address != 0) {
+    return nb_result_of(NEARBUF_BUSY); /* another program came between the two looks */
+  }
   if (result.status == NEARBUF_OK) {
     process->reserved[0] = program.address;
     process->reserved[1] = program.random[0];

@@ -30,6 +30,7 @@ typedef struct nb_linux_stat {
   char state;
   uint32_t flags; /* PF_… of the kernel's task */
   int32_t threads;
+  uint32_t signals;   /* that wait for this thread alone, of the first 31 */
   uint32_t processor; /* that it ran on last */
 } nb_linux_stat;
 int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat);

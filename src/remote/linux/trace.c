@@ -125,6 +125,12 @@ static nb_result result_of_look(int error) {
   }
 }
 
+/* The result of a failed request about a stopped thread. It is not stopped any more where it was killed,
+ * for which the request's own failure is `otherwise`. */
+static nb_result result_of_request(nearbuf_status otherwise, int error) {
+  return nb_result_system(error == ESRCH ? NEARBUF_NOT_FOUND : otherwise, error);
+}
+
 /* The state of a thread, as one letter; 0: it is gone, or errno tells why that is not known. */
 static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS_SIZE]) {
   char path[32];
@@ -397,7 +403,7 @@ static nb_result examine(nb_trace *trace) {
   int error = errno;
   bool is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
   if (is_filtered && !is_suspended) {
-    return nb_result_system(NEARBUF_DENIED, error); /* the call would kill it */
+    return result_of_request(NEARBUF_DENIED, error); /* the call would kill it */
   }
   return nb_result_of(NEARBUF_OK);
 }
@@ -460,7 +466,7 @@ static nb_result shield(nb_trace *trace) {
   if (request(trace, SET_SIGNAL_MASK, sizeof mask, (uintptr_t)&mask) != 0 ||
       (trace->dispatch.mode != 0 &&
        request(trace, SET_DISPATCH, sizeof off, (uintptr_t)off) != 0)) {
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
+    return result_of_request(NEARBUF_SYSTEM_ERROR, errno);
   }
   return nb_result_of(NEARBUF_OK);
 }
@@ -487,7 +493,7 @@ static nb_result enter(nb_trace *trace) {
   if (!nb_registers_get(trace->thread, &trace->saved) ||
       request(trace, GET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask) !=
           0) {
-    result = nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
+    result = result_of_request(NEARBUF_SYSTEM_ERROR, errno);
     trace->is_gone = true;
     return result;
   }
