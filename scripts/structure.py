@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks what a script can see of the structure that docs/design.md describes.
+"""Checks what a script can see of the structure that docs/overview.md describes.
 
   scripts/structure.py [check...]   all checks, or some of: includes circles statics columns
 

@@ -1,6 +1,6 @@
 /* The header of a locator that this module knows: its lock, its link, and how it is put back in order.
  *
- * A reference that is starting can clear the header of a first locator of ours (docs/design.md, "Birth"):
+ * A reference that is starting can clear the header of a first locator of ours (decision 12):
  * it stores the address of its own mapping of the page, and zeros over the link, the lock and its count.
  * It does so at any time, and somebody may look between two of its stores. What it overwrites can be told
  * from what it leaves: the address is known, the count is the number of the last slot in use, and the

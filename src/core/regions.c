@@ -5,7 +5,7 @@
 
 #include "os/os.h"
 
-/* Regions grow with what was placed before, from the first size to the largest (design.md). */
+/* Regions grow with what was placed before, from the first size to the largest (decision 22). */
 enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
 
 /* So often the map may have changed, or the system may refuse a place that its map calls free,

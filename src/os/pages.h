@@ -1,6 +1,6 @@
 /* The pages that locators live in: names, files, trust, fork. A second contract beside os.h; the
  * POSIX systems fulfil it with files (posix/pages.c), Windows with sections (windows/pages.c).
- * Why each rule is as it is stands in docs/design.md, "Birth, identity and burial".
+ * The reasons for each rule are in docs/decisions: 9 to 16, for Windows 18.
  *
  * Nobody ever sees a page before it is complete. A page that exists is believed only if it is proved
  * that this process has it mapped, at the address its header names. */

@@ -25,7 +25,7 @@ void fail_every_call_lastingly(const scene *what);
 void act_before_every_call(const scene *what, void (*actor)(void));
 
 /* The same with an actor whose locator becomes the first while this copy makes another one: at some of
- * the calls it does. That one page stays mapped, without its address (docs/design.md). */
+ * the calls it does. That one page stays mapped, without its address (decision 11). */
 void race_before_every_call(const scene *what, void (*actor)(void));
 
 /* ---- For scenes ---- */

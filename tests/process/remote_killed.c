@@ -127,7 +127,7 @@ TEST(a_program_that_is_killed_while_it_reaches_into_a_process_harms_it_never) {
   CHECK_EQUAL(0, done.deaf);
 }
 
-/* That nobody is harmed cannot be promised; see docs/design.md. */
+/* That no process is harmed cannot be promised; see docs/security.md. */
 TEST(a_helper_that_is_killed_with_its_program_harms_few) {
   harm done = kill_often(kill_group);
   CHECK(done.dead + done.deaf <= count_rounds() / 2);

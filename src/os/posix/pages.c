@@ -1,5 +1,5 @@
 /* The pages of locators on POSIX systems: how one is born, recognised, and made private where the
- * shared place cannot be used. docs/design.md, "Birth, identity and burial", has the reasons.
+ * shared place cannot be used. The reasons are in docs/decisions: 9 to 16.
  *
  * Identity: a file is this process's locator if the memory map says of the address in its header the
  * same device, inode and offset as of a fresh mapping of the file, and that mapping is shared and

@@ -21,9 +21,9 @@
  * While a thread has the registers of a remote call, until it gets its own ones back, it needs this
  * helper: should the helper be killed just then (SIGKILL to itself, nobody else's reaches it), the
  * thread runs on with the wrong registers. So whatever can be done before that time or after it, is;
- * docs/design.md tells how long that lasts. A signal frame from which the thread could return by itself
- * needs memory of its own in the process, and the first call is the one that makes memory: its stack
- * is not to be had, for small stacks, as of goroutines, have no room below. */
+ * docs/decisions/21-remote-system-calls.md has the times. A signal frame from which the thread could
+ * return by itself needs memory of its own in the process, and the first call is the one that makes
+ * memory: its stack is not to be had, for small stacks, as of goroutines, have no room below. */
 #include "remote/linux/trace.h"
 
 #include <errno.h>
