@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
-STATIC = re.compile(r"^static (?:inline )?[\w \*]*?\b(\w+)\(", re.MULTILINE)
+STATIC = re.compile(r"^static (?:inline )?(?!_Atomic|const )[\w \*]*?\b(\w+)\(", re.MULTILINE)
 
 # For each folder of src/ the folders whose headers it may include; "os" means the contracts at its top.
 MAY_SEE = {

@@ -173,7 +173,7 @@ static inline bool is_listed(const nearbuf_buffer *buffer, uintptr_t item) {
   return nb_item_base(item) == buffer->address;
 }
 
-static inline void advance(nearbuf_buffer *buffer, uint32_t position) {
+static inline void advance_position(nearbuf_buffer *buffer, uint32_t position) {
   buffer->start = position;
   buffer->reserved = 0;
   if (is_listed(buffer, item_of(buffer))) {
@@ -213,7 +213,7 @@ NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool
 NB_NOINLINE static nearbuf_status release_data_or_rust(nb_state *state, nearbuf_buffer *buffer) {
   /* Appending moved the start to the position; before it the start is only a plan. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
-    advance(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
+    advance_position(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
   }
   return release_item(state, item_of(buffer), is_rust(buffer), buffer);
 }
@@ -254,7 +254,7 @@ static inline uintptr_t next_address(const nearbuf_buffer *buffer) {
 static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size, bool is_code) {
   uintptr_t run_at = next_address(buffer);
   memcpy((void *)(run_at + buffer->write_delta), bytes, size);
-  advance(buffer, buffer->start + size);
+  advance_position(buffer, buffer->start + size);
   if (is_code) {
     nb_os_sync_code(run_at, size);
   }
@@ -305,7 +305,7 @@ nearbuf_status nearbuf_append(nearbuf_buffer *buffer, const void *bytes, size_t 
   memcpy(last, from + size_bytes - PIECE, PIECE);
   memcpy(to, first, PIECE);
   memcpy(to + size_bytes - PIECE, last, PIECE);
-  advance(buffer, buffer->start + (uint32_t)size_bytes);
+  advance_position(buffer, buffer->start + (uint32_t)size_bytes);
   if (address != NULL) {
     *address = (void *)run_at;
   }
@@ -361,7 +361,7 @@ nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes) {
   uint32_t start = buffer->reserved - buffer->reserved_size;
   buffer->reserved = 0;
   if (used_bytes > 0) {
-    advance(buffer, start + (uint32_t)used_bytes);
+    advance_position(buffer, start + (uint32_t)used_bytes);
     nb_os_sync_code(buffer->address + start, used_bytes);
   }
   return NEARBUF_OK;

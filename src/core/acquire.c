@@ -17,15 +17,15 @@ nearbuf_status nb_request_check(const nearbuf_request *request) {
 }
 
 /* What the ways of one request share. */
-typedef struct search {
+typedef struct acquisition {
   nb_state *state;
   const nb_constraint *constraint;
   const nb_preference *preference;
   bool is_near; /* the constraint is narrowed to what is near to the target */
   nb_acquired *acquired;
-} search;
+} acquisition;
 
-static bool suits(const search *ctx, const nb_locator *locator) {
+static bool suits(const acquisition *ctx, const nb_locator *locator) {
   return ctx->constraint->only_dialect == 0 || ctx->constraint->only_dialect == locator->dialect;
 }
 
@@ -38,7 +38,7 @@ static uint32_t listed_size(const nb_place *region) {
 /* Lists a new region and acquires it; on failure the region is the caller's. `*is_acquired` is false
  * where the first locator had to be made in a dialect that the request cannot use: the region is
  * everybody's then. */
-static nb_result list_region(const search *ctx, const nb_gap_request *gap_request,
+static nb_result list_region(const acquisition *ctx, const nb_gap_request *gap_request,
                              const nb_place *region, bool *is_acquired) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
@@ -71,7 +71,7 @@ static nb_result list_region(const search *ctx, const nb_gap_request *gap_reques
 }
 
 /* Maps a region and lists it. */
-static nb_result make_region(const search *ctx, const nb_gap_request *gap_request,
+static nb_result make_region(const acquisition *ctx, const nb_gap_request *gap_request,
                              bool *is_acquired) {
   nb_place region;
   nb_result result = nb_region_make(&nb_own_regions, gap_request, &region);
@@ -101,7 +101,7 @@ static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
 }
 
 /* Makes a buffer. */
-static nb_result make(const search *ctx, bool is_held) {
+static nb_result make(const acquisition *ctx, bool is_held) {
   nb_gap_request gap_request;
   if (!nb_constraint_need(ctx->constraint, ctx->preference->target, nb_os_granularity(),
                           &gap_request)) {
@@ -118,11 +118,11 @@ static nb_result make(const search *ctx, bool is_held) {
 }
 
 /* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
-static bool take(const search *ctx, bool from_start, bool *is_held) {
+static bool take(const acquisition *ctx, bool from_start, bool *is_held) {
   return nb_registry_take(ctx->state, ctx->constraint, from_start, ctx->acquired, is_held);
 }
 
-static nb_result take_or_make(const search *ctx) {
+static nb_result take_or_make(const acquisition *ctx) {
   bool is_held = false;
   nb_result result = nb_attach(ctx->state, true);
   if (result.status == NEARBUF_NOT_FOUND && nb_page_lists_tail()) {
@@ -153,10 +153,10 @@ static nb_result take_or_make(const search *ctx) {
 
 /* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
  * the range's minimum in a buffer that starts before it. */
-static nb_result take_anything(const search *ctx) {
+static nb_result take_anything(const acquisition *ctx) {
   nb_constraint wasteful = *ctx->constraint;
   wasteful.may_waste_prefix = true;
-  search any = *ctx;
+  acquisition any = *ctx;
   any.constraint = &wasteful;
   bool is_held;
   uint32_t contended = atomic_exchange_explicit(&ctx->state->contended, 0, memory_order_relaxed);
@@ -173,11 +173,11 @@ static bool is_out_of_room(nb_result result) {
          result.status == NEARBUF_DENIED;
 }
 
-static nb_result find_or_make(const search *ctx) {
+static nb_result find_or_make(const acquisition *ctx) {
   nb_constraint near_part;
   if (nb_constraint_narrow(ctx->constraint, ctx->preference->target, ctx->preference->near_bytes,
                            &near_part)) {
-    search closer = *ctx;
+    acquisition closer = *ctx;
     closer.constraint = &near_part;
     closer.is_near = true;
     nb_result result = take_or_make(&closer);
@@ -205,7 +205,7 @@ static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t gen
 
 nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
                      nb_acquired *acquired, uint32_t *generation) {
-  search ctx = {.constraint = constraint, .preference = preference, .acquired = acquired};
+  acquisition ctx = {.constraint = constraint, .preference = preference, .acquired = acquired};
   nb_os_call call = nb_os_call_begin();
   nb_result result = nb_state_begin(&ctx.state);
   if (result.status == NEARBUF_OK) {

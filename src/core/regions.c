@@ -85,7 +85,7 @@ void nb_regions_forked(void) {
   atomic_store_explicit(&nb_own_regions.lock, 0, memory_order_relaxed);
 }
 
-static uintptr_t origin_of(const nb_gap_request *gap_request) {
+static uintptr_t search_origin(const nb_gap_request *gap_request) {
   return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
@@ -120,7 +120,7 @@ static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, con
     span->clear_until = clear_until;
   }
   if (valid_until != 0) {
-    span->origin = origin_of(gap_request);
+    span->origin = search_origin(gap_request);
     span->distance = nb_placement_distance(gap_request, region);
     span->valid_until = valid_until;
   }
@@ -134,7 +134,7 @@ static bool is_good_enough(const nb_gap_request *gap_request, const nb_span *spa
   if (distance <= NB_NEARER_THAT_COUNTS) {
     return true;
   }
-  return nb_distance(span->origin, origin_of(gap_request)) <= NB_NEARER_THAT_COUNTS &&
+  return nb_distance(span->origin, search_origin(gap_request)) <= NB_NEARER_THAT_COUNTS &&
          distance <= nb_add_saturating(span->distance, NB_NEARER_THAT_COUNTS) &&
          nb_os_nanoseconds() < span->valid_until;
 }
@@ -255,8 +255,8 @@ static void memo_load(nb_regions *regions, const nb_gap_request *gap_request, ui
     }
     if (each->size <= gap_request->least) {
       all->known_full[all->known_full_count++] = each->range;
-    } else if (each->range.min <= origin_of(gap_request) &&
-               origin_of(gap_request) <= each->range.max) {
+    } else if (each->range.min <= search_origin(gap_request) &&
+               search_origin(gap_request) <= each->range.max) {
       all->known_tight = each->range;
     }
   }
@@ -372,7 +372,7 @@ static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_reques
 /* Has the system itself search on both sides of the origin, where it can: that costs the same however
  * much lies between. Only a place so near that no smaller one would be preferred is taken. */
 static bool let_system_search(const nb_gap_request *gap_request, nb_place *region) {
-  uintptr_t origin = origin_of(gap_request);
+  uintptr_t origin = search_origin(gap_request);
   nb_range to_origin = {0, nb_add_saturating(origin, gap_request->want - 1)};
   nb_range from_origin = {origin, UINTPTR_MAX};
   nb_place below = {0, gap_request->want};
@@ -478,7 +478,7 @@ static nb_result make_in_range(nb_regions *regions, const nb_gap_request *gap_re
 
 nb_result nb_region_make(nb_regions *regions, const nb_gap_request *gap_request, nb_place *region) {
   nb_gap_request possible = *gap_request;
-  uintptr_t origin = origin_of(gap_request);
+  uintptr_t origin = search_origin(gap_request);
   uintptr_t around = origin > gap_request->range.min ? origin : gap_request->range.min;
   nb_range limits = nb_os_limits(gap_request->range.min, around);
   if (!nb_range_intersect(gap_request->range, limits, &possible.range)) {

@@ -12,7 +12,7 @@ static bool accept_any_size(const struct segment_command_64 *segment) {
          strcmp(segment->segname, SEG_LINKEDIT) != 0;
 }
 
-static bool extent_of(const struct mach_header_64 *header, uintptr_t slide, nb_range *extent) {
+static bool image_extent(const struct mach_header_64 *header, uintptr_t slide, nb_range *extent) {
   *extent = (nb_range){UINTPTR_MAX, 0};
   const char *at = (const char *)(header + 1);
   for (uint32_t i = 0; i < header->ncmds; i++) {
@@ -33,7 +33,7 @@ bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
   for (uint32_t i = 0; i < _dyld_image_count(); i++) {
     const struct mach_header_64 *header = (const void *)_dyld_get_image_header(i);
     uintptr_t slide = (uintptr_t)_dyld_get_image_vmaddr_slide(i);
-    if (header != NULL && header->magic == MH_MAGIC_64 && extent_of(header, slide, extent) &&
+    if (header != NULL && header->magic == MH_MAGIC_64 && image_extent(header, slide, extent) &&
         extent->min <= address && address <= extent->max) {
       return true;
     }

@@ -5,7 +5,7 @@
 
 #include "os/posix/name_end.h"
 
-static uint32_t word_at(const unsigned char *record, size_t offset) {
+static uint32_t record_word(const unsigned char *record, size_t offset) {
   uint32_t word;
   memcpy(&word, record + offset, sizeof word);
   return word;
@@ -18,9 +18,9 @@ static uint64_t long_at(const unsigned char *record, size_t offset) {
 }
 
 static void read_record(const unsigned char *record, nb_mapping *mapping) {
-  uint32_t flags = word_at(record, NB_VMMAP_FLAGS);
-  uint32_t protection = word_at(record, NB_VMMAP_PROTECTION);
-  bool is_of_file = word_at(record, NB_VMMAP_TYPE) == NB_VMMAP_OF_FILE;
+  uint32_t flags = record_word(record, NB_VMMAP_FLAGS);
+  uint32_t protection = record_word(record, NB_VMMAP_PROTECTION);
+  bool is_of_file = record_word(record, NB_VMMAP_TYPE) == NB_VMMAP_OF_FILE;
   bool is_of_object =
       is_of_file || (flags & (NB_VMMAP_IS_SYSTEM_V_MEMORY | NB_VMMAP_IS_POSIX_MEMORY)) != 0;
   mapping->range.min = (uintptr_t)long_at(record, NB_VMMAP_START);
@@ -48,7 +48,7 @@ nb_map_answer nb_vmmap_next(const unsigned char *records, size_t size, size_t *a
   }
   const unsigned char *record = records + *at;
   size_t left = size - *at;
-  uint32_t length = left > NB_VMMAP_PATH ? word_at(record, NB_VMMAP_SIZE) : 0;
+  uint32_t length = left > NB_VMMAP_PATH ? record_word(record, NB_VMMAP_SIZE) : 0;
   if (length <= NB_VMMAP_PATH || length > left) {
     return NB_MAP_FAILED;
   }

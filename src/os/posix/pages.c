@@ -883,12 +883,12 @@ static void begin_child(void) {
   nb_process_forked();
 }
 
-__attribute__((constructor)) static void begin(void) {
+__attribute__((constructor)) static void begin_module(void) {
   nb_module_loaded();
   (void)pthread_atfork(NULL, NULL, begin_child);
 }
 
-__attribute__((destructor)) static void end(void) {
+__attribute__((destructor)) static void end_module(void) {
   if (nb_posix_is_unloaded()) {
     nb_module_unloaded();
   }

@@ -35,14 +35,14 @@ bool nb_page_lists_tail(void) {
   return true;
 }
 
-static nb_result result_of_error(DWORD error) {
+static nb_result result_of_section_error(DWORD error) {
   return error == ERROR_INVALID_HANDLE /* the name is another kind of object's */
              ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
              : nb_windows_failure(error);
 }
 
 static nb_result last_result(void) {
-  return result_of_error(GetLastError());
+  return result_of_section_error(GetLastError());
 }
 
 static HANDLE make_section(const wchar_t *name) {
@@ -139,7 +139,7 @@ static nb_result make_or_attach(const nb_section_name *name, const nb_initial_it
   HANDLE section = make_section(name->text);
   DWORD error = GetLastError();
   if (section == NULL) {
-    nb_result result = result_of_error(error);
+    nb_result result = result_of_section_error(error);
     result.status = result.status == NEARBUF_SYSTEM_ERROR ? NEARBUF_DENIED : result.status;
     return result;
   }
@@ -310,7 +310,7 @@ static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
   bool is_freed = VirtualFree(place, 0, MEM_RELEASE) != 0;
   nb_result result = nb_result_of(NEARBUF_OK);
   if (section == NULL) {
-    return result_of_error(error);
+    return result_of_section_error(error);
   }
   if (error == ERROR_ALREADY_EXISTS) {
     result = nb_result_system(NEARBUF_DENIED, (int32_t)error);

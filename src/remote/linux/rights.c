@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "remote/linux/child.h"
 
 /* The C library's own functions change all threads of a process, by signals. */
 #ifdef SYS_setfsuid32
@@ -19,8 +20,6 @@ enum { SET_USER = SYS_setfsuid32, SET_GROUP = SYS_setfsgid32, SET_GROUPS = SYS_s
 #else
 enum { SET_USER = SYS_setfsuid, SET_GROUP = SYS_setfsgid, SET_GROUPS = SYS_setgroups };
 #endif
-
-static const long for_silent_children = (long)0x80000000UL; /* __WCLONE: they send no signal */
 
 /* ---- Capabilities ------------------------------------------------------------------------------ */
 
@@ -123,8 +122,7 @@ static nb_result run_child(work *ctx) {
   int process = clone(child, stack + STACK_SIZE, CLONE_FILES, ctx);
   int error = errno;
   if (process > 0) {
-    while (syscall(SYS_wait4, (long)process, 0L, for_silent_children, 0L) < 0 && errno == EINTR) {
-    }
+    nb_child_wait(process, NULL);
   }
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof before);
   (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);

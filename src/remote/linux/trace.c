@@ -43,6 +43,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "remote/linux/child.h"
 #include "remote/linux/process.h"
 #include "remote/linux/registers.h"
 
@@ -57,7 +58,6 @@ enum {
   GET_DISPATCH = 0x4211,
   SUSPEND_SECCOMP = 1 << 21
 };
-static const long for_silent_children = 0x80000000L; /* __WCLONE: they send no signal */
 
 enum {
   STOP_BOUND_NS = 100000000,   /* what does not stop by then waits in the kernel for others, */
@@ -388,7 +388,7 @@ static nb_result check_program(const nb_trace *trace) {
 }
 
 /* Looks again, now that the thread stands still, at what decides whether it may make a call. */
-static nb_result examine(nb_trace *trace) {
+static nb_result examine_thread(nb_trace *trace) {
   char status[NB_LINUX_STATUS_SIZE];
   if (read_status(trace->target->directory, trace->thread, status) == '\0') {
     return result_of_look(errno);
@@ -497,7 +497,7 @@ static nb_result enter(nb_trace *trace) {
     trace->is_gone = true;
     return result;
   }
-  result = examine(trace);
+  result = examine_thread(trace);
   if (result.status == NEARBUF_OK) {
     abort_sequence(trace);
     result = shield(trace);
@@ -570,9 +570,7 @@ static nb_result run_helper(helper *work) {
   int process = clone(help, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, work);
   int error = errno;
   if (process > 0) {
-    while (syscall(SYS_wait4, (long)process, &status, for_silent_children, 0L) < 0 &&
-           errno == EINTR) {
-    }
+    nb_child_wait(process, &status);
   }
   set_signal_mask(before, NULL);
   (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);

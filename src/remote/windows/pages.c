@@ -22,7 +22,7 @@
 
 enum { MOST_TRIES = 16 };
 
-static uint32_t width_of(const nearbuf_process *process) {
+static uint32_t address_width(const nearbuf_process *process) {
   return process->address_bits / 8;
 }
 
@@ -58,8 +58,8 @@ static nb_result check_locator_at(const nearbuf_process *process, uint64_t addre
   }
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
-  result = nb_remote_read(process, address, header, width_of(process), &done);
-  bool matches = nb_shared_address_relaxed((uintptr_t)header, width_of(process)) == address;
+  result = nb_remote_read(process, address, header, address_width(process), &done);
+  bool matches = nb_shared_address_relaxed((uintptr_t)header, address_width(process)) == address;
   bool is_other = result.status == NEARBUF_NO_ROOM || (result.status == NEARBUF_OK && !matches);
   return is_other ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
@@ -81,7 +81,7 @@ static nb_result next_in_map(const nearbuf_process *process, uint64_t *from, uin
       continue;
     }
     uint32_t dialect =
-        nb_format_recognise((uintptr_t)image, width_of(process), NEARBUF_DIALECT_UNKNOWN);
+        nb_format_recognise((uintptr_t)image, address_width(process), NEARBUF_DIALECT_UNKNOWN);
     if (dialect != NEARBUF_DIALECT_UNKNOWN) {
       return result;
     }
@@ -90,7 +90,7 @@ static nb_result next_in_map(const nearbuf_process *process, uint64_t *from, uin
 
 /* Whether a locator in the map leads to that one. */
 static bool is_later(const nearbuf_process *process, uint64_t address) {
-  uint32_t width = width_of(process);
+  uint32_t width = address_width(process);
   const nb_layout *layout = nb_layout_of(width, NEARBUF_DIALECT_UNKNOWN);
   uint64_t from = 0;
   uint64_t other;
@@ -166,7 +166,7 @@ static uint64_t address_by_name(const nearbuf_process *process, const nb_section
   if (view == 0) {
     return 0;
   }
-  uint64_t address = nb_shared_address_acquire(view, width_of(process));
+  uint64_t address = nb_shared_address_acquire(view, address_width(process));
   (void)UnmapViewOfFile((const void *)view);
   return address;
 }
@@ -188,16 +188,17 @@ static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
   result = nb_remote_read(process, place, words, sizeof words, &done);
   bool is_anchor =
       result.status == NEARBUF_OK && nb_shared_load_relaxed((uintptr_t)words) == NB_ANCHOR_MARK;
-  return is_anchor
-             ? nb_shared_address_relaxed((uintptr_t)words + NB_ANCHOR_WORD_AT, width_of(process))
-             : 0;
+  return is_anchor ? nb_shared_address_relaxed((uintptr_t)words + NB_ANCHOR_WORD_AT,
+                                               address_width(process))
+                   : 0;
 }
 
 /* Copies of the library in the process agree on what the anchor says, whatever became of names. */
 static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *address) {
   uint64_t word = 0;
   uint64_t place;
-  for (uint32_t i = 0; word == 0 && (place = nb_anchor_place(width_of(process), i)) != 0; i++) {
+  for (uint32_t i = 0; word == 0 && (place = nb_anchor_place(address_width(process), i)) != 0;
+       i++) {
     word = word_at(process, place);
   }
   *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
@@ -242,7 +243,7 @@ nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
 /* Whether a page of ours is what the process has at an address: its lock, taken here, is taken
  * there. If it is held for too long, its content decides. */
 static bool is_same_memory(const nearbuf_process *process, uintptr_t view, uint64_t address) {
-  const nb_layout *layout = nb_layout_of(width_of(process), NEARBUF_DIALECT_UNKNOWN);
+  const nb_layout *layout = nb_layout_of(address_width(process), NEARBUF_DIALECT_UNKNOWN);
   size_t done;
   if (!nb_wait_for_lock(view + layout->locked, NULL)) {
     unsigned char image[NB_LOCATOR_SIZE];
@@ -262,7 +263,7 @@ static bool open_view(const nearbuf_process *process, const nb_section_name *nam
   if (page == 0) {
     return false;
   }
-  if (nb_shared_address_acquire(page, width_of(process)) != address ||
+  if (nb_shared_address_acquire(page, address_width(process)) != address ||
       !is_same_memory(process, page, address)) {
     (void)UnmapViewOfFile((const void *)page);
     return false;
