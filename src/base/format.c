@@ -86,15 +86,6 @@ void nb_format_store_count(uintptr_t locator, const nb_layout *layout, uint32_t 
   }
 }
 
-uint32_t nb_format_used_slots(uintptr_t locator, const nb_layout *layout) {
-  uint32_t used = layout->capacity;
-  while (used > 0 &&
-         nb_shared_address_relaxed(nb_item_at(locator, layout, used - 1), layout->width) == 0) {
-    used--;
-  }
-  return used;
-}
-
 void nb_format_hide_from_dotnet(uintptr_t locator, const nb_layout *layout) {
   nb_shared_count_release(locator + layout->count_dotnet, layout->capacity);
 }
@@ -202,6 +193,31 @@ bool nb_format_overlaps(uintptr_t locator, const nb_layout *layout, uint32_t ind
     }
   }
   return false;
+}
+
+static uint32_t used_slots(uintptr_t locator, const nb_layout *layout) {
+  uint32_t used = layout->capacity;
+  while (used > 0 &&
+         nb_shared_address_relaxed(nb_item_at(locator, layout, used - 1), layout->width) == 0) {
+    used--;
+  }
+  return used;
+}
+
+uint32_t nb_format_count_by_slots(uintptr_t locator, const nb_layout *layout,
+                                  uint64_t this_address) {
+  uint32_t count = nb_format_count(locator, layout);
+  uint32_t used = used_slots(locator, layout);
+  for (uint32_t i = count; i < used; i++) {
+    nb_item item = nb_item_read(nb_item_at(locator, layout, i), layout);
+    bool is_overlap = layout->dialect != NEARBUF_DIALECT_RUST && item.base != 0 &&
+                      nb_format_overlaps(locator, layout, i, i);
+    if (nb_item_check(&item, layout) != NB_FAULT_NONE || is_overlap ||
+        (item.base != 0 && nb_item_covers_locator(&item, this_address))) {
+      return count;
+    }
+  }
+  return used > count ? used : count;
 }
 
 static nb_fault check_header(uintptr_t locator, const nb_layout *layout, uint64_t this_address) {

@@ -84,8 +84,11 @@ void nb_item_write(uintptr_t item, const nb_layout *layout, const nb_item *value
 uint32_t nb_format_count(uintptr_t locator, const nb_layout *layout);
 void nb_format_store_count(uintptr_t locator, const nb_layout *layout, uint32_t count);
 
-/* The number of slots up to the last one that is not empty. */
-uint32_t nb_format_used_slots(uintptr_t locator, const nb_layout *layout);
+/* The number of items of a first locator whose header another library may have cleared: that of the slots
+ * up to the last one that is not empty. Where a slot behind the count holds what cannot be an item, no
+ * library cleared the header of these items: then it is the count. */
+uint32_t nb_format_count_by_slots(uintptr_t locator, const nb_layout *layout,
+                                  uint64_t this_address);
 
 /* Fills 4096 bytes with a locator that will be mapped at `this_address` and has `count` items. One of
  * the Rust dialect looks full to the .NET reference, which would else add items over its items. */

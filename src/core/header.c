@@ -83,9 +83,8 @@ static bool is_cleared(const nb_locator *locator) {
 /* Under the lock. The address is last: from then on modules that come later believe the page. */
 static void mend(nb_locator *locator) {
   const nb_layout *layout = nb_locator_layout(locator);
-  uint32_t used = nb_format_used_slots(locator->base, layout);
-  uint32_t count = nb_locator_count(locator);
-  nb_format_store_count(locator->base, layout, used > count ? used : count);
+  nb_format_store_count(locator->base, layout,
+                        nb_format_count_by_slots(locator->base, layout, locator->base));
   if (locator->is_hidden_from_dotnet) {
     nb_format_hide_from_dotnet(locator->base, layout);
   }
@@ -155,7 +154,7 @@ void nb_header_mend(nb_locator *locator) {
 void nb_header_start(nb_locator *locator, bool is_first) {
   const nb_layout *layout = nb_locator_layout(locator);
   bool is_in_use = is_first && locator->dialect != NEARBUF_DIALECT_UNKNOWN;
-  uint32_t used = is_in_use ? nb_format_used_slots(locator->base, layout) : 0;
+  uint32_t used = is_in_use ? nb_format_count_by_slots(locator->base, layout, locator->base) : 0;
   locator->is_first = is_first;
   locator->is_hidden_from_dotnet =
       is_in_use && nb_format_is_hidden_from_dotnet(locator->base, layout);

@@ -885,13 +885,12 @@ typedef struct listing {
 } listing;
 
 /* Under the lock. A reference that was starting can have cleared the count of the first locator
- * (header.h): what the slots say is true. In later ones nobody clears anything, and what is behind
- * the count can be anything. */
+ * (header.h): what the slots say is true, if they hold items. In later ones nobody clears anything,
+ * and what is behind the count can be anything. */
 static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
   const nb_layout *layout = walk_layout(walk);
-  uint32_t count = nb_format_count(locator, layout);
-  uint32_t used = walk->number == 0 ? nb_format_used_slots(locator, layout) : 0;
-  return used > count ? used : count;
+  return walk->number == 0 ? nb_format_count_by_slots(locator, layout, walk->address)
+                           : nb_format_count(locator, layout);
 }
 
 /* Lists the item in the current locator, if that has a free slot, and holds it. */

@@ -195,7 +195,7 @@ static int count_files(void) {
   int count = 0;
   for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
     const char *found = strstr(entry->d_name, own);
-    char next = found == NULL ? '0' : found[strlen(own)];
+    int next = found == NULL ? '0' : found[strlen(own)];
     count += next < '0' || next > '9';
   }
   closedir(directory);

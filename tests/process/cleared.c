@@ -164,7 +164,7 @@ static void check_header(const reference *who, uintptr_t first, nearbuf_dialect 
   const nb_layout *layout = nb_native_layout(ours);
   CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(first, layout, first, NULL));
   CHECK_EQUAL(ours, nb_format_recognise(first, sizeof(uintptr_t), NEARBUF_DIALECT_UNKNOWN));
-  CHECK_EQUAL(nb_format_used_slots(first, layout), nb_format_count(first, layout));
+  CHECK_EQUAL(nb_format_count_by_slots(first, layout, first), nb_format_count(first, layout));
   bool is_other = who->layout->dialect != ours && ours == NEARBUF_DIALECT_RUST;
   CHECK_EQUAL(is_other ? layout->capacity : nb_format_count(first, layout), count_of(who));
 }

@@ -362,11 +362,30 @@ TEST(slots_without_a_buffer_are_no_fault_and_do_not_tell_the_dialect) {
     nb_item_write(nb_item_at(at, layout_of(i), 0), layout_of(i), &none);
     CHECK_EQUAL(golden[i].dialect, recognise(&whole, golden[i].width));
     CHECK_EQUAL(NB_FAULT_NONE, check(&whole, i, NULL));
-    CHECK_EQUAL(2, nb_format_used_slots(at, layout_of(i)));
+    nb_format_store_count(at, layout_of(i), 0);
+    CHECK_EQUAL(2, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nb_format_store_count(at, layout_of(i), 2);
     nb_item_write(nb_item_at(at, layout_of(i), 1), layout_of(i), &none);
     CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
     CHECK_EQUAL(NB_FAULT_ITEM_BASE, check(&whole, i, NULL));
-    CHECK_EQUAL(0, nb_format_used_slots(at, layout_of(i)));
+    nb_format_store_count(at, layout_of(i), 0);
+    CHECK_EQUAL(0, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+  }
+}
+
+TEST(what_cannot_be_an_item_behind_the_count_is_not_counted) {
+  for (int i = 0; i < GOLDEN; i++) {
+    image whole = golden_image(i);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    nb_item wrong = {0x10000, 0, 0, 0}; /* of no size */
+    nb_item_write(nb_item_at(at, layout_of(i), 20), layout_of(i), &wrong);
+    CHECK_EQUAL(2, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nb_item on_it = {golden[i].this_address, 0x1000, 0, 0}; /* the locator's own memory */
+    nb_item_write(nb_item_at(at, layout_of(i), 20), layout_of(i), &on_it);
+    CHECK_EQUAL(2, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nb_item right = {0x10000, 0x1000, 0, 0};
+    nb_item_write(nb_item_at(at, layout_of(i), 20), layout_of(i), &right);
+    CHECK_EQUAL(21, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
   }
 }
 
