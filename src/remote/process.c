@@ -727,11 +727,10 @@ typedef struct finding {
   bool is_near;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
-  bool is_refused; /* something would have done, but its locator may not be shared with us */
-  bool is_held;    /* something would have done, but somebody holds it */
-  bool is_listed;  /* the new region is in a locator: it stays, whatever comes */
-  int32_t refused_error;
-  uint32_t in_vain; /* items whose memory was not there */
+  nb_result refused; /* something would have done, but its locator could not be shared with us */
+  bool is_held;      /* something would have done, but somebody holds it */
+  bool is_listed;    /* the new region is in a locator: it stays, whatever comes */
+  uint32_t in_vain;  /* items whose memory was not there */
 } finding;
 
 /* For each item that would do the map is read. A process that lists so many without memory is not
@@ -812,8 +811,7 @@ static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
   }
   if (result.status != NEARBUF_OK) {
     nb_remote_memory_close(*memory);
-    ctx->is_refused = true;
-    ctx->refused_error = result.system_error;
+    ctx->refused = result;
   }
   return result.status == NEARBUF_OK;
 }
@@ -947,7 +945,7 @@ static nb_result hold_first(finding *ctx, const nb_remote_page *page, const nb_i
   ctx->walk.dialect = dialect;
   ctx->walk.width = width_of(ctx->process);
   if (!open_to_hold(ctx, &view, &memory)) {
-    return nb_result_system(NEARBUF_DENIED, ctx->refused_error);
+    return ctx->refused;
   }
   uintptr_t held = nb_item_at(view.base, walk_layout(&ctx->walk), page->slot);
   fill(ctx, item, held, &view, memory);
@@ -1048,8 +1046,8 @@ static nb_result get_within(finding *ctx) {
       return result;
     }
   }
-  if (ctx->is_refused) {
-    return nb_result_system(NEARBUF_DENIED, ctx->refused_error);
+  if (ctx->refused.status != NEARBUF_OK) {
+    return ctx->refused;
   }
   return nb_result_of(ctx->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
 }
@@ -1074,7 +1072,7 @@ static nb_result get(finding *ctx) {
   ctx->constraint = wanted->constraint;
   ctx->is_near = false;
   ctx->is_held = false;
-  ctx->is_refused = false;
+  ctx->refused = nb_result_of(NEARBUF_OK);
   return get_within(ctx);
 }
 

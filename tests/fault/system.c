@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -15,6 +16,8 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "test.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -327,9 +330,17 @@ WRAP(void *, sbrk, intptr_t increment) {
                           : __real_sbrk(increment);
 }
 
+/* Another thread may start a program at any time, which must not get the library's descriptors. */
+static void check_closed_on_exec(bool is_closed) {
+  if (!is_closed) {
+    test_fail(__FILE__, __LINE__, "a descriptor is open in programs that are started meanwhile");
+  }
+}
+
 int __real_open(const char *name, int flags, ...);
 int __wrap_open(const char *name, int flags, ...);
 int __wrap_open(const char *name, int flags, ...) {
+  check_closed_on_exec((flags & O_CLOEXEC) != 0);
   return fails(CALL_OPEN) ? -1 : __real_open(name, flags); /* the library makes nothing with it */
 }
 
@@ -340,6 +351,7 @@ int __wrap_openat(int directory, const char *name, int flags, ...) {
   va_start(arguments, flags);
   mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
+  check_closed_on_exec((flags & O_CLOEXEC) != 0);
   return fails(CALL_OPENAT) ? -1 : __real_openat(directory, name, flags, mode);
 }
 
@@ -395,6 +407,12 @@ long __wrap_syscall(long number, ...) {
   }
   va_end(arguments);
   system_call call = call_of(number, given[0]);
+  if (call == CALL_OPENAT2) {
+    uint64_t flags; /* the first field of what is told */
+    memcpy(&flags, (const void *)given[2], sizeof flags);
+    check_closed_on_exec((flags & O_CLOEXEC) != 0);
+  }
+  check_closed_on_exec(call != CALL_MEMFD || (given[1] & MFD_CLOEXEC) != 0);
   if (call != CALL_NONE && fails(call)) {
     return -1;
   }

@@ -166,7 +166,10 @@ static nb_result open_folder(int temporary, const directory_call *call, bool mak
 static nb_result make_directory_there(void *context) {
   directory_call *call = context;
   int temporary = open_temporary(call->root, RESOLVE_NOTHING);
-  return temporary < 0 ? nb_result_system(NEARBUF_SYSTEM_ERROR, errno)
+  return temporary < 0 ? nb_result_system(errno == EMFILE || errno == ENFILE || errno == ENOMEM
+                                              ? NEARBUF_OUT_OF_MEMORY
+                                              : NEARBUF_SYSTEM_ERROR,
+                                          errno)
                        : open_folder(temporary, call, true, &call->directory);
 }
 
@@ -223,7 +226,16 @@ static int open_trusted(int directory, const char *name, uint64_t user) {
 
 /* Why a file could not be opened. A lease ends soon: another try helps. */
 static nb_result result_of_opening(int error) {
-  return nb_result_system(error == EWOULDBLOCK ? NEARBUF_BUSY : NEARBUF_DENIED, error);
+  switch (error) {
+  case EWOULDBLOCK:
+    return nb_result_system(NEARBUF_BUSY, error);
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+  default:
+    return nb_result_system(NEARBUF_DENIED, error);
+  }
 }
 
 static bool holds_address(const nb_remote_mapping *mapping, const void *context) {
@@ -812,7 +824,7 @@ static nb_result make_file_there(void *context) {
   call->file = openat(call->directory, call->name.text,
                       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (call->file < 0) {
-    return nb_result_system(NEARBUF_DENIED, errno);
+    return result_of_opening(errno);
   }
   int error = fill_file(call);
   if (error == 0) {

@@ -112,7 +112,7 @@ static nb_result run_child(work *ctx) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
-    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   uint64_t all = UINT64_MAX;
   uint64_t before;

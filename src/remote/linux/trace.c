@@ -188,22 +188,17 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
   }
 }
 
-/* Brings the running thread to a stop where the kernel looks for signals. */
+/* Brings the running thread to a stop where the kernel looks for signals. False: it has ended, or does not
+ * come to it in time; which of them, the process tells. */
 static bool stop(nb_trace *trace) {
   uint64_t end = nb_os_nanoseconds() + RUN_BOUND_NS;
   int status;
-  if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0) {
-    trace->is_gone = true;
-    return false;
-  }
-  while (wait_for_stop(trace, STOP_BOUND_NS, end, &status)) {
+  bool goes_on = request(trace, PTRACE_INTERRUPT, 0, 0) == 0;
+  while (goes_on && wait_for_stop(trace, STOP_BOUND_NS, end, &status)) {
     if (is_event_stop(status)) {
       return true;
     }
-    if (request(trace, PTRACE_CONT, 0, (uintptr_t)signal_of(status)) != 0) {
-      trace->is_gone = true;
-      return false;
-    }
+    goes_on = request(trace, PTRACE_CONT, 0, (uintptr_t)signal_of(status)) == 0;
   }
   return false;
 }
@@ -486,9 +481,8 @@ static nb_result enter(nb_trace *trace) {
     return result;
   }
   if (!stop(trace)) {
-    result = nb_result_of(trace->is_gone ? NEARBUF_NOT_FOUND : NEARBUF_BUSY);
     trace->is_gone = true;
-    return result;
+    return nb_result_of(NEARBUF_BUSY);
   }
   if (!nb_registers_get(trace->thread, &trace->saved) ||
       request(trace, GET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask) !=
@@ -560,7 +554,7 @@ static nb_result run_helper(helper *work) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
-    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
+    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   uint64_t before = 0;
   int status = 0;
