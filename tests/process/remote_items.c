@@ -132,6 +132,19 @@ TEST(a_buffer_is_given_only_where_all_of_its_memory_is_there) {
   (void)target_end(&idle);
 }
 
+TEST(a_buffer_whose_last_byte_has_no_memory_is_not_given) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  uint64_t base = take_pages(&process, 2);
+  CHECK_OK(nearbuf_process_free(&process, base + PAGE, PAGE));
+  list(&process, base, PAGE + 1, 0);
+  CHECK(!is_given(&process, base, base, base + PAGE, 1));
+  base = take_pages(&process, 2);
+  list(&process, base, PAGE + 1, 0);
+  CHECK(is_given(&process, base, base, base + PAGE, 1));
+  (void)target_end(&idle);
+}
+
 TEST(room_is_used_to_the_last_byte_of_buffer_and_range) {
   target idle;
   nearbuf_process process = open_with_locator(&idle);
