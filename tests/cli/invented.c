@@ -1,0 +1,341 @@
+/* Processes that are invented: the inspector is linked with this in place of nearbuf_process, so that all that
+ * it prints is known. What it asks for is told on the error output, in brackets. The clock stands still but
+ * while the inspector sleeps.
+ *
+ * INVENTED_FAILURE="CALL STATUS CODE TIMES" in the environment lets a call fail so often, as in "get BUSY 0 3". */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <nearbuf/process.h>
+
+enum { PAGE = 4096, SOUND = 7, DENIED = 8, STRANGE = 9, EMPTY = 10, GROWING = 11, DEAD = 12 };
+
+/* ---- What a call answers ------------------------------------------------------------------------ */
+
+static nearbuf_status status_of(const char *name) {
+  int status = NEARBUF_OK;
+  while (strcmp(nearbuf_status_name((nearbuf_status)status) + strlen("NEARBUF_"), name) != 0) {
+    status++;
+  }
+  return (nearbuf_status)status;
+}
+
+/* The status that a call is to fail with, else OK. */
+static nearbuf_status failure_of(const char *call, nearbuf_process *process) {
+  static int times;
+  char name[32];
+  char status[32];
+  int code = 0;
+  int most = 0;
+  const char *wanted = getenv("INVENTED_FAILURE");
+  bool is_meant = wanted != NULL &&
+                  sscanf(wanted, "%31s %31s %d %d", name, status, &code, &most) == 4 &&
+                  strcmp(name, call) == 0 && times < most;
+  times += is_meant;
+  if (process != NULL) {
+    process->system_error = is_meant ? code : 0;
+  }
+  return is_meant ? status_of(status) : NEARBUF_OK;
+}
+
+static time_t clock_now = 1000000;
+
+time_t __wrap_time(time_t *result); /* NOLINT(bugprone-reserved-identifier): the linker's names */
+time_t __wrap_time(time_t *result) {
+  if (result != NULL) {
+    *result = clock_now;
+  }
+  return clock_now;
+}
+
+void __wrap_host_sleep(uint32_t milliseconds); /* NOLINT(bugprone-reserved-identifier) */
+void __wrap_host_sleep(uint32_t milliseconds) {
+  (void)fprintf(stderr, "[sleep %" PRIu32 "]\n", milliseconds);
+  clock_now += milliseconds / 1000;
+}
+
+const char *__wrap_host_denied_hint(void); /* NOLINT(bugprone-reserved-identifier) */
+const char *__wrap_host_denied_hint(void) {
+  return "(a hint)";
+}
+
+/* ---- Processes ---------------------------------------------------------------------------------- */
+
+static int looks; /* at the growing process */
+
+nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
+  nearbuf_status status = failure_of("open", process);
+  if (status != NEARBUF_OK || id < SOUND || id > DEAD) {
+    process->id = 0;
+    return status != NEARBUF_OK ? status : NEARBUF_NOT_FOUND;
+  }
+  process->id = id;
+  process->address_bits = id == STRANGE ? 32 : 64;
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_process_close(nearbuf_process *process) {
+  *process = (nearbuf_process){0};
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_process_check(nearbuf_process *process) {
+  return process->id == GROWING && looks > 4 ? NEARBUF_NOT_FOUND : failure_of("check", process);
+}
+
+nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_process_info *info) {
+  *info = (nearbuf_process_info){.id = process->id, .own_id = process->id};
+  info->address_bits = process->address_bits;
+  info->user = 4000000000;
+  (void)snprintf(info->name, sizeof info->name, "%s",
+                 process->id == STRANGE ? "a<b>&\"c\"\xe2\x80\xae" : "invented");
+  (void)snprintf(info->user_name, sizeof info->user_name, "%s",
+                 process->id == SOUND ? "" : "somebody");
+  if (process->id == STRANGE) {
+    info->own_id = 1;
+    info->is_stopped = 1;
+    info->is_filtered = 1;
+  }
+  info->traced_by = process->id == GROWING ? 4711 : 0;
+  return process->id == DEAD ? NEARBUF_NOT_FOUND : failure_of("describe", process);
+}
+
+nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *context) {
+  nearbuf_status status = failure_of("visit_all", NULL);
+  for (int64_t id = 1; status == NEARBUF_OK && id <= DEAD; id++) {
+    status = visit(id, context) < 0 ? NEARBUF_CANCELLED : NEARBUF_OK;
+  }
+  return status;
+}
+
+/* ---- Its map ------------------------------------------------------------------------------------ */
+
+#define LOCATOR "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID 7"
+static const struct {
+  uint64_t min;
+  uint64_t max;
+  const char *may;
+  const char *name;
+} mappings[] = {
+    {0x10000, 0x1ffff, "rwxp", ""},
+    {0x30000, 0x30fff, "rwxp", ""}, /* alone between gaps */
+    {0x400000, 0x400fff, "r--p", "/usr/bin/program"},
+    {0x401000, 0x403fff, "r-xp", "/usr/bin/program"},
+    {0x404000, 0x404fff, "rw-p", "/usr/bin/program"},
+    {0x405000, 0x406fff, "rw-p", ""}, /* zeros that it starts with */
+    {0x407000, 0x447fff, "rw-p", ""}, /* too many for that */
+    {0x1000000, 0x1020fff, "rw-p", "[heap]"},
+    {0x2000000, 0x2000fff, "r--p",
+     "/data/file with a very long name that is longer than a row has room for it"},
+    {0x2001000, 0x2001fff, "rw-s", LOCATOR},
+    {0x2002000, 0x2002fff, "rw-s", LOCATOR " later"},
+    {0x3000000, 0x3003fff, "---p", "[anon:some use]"},
+    {0x7f0000000000, 0x7f000000ffff, "r--p", "/lib/library.so"},
+    {0x7f0000010000, 0x7f000001ffff, "r-xp", "/lib/library.so"},
+    {0x7f0000020000, 0x7f000003ffff, "rwxp", ""}, /* behind a module, and no part of it */
+    {0x7f0000050000, 0x7f000005ffff, "r-xp", "/lib/other.so"},
+    {0x7ffc00000000, 0x7ffc00020fff, "rw-p", "[stack]"},
+    {0x7ffc00030000, 0x7ffc00033fff, "r--p", "[vvar]"},
+    {0x7ffc00034000, 0x7ffc00035fff, "r-xp", "[vdso]"},
+    {0xffffffffff600000, 0xffffffffff600fff, "--xp", "[vsyscall]"},
+};
+enum { MAPPINGS = sizeof mappings / sizeof mappings[0] };
+
+nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
+                                         nearbuf_process_map_visitor visit, void *context) {
+  nearbuf_status status = failure_of("visit_map", process);
+  for (int i = 0; status == NEARBUF_OK && i < MAPPINGS && process->id != EMPTY; i++) {
+    nearbuf_process_mapping told = {.min = mappings[i].min, .max = mappings[i].max};
+    told.is_readable = mappings[i].may[0] == 'r';
+    told.is_writable = mappings[i].may[1] == 'w';
+    told.is_executable = mappings[i].may[2] == 'x';
+    told.is_shared = mappings[i].may[3] == 's';
+    (void)snprintf(told.name, sizeof told.name, "%s", mappings[i].name);
+    status = visit(&told, context) < 0 ? NEARBUF_CANCELLED : NEARBUF_OK;
+  }
+  return status;
+}
+
+/* Bytes are there in the first mapping, and at the end of the second half of a library. */
+nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
+                                    size_t size_bytes, size_t *done_bytes) {
+  unsigned char *to = bytes;
+  nearbuf_status status = failure_of("read", process);
+  size_t done = 0;
+  for (; status == NEARBUF_OK && done < size_bytes; done++) {
+    uint64_t at = address + done;
+    if ((at < 0x10000 || at > 0x1ffff) && (at < 0x404000 || at > 0x404fff)) {
+      break;
+    }
+    to[done] = (unsigned char)(at * 7);
+  }
+  if (done_bytes != NULL) {
+    *done_bytes = done;
+  }
+  return status != NEARBUF_OK ? status : done == size_bytes ? NEARBUF_OK : NEARBUF_NO_ROOM;
+}
+
+/* ---- Its locators ------------------------------------------------------------------------------- */
+
+static const nearbuf_process_locator sound_locators[] = {
+    {.address = 0x2001000,
+     .next = 0x2002000,
+     .dialect = NEARBUF_DIALECT_WRITTEN,
+     .count = 5,
+     .capacity = 203,
+     .is_shared = 1,
+     .name = LOCATOR},
+    {.address = 0x2002000,
+     .number = 1,
+     .dialect = NEARBUF_DIALECT_RUST,
+     .count = 2,
+     .capacity = 203,
+     .is_locked = 1,
+     .fault = "an item lies over another one",
+     .fault_index = 1},
+};
+static const nearbuf_process_item sound_items[] = {
+    {0x11000, 0x1000, 0x1000, 0, 0, NULL},
+    {0x10000, 0x1000, 100, 1, 1, NULL},
+    {0x18000, 0x2000, 17, 2, 0, NULL},
+    {0x1f000, 0x1000, 0, 3, 1, NULL},
+    {0x7f0000020000, 0x10000, 0x8000, 5, 0, NULL},
+    {0x3000800, 0x200, 1, 0, 1, NULL},
+    {0x18800, 0x100, 5, 1, 0, "it lies over another one"},
+};
+static const nearbuf_process_locator strange_locators[] = {
+    {.address = 0x5000, .next = 0x6000, .dialect = NEARBUF_DIALECT_DOTNET, .capacity = 255},
+    {.address = 0x6000, .number = 1, .capacity = 255, .fault = "an unknown version"},
+};
+/* At each look. */
+static const nearbuf_process_locator growing_locator = {.address = 0x2001000,
+                                                        .dialect = NEARBUF_DIALECT_WRITTEN,
+                                                        .count = 2,
+                                                        .capacity = 203,
+                                                        .is_shared = 1};
+static const nearbuf_process_item growing_items[4][3] = {
+    {{0x10000, 0x1000, 100, 0, 1, NULL}, {0x11000, 0x1000, 0, 1, 0, NULL}},
+    {{0x10000, 0x1000, 200, 0, 1, NULL},
+     {0x11000, 0x1000, 30, 1, 1, NULL},
+     {0x12000, 0x100, 4, 2, 0, "damaged"}},
+    {{0x10000, 0x1000, 250, 0, 0, NULL}, {0x11000, 0x1000, 30, 1, 1, NULL}},
+    {{0x10000, 0x1000, 50, 0, 1, NULL}, {0x11000, 0x1000, 0, 1, 0, NULL}},
+};
+
+nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
+                                            nearbuf_process_locator *locator) {
+  uint32_t at = walk->stage++;
+  nearbuf_status status = failure_of("next_locator", process);
+  walk->number = at;
+  walk->index = 0;
+  walk->dialect = (uint32_t)process->id; /* for the items */
+  looks += process->id == GROWING && at == 0;
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  if (process->id == DENIED) {
+    process->system_error = 13; /* EACCES */
+    return NEARBUF_DENIED;
+  }
+  if (process->id == SOUND && at < 2) {
+    *locator = sound_locators[at];
+  } else if (process->id == STRANGE && at < 2) {
+    *locator = strange_locators[at];
+  } else if (process->id == GROWING && at == 0 && looks <= 4) {
+    *locator = growing_locator;
+  } else {
+    return NEARBUF_NOT_FOUND;
+  }
+  return NEARBUF_OK;
+}
+
+nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_process_item *item) {
+  uint32_t at = walk->index++;
+  if (walk->dialect == SOUND && at < sound_locators[walk->number].count) {
+    *item = sound_items[walk->number == 0 ? at : at + 5];
+    return NEARBUF_OK;
+  }
+  if (walk->dialect == GROWING && at < 3 && growing_items[looks - 1][at].address != 0) {
+    *item = growing_items[looks - 1][at];
+    return NEARBUF_OK;
+  }
+  return NEARBUF_NOT_FOUND;
+}
+
+/* ---- Changing it -------------------------------------------------------------------------------- */
+
+static void tell(const char *call, const nearbuf_process_request *request) {
+  (void)fprintf(stderr,
+                "[%s 0x%" PRIx64 "..0x%" PRIx64 " size %" PRIu64 " align %" PRIu64
+                " target 0x%" PRIx64 " flags %" PRIu32 " near 0x%" PRIx64 "]\n",
+                call, request->min, request->max, request->size_bytes, request->alignment_bytes,
+                request->target, request->flags, request->near_bytes);
+}
+
+nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_process_request *request,
+                                   nearbuf_process_buffer *buffer) {
+  nearbuf_status status = failure_of("get", process);
+  tell("get", request);
+  *buffer = (nearbuf_process_buffer){.address = 0x18000, .size = 0x2000, .room = 0x1fef};
+  return status;
+}
+
+nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_buffer *buffer,
+                                      const void *bytes, size_t size_bytes, uint64_t *address) {
+  const unsigned char *each = bytes;
+  uint32_t sum = 0;
+  for (size_t i = 0; i < size_bytes; i++) {
+    sum = sum * 31 + each[i];
+  }
+  (void)fprintf(stderr, "[append %zu bytes, %08" PRIx32 "]\n", size_bytes, sum);
+  *address = buffer->address + 0x20;
+  return failure_of("append", process);
+}
+
+nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
+  (void)fputs("[release]\n", stderr);
+  buffer->item = 0;
+  return failure_of("release", process);
+}
+
+nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
+                                        const nearbuf_process_request *request, uint64_t *address,
+                                        uint64_t *size_bytes) {
+  tell("allocate", request);
+  *address = 0x50000;
+  *size_bytes = (request->size_bytes + PAGE - 1) / PAGE * PAGE;
+  return failure_of("allocate", process);
+}
+
+nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
+                                    uint64_t size_bytes) {
+  (void)fprintf(stderr, "[free 0x%" PRIx64 " %" PRIu64 "]\n", address, size_bytes);
+  return failure_of("free", process);
+}
+
+/* ---- Files -------------------------------------------------------------------------------------- */
+
+nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit, void *context) {
+  nearbuf_status status = failure_of("visit_files", NULL);
+  for (int i = 0; status == NEARBUF_OK && i < 14; i++) {
+    nearbuf_file file = {.process = 100 + i};
+    file.state = i == 0 ? NEARBUF_FILE_LIVE : i == 1 ? NEARBUF_FILE_UNKNOWN : NEARBUF_FILE_STALE;
+    (void)snprintf(file.name, sizeof file.name, "file \xff of %d", 100 + i);
+    if (i < 3 || getenv("INVENTED_FILES") != NULL) {
+      status = visit(&file, context) < 0 ? NEARBUF_CANCELLED : NEARBUF_OK;
+    }
+  }
+  return status;
+}
+
+nearbuf_status nearbuf_process_remove_file(const nearbuf_file *file, int32_t *system_error) {
+  nearbuf_process process = {0};
+  nearbuf_status status = failure_of("remove_file", &process);
+  (void)fprintf(stderr, "[remove %" PRId64 "]\n", file->process);
+  *system_error = process.system_error;
+  return status;
+}
