@@ -149,7 +149,8 @@ class Run:
 def get_coverage(sources, probes, state, jobs):
     path = os.path.join(BUILD, f"coverage-{state}.json")
     if not os.path.exists(path):
-        coverage_of.save(path, coverage_of.measure(sources, probes, jobs, say))
+        known = os.path.join(BUILD, f"reached-{trees.fingerprint(TOP, trees.PRODUCT)}.jsonl")
+        coverage_of.save(path, coverage_of.measure(sources, probes, jobs, say, known))
     return coverage_of.load(path)
 
 

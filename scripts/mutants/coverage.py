@@ -1,5 +1,6 @@
 """Which test reaches which statement."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -30,8 +31,9 @@ class Coverage:
                        if statement.rsplit(":", 1)[0] in files for name in names})  # fmt: skip
 
 
-def measure(sources, tree, jobs, say):
-    """Runs every test once in a build with probes; keeps the answer in the tree's folder."""
+def measure(sources, tree, jobs, say, known):
+    """Runs every test once in a build with probes. `known` is a file that keeps what each test of this product
+    reached: one that is as it was is not run again."""
     numbers = _number(sources)
     hits = os.path.join(os.path.dirname(tree.files), "hits")
     _write_hits(hits, len(numbers))
@@ -42,7 +44,7 @@ def measure(sources, tree, jobs, say):
     tree.configure([f"-DCMAKE_C_FLAGS={flags} -w"])
     say("coverage: building")
     tree.make(jobs=jobs)
-    return _run_all(tree, numbers, hits, jobs, say)
+    return _run_all(tree, numbers, hits, jobs, say, _read_known(known))
 
 
 def load(path):
@@ -73,24 +75,55 @@ def _write_hits(path, count):
     os.chmod(path, 0o666)  # some tests are other users
 
 
-def _run_all(tree, numbers, hits, jobs, say):
+def _read_known(path):
+    """What earlier runs found out, by the digest of a test; new lines go into the file that is returned."""
+    known = {}
+    file = open(path, "a+", encoding="utf-8")
+    file.seek(0)
+    for line in file:
+        known.update(json.loads(line))
+    return known, file
+
+
+def _digest(test, tree):
+    """Changes when the test does: its programs, or the folder of its script."""
+    total = hashlib.sha256(json.dumps([test.command, sorted(test.environment.items())]).encode())
+    paths = [os.path.join(tree.build, target) for target in test.targets]
+    for word in test.command:
+        if word.endswith(".sh"):
+            folder = os.path.dirname(word)
+            paths += [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    for path in paths:
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                total.update(file.read())
+    return total.hexdigest()
+
+
+def _run_all(tree, numbers, hits, jobs, say, known):
     tests_of, seconds_of, reach_of, failed = {}, {}, {}, []
     keys = list(numbers)
+    before, notes = known
     files = Queue()
     for job in range(jobs):
         files.put(f"{hits}-{job}")
 
     def run(test):
+        digest = _digest(test, tree)
+        if digest in before:
+            return test, *before[digest]
         mine = files.get()
         _write_hits(mine, len(keys))
         result, took = suite.run(test, cover=(mine, hits))
         with open(mine, "rb") as file:
-            reached = [keys[number] for number, hit in enumerate(file.read()) if hit]
+            reached = [number for number, hit in enumerate(file.read()) if hit]
         files.put(mine)
+        if result in (suite.PASSED, suite.SKIPPED):
+            notes.write(json.dumps({digest: [result, took, reached]}) + "\n")
         return test, result, took, reached
 
     tests = suite.read_tests(tree)
-    with ThreadPoolExecutor(jobs) as pool:
+    with notes, ThreadPoolExecutor(jobs) as pool:
         for done, (test, result, took, reached) in enumerate(pool.map(run, tests), 1):
             if done % 100 == 0 or done == len(tests):
                 say(f"coverage: {done} of {len(tests)} tests")
@@ -100,8 +133,8 @@ def _run_all(tree, numbers, hits, jobs, say):
                 continue
             seconds_of[test.name] = took
             reach_of[test.name] = len(reached)
-            for key in reached:
-                tests_of.setdefault(key, []).append(test.name)
+            for number in reached:
+                tests_of.setdefault(keys[number], []).append(test.name)
     if not tests_of:
         raise RuntimeError("no test reaches anything: can this system run them in namespaces of their own?")
     say(f"coverage: {len(tests_of)} of {len(keys)} statements are reached")

@@ -21,11 +21,14 @@ def product_files(top):
     return sorted(name for name in listed.split("\0") if name and os.path.isfile(os.path.join(top, name)))
 
 
-def fingerprint(top):
+PRODUCT = ("src/", "tools/", "include/", "cmake/", "CMake")
+
+
+def fingerprint(top, parts=(*PRODUCT, "tests/")):
     """Changes when anything does that decides about a result."""
     total = hashlib.sha256()
     for name in product_files(top):
-        if name.startswith(("src/", "tools/", "include/", "tests/", "cmake/", "CMake")):
+        if name.startswith(parts):
             with open(os.path.join(top, name), "rb") as file:
                 total.update(name.encode() + b"\0" + hashlib.sha256(file.read()).digest())
     return total.hexdigest()[:12]
