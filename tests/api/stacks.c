@@ -5,11 +5,12 @@
 #include <sys/resource.h>
 
 #include "maps.h"
+#include "os/os.h"
 #include "os/posix/anchor.h"
 #include "space.h"
 #include "test.h"
 
-enum { MIB = 1 << 20, HOLE = 64 * MIB, STACK_SIZE = 64 << 10 };
+enum { MIB = 1 << 20, HOLE = (sizeof(void *) == 8 ? 256 : 64) * MIB, STACK_SIZE = 64 << 10 };
 
 /* What the kernel keeps free below a stack. */
 static uintptr_t guard_gap(void) {
@@ -80,6 +81,35 @@ TEST(memory_that_is_placed_beside_memory_stays_away_from_a_stack_above) {
     CHECK((uintptr_t)memory.run_at + memory.size_bytes <= stack - limit - guard_gap());
   }
   grow(stack, limit - STACK_SIZE - MIB);
+}
+
+TEST(a_stack_with_a_high_limit_or_none_keeps_as_much_as_most_need) {
+  static const rlim_t limits[] = {(rlim_t)64 * MIB, RLIM_INFINITY};
+  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    struct rlimit limit;
+    CHECK_EQUAL(0, getrlimit(RLIMIT_STACK, &limit));
+    limit.rlim_cur = limits[i];
+    if (setrlimit(RLIMIT_STACK, &limit) != 0) {
+      continue; /* more than this user may have */
+    }
+    uintptr_t stack = make_stack();
+    nearbuf_request request = request_below(stack, HOLE / 2, 4096);
+    nearbuf_memory memory;
+    CHECK_OK(nearbuf_allocate(&request, &memory));
+    CHECK_EQUAL(stack - NB_OS_MOST_GROWTH, (uintptr_t)memory.run_at + memory.size_bytes);
+  }
+}
+
+TEST(below_memory_that_does_not_grow_no_room_is_kept) {
+  (void)limit_of_stacks();
+  space_settle();
+  uintptr_t hole = space_occupy(HOLE);
+  uintptr_t above = hole + HOLE - STACK_SIZE;
+  space_free(hole + space_page(), HOLE - STACK_SIZE - space_page());
+  nearbuf_request request = request_below(above, HOLE / 2, 4096);
+  nearbuf_memory memory;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK_EQUAL(above, (uintptr_t)memory.run_at + memory.size_bytes);
 }
 
 TEST(where_nothing_else_fits_a_stack_keeps_what_the_system_guards) {

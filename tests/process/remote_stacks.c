@@ -9,7 +9,7 @@
 #include "remote_support.h"
 #include "test.h"
 
-enum { MIB = 1 << 20, HOLE = 64 * MIB, STACK_SIZE = 64 << 10, STACK_LIMIT = 8 * MIB };
+enum { MIB = 1 << 20, HOLE = 64 * MIB, STACK_SIZE = 64 << 10, STACK_NEED = 9 * MIB };
 
 /* Where the children have their hole and, at its upper end, the stack. */
 static uintptr_t make_stack(void) {
@@ -51,7 +51,7 @@ TEST(the_room_that_a_stack_of_it_grows_into_is_left_alone) {
   request.target = stack;
   nearbuf_process_buffer buffer;
   CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
-  CHECK(buffer.address + buffer.size <= stack - STACK_LIMIT);
+  CHECK_EQUAL(stack - STACK_NEED, buffer.address + buffer.size); /* 8 MiB, and what is guarded */
   CHECK_OK(nearbuf_process_release(&process, &buffer));
   CHECK_OK(nearbuf_process_close(&process));
   end_child(child);
@@ -72,6 +72,25 @@ TEST(where_nothing_else_fits_a_stack_of_it_keeps_what_the_system_guards) {
     CHECK(address + size <= stack - MIB);
   }
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_allocate(&process, &request, &address, &size));
+  CHECK_OK(nearbuf_process_close(&process));
+  end_child(child);
+}
+
+TEST(the_room_that_its_heap_grows_into_is_used_last) {
+  const uint64_t heap_need = (uint64_t)256 * MIB;
+  uint64_t heap_end = ((uintptr_t)sbrk(1) + 4096) / 4096 * 4096;
+  pid_t child;
+  nearbuf_process process = open_child(&child);
+  nearbuf_process_request request = anywhere(4096);
+  request.min = heap_end;
+  request.max = heap_end + 4 * heap_need;
+  request.target = heap_end;
+  uint64_t address;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &address, NULL));
+  CHECK_EQUAL(heap_end + heap_need, address);
+  request.max = heap_end + MIB;
+  CHECK_OK(nearbuf_process_allocate(&process, &request, &address, NULL));
+  CHECK(address >= heap_end && address < heap_end + MIB);
   CHECK_OK(nearbuf_process_close(&process));
   end_child(child);
 }
