@@ -39,7 +39,7 @@ enum {
   RESOLVE_NOTHING = 0x08 | 0x04 | 0x02 /* RESOLVE_BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS */
 };
 
-/* ---- Whose files ------------------------------------------------------------------------------- */
+/* ---- Whose files ----------------------------------------------------------------------------- */
 
 /* What names and files of the process look like. */
 typedef struct identity {
@@ -196,7 +196,7 @@ static nb_result open_directory(const nearbuf_process *process, const identity *
   return result;
 }
 
-/* ---- One file ---------------------------------------------------------------------------------- */
+/* ---- One file -------------------------------------------------------------------------------- */
 
 /* Opens a file that could be a locator of that user. It is looked at before it is opened: what has the
  * name could be a link, a pipe or a device, put there by whoever can write to the directory. */
@@ -296,7 +296,7 @@ static bool is_locator_mapping(const nb_remote_mapping *mapping) {
   return mapping->info.is_shared && mapping->info.is_readable && mapping->info.is_writable;
 }
 
-/* ---- The first locator ------------------------------------------------------------------------- */
+/* ---- The first locator ----------------------------------------------------------------------- */
 
 /* Whether an open file is the first locator of the process, by the address in its header. */
 static nb_result examine(const nearbuf_process *process, int file, uint64_t *address) {
@@ -558,7 +558,7 @@ nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
   return is_unknown ? unread : result;
 }
 
-/* ---- Images and views -------------------------------------------------------------------------- */
+/* ---- Images and views ------------------------------------------------------------------------ */
 
 typedef struct later_search {
   const identity *who;
@@ -742,7 +742,7 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
   return is_attached ? result : view_by_map(process, &theirs, address, view);
 }
 
-/* ---- Making a page in it ----------------------------------------------------------------------- */
+/* ---- Making a page in it --------------------------------------------------------------------- */
 
 /* What the script needs; `path` is a copy in the process. */
 typedef struct page_call {
@@ -1076,7 +1076,7 @@ void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page
   (void)nb_remote_free(process, page->address, nb_os_page_size());
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 typedef struct file_visit {
   int directory;

@@ -15,28 +15,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "os/linux/directory.h"
 #include "os/linux/maps_text.h"
 #include "os/os.h"
 #include "remote/linux/process.h"
-#include "remote/linux/trace.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
 
-/* Descriptors are kept plus one, so that a zeroed structure holds none. */
-enum { PIDFD = 0, DIRECTORY = 1 };
-
-static int handle_of(const nearbuf_process *process, int which) {
-  return (int)process->handles[which] - 1;
-}
-
-int nb_linux_directory(const nearbuf_process *process) {
-  return handle_of(process, DIRECTORY);
-}
-
-/* ---- Errors ------------------------------------------------------------------------------------ */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static nb_result result_of_error(int error) {
   switch (error) {
@@ -69,44 +56,7 @@ nb_result nb_linux_result(const nearbuf_process *process, int error) {
   return error == ESRCH ? nb_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
-/* ---- Open and close ---------------------------------------------------------------------------- */
-
-/* Behind so many spaces of a line; null: it has fewer. */
-static const char *skip_fields(const char *at, int count) {
-  for (; count > 0 && at != NULL; count--) {
-    at = strchr(at, ' ');
-    at = at == NULL ? NULL : at + 1;
-  }
-  return at;
-}
-
-int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
-  enum { FLAGS = 9, THREADS = 20, SIGNALS = 31, PROCESSOR = 39 }; /* as proc(5) counts them */
-  char text[1024];
-  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
-    return errno;
-  }
-  ssize_t count = read(file, text, sizeof text - 1);
-  int error = count < 0 ? errno : 0;
-  close(file);
-  text[count > 0 ? count : 0] = '\0';
-  const char *name_end = strrchr(text, ')'); /* the name can hold any character */
-  const char *state = skip_fields(name_end, 1);
-  const char *flags = skip_fields(state, FLAGS - 3);
-  const char *threads = skip_fields(flags, THREADS - FLAGS);
-  const char *signals = skip_fields(threads, SIGNALS - THREADS);
-  const char *processor = skip_fields(signals, PROCESSOR - SIGNALS);
-  if (error != 0 || processor == NULL) {
-    return error != 0 ? error : EIO;
-  }
-  *stat = (nb_linux_stat){.state = *state,
-                          .flags = (uint32_t)nb_linux_number(flags, 0, 10),
-                          .threads = (int32_t)nb_linux_number(threads, 0, 10),
-                          .signals = (uint32_t)nb_linux_number(signals, 0, 10),
-                          .processor = (uint32_t)nb_linux_number(processor, 0, 10)};
-  return 0;
-}
+/* ---- Open and close -------------------------------------------------------------------------- */
 
 /* The entries of a process that was reaped are gone, and so are those of its threads. */
 static bool is_gone(int error) {
@@ -142,7 +92,7 @@ static bool look_for_alive(const char *thread, void *context) {
  * may be so that is not the last one, as the first one when another replaces the program (exec). */
 static bool is_ending(const nearbuf_process *process) {
   nb_linux_stat stat = {0};
-  int error = nb_linux_read_stat(handle_of(process, DIRECTORY), "stat", &stat);
+  int error = nb_linux_read_stat(nb_linux_directory(process), "stat", &stat);
   if (error != 0 || !is_thread_ending(&stat)) {
     return is_gone(error);
   }
@@ -150,7 +100,7 @@ static bool is_ending(const nearbuf_process *process) {
     return true;
   }
   end_search search = {
-      .threads = openat(handle_of(process, DIRECTORY), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+      .threads = openat(nb_linux_directory(process), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (search.threads < 0) {
     return is_gone(errno);
   }
@@ -160,7 +110,7 @@ static bool is_ending(const nearbuf_process *process) {
 }
 
 static bool looks_ended(const nearbuf_process *process) {
-  struct pollfd ended = {.fd = handle_of(process, PIDFD), .events = POLLIN};
+  struct pollfd ended = {.fd = nb_linux_pidfd(process), .events = POLLIN};
   return (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
 }
 
@@ -175,58 +125,6 @@ nb_result nb_remote_check(const nearbuf_process *process) {
     nb_os_pause();
   }
   return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
-}
-
-typedef struct thread_search {
-  const nearbuf_process *process;
-  const char *name;
-  int flags;
-  int file;
-  int refusals;
-} thread_search;
-
-/* A thread that is just ending refuses what the others grant; whom all refuse has one asked after the
- * other no longer. */
-enum { MOST_REFUSALS = 4 };
-
-static bool open_of_thread(const char *thread, void *context) {
-  thread_search *search = context;
-  char path[64];
-  int length = snprintf(path, sizeof path, "task/%s/%s", thread, search->name);
-  if (thread[0] != '.' && length < (int)sizeof path &&
-      (int64_t)nb_linux_number(thread, 0, 10) != search->process->id) {
-    search->file = openat(handle_of(search->process, DIRECTORY), path, search->flags);
-    search->refusals += search->file < 0 && errno == EACCES;
-  }
-  return search->file < 0 && search->refusals < MOST_REFUSALS;
-}
-
-/* Opens an entry of another thread: where the first one has ended, its own entries of what all
- * threads have, as their memory, lead nowhere, and belong to root. -1: there is no other thread. */
-static int open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
-  thread_search search = {process, name, flags | O_NONBLOCK | O_CLOEXEC, -1, 0};
-  int threads = openat(handle_of(process, DIRECTORY), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (threads >= 0) {
-    (void)nb_linux_visit(threads, open_of_thread, &search);
-    close(threads);
-  }
-  return search.file;
-}
-
-/* Some entries lead to files of others' choice, who may have leases on them: never waited for. */
-int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
-  int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
-                                  : handle_of(process, DIRECTORY);
-  int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
-  int error = errno;
-  if (process == NULL && directory >= 0) {
-    close(directory);
-  }
-  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT || error == EACCES)) {
-    file = open_of_another_thread(process, name, flags);
-  }
-  errno = error;
-  return file;
 }
 
 /* The width of its addresses, by the program that it runs; 0 where that is hidden from us. */
@@ -261,7 +159,7 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
     /* EINVAL: a thread's id. */
     return errno == EINVAL ? nb_result_system(NEARBUF_NOT_FOUND, errno) : result_of_error(errno);
   }
-  process->handles[PIDFD] = pidfd + 1;
+  process->handles[NB_LINUX_PIDFD] = pidfd + 1;
   int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) {
     int error = errno;
@@ -270,7 +168,7 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
     bool is_hidden = error == ENOENT && pidfd >= 0;
     return is_hidden ? nb_result_system(NEARBUF_DENIED, error) : result_of_error(error);
   }
-  process->handles[DIRECTORY] = directory + 1;
+  process->handles[NB_LINUX_DIRECTORY] = directory + 1;
   process->id = id;
   nb_result width = find_width(process, &process->address_bits);
   /* Still running, so the directory is that of the process that the pidfd means. */
@@ -283,92 +181,15 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
 }
 
 void nb_remote_close(nearbuf_process *process) {
-  for (int i = PIDFD; i <= DIRECTORY; i++) {
+  for (int i = NB_LINUX_PIDFD; i <= NB_LINUX_DIRECTORY; i++) {
     if (process->handles[i] > 0) {
-      close(handle_of(process, i));
+      close((int)process->handles[i] - 1);
     }
     process->handles[i] = 0;
   }
 }
 
-/* ---- About a process --------------------------------------------------------------------------- */
-
-int nb_linux_read_lines(int file, char *text, size_t size) {
-  enum { LINE_MAX_KEPT = 400 };
-  char piece[1024];
-  size_t fill = 0;
-  size_t column = 0;
-  ssize_t count;
-  do {
-    count = read(file, piece, sizeof piece);
-    for (ssize_t i = 0; i < count; i++) {
-      bool is_end = piece[i] == '\n';
-      if (fill < size - 1 && (is_end || column < LINE_MAX_KEPT)) {
-        text[fill++] = piece[i];
-      }
-      column = is_end ? 0 : column + 1;
-    }
-  } while (count > 0 || (count < 0 && errno == EINTR));
-  text[fill] = '\0';
-  return count < 0 ? errno : 0;
-}
-
-int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size) {
-  text[0] = '\0';
-  int file = nb_linux_open(process, name, O_RDONLY);
-  if (file < 0) {
-    return errno;
-  }
-  int error = nb_linux_read_lines(file, text, size);
-  close(file);
-  return error;
-}
-
-const char *nb_linux_field(const char *text, const char *field) {
-  size_t length = strlen(field);
-  for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
-    line += *line == '\n';
-    /* A text that was not read is not searched:
-     * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-    if (strncmp(line, field, length) == 0 && line[length] == ':') {
-      return line + length + 1;
-    }
-  }
-  return NULL;
-}
-
-uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base) {
-  uint64_t number = 0;
-  for (uint32_t i = 0; text != NULL && i <= index; i++) {
-    while (*text == ' ' || *text == '\t') {
-      text++;
-    }
-    number = 0;
-    for (;; text++) {
-      uint32_t digit = *text >= '0' && *text <= '9'   ? (uint32_t)(*text - '0')
-                       : *text >= 'a' && *text <= 'f' ? (uint32_t)(*text - 'a') + 10
-                                                      : base;
-      if (digit >= base) {
-        break;
-      }
-      number = number * base + digit;
-    }
-  }
-  return number;
-}
-
-int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
-  const char *ids = nb_linux_field(status, "NSpid");
-  int64_t id = ids == NULL ? (int64_t)nb_linux_number(nb_linux_field(status, "Tgid"), 0, 10) : 0;
-  *depth = 0;
-  for (; ids != NULL && *ids != '\n' && *ids != '\0'; ids++) {
-    if (*ids == '\t' || *ids == ' ') {
-      id = (int64_t)nb_linux_number(ids, 0, 10);
-      (*depth)++;
-    }
-  }
-  return id;
-}
+/* ---- About a process ------------------------------------------------------------------------- */
 
 nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
   char status[NB_LINUX_STATUS_SIZE];
@@ -394,23 +215,6 @@ nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_inf
     info->name[i] = character;
   }
   return nb_remote_check(process);
-}
-
-int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
-  _Alignas(nb_linux_record) char records[8192];
-  for (;;) {
-    long filled = syscall(SYS_getdents64, directory, records, sizeof records);
-    if (filled <= 0) {
-      return filled < 0 ? errno : 0;
-    }
-    for (long at = 0; at < filled;) {
-      const nb_linux_record *record = nb_linux_record_at(records, at);
-      if (record->length == 0 || !visit(record->name, context)) {
-        return 0;
-      }
-      at += record->length;
-    }
-  }
 }
 
 typedef struct id_visit {
@@ -439,7 +243,7 @@ nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   return all.is_cancelled ? nb_result_of(NEARBUF_CANCELLED) : result_of_error(error);
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* The program that the calls with this process are about; see nb_remote_note_program. */
 static nb_linux_program noted_program(const nearbuf_process *process) {
@@ -560,7 +364,7 @@ void nb_remote_memory_close(intptr_t memory) {
   }
 }
 
-/* ---- Its map ----------------------------------------------------------------------------------- */
+/* ---- Its map --------------------------------------------------------------------------------- */
 
 /* Reads on into the text; false at its end or after a failure. */
 static bool read_map(nb_remote_map *map) {
@@ -585,7 +389,7 @@ nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map)
   }
   /* The map of a thread that has ended is empty. */
   if (!read_map(map) && map->system_error == 0 && process != NULL) {
-    int another = open_of_another_thread(process, "maps", O_RDONLY);
+    int another = nb_linux_open_of_another_thread(process, "maps", O_RDONLY);
     if (another >= 0) {
       close(file);
       map->handle = another + 1;
@@ -676,7 +480,7 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   return limits;
 }
 
-/* ---- Which program it runs ---------------------------------------------------------------------- */
+/* ---- Which program it runs ------------------------------------------------------------------- */
 
 /* The place of its random bytes, as the kernel told the program at its start. */
 static nb_result find_random(const nearbuf_process *process, uint64_t *address) {
@@ -691,7 +495,7 @@ static nb_result find_random(const nearbuf_process *process, uint64_t *address) 
     close(file);
   }
   if (size == 0) { /* its first thread has ended */
-    file = open_of_another_thread(process, "auxv", O_RDONLY);
+    file = nb_linux_open_of_another_thread(process, "auxv", O_RDONLY);
     if (file >= 0) {
       size = read(file, entries, sizeof entries);
       close(file);
@@ -746,7 +550,7 @@ nb_result nb_remote_check_program(const nearbuf_process *process) {
   return is_known ? nb_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_NO_ROOM) : result;
 }
 
-/* ---- Making memory ----------------------------------------------------------------------------- */
+/* ---- Making memory --------------------------------------------------------------------------- */
 
 /* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
  * one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it could not
@@ -812,7 +616,7 @@ static nb_result find_entry(const nearbuf_process *process, nb_trace_target *tar
 
 nb_result nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
   nb_trace_target target = {.id = process->id,
-                            .directory = handle_of(process, DIRECTORY),
+                            .directory = nb_linux_directory(process),
                             .is_64_bit = process->address_bits == 64,
                             .program = noted_program(process)};
   nb_result result = find_entry(process, &target);

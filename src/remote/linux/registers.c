@@ -1,4 +1,4 @@
-/* Linux: the processors that remote system calls are made on; see linux_registers.h. Sources: kernel
+/* Linux: the processors that remote system calls are made on; see registers.h. Sources: kernel
  * 6.18 (arch/x86/kernel/signal.c, arch/arm64/kernel/signal.c, arch/arm64/kernel/ptrace.c). */
 #include "remote/linux/registers.h"
 
@@ -76,7 +76,7 @@ static bool is_listed(uint64_t number, const uint16_t *calls, size_t count) {
 
 #if defined(__x86_64__)
 
-/* ---- x86-64, and 32-bit programs on it ---------------------------------------------------------- */
+/* ---- x86-64, and 32-bit programs on it ------------------------------------------------------- */
 
 const unsigned char nb_trace_entry_64[] = {0x0f, 0x05}; /* syscall */
 const unsigned char nb_trace_entry_32[] = {0xcd, 0x80}; /* int 0x80 */
@@ -209,7 +209,7 @@ void nb_registers_move(nb_registers *set, uint64_t instruction) {
 
 #else
 
-/* ---- AArch64 ------------------------------------------------------------------------------------ */
+/* ---- AArch64 --------------------------------------------------------------------------------- */
 
 const unsigned char nb_trace_entry_64[] = {0x01, 0x00, 0x00, 0xd4}; /* svc #0 */
 const unsigned char nb_trace_entry_32[] = {0x00, 0x00, 0x00, 0xef}; /* svc 0, in A32 */

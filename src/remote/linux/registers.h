@@ -8,7 +8,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-#include "remote/linux/trace.h"
+#include "remote/linux/target.h"
 
 #if defined(__x86_64__) || defined(__aarch64__)
 #define NB_HAS_REGISTERS 1

@@ -21,7 +21,7 @@ enum { SET_USER = SYS_setfsuid32, SET_GROUP = SYS_setfsgid32, SET_GROUPS = SYS_s
 enum { SET_USER = SYS_setfsuid, SET_GROUP = SYS_setfsgid, SET_GROUPS = SYS_setgroups };
 #endif
 
-/* ---- Capabilities ------------------------------------------------------------------------------ */
+/* ---- Capabilities ---------------------------------------------------------------------------- */
 
 /* linux/capability.h, version 3: two words of each set, the lower one first. */
 typedef struct capability_word {
@@ -54,7 +54,7 @@ static bool set_capabilities(uint64_t kept) {
   return syscall(SYS_capset, &header, words) == 0;
 }
 
-/* ---- Rights ------------------------------------------------------------------------------------ */
+/* ---- Rights ---------------------------------------------------------------------------------- */
 
 /* The id that is set; asking for one that cannot exist changes nothing. */
 static uint32_t id_now(long call) {
@@ -83,7 +83,7 @@ static int take_on(const nb_rights *rights) {
   return get_capabilities(&ours) && set_capabilities(ours & rights->capabilities) ? 0 : errno;
 }
 
-/* ---- The child --------------------------------------------------------------------------------- */
+/* ---- The child ------------------------------------------------------------------------------- */
 
 typedef struct work {
   const nb_rights *rights;

@@ -1,6 +1,6 @@
-/* Linux: remote system calls through ptrace; see linux_trace.h. Sources: ptrace(2), kernel 6.18
+/* Linux: remote system calls through ptrace; see trace.h. Sources: ptrace(2), kernel 6.18
  * (kernel/ptrace.c, kernel/signal.c, kernel/entry). What differs between processors is in
- * linux_registers.c.
+ * registers.c.
  *
  * Tracing is done by a helper process, for a thread of the host that waits for any child would take
  * our stops away. It shares our memory and we stand still until it is done, as in vfork: that costs
@@ -44,7 +44,7 @@
 
 #include "os/os.h"
 #include "remote/linux/child.h"
-#include "remote/linux/process.h"
+#include "remote/linux/proc.h"
 #include "remote/linux/registers.h"
 
 #if defined(NB_HAS_REGISTERS)
@@ -71,7 +71,7 @@ static const uint64_t threads_bound_ns = 2000000000; /* until one of them has st
 static const uint64_t calls_bound_ns = 2000000000;   /* for all its system calls */
 static const uint64_t rescue_bound_ns = 10000000000; /* for one that does not come back */
 
-/* ---- The stopped thread ------------------------------------------------------------------------ */
+/* ---- The stopped thread ---------------------------------------------------------------------- */
 
 struct nb_trace {
   const nb_trace_target *target;
@@ -203,7 +203,7 @@ static bool stop(nb_trace *trace) {
   return false;
 }
 
-/* ---- System calls ------------------------------------------------------------------------------- */
+/* ---- System calls ---------------------------------------------------------------------------- */
 
 static bool give_up(nb_trace *trace, nb_result failure) {
   trace->failure = failure;
@@ -297,7 +297,7 @@ bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t argume
   return true;
 }
 
-/* ---- Entering ----------------------------------------------------------------------------------- */
+/* ---- Entering -------------------------------------------------------------------------------- */
 
 static void set_signal_mask(uint64_t mask, uint64_t *before) {
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);
@@ -512,7 +512,7 @@ static void leave(nb_trace *trace) {
   (void)request(trace, PTRACE_DETACH, 0, (uintptr_t)trace->parting_signal);
 }
 
-/* ---- The helper process ------------------------------------------------------------------------ */
+/* ---- The helper process ---------------------------------------------------------------------- */
 
 typedef struct helper {
   nb_trace trace;
@@ -574,7 +574,7 @@ static nb_result run_helper(helper *work) {
   return process > 0 ? work->result : nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
 }
 
-/* ---- Choosing a thread ------------------------------------------------------------------------- */
+/* ---- Choosing a thread ----------------------------------------------------------------------- */
 
 typedef struct threads {
   int directory; /* /proc/<id> */

@@ -1,0 +1,204 @@
+/* Linux: reading /proc/<id>; see proc.h. */
+#include "remote/linux/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/linux/directory.h"
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+int nb_linux_pidfd(const nearbuf_process *process) {
+  return (int)process->handles[NB_LINUX_PIDFD] - 1;
+}
+
+int nb_linux_directory(const nearbuf_process *process) {
+  return (int)process->handles[NB_LINUX_DIRECTORY] - 1;
+}
+
+typedef struct thread_search {
+  const nearbuf_process *process;
+  const char *name;
+  int flags;
+  int file;
+  int refusals;
+} thread_search;
+
+/* A thread that is just ending refuses what the others grant; whom all refuse has one asked after the
+ * other no longer. */
+enum { MOST_REFUSALS = 4 };
+
+static bool open_of_thread(const char *thread, void *context) {
+  thread_search *search = context;
+  char path[64];
+  int length = snprintf(path, sizeof path, "task/%s/%s", thread, search->name);
+  if (thread[0] != '.' && length < (int)sizeof path &&
+      (int64_t)nb_linux_number(thread, 0, 10) != search->process->id) {
+    search->file = openat(nb_linux_directory(search->process), path, search->flags);
+    search->refusals += search->file < 0 && errno == EACCES;
+  }
+  return search->file < 0 && search->refusals < MOST_REFUSALS;
+}
+
+int nb_linux_open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
+  thread_search search = {process, name, flags | O_NONBLOCK | O_CLOEXEC, -1, 0};
+  int threads = openat(nb_linux_directory(process), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (threads >= 0) {
+    (void)nb_linux_visit(threads, open_of_thread, &search);
+    close(threads);
+  }
+  return search.file;
+}
+
+/* Some entries lead to files of others' choice, who may have leases on them: never waited for. */
+int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
+  int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                  : nb_linux_directory(process);
+  int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
+  int error = errno;
+  if (process == NULL && directory >= 0) {
+    close(directory);
+  }
+  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT || error == EACCES)) {
+    file = nb_linux_open_of_another_thread(process, name, flags);
+  }
+  errno = error;
+  return file;
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+int nb_linux_read_lines(int file, char *text, size_t size) {
+  enum { LINE_MAX_KEPT = 400 };
+  char piece[1024];
+  size_t fill = 0;
+  size_t column = 0;
+  ssize_t count;
+  do {
+    count = read(file, piece, sizeof piece);
+    for (ssize_t i = 0; i < count; i++) {
+      bool is_end = piece[i] == '\n';
+      if (fill < size - 1 && (is_end || column < LINE_MAX_KEPT)) {
+        text[fill++] = piece[i];
+      }
+      column = is_end ? 0 : column + 1;
+    }
+  } while (count > 0 || (count < 0 && errno == EINTR));
+  text[fill] = '\0';
+  return count < 0 ? errno : 0;
+}
+
+int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size) {
+  text[0] = '\0';
+  int file = nb_linux_open(process, name, O_RDONLY);
+  if (file < 0) {
+    return errno;
+  }
+  int error = nb_linux_read_lines(file, text, size);
+  close(file);
+  return error;
+}
+
+const char *nb_linux_field(const char *text, const char *field) {
+  size_t length = strlen(field);
+  for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    /* A text that was not read is not searched:
+     * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+    if (strncmp(line, field, length) == 0 && line[length] == ':') {
+      return line + length + 1;
+    }
+  }
+  return NULL;
+}
+
+uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base) {
+  uint64_t number = 0;
+  for (uint32_t i = 0; text != NULL && i <= index; i++) {
+    while (*text == ' ' || *text == '\t') {
+      text++;
+    }
+    number = 0;
+    for (;; text++) {
+      uint32_t digit = *text >= '0' && *text <= '9'   ? (uint32_t)(*text - '0')
+                       : *text >= 'a' && *text <= 'f' ? (uint32_t)(*text - 'a') + 10
+                                                      : base;
+      if (digit >= base) {
+        break;
+      }
+      number = number * base + digit;
+    }
+  }
+  return number;
+}
+
+int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
+  const char *ids = nb_linux_field(status, "NSpid");
+  int64_t id = ids == NULL ? (int64_t)nb_linux_number(nb_linux_field(status, "Tgid"), 0, 10) : 0;
+  *depth = 0;
+  for (; ids != NULL && *ids != '\n' && *ids != '\0'; ids++) {
+    if (*ids == '\t' || *ids == ' ') {
+      id = (int64_t)nb_linux_number(ids, 0, 10);
+      (*depth)++;
+    }
+  }
+  return id;
+}
+
+/* Behind so many spaces of a line; null: it has fewer. */
+static const char *skip_fields(const char *at, int count) {
+  for (; count > 0 && at != NULL; count--) {
+    at = strchr(at, ' ');
+    at = at == NULL ? NULL : at + 1;
+  }
+  return at;
+}
+
+int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
+  enum { FLAGS = 9, THREADS = 20, SIGNALS = 31, PROCESSOR = 39 }; /* as proc(5) counts them */
+  char text[1024];
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return errno;
+  }
+  ssize_t count = read(file, text, sizeof text - 1);
+  int error = count < 0 ? errno : 0;
+  close(file);
+  text[count > 0 ? count : 0] = '\0';
+  const char *name_end = strrchr(text, ')'); /* the name can hold any character */
+  const char *state = skip_fields(name_end, 1);
+  const char *flags = skip_fields(state, FLAGS - 3);
+  const char *threads = skip_fields(flags, THREADS - FLAGS);
+  const char *signals = skip_fields(threads, SIGNALS - THREADS);
+  const char *processor = skip_fields(signals, PROCESSOR - SIGNALS);
+  if (error != 0 || processor == NULL) {
+    return error != 0 ? error : EIO;
+  }
+  *stat = (nb_linux_stat){.state = *state,
+                          .flags = (uint32_t)nb_linux_number(flags, 0, 10),
+                          .threads = (int32_t)nb_linux_number(threads, 0, 10),
+                          .signals = (uint32_t)nb_linux_number(signals, 0, 10),
+                          .processor = (uint32_t)nb_linux_number(processor, 0, 10)};
+  return 0;
+}
+
+int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
+  _Alignas(nb_linux_record) char records[8192];
+  for (;;) {
+    long filled = syscall(SYS_getdents64, directory, records, sizeof records);
+    if (filled <= 0) {
+      return filled < 0 ? errno : 0;
+    }
+    for (long at = 0; at < filled;) {
+      const nb_linux_record *record = nb_linux_record_at(records, at);
+      if (record->length == 0 || !visit(record->name, context)) {
+        return 0;
+      }
+      at += record->length;
+    }
+  }
+}
