@@ -29,6 +29,10 @@ typedef struct nb_place {
   uintptr_t size;
 } nb_place;
 
+static inline nb_range nb_place_range(const nb_place *place) {
+  return (nb_range){place->start, place->start + (place->size - 1)};
+}
+
 typedef enum nb_source_answer { NB_SOURCE_FOUND, NB_SOURCE_END, NB_SOURCE_FAILED } nb_source_answer;
 
 /* Tells what is occupied. */

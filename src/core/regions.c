@@ -195,13 +195,9 @@ static void refuse(nb_regions *regions, const nb_place *region) {
   unlock(regions, taken);
 }
 
-static nb_range range_of(const nb_place *place) {
-  return (nb_range){place->start, place->start + (place->size - 1)};
-}
-
 static bool is_reserved(const nb_place *place) {
   nb_range reserved[NB_OS_RESERVED_MAX];
-  nb_range range = range_of(place);
+  nb_range range = nb_place_range(place);
   nb_range around;
   if (nb_os_is_near_image(range, &around)) {
     return true;
@@ -345,7 +341,7 @@ static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_reques
       return nb_result_of(NEARBUF_NO_ROOM);
     }
     nb_range around;
-    if (!all->use_reserved && nb_os_is_near_image(range_of(region), &around)) {
+    if (!all->use_reserved && nb_os_is_near_image(nb_place_range(region), &around)) {
       all->extra[all->extra_count++] = around;
       continue;
     }

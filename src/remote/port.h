@@ -2,8 +2,8 @@
  * without have no_remote.c. process.c asks nothing else.
  *
  * Addresses are those of the other process and 64 bits wide. A process that is gone is NOT_FOUND,
- * a refusal is DENIED. Nothing allocates from the heap; what is opened is closed by its counterpart,
- * which takes anything that was zeroed or filled. */
+ * a refusal is DENIED. Nothing allocates from the heap; what is opened is closed by its
+ * counterpart, which takes anything that was zeroed or filled. */
 #ifndef NB_REMOTE_H
 #define NB_REMOTE_H
 
@@ -17,7 +17,8 @@
 #include "base/range.h"
 #include "base/result.h"
 
-/* ---- Processes ---------------------------------------------------------------------------------- */
+/* ---- Processes
+ * ---------------------------------------------------------------------------------- */
 
 /* Fills id, address_bits and handles. */
 nb_result nb_remote_open(int64_t id, nearbuf_process *process);
@@ -29,7 +30,8 @@ nb_result nb_remote_check(const nearbuf_process *process);
 nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info);
 nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context);
 
-/* ---- Memory -------------------------------------------------------------------------------------- */
+/* ---- Memory
+ * -------------------------------------------------------------------------------------- */
 
 /* Copies as much as can be copied; `*done` tells how much. NO_ROOM: something is not there. Writing
  * also reaches pages that the process may only read, where the system allows that. */
@@ -38,10 +40,11 @@ nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void 
 nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                           size_t size, size_t *done);
 
-/* A process may replace its program (exec) at any time; then nothing that was learned about its memory
- * holds any more. The first call notes in `reserved` which one it runs. From then on the calls that make,
- * unmap and open memory for writing do so in that program alone, and return BUSY where another one runs.
- * The second tells whether it is still that one, or none was noted: OK or NO_ROOM, or what went wrong. */
+/* A process may replace its program (exec) at any time; then nothing that was learned about its
+ * memory holds any more. The first call notes in `reserved` which one it runs. From then on the
+ * calls that make, unmap and open memory for writing do so in that program alone, and return BUSY
+ * where another one runs. The second tells whether it is still that one, or none was noted: OK or
+ * NO_ROOM, or what went wrong. */
 nb_result nb_remote_note_program(nearbuf_process *process);
 nb_result nb_remote_check_program(const nearbuf_process *process);
 
@@ -80,11 +83,12 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around);
 nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size);
 nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size);
 
-/* Whether the mapping that starts at `start`, the page below which is free, is a stack that grows on
- * demand: nb_remote_allocate refuses places less than NB_OS_LEAST_GROWTH below it. */
+/* Whether the mapping that starts at `start`, the page below which is free, is a stack that grows
+ * on demand: nb_remote_allocate refuses places less than NB_OS_LEAST_GROWTH below it. */
 bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start);
 
-/* ---- Locators ------------------------------------------------------------------------------------ */
+/* ---- Locators
+ * ------------------------------------------------------------------------------------ */
 
 /* Where the first locator is. NOT_FOUND where there is none; `*dialect_if_empty` as in pages.h. */
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
@@ -121,7 +125,8 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
                               const nb_item *item, bool is_first, nb_remote_page *page);
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page);
 
-/* ---- Files --------------------------------------------------------------------------------------- */
+/* ---- Files
+ * --------------------------------------------------------------------------------------- */
 
 nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context);
 nb_result nb_remote_remove_file(const nearbuf_file *file);

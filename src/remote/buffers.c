@@ -1,0 +1,465 @@
+/* Other processes: getting a buffer, appending to it, releasing it.
+ *
+ * A locator is looked at in a copy, and changed in the page itself, which is shared with the
+ * process for that long. Its fields are as wide as the addresses of the process, so the layout
+ * goes along everywhere. */
+#include "base/item.h"
+#include "os/os.h"
+#include "os/wait.h"
+#include "remote/memory.h"
+#include "remote/port.h"
+#include "remote/process.h"
+#include "remote/walk.h"
+
+/* ---- Getting --------------------------------------------------------------------------------- */
+
+enum { SHARED_SIZE = 64 << 10 }; /* of a buffer that is made, where there is room */
+
+/* So often another locator may be linked before ours, until the request is given up. */
+enum { MOST_LINKS = 16 };
+
+/* What a request finds. */
+typedef struct finding {
+  nearbuf_process *process;
+  nb_process_wish wanted;
+  nb_constraint constraint; /* of the request, or the part of it that is near */
+  bool is_near;
+  nearbuf_process_buffer *buffer;
+  nearbuf_process_walk walk;
+  nb_result refused; /* something would have done, but its locator could not be shared with us */
+  bool is_held;      /* something would have done, but somebody holds it */
+  bool is_listed;    /* the new region is in a locator: it stays, whatever comes */
+  uint32_t in_vain;  /* items whose memory was not there */
+} finding;
+
+/* For each item that would do the map is read. A process that lists so many without memory is not
+ * asked about more of them. */
+enum { MOST_IN_VAIN = 64 };
+
+/* Whether the room of a buffer is enough. */
+static bool fits(const nb_constraint *constraint, const nb_item *item) {
+  uint32_t start;
+  uint32_t limit;
+  return item->base != 0 &&
+         nb_constraint_fits(constraint, item->base, item->size, item->position, &start, &limit);
+}
+
+/* Fills the buffer for an item that fits and is held. The room is that of the whole request. */
+static void fill(const finding *ctx, const nb_item *item, uintptr_t place, nb_remote_view *view,
+                 intptr_t memory) {
+  nearbuf_process_buffer *buffer = ctx->buffer;
+  uint32_t start = 0;
+  uint32_t limit = 0;
+  (void)nb_constraint_fits(&ctx->wanted.constraint, item->base, item->size, item->position, &start,
+                           &limit);
+  buffer->address = item->base;
+  buffer->size = item->size;
+  buffer->room = limit - start;
+  buffer->position = item->position;
+  buffer->start = start;
+  buffer->flags = ctx->wanted.flags;
+  buffer->layout = ctx->walk.width << 8 | ctx->walk.dialect;
+  buffer->item = place;
+  buffer->handles[0] = (intptr_t)view->page;
+  buffer->handles[1] = (intptr_t)view->size;
+  buffer->handles[2] = memory;
+  *view = (nb_remote_view){0, 0, 0}; /* the buffer has it now */
+}
+
+static const nb_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
+  return nb_layout_of(buffer->layout >> 8, buffer->layout & 0xff);
+}
+
+/* Locks an item in the page itself and looks again whether it fits. */
+static bool claim(const finding *ctx, nb_remote_view *view, uint32_t index, intptr_t memory) {
+  const nb_layout *layout = nb_walk_layout(&ctx->walk);
+  uintptr_t item = nb_item_at(view->base, layout, index);
+  if (!nb_item_try_lock_in(item, layout)) {
+    return false;
+  }
+  nb_item locked = nb_item_read(item, layout);
+  if (nb_item_check(&locked, layout) == NB_FAULT_NONE && fits(&ctx->constraint, &locked)) {
+    fill(ctx, &locked, item, view, memory);
+    return true;
+  }
+  nb_item_unlock_in(item, layout);
+  return false;
+}
+
+/* Whether an item of the copy may be used at all. */
+static bool is_usable(finding *ctx, uint32_t index, const nb_item *item) {
+  const nearbuf_process_walk *walk = &ctx->walk;
+  uint64_t in_page = nb_os_page_size() - 1;
+  if (ctx->in_vain == MOST_IN_VAIN || nb_item_check(item, nb_walk_layout(walk)) != NB_FAULT_NONE ||
+      (item->base & ~in_page) == (walk->address & ~in_page) ||
+      nb_format_overlaps(nb_walk_image(walk), nb_walk_layout(walk), index, walk->count)) {
+    return false;
+  }
+  bool is_there =
+      nb_process_check_usable(ctx->process, item->base, item->size).status == NEARBUF_OK;
+  ctx->in_vain += is_there ? 0 : 1;
+  return is_there;
+}
+
+/* Opens what holding a buffer needs. Without the memory nothing can be appended, but a buffer of a
+ * process that hides its memory can still be held. */
+static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
+  nb_result result = nb_remote_memory_open(ctx->process, memory);
+  bool is_hidden = result.status == NEARBUF_DENIED && ctx->process->address_bits == 0;
+  if (result.status == NEARBUF_OK || is_hidden) {
+    result = nb_remote_view_open(ctx->process, ctx->walk.address, view);
+  }
+  if (result.status != NEARBUF_OK) {
+    nb_remote_memory_close(*memory);
+    ctx->refused = result;
+  }
+  return result.status == NEARBUF_OK;
+}
+
+/* Takes the first item of the current locator that will do. */
+static bool take_here(finding *ctx) {
+  nb_remote_view view = {0, 0, 0};
+  intptr_t memory = 0;
+  bool is_found = false;
+  for (uint32_t i = 0; i < ctx->walk.count && !is_found; i++) {
+    nb_item item = nb_walk_item(&ctx->walk, i);
+    if (!fits(&ctx->constraint, &item)) {
+      continue;
+    }
+    ctx->is_held = ctx->is_held || item.taken != 0;
+    bool is_hidden = ctx->process->address_bits == 0; /* then its map is hidden, too */
+    if (item.taken != 0 || (!is_hidden && !is_usable(ctx, i, &item))) {
+      continue;
+    }
+    if (view.base == 0 && !open_to_hold(ctx, &view, &memory)) {
+      return false;
+    }
+    is_found = claim(ctx, &view, i, memory);
+  }
+  if (!is_found) {
+    nb_remote_view_close(&view);
+    nb_remote_memory_close(memory);
+  }
+  return is_found;
+}
+
+/* Calls `visit` for every locator that can be believed, until it answers true. `*is_damaged`: one
+ * could not. */
+static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
+                              void *context, bool *is_done, bool *is_damaged) {
+  nb_walk_start(&ctx->walk);
+  *is_done = false;
+  *is_damaged = false;
+  nb_result result;
+  for (;;) {
+    nearbuf_process_locator locator = {0};
+    result = nb_walk_next_locator(ctx->process, &ctx->walk, &locator);
+    if (result.status != NEARBUF_OK) {
+      return result;
+    }
+    if (locator.fault != NULL) {
+      *is_damaged = true; /* not written to */
+    } else if (visit(ctx, context)) {
+      *is_done = true;
+      return result;
+    }
+  }
+}
+
+static bool visit_to_take(finding *ctx, void *context) {
+  (void)context;
+  return take_here(ctx);
+}
+
+/* ---- Registering ----------------------------------------------------------------------------- */
+
+/* The end of the chain, seen while a free slot was looked for. */
+typedef struct listing {
+  nb_item item;
+  uint64_t last;
+  uint32_t last_dialect;
+} listing;
+
+/* Under the lock. A reference that was starting can have cleared the count of the first locator
+ * (header.h): what the slots say is true, if they hold items. In later ones nobody clears anything,
+ * and what is behind the count can be anything. */
+static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
+  const nb_layout *layout = nb_walk_layout(walk);
+  return walk->number == 0 ? nb_format_count_by_slots(locator, layout, walk->address)
+                           : nb_format_count(locator, layout);
+}
+
+/* Lists the item in the current locator, if that has a free slot, and holds it. */
+static bool list_here(finding *ctx, void *context) {
+  listing *new = context;
+  const nb_layout *layout = nb_walk_layout(&ctx->walk);
+  new->last = ctx->walk.address;
+  new->last_dialect = ctx->walk.dialect;
+  nb_remote_view view = {0, 0, 0};
+  intptr_t memory = 0;
+  if (ctx->walk.dialect == NEARBUF_DIALECT_UNKNOWN || ctx->walk.count >= layout->capacity ||
+      !open_to_hold(ctx, &view, &memory)) {
+    return false;
+  }
+  bool is_listed = false;
+  if (nb_wait_for_lock(view.base + layout->locked, NULL)) {
+    uint32_t count = next_slot(&ctx->walk, view.base);
+    uintptr_t header = view.base + layout->locked;
+    if (count < layout->capacity) {
+      uintptr_t item = nb_item_at(view.base, layout, count);
+      nb_item_write(item, layout, &new->item);
+      nb_format_store_count(view.base, layout, count + 1);
+      is_listed = true;
+      ctx->is_listed = true;
+      nb_shared_unlock_release(header);
+      fill(ctx, &new->item, item, &view, memory);
+    } else {
+      nb_shared_unlock_release(header);
+    }
+  }
+  if (!is_listed) {
+    nb_remote_view_close(&view);
+    nb_remote_memory_close(memory);
+  }
+  return is_listed;
+}
+
+static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
+  if (width == sizeof(uintptr_t)) {
+    return nb_shared_link_set_release(link, (uintptr_t)next);
+  }
+  uint32_t none = 0;
+  return atomic_compare_exchange_strong_explicit(nb_shared_word(link), &none,
+                                                 nb_little_32((uint32_t)next), memory_order_acq_rel,
+                                                 memory_order_acquire);
+}
+
+/* Holds the item of a locator that this call made. */
+static nb_result hold_first(finding *ctx, const nb_remote_page *page, const nb_item *item,
+                            uint32_t dialect) {
+  nb_remote_view view = {0, 0, 0};
+  intptr_t memory = 0;
+  ctx->walk.address = page->address;
+  ctx->walk.dialect = dialect;
+  ctx->walk.width = nb_process_width(ctx->process);
+  if (!open_to_hold(ctx, &view, &memory)) {
+    return ctx->refused;
+  }
+  uintptr_t held = nb_item_at(view.base, nb_walk_layout(&ctx->walk), page->slot);
+  fill(ctx, item, held, &view, memory);
+  return nb_result_of(NEARBUF_OK);
+}
+
+/* Adds a locator to the end of the chain, or as the first one. BUSY: somebody else was faster. */
+static nb_result grow(finding *ctx, const listing *new) {
+  bool is_first = new->last == 0;
+  uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
+                         ? (uint32_t)NEARBUF_DIALECT_WRITTEN
+                         : new->last_dialect;
+  uint32_t width = nb_process_width(ctx->process);
+  const nb_layout *layout = nb_layout_of(width, dialect);
+  nb_remote_view view = {0, 0, 0};
+  if (!is_first) {
+    nb_result result = nb_remote_view_open(ctx->process, new->last, &view);
+    if (result.status != NEARBUF_OK) {
+      return result;
+    }
+  }
+  nb_remote_page added = {0, 0, 0};
+  nb_result result = nb_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
+  if (result.status == NEARBUF_OK && !is_first) {
+    const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
+    bool is_locked = nb_wait_for_lock(view.base + of_last->locked, NULL);
+    bool is_linked = set_link(view.base + of_last->next, width, added.address);
+    if (is_locked) {
+      nb_shared_unlock_release(view.base + of_last->locked);
+    }
+    if (!is_linked) {
+      nb_remote_page_discard(ctx->process, &added);
+      result = nb_result_of(NEARBUF_BUSY);
+    }
+  }
+  nb_remote_view_close(&view);
+  ctx->is_listed = result.status == NEARBUF_OK;
+  return result.status == NEARBUF_OK ? hold_first(ctx, &added, &new->item, dialect) : result;
+}
+
+/* Lists a new region, which is the caller's on failure. */
+static nb_result list_region(finding *ctx, const nb_place *region) {
+  listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
+  nb_result result = nb_result_of(NEARBUF_BUSY);
+  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  for (int tries = 0; tries < MOST_LINKS && result.status == NEARBUF_BUSY &&
+                      (tries == 0 || nb_os_nanoseconds() < end);
+       tries++) {
+    bool is_done;
+    bool is_damaged;
+    new.last = 0;
+    result = each_locator(ctx, list_here, &new, &is_done, &is_damaged);
+    if (is_done) {
+      return nb_result_of(NEARBUF_OK);
+    }
+    if (result.status != NEARBUF_NOT_FOUND) {
+      return result;
+    }
+    result = is_damaged ? nb_result_of(NEARBUF_INCOMPATIBLE) : grow(ctx, &new);
+  }
+  return result;
+}
+
+static nb_result make(finding *ctx) {
+  nb_place region;
+  nb_result result = nb_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target,
+                                            SHARED_SIZE, ctx->is_near, &region);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  result = list_region(ctx, &region);
+  if (result.status != NEARBUF_OK && !ctx->is_listed) {
+    (void)nb_remote_free(ctx->process, region.start, region.size);
+  }
+  return result;
+}
+
+/* ---- The public calls on buffers ------------------------------------------------------------- */
+
+static nb_result get_within(finding *ctx) {
+  bool is_done;
+  bool is_damaged;
+  nb_result result = each_locator(ctx, visit_to_take, NULL, &is_done, &is_damaged);
+  if (is_done || result.status != NEARBUF_NOT_FOUND) {
+    return result;
+  }
+  result = nb_remote_check(ctx->process);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  if (is_damaged) {
+    return nb_result_of(NEARBUF_INCOMPATIBLE);
+  }
+  if ((ctx->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
+    result = make(ctx);
+    bool is_no_answer = result.status == NEARBUF_NO_ROOM;
+    if (!is_no_answer) {
+      return result;
+    }
+  }
+  if (ctx->refused.status != NEARBUF_OK) {
+    return ctx->refused;
+  }
+  return nb_result_of(ctx->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
+}
+
+/* Whether memory that is farther away may do better. */
+static bool is_out_of_room(const finding *ctx, nb_result result) {
+  return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
+         (result.status == NEARBUF_BUSY && ctx->is_held);
+}
+
+/* What is as near as was asked for comes first, then all of the range. */
+static nb_result get(finding *ctx) {
+  const nb_process_wish *wanted = &ctx->wanted;
+  if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
+                           &ctx->constraint)) {
+    ctx->is_near = true;
+    nb_result result = get_within(ctx);
+    if (!is_out_of_room(ctx, result)) {
+      return result;
+    }
+  }
+  ctx->constraint = wanted->constraint;
+  ctx->is_near = false;
+  ctx->is_held = false;
+  ctx->refused = nb_result_of(NEARBUF_OK);
+  return get_within(ctx);
+}
+
+nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_process_request *request,
+                                   nearbuf_process_buffer *buffer) {
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *buffer = (nearbuf_process_buffer){0};
+  if (!nb_process_is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_process_wish wanted;
+  nearbuf_status status = nb_process_check_request(process, request, &wanted);
+  if (status != NEARBUF_OK) {
+    process->system_error = 0;
+    return status;
+  }
+  nb_os_call call = nb_os_call_begin();
+  finding ctx = {.process = process, .wanted = wanted, .buffer = buffer};
+  nb_result result = nb_remote_note_program(process);
+  bool is_hidden = result.status == NEARBUF_DENIED; /* but what it has may be had all the same */
+  if (result.status == NEARBUF_OK || is_hidden) {
+    result = nb_process_explain(process, get(&ctx));
+  }
+  return nb_process_call_end(process, result, call);
+}
+
+/* The position is everybody's, but only the holder changes it. */
+static void advance(nearbuf_process_buffer *buffer, uint32_t position) {
+  uint32_t end = buffer->start + buffer->room;
+  buffer->position = position;
+  buffer->start = position < end ? position : end;
+  buffer->room = end - buffer->start;
+  nb_shared_store_relaxed(buffer->item + buffer_layout(buffer)->position, position);
+}
+
+nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_buffer *buffer,
+                                      const void *bytes, size_t size_bytes, uint64_t *address) {
+  if (address != NULL) {
+    *address = 0;
+  }
+  if (buffer == NULL || !nb_process_is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  process->system_error = 0;
+  if (buffer->item == 0) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  if (bytes == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (size_bytes == 0) {
+    return NEARBUF_INVALID_SIZE;
+  }
+  if (size_bytes > buffer->room) {
+    return NEARBUF_BEYOND_ROOM;
+  }
+  if (buffer->handles[2] == 0) {
+    return NEARBUF_DENIED; /* the process hides its memory */
+  }
+  nb_os_call call = nb_os_call_begin();
+  uint64_t place = buffer->address + buffer->start;
+  nb_result result = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
+  if (result.status == NEARBUF_OK) {
+    advance(buffer, buffer->start + (uint32_t)size_bytes);
+    if (address != NULL) {
+      *address = place;
+    }
+  }
+  return nb_process_call_end(process, result, call);
+}
+
+nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
+  if (buffer == NULL || process == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (buffer->item == 0) {
+    return NEARBUF_INVALID_HANDLE;
+  }
+  nb_os_call call = nb_os_call_begin();
+  /* Nothing may be put into the last cache line of data that will be written often. */
+  if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
+    advance(buffer, nb_line_end(buffer->address, buffer->size, buffer->position));
+  }
+  nb_item_unlock_in(buffer->item, buffer_layout(buffer));
+  nb_remote_view view = {buffer->item, (uintptr_t)buffer->handles[0], (size_t)buffer->handles[1]};
+  nb_remote_view_close(&view);
+  nb_remote_memory_close(buffer->handles[2]);
+  *buffer = (nearbuf_process_buffer){0};
+  return nb_process_call_end(process, nb_result_of(NEARBUF_OK), call);
+}

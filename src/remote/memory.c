@@ -1,0 +1,431 @@
+/* Other processes: their memory map, reading and writing, private memory; see memory.h. */
+#include "remote/memory.h"
+
+#include <string.h>
+
+#include "os/os.h"
+#include "remote/port.h"
+#include "remote/process.h"
+#include "remote/walk.h"
+
+/* ---- Map, reading and writing ---------------------------------------------------------------- */
+
+nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
+                                         nearbuf_process_map_visitor visit, void *context) {
+  if (visit == NULL || !nb_process_is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_os_call call = nb_os_call_begin();
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  nb_result result = nb_remote_map_open(process, &map);
+  bool saw_any = false;
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    saw_any = saw_any || result.status == NEARBUF_OK;
+    if (result.status == NEARBUF_OK && visit(&mapping.info, context) < 0) {
+      result = nb_result_of(NEARBUF_CANCELLED);
+    }
+  }
+  nb_remote_map_close(&map);
+  if (result.status == NEARBUF_NOT_FOUND && saw_any) {
+    result = nb_remote_check(process); /* the end of the map, or of the process */
+  }
+  return nb_process_call_end(process, result, call);
+}
+
+/* Reads into `to` or, where that is null, writes from `from`. */
+static nearbuf_status transfer(nearbuf_process *process, uint64_t address, void *to,
+                               const void *from, size_t size_bytes, size_t *done_bytes) {
+  size_t done = 0;
+  if (done_bytes != NULL) {
+    *done_bytes = 0;
+  }
+  if ((to == NULL && from == NULL) || !nb_process_is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_os_call call = nb_os_call_begin();
+  nb_result result = to != NULL ? nb_remote_read(process, address, to, size_bytes, &done)
+                                : nb_remote_write(process, address, from, size_bytes, &done);
+  if (done_bytes != NULL) {
+    *done_bytes = done;
+  }
+  return nb_process_call_end(process, result, call);
+}
+
+nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
+                                    size_t size_bytes, size_t *done_bytes) {
+  return transfer(process, address, bytes, NULL, size_bytes, done_bytes);
+}
+
+nearbuf_status nearbuf_process_write(nearbuf_process *process, uint64_t address, const void *bytes,
+                                     size_t size_bytes, size_t *done_bytes) {
+  return transfer(process, address, NULL, bytes, size_bytes, done_bytes);
+}
+
+static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
+  return mapping->info.is_readable != 0 && mapping->info.is_writable != 0 &&
+         mapping->info.is_executable != 0;
+}
+
+nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base, uint64_t size) {
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  uint64_t from = base;
+  uint64_t last = base + (size - 1);
+  nb_result result = nb_remote_map_open(process, &map);
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    if (result.status != NEARBUF_OK || mapping.info.max < from) {
+      continue;
+    }
+    if (mapping.info.min > from || !is_mapped_for_use(&mapping)) {
+      result = nb_result_of(NEARBUF_NOT_FOUND);
+    } else if (mapping.info.max >= last) {
+      break;
+    } else {
+      from = mapping.info.max + 1;
+    }
+  }
+  nb_remote_map_close(&map);
+  return result;
+}
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+/* Addresses of the process may be narrower than the request's: what lies above them is cut off. */
+static nearbuf_status fit_to_width(uint32_t width, nb_process_wish *wanted) {
+  nb_constraint *constraint = &wanted->constraint;
+  uint64_t highest = width == 8 ? UINT64_MAX : UINT32_MAX;
+  constraint->max = constraint->max < highest ? constraint->max : highest;
+  constraint->alignment = nb_alignment_for(constraint->alignment, wanted->flags);
+  bool has_place = constraint->min <= highest && constraint->alignment <= highest &&
+                   nb_constraint_has_place(constraint, constraint->size, constraint->alignment);
+  return has_place ? NEARBUF_OK : NEARBUF_RANGE_TOO_SMALL;
+}
+
+nearbuf_status nb_process_check_request(const nearbuf_process *process,
+                                        const nearbuf_process_request *request,
+                                        nb_process_wish *checked) {
+  if (request == NULL || request->struct_size != sizeof *request ||
+      (request->flags & ~(uint32_t)(NEARBUF_DATA | NEARBUF_PROCESS_EXISTING)) != 0) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  *checked = (nb_process_wish){.constraint = {.min = request->min,
+                                              .max = request->max,
+                                              .alignment = request->alignment_bytes,
+                                              .size = request->size_bytes},
+                               .target = request->target,
+                               .near_bytes = request->near_bytes,
+                               .flags = request->flags};
+  nearbuf_status status = nb_constraint_check(&checked->constraint);
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  return nb_process_width(process) > sizeof(uintptr_t)
+             ? NEARBUF_UNSUPPORTED
+             : fit_to_width(nb_process_width(process), checked);
+}
+
+/* ---- Placing memory in it -------------------------------------------------------------------- */
+
+/* So often the map may have changed before a request is given up. */
+enum { MOST_TRIES = 16 };
+
+/* What the process will need itself: room for its heap, and for each stack that grows. */
+enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
+
+typedef struct obstacles {
+  const nearbuf_process *process;
+  nb_remote_map map;
+  nb_result result; /* why the map could not be read */
+  nb_range last;
+  bool is_last_valid;
+  bool is_ended;
+  bool use_reserved;
+  uint32_t extra_count;
+  nb_range extra[2 + MOST_TRIES];
+} obstacles;
+
+static nb_result rewind_map(obstacles *all) {
+  nb_remote_map_close(&all->map);
+  all->is_last_valid = false;
+  all->is_ended = false;
+  all->result = nb_remote_map_open(all->process, &all->map);
+  return all->result;
+}
+
+/* The first mapping that ends at `from` or above; asked in ascending order. */
+static bool next_mapping(obstacles *all, uintptr_t from, nb_range *occupied) {
+  while (!all->is_ended && (!all->is_last_valid || all->last.max < from)) {
+    nb_remote_mapping mapping = {0};
+    all->result = nb_remote_map_next(&all->map, &mapping);
+    all->is_ended = all->result.status != NEARBUF_OK || mapping.info.min > UINTPTR_MAX;
+    if (!all->is_ended) {
+      uint64_t max = mapping.info.max > UINTPTR_MAX ? UINTPTR_MAX : mapping.info.max;
+      all->last = (nb_range){(uintptr_t)mapping.info.min, (uintptr_t)max};
+      all->is_last_valid = true;
+    }
+  }
+  *occupied = all->last;
+  return !all->is_ended;
+}
+
+static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
+  obstacles *all = context;
+  nb_range lowest = {UINTPTR_MAX, UINTPTR_MAX};
+  bool is_found = next_mapping(all, from, &lowest);
+  if (all->result.status != NEARBUF_OK && all->result.status != NEARBUF_NOT_FOUND) {
+    return NB_SOURCE_FAILED;
+  }
+  return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
+}
+
+/* Notes where the heap and the stack will grow. */
+static nb_result note_reserved(obstacles *all) {
+  nb_result result = rewind_map(all);
+  nb_remote_mapping mapping = {0};
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&all->map, &mapping);
+    if (result.status != NEARBUF_OK || mapping.info.max > UINTPTR_MAX || all->extra_count == 2) {
+      continue;
+    }
+    uintptr_t min = (uintptr_t)mapping.info.min;
+    uintptr_t max = (uintptr_t)mapping.info.max;
+    if (strcmp(mapping.info.name, "[heap]") == 0) {
+      all->extra[all->extra_count++] = (nb_range){min, nb_add_saturating(max, FOR_HEAP)};
+    } else if (strcmp(mapping.info.name, "[stack]") == 0) {
+      all->extra[all->extra_count++] = (nb_range){nb_sub_saturating(min, FOR_STACK), max};
+    }
+  }
+  return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : result;
+}
+
+static nb_result allocate_place(const nearbuf_process *process, const nb_gap_request *gap_request,
+                                nb_place *place) {
+  nb_result result = nb_remote_allocate(process, place->start, place->size);
+  if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
+    place->size = gap_request->least;
+    result = nb_remote_allocate(process, place->start, place->size);
+  }
+  return result;
+}
+
+/* Whether something that starts behind the gap, a stack, will grow as far as to the place. */
+static bool will_be_grown_into(const obstacles *all, const nb_place *place, nb_range gap) {
+  uintptr_t distance = gap.max - (place->start + (place->size - 1));
+  return !all->use_reserved && distance >= NB_OS_LEAST_GROWTH && distance < FOR_STACK &&
+         nb_remote_is_growing_stack(all->process, gap.max + 1);
+}
+
+/* Finds a place and maps memory there, until it is not the lack of room that stands in the way. */
+static nb_result search_and_allocate(obstacles *all, const nb_gap_request *gap_request,
+                                     nb_place *place) {
+  nb_source source = {next_obstacle, all, false};
+  for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
+    nb_result result = rewind_map(all);
+    if (result.status != NEARBUF_OK) {
+      return result;
+    }
+    nb_search_memo memo;
+    nb_search_answer found = nb_placement_search(gap_request, &source, place, &memo);
+    if (found == NB_SEARCH_FAILED) {
+      return all->result;
+    }
+    if (found == NB_SEARCH_NO_ROOM) {
+      return nb_result_of(NEARBUF_NO_ROOM);
+    }
+    nb_range gap = memo.gap;
+    nb_range refused = nb_place_range(place);
+    bool is_stack = will_be_grown_into(all, place, gap);
+    if (!is_stack) {
+      result = allocate_place(all->process, gap_request, place);
+      if (result.status != NEARBUF_NO_ROOM) {
+        return result;
+      }
+      is_stack = nb_remote_is_growing_stack(all->process, gap.max + 1);
+    }
+    if (is_stack) {
+      uintptr_t room = all->use_reserved ? NB_OS_LEAST_GROWTH : FOR_STACK;
+      refused = (nb_range){nb_sub_saturating(gap.max, room - 1), gap.max};
+    }
+    all->extra[all->extra_count++] = refused;
+  }
+  return nb_result_of(NEARBUF_NO_ROOM);
+}
+
+static nb_result allocate_in_range(const nearbuf_process *process,
+                                   const nb_gap_request *gap_request, nb_place *place) {
+  obstacles all = {.process = process};
+  nb_result result = note_reserved(&all);
+  if (result.status == NEARBUF_OK) {
+    result = search_and_allocate(&all, gap_request, place);
+  }
+  if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved) {
+    all.use_reserved = true;
+    all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
+    result = search_and_allocate(&all, gap_request, place);
+  }
+  nb_remote_map_close(&all.map);
+  return result;
+}
+
+/* Makes memory in the constraint's range. */
+static nb_result allocate_within(const nearbuf_process *process, nb_gap_request *gap_request,
+                                 nb_place *place) {
+  uintptr_t around =
+      gap_request->target > gap_request->range.min ? gap_request->target : gap_request->range.min;
+  nb_range limits = nb_remote_limits(process->address_bits, around);
+  if (!nb_range_intersect(gap_request->range, limits, &gap_request->range)) {
+    return nb_result_of(NEARBUF_NO_ROOM);
+  }
+  nb_range whole = gap_request->range;
+  bool is_narrowed = nb_placement_choose_target(gap_request, 0);
+  nb_result result = allocate_in_range(process, gap_request, place);
+  if (result.status == NEARBUF_NO_ROOM && is_narrowed) {
+    gap_request->range = whole;
+    result = allocate_in_range(process, gap_request, place);
+  }
+  return result;
+}
+
+nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constraint *constraint,
+                                 uint64_t target, uintptr_t want, bool is_near, nb_place *place) {
+  nb_gap_request gap_request;
+  nb_result result;
+  if (process->address_bits == 0) {
+    result = nb_result_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
+  } else if (!nb_constraint_need(constraint, target, nb_os_granularity(), &gap_request)) {
+    result = nb_result_of(NEARBUF_NO_ROOM);
+  } else {
+    gap_request.want = want > gap_request.least ? want : gap_request.least;
+    gap_request.spares_reserved = is_near;
+    result = allocate_within(process, &gap_request, place);
+  }
+  if (result.status != NEARBUF_OK) {
+    *place = (nb_place){0, 0};
+  }
+  return result;
+}
+
+/* ---- Private memory -------------------------------------------------------------------------- */
+
+/* What is as near as was asked for comes first, then all of the range. */
+static nb_result allocate_private(const nearbuf_process *process, const nb_process_wish *wanted,
+                                  nb_place *place) {
+  nb_constraint near_part;
+  if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes, &near_part)) {
+    nb_result result = nb_process_make_memory(process, &near_part, wanted->target, 0, true, place);
+    if (result.status != NEARBUF_NO_ROOM) {
+      return result;
+    }
+  }
+  return nb_process_make_memory(process, &wanted->constraint, wanted->target, 0, false, place);
+}
+
+nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
+                                        const nearbuf_process_request *request, uint64_t *address,
+                                        uint64_t *size_bytes) {
+  if (size_bytes != NULL) {
+    *size_bytes = 0;
+  }
+  if (address != NULL) {
+    *address = 0;
+  }
+  if (address == NULL || !nb_process_is_open(process)) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nb_process_wish wanted;
+  nearbuf_status status = nb_process_check_request(process, request, &wanted);
+  if (status != NEARBUF_OK) {
+    process->system_error = 0;
+    return status;
+  }
+  nb_os_call call = nb_os_call_begin();
+  nb_place place = {0, 0};
+  nb_result result = nb_remote_note_program(process);
+  if (result.status == NEARBUF_OK) {
+    result = nb_process_explain(process, allocate_private(process, &wanted, &place));
+  }
+  *address = place.start;
+  if (size_bytes != NULL) {
+    *size_bytes = place.size;
+  }
+  return nb_process_call_end(process, result, call);
+}
+
+/* Whether a locator lists a byte of [address, address + size). */
+static nb_result check_unlisted(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  nearbuf_process_walk walk;
+  nb_walk_start(&walk);
+  nearbuf_process_locator locator;
+  nb_result result;
+  do {
+    locator = (nearbuf_process_locator){0};
+    result = nb_walk_next_locator(process, &walk, &locator);
+    for (uint32_t i = 0; result.status == NEARBUF_OK && i < walk.count; i++) {
+      nb_item item = nb_walk_item(&walk, i);
+      if (item.base < address + size && address < item.base + item.size) {
+        return nb_result_of(NEARBUF_NO_ROOM);
+      }
+    }
+  } while (result.status == NEARBUF_OK);
+  return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(process) : result;
+}
+
+/* Whether it is private memory as this library maps it, from the first byte to the last. */
+static nb_result check_private(const nearbuf_process *process, uint64_t address, uint64_t size) {
+  nb_remote_map map;
+  nb_remote_mapping mapping = {0};
+  uint64_t from = address;
+  uint64_t last = address + (size - 1);
+  nb_result result = nb_remote_map_open(process, &map);
+  while (result.status == NEARBUF_OK) {
+    result = nb_remote_map_next(&map, &mapping);
+    if (result.status != NEARBUF_OK || mapping.info.max < from) {
+      continue;
+    }
+    bool is_ours = mapping.info.min <= from && is_mapped_for_use(&mapping) &&
+                   mapping.info.is_shared == 0 && mapping.inode == 0 &&
+                   mapping.info.name[0] == '\0';
+    if (!is_ours) {
+      result = nb_result_of(NEARBUF_NO_ROOM);
+    } else if (mapping.info.max >= last) {
+      break;
+    } else {
+      from = mapping.info.max + 1;
+    }
+  }
+  nb_remote_map_close(&map);
+  return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_NO_ROOM) : result;
+}
+
+static nb_result check_and_free(nearbuf_process *process, uint64_t address, uint64_t size) {
+  nb_result result = check_private(process, address, size);
+  if (result.status == NEARBUF_OK) {
+    result = check_unlisted(process, address, size);
+  }
+  return result.status == NEARBUF_OK ? nb_remote_free(process, address, size) : result;
+}
+
+nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
+                                    uint64_t size_bytes) {
+  uint64_t in_granule = nb_os_granularity() - 1;
+  if (!nb_process_is_open(process) || address == 0 || size_bytes == 0 ||
+      (address & in_granule) != 0 || (size_bytes & in_granule) != 0 ||
+      address > UINT64_MAX - size_bytes) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  if (nb_process_width(process) > sizeof(uintptr_t)) {
+    return NEARBUF_UNSUPPORTED;
+  }
+  nb_os_call call = nb_os_call_begin();
+  nb_result result = nb_remote_check_program(process); /* the one that it was allocated in */
+  if (result.status == NEARBUF_OK) {
+    result = nb_remote_note_program(process);
+  }
+  if (result.status == NEARBUF_OK) {
+    result = nb_process_explain(process, check_and_free(process, address, size_bytes));
+  }
+  return nb_process_call_end(process, result, call);
+}

@@ -1,0 +1,36 @@
+/* Memory in another process: what a request for it demands, and making it near to a target. */
+#ifndef NB_REMOTE_MEMORY_H
+#define NB_REMOTE_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nearbuf/process.h>
+
+#include "base/constraint.h"
+#include "base/placement.h"
+#include "base/result.h"
+
+/* A request that was checked. */
+typedef struct nb_process_wish {
+  nb_constraint constraint;
+  uint64_t target;
+  uint64_t near_bytes;
+  uint32_t flags;
+} nb_process_wish;
+
+/* What is wrong with a request, OK if nothing is. */
+nearbuf_status nb_process_check_request(const nearbuf_process *process,
+                                        const nearbuf_process_request *request,
+                                        nb_process_wish *checked);
+
+/* Makes memory for the constraint, of `want` bytes where there is room; `is_near`: another range is
+ * tried next. */
+nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constraint *constraint,
+                                 uint64_t target, uintptr_t want, bool is_near, nb_place *place);
+
+/* Whether the memory of a buffer is there, readable, writable and executable from its first to its
+ * last byte. */
+nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base, uint64_t size);
+
+#endif
