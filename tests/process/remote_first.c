@@ -50,6 +50,43 @@ TEST(a_process_whose_first_thread_has_ended_is_understood_by_an_ordinary_user) {
   check_without_first_thread();
 }
 
+/* ---- A first locator that a reference is just making --------------------------------------------- */
+
+typedef struct blank_page {
+  char name[sizeof((nearbuf_process_mapping *)0)->name];
+  uint64_t address;
+} blank_page;
+
+static int find_blank(const nearbuf_process_mapping *mapping, void *context) {
+  blank_page *found = context;
+  if (mapping->is_shared != 0 && strstr(mapping->name, ", PID ") != NULL) {
+    memcpy(found->name, mapping->name, sizeof found->name);
+    found->address = mapping->min;
+  }
+  return 0;
+}
+
+/* It is mapped and not locked, and says no address: no other one is made. */
+TEST(a_locator_that_the_process_is_just_making_is_waited_for_and_not_replaced) {
+  target what = target_try(REMOTE_TARGET, "blank");
+  nearbuf_process process = target_open(&what);
+  blank_page page = {.address = 0};
+  CHECK_OK(nearbuf_process_visit_map(&process, find_blank, &page));
+  CHECK(page.address != 0);
+  nearbuf_process_request request = anywhere(8);
+  nearbuf_process_buffer buffer;
+  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
+  uint64_t word = page.address;
+  CHECK_OK(nearbuf_process_write(&process, page.address, &word, sizeof(void *), NULL));
+  (void)put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  CHECK_EQUAL(page.address, first_locator(&process, &walk, &locator));
+  CHECK_EQUAL(1, locator.count);
+  CHECK_EQUAL(0, target_end(&what));
+  CHECK_EQUAL(0, unlink(page.name));
+}
+
 /* ---- A first locator whose count a reference cleared --------------------------------------------- */
 
 /* It lists up to the last empty slot; what stands behind must not be listed over. */

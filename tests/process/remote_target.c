@@ -12,15 +12,18 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -275,6 +278,33 @@ static void idle_without_head(void) {
   }
 }
 
+/* Opens a new file with the name of its first locator. */
+static int open_locator(const char *directory) {
+  char path[160];
+  (void)snprintf(path, sizeof path, "%s/Reloaded.Memory.Buffers.MemoryBuffer, PID %d", directory,
+                 (int)getpid());
+  return open(path, O_RDWR | O_CREAT | O_EXCL, 0700);
+}
+
+/* Maps an empty locator under its own name, as a reference does that is just making its first one. */
+static bool map_blank(void) {
+  static const char zeros[65536];
+  char own[64];
+  (void)mkdir("/tmp/.reloaded", 01777);
+  (void)mkdir("/tmp/.reloaded/memory.buffers", 01777);
+  int file = open_locator("/tmp/.reloaded/memory.buffers");
+  if (file < 0) { /* it is another user's */
+    (void)snprintf(own, sizeof own, "/tmp/.reloaded.%d", (int)geteuid());
+    (void)mkdir(own, 0700);
+    file = open_locator(own);
+  }
+  size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  bool is_written = write(file, zeros, size) == (ssize_t)size;
+  void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  close(file);
+  return is_written && page != MAP_FAILED;
+}
+
 typedef struct mode {
   const char *name;
   long (*run)(void);
@@ -303,7 +333,11 @@ int main(int argc, char **argv) {
   if (argc > 2 && chroot(argv[2]) != 0) {
     return 3;
   }
-  if (argc < 2 || strcmp(argv[1], "idle") == 0) {
+  if (argc > 1 && strcmp(argv[1], "blank") == 0 && !map_blank()) {
+    printf("refused\n");
+    return 0;
+  }
+  if (argc < 2 || strcmp(argv[1], "idle") == 0 || strcmp(argv[1], "blank") == 0) {
     printf("%ld\n", idle(argv));
     return 0;
   }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "os/os.h"
@@ -444,6 +445,10 @@ bool nb_file_is_named(int directory, const char *name, int file) {
   struct stat named;
   return fstat(file, &opened) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+bool nb_file_is_young(const struct stat *status) {
+  return status->st_ctime + 1 >= time(NULL);
 }
 
 /* ---- Clean-up ---------------------------------------------------------------------------------- */

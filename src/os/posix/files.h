@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/result.h"
 #include "os/pages.h"
@@ -127,6 +128,11 @@ bool nb_file_has_owner(int file);
 
 /* Whether the name means this open file. */
 bool nb_file_is_named(int directory, const char *name, int file);
+
+/* Whether a file is so young that it may belong to a call of a reference that is still under way; and how
+ * long after the file the descriptor and the mapping may appear that it is made with. */
+bool nb_file_is_young(const struct stat *status);
+#define NB_FILE_APPEARS_NS UINT64_C(200000000)
 
 /* Whether the open file of a process that is absent here may go: it is this user's, and nobody uses
  * it. True also means that its lock is held until it is closed. */

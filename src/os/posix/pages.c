@@ -119,11 +119,6 @@ static seen_file seen_error(nb_result result) {
   return (seen_file){FILE_ERROR, result, -1};
 }
 
-/* A file that is as young as this may belong to a call of a reference that is still under way. */
-static bool is_young(const struct stat *status) {
-  return status->st_ctime + 1 >= time(NULL);
-}
-
 /* How long a reference may take from storing the address to having listed its first buffer. It stores
  * the address first and clears the count last, and later counts the item before it is written, as the
  * compiler likes: only an item and a free lock prove that nothing is under way. */
@@ -166,7 +161,7 @@ static seen_file examine_open(int file, nb_page *page) {
   }
   /* What the maker stored before the address is seen from here on: the file ordered nothing. */
   (void)nb_shared_address_acquire(base, sizeof(uintptr_t));
-  if (is_young(&status)) {
+  if (nb_file_is_young(&status)) {
     wait_for_first_item(base);
   }
   page->base = base;
@@ -561,16 +556,13 @@ static bool is_mapped_here(int file) {
   return !is_absent;
 }
 
-/* How long after the file the descriptor may appear that it is made with. */
-#define DESCRIPTOR_BOUND_NS UINT64_C(200000000)
-
 /* Open is asked before mapped, for the Rust reference closes the file when it has mapped it. */
 static bool is_being_made(int file, uint64_t waited) {
   struct stat status;
   if (fstat(file, &status) != 0) {
     return true; /* nothing is known */
   }
-  return (is_young(&status) && waited < DESCRIPTOR_BOUND_NS) ||
+  return (nb_file_is_young(&status) && waited < NB_FILE_APPEARS_NS) ||
          (!was_given_up(file, &status) && is_open_here(&status)) || is_mapped_here(file);
 }
 

@@ -20,6 +20,7 @@
 #include "os/posix/anchor.h"
 #include "os/posix/files.h"
 #include "os/posix/posix.h"
+#include "os/wait.h"
 #include "remote/linux/process.h"
 #include "remote/linux/rights.h"
 
@@ -933,6 +934,52 @@ static void withdraw(int directory, const identity *who, const char *name, int f
   *address = 0;
 }
 
+static bool is_of_same_file(const nb_remote_mapping *mapping, const void *context) {
+  const nb_remote_mapping *of_file = context;
+  return mapping->info.is_shared && mapping->device == of_file->device &&
+         mapping->inode == of_file->inode;
+}
+
+/* True also where the map of the process cannot be read: nothing is known. */
+static bool is_mapped_there(const nearbuf_process *process, int file) {
+  void *fresh = mmap(NULL, nb_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
+  if (fresh == MAP_FAILED) {
+    return true;
+  }
+  nb_remote_mapping ours = {0};
+  nb_remote_mapping theirs;
+  bool is_known = find_at(NULL, (uintptr_t)fresh, &ours).status == NEARBUF_OK;
+  bool is_absent =
+      is_known &&
+      nb_linux_find_mapping(process, is_of_same_file, &ours, &theirs).status == NEARBUF_NOT_FOUND;
+  (void)munmap(fresh, nb_os_page_size());
+  return !is_absent;
+}
+
+static bool is_blank(int file, struct stat *status) {
+  uint64_t address = 0;
+  return fstat(file, status) == 0 &&
+         pread(file, &address, sizeof address, 0) == (ssize_t)sizeof address && address == 0;
+}
+
+/* A file under a name of the process that says no address and that it has mapped is just being made by a
+ * reference in it, whatever its age (see posix/pages.c): it looks at every file in the directory first. Waits
+ * for that. True: it is not done at the end of the bound. */
+static bool is_still_being_made(const nearbuf_process *process, int file) {
+  struct stat status;
+  uint64_t start = nb_os_nanoseconds();
+  uint64_t waited = 0;
+  while (is_blank(file, &status) && ((nb_file_is_young(&status) && waited < NB_FILE_APPEARS_NS) ||
+                                     is_mapped_there(process, file))) {
+    if (waited > NB_WAIT_BOUND_NS) {
+      return true;
+    }
+    nb_os_pause();
+    waited = nb_os_nanoseconds() - start;
+  }
+  return false;
+}
+
 /* Gives the file the first of the process's names that is not somebody else's. A copy of the library in
  * the process attaches to what has the name; but it may just have made a private locator, which its
  * anchor tells, and then ours is none. `*address` becomes 0 where the page must stay. */
@@ -946,7 +993,8 @@ static nb_result publish_first(const nearbuf_process *process, int directory, co
     int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user.owner) : -1;
     if (file >= 0) {
       uint64_t other = 0;
-      bool is_theirs = examine(process, file, &other).status == NEARBUF_OK;
+      bool is_theirs =
+          is_still_being_made(process, file) || examine(process, file, &other).status == NEARBUF_OK;
       if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
         /* It was a dead process's. */
         error = change_name(directory, who, NAME_REPLACE, made, names[i].text);
