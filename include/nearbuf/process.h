@@ -13,8 +13,9 @@
  *               for want of rights or by policy: DENIED. A system without this: UNSUPPORTED.
  *   threads     one at a time for one nearbuf_process, any number for several. No signal handlers.
  *   heap        never calls malloc and starts no thread. An open process keeps descriptors.
- *   waiting     has a bound, whatever the process does: 20 seconds (get may wait three times), then BUSY.
- *               That long waits only the last resort; a process that is frozen or in the middle of
+ *   waiting     has a bound, then BUSY: 20 seconds where the process does not come back from a step, a
+ *               minute where it delays every step (get may wait three times). That long waits only the
+ *               last resort; a process that is frozen or in the middle of
  *               replacing itself is BUSY after a tenth of a second to two seconds, and a retry helps later.
  *               On Linux a signal that ends our program (SIGINT, SIGTERM, SIGHUP, SIGQUIT without a
  *               handler) ends it at any time, and what was begun in the process is still brought to its

@@ -30,6 +30,8 @@ typedef struct finding {
   bool is_held;      /* something would have done, but somebody holds it */
   bool is_listed;    /* the new region is in a locator: it stays, whatever comes */
   uint32_t in_vain;  /* items whose memory was not there */
+  /* One lock of a header was waited for in vain: a process that means harm can hold thousands. */
+  _Atomic bool are_locks_given_up;
 } finding;
 
 /* For each item that would do the map is read. A process that lists so many without memory is not
@@ -202,7 +204,7 @@ static bool list_here(finding *ctx, void *context) {
     return false;
   }
   bool is_listed = false;
-  if (nb_wait_for_lock(view.base + layout->locked, NULL)) {
+  if (nb_wait_for_lock(view.base + layout->locked, &ctx->are_locks_given_up)) {
     uint32_t count = next_slot(&ctx->walk, view.base);
     uintptr_t header = view.base + layout->locked;
     if (count < layout->capacity) {
@@ -269,7 +271,7 @@ static nb_result grow(finding *ctx, const listing *new) {
   nb_result result = nb_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
   if (result.status == NEARBUF_OK && !is_first) {
     const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
-    bool is_locked = nb_wait_for_lock(view.base + of_last->locked, NULL);
+    bool is_locked = nb_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
     bool is_linked = set_link(view.base + of_last->next, width, added.address);
     if (is_locked) {
       nb_shared_unlock_release(view.base + of_last->locked);

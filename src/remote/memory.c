@@ -132,11 +132,15 @@ nearbuf_status nb_process_check_request(const nearbuf_process *process,
 /* So often the map may have changed before a request is given up. */
 enum { MOST_TRIES = 16 };
 
+/* And after so long no other place is tried: in a process that stops slowly each takes seconds. */
+static const uint64_t tries_bound_ns = 2000000000;
+
 /* What the process will need itself: room for its heap, and for each stack that grows. */
 enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
 
 typedef struct obstacles {
   const nearbuf_process *process;
+  uint64_t end; /* when no other place is tried */
   nb_remote_map map;
   nb_result result; /* why the map could not be read */
   nb_range last;
@@ -250,13 +254,16 @@ static nb_result search_and_allocate(obstacles *all, const nb_gap_request *gap_r
       refused = (nb_range){nb_sub_saturating(gap.max, room - 1), gap.max};
     }
     all->extra[all->extra_count++] = refused;
+    if (nb_os_nanoseconds() > all->end) {
+      return nb_result_of(NEARBUF_BUSY);
+    }
   }
   return nb_result_of(NEARBUF_NO_ROOM);
 }
 
 static nb_result allocate_in_range(const nearbuf_process *process,
                                    const nb_gap_request *gap_request, nb_place *place) {
-  obstacles all = {.process = process};
+  obstacles all = {.process = process, .end = nb_os_nanoseconds() + tries_bound_ns};
   nb_result result = note_reserved(&all);
   if (result.status == NEARBUF_OK) {
     result = search_and_allocate(&all, gap_request, place);

@@ -191,3 +191,12 @@ TEST(a_lease_on_a_locators_file_keeps_nobody_waiting) {
   CHECK_EQUAL(EWOULDBLOCK, process.system_error);
   end_of_input(&what);
 }
+
+/* Each of them could be waited for half a second, if the bound were not that of the whole call. */
+TEST(thousands_of_locks_that_are_held_are_waited_for_like_one) {
+  need_own_tmp();
+  target what = target_start(REMOTE_HOSTILE_TARGET, "locked", "1300");
+  nearbuf_process process = target_open(&what);
+  CHECK_OK(get_large(&process));
+  end_of_input(&what);
+}

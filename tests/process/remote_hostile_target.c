@@ -7,6 +7,7 @@
  *   chain NUMBER   so many locators behind its own, once it was given one and reads a line; 20,000
  *                  mappings, and letters that nobody sees in its name
  *   mutate NUMBER  the same, and from then on it changes all of them at random, its name, and the map
+ *   locked NUMBER  so many locators in one file, each with room and a lock that is held
  *   groups         it is in 4,000 groups, and may only read, write and end (seccomp) */
 #include <errno.h>
 #include <fcntl.h>
@@ -192,6 +193,44 @@ static void show_when_told(bool is_mutated, size_t count) {
   exit(0);
 }
 
+/* ---- Locks that nobody gives back --------------------------------------------------------------- */
+
+/* The shared directory of this user's locators' files. */
+static int open_locators(size_t size) {
+  char path[160];
+  (void)mkdir("/tmp/.reloaded", 01777);
+  (void)mkdir("/tmp/.reloaded/memory.buffers", 01777);
+  (void)snprintf(path, sizeof path,
+                 "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d",
+                 (int)getpid());
+  int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0 || ftruncate(file, (off_t)size) != 0) {
+    fail(path);
+  }
+  return file;
+}
+
+static void show_locked(size_t count) {
+  enum { SIZE = 4096, LOCKED_AT = 16, COUNT_AT = 21, ITEM_AT = 24, SIZE_AT = ITEM_AT + 12 };
+  int file = open_locators(count * SIZE);
+  char *pages = mmap(NULL, count * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  char *buffers = mmap(NULL, count * SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED || buffers == MAP_FAILED) {
+    fail("mmap");
+  }
+  for (size_t i = 0; i < count; i++) {
+    char *page = pages + i * SIZE;
+    char *links[3] = {page, i + 1 == count ? NULL : page + SIZE, buffers + i * SIZE};
+    uint32_t size_and_position[2] = {SIZE, SIZE};
+    memcpy(page, links, 2 * sizeof links[0]);
+    memcpy(page + ITEM_AT, &links[2], sizeof links[2]);
+    memcpy(page + SIZE_AT, size_and_position, sizeof size_and_position);
+    page[LOCKED_AT] = 1;
+    page[COUNT_AT] = 1;
+  }
+}
+
 /* ---- A long status ------------------------------------------------------------------------------ */
 
 static void run_strictly_in_many_groups(void) {
@@ -224,6 +263,8 @@ int main(int count, char **arguments) {
     show_when_told(false, strtoul(arguments[2], NULL, 10));
   } else if (count == 3 && strcmp(arguments[1], "mutate") == 0) {
     show_when_told(true, strtoul(arguments[2], NULL, 10));
+  } else if (count == 3 && strcmp(arguments[1], "locked") == 0) {
+    show_locked(strtoul(arguments[2], NULL, 10));
   } else if (count == 2 && strcmp(arguments[1], "groups") == 0) {
     run_strictly_in_many_groups();
   } else {
