@@ -54,17 +54,38 @@ int nb_linux_open_of_another_thread(const nearbuf_process *process, const char *
   return search.file;
 }
 
-/* Some entries lead to files of others' choice, who may have leases on them: never waited for. */
-int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
-  int directory = process == NULL ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)
-                                  : nb_linux_directory(process);
+static int open_own(const char *name, int flags) {
+  int directory = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
   int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
   int error = errno;
-  if (process == NULL && directory >= 0) {
+  if (directory >= 0) {
     close(directory);
   }
-  if (file < 0 && process != NULL && (error == ESRCH || error == ENOENT || error == EACCES)) {
-    file = nb_linux_open_of_another_thread(process, name, flags);
+  errno = error;
+  return file;
+}
+
+/* Whether the first thread's failure may be that of a thread that has ended. */
+static bool may_be_another_threads(int error) {
+  return error == ESRCH || error == ENOENT || error == EACCES;
+}
+
+/* Some entries lead to files of others' choice, who may have leases on them: never waited for. The first
+ * thread is asked twice: another one that replaces the program becomes the first one while it is
+ * looked for among the others. */
+int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
+  enum { TRIES = 2 };
+  if (process == NULL) {
+    return open_own(name, flags);
+  }
+  int file = -1;
+  int error = ENOENT;
+  for (int i = 0; i < TRIES && file < 0 && may_be_another_threads(error); i++) {
+    file = openat(nb_linux_directory(process), name, flags | O_NONBLOCK | O_CLOEXEC);
+    error = errno;
+    if (file < 0 && may_be_another_threads(error)) {
+      file = nb_linux_open_of_another_thread(process, name, flags);
+    }
   }
   errno = error;
   return file;
