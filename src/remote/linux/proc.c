@@ -70,8 +70,8 @@ static bool may_be_another_threads(int error) {
   return error == ESRCH || error == ENOENT || error == EACCES;
 }
 
-/* Some entries lead to files of others' choice, who may have leases on them: never waited for. The first
- * thread is asked twice: another one that replaces the program becomes the first one while it is
+/* Some entries lead to files of others' choice, who may have leases on them: never waited for. The
+ * first thread is asked twice: another one that replaces the program becomes the first while it is
  * looked for among the others. */
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   enum { TRIES = 2 };
