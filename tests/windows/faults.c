@@ -351,7 +351,7 @@ TEST(the_instruction_cache_is_flushed_for_what_was_written) {
 
 static HANDLE WINAPI take_names_of_later(HANDLE file, LPSECURITY_ATTRIBUTES security,
                                          DWORD protection, DWORD high, DWORD low, LPCWSTR name) {
-  if (name != NULL && wcsstr(name, L", 0x") != NULL) {
+  if (name != NULL && wcsstr(name, L", later ") != NULL) {
     CHECK(real_CreateFileMappingW(file, security, protection, high, low, name) != NULL);
   }
   return real_CreateFileMappingW(file, security, protection, high, low, name);

@@ -106,7 +106,14 @@ bool has_section(const target *what, const char *suffix) {
 }
 
 bool has_name_of_later(const target *what, const nearbuf_process_locator *locator) {
+  enum { NUMBER_AT = 65536 - 4 };
+  nearbuf_process process = target_open(what);
   char suffix[32];
-  (void)snprintf(suffix, sizeof suffix, ", 0x%llx", (unsigned long long)locator->address);
-  return has_section(what, suffix);
+  uint32_t number = 0;
+  CHECK_OK(
+      nearbuf_process_read(&process, locator->address + NUMBER_AT, &number, sizeof number, NULL));
+  CHECK_OK(nearbuf_process_close(&process));
+  (void)snprintf(suffix, sizeof suffix, ", later %x", number);
+  return number != (uint32_t)locator->address && number != locator->address >> 16 &&
+         has_section(what, suffix);
 }

@@ -27,7 +27,7 @@
  * one. */
 #define LOOKING (FILE_MAP_READ | FILE_MAP_WRITE)
 
-enum { MOST_TRIES = 16 };
+enum { MOST_NAMES = 4 }; /* that are tried for a later locator */
 
 /* ---- Content ----------------------------------------------------------------------------------- */
 
@@ -155,7 +155,7 @@ static nb_result make_or_attach(const nb_section_name *name, const nb_initial_it
     (void)CloseHandle(section);
     return result;
   }
-  nb_section_build(base, base, initial);
+  nb_section_build(base, base, initial, 0);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
   return nb_result_of(NEARBUF_OK);
 }
@@ -177,7 +177,7 @@ static nb_result make_private(const nb_initial_items *initial, int32_t reason, n
     return last_result();
   }
   uintptr_t base = (uintptr_t)memory;
-  nb_section_build(base, base, initial);
+  nb_section_build(base, base, initial, 0);
   *page = (nb_page){.base = base, .is_made = true, .is_private = true, .private_reason = reason};
   return nb_result_of(NEARBUF_OK);
 }
@@ -295,50 +295,39 @@ void nb_page_restore_address(uintptr_t base) {
 
 /* ---- Later locators ---------------------------------------------------------------------------- */
 
-/* Makes one where the system likes. The name tells the address, which is therefore kept until the
- * section takes its place. NO_ROOM: another thread was faster; DENIED: the name is somebody else's,
- * or refused. */
+/* BUSY: there is a section of that name; another name may be free. DENIED: names are refused. */
 static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
-  void *place = VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE, PAGE_NOACCESS);
-  if (place == NULL) {
-    return last_result();
-  }
-  uintptr_t base = (uintptr_t)place;
-  nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), base);
+  uint32_t number = nb_section_new_number();
+  nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), number);
   HANDLE section = make_section(name.text);
   DWORD error = GetLastError();
-  bool is_freed = VirtualFree(place, 0, MEM_RELEASE) != 0;
-  nb_result result = nb_result_of(NEARBUF_OK);
   if (section == NULL) {
     return result_of_section_error(error);
   }
-  if (error == ERROR_ALREADY_EXISTS) {
-    result = nb_result_system(NEARBUF_DENIED, (int32_t)error);
-  } else if (!is_freed || map_section(section, base) == NULL) {
-    result = last_result();
-  }
-  if (result.status != NEARBUF_OK) {
+  uintptr_t base = error == ERROR_ALREADY_EXISTS ? 0 : (uintptr_t)map_section(section, 0);
+  if (base == 0) {
+    nb_result result = error == ERROR_ALREADY_EXISTS
+                           ? nb_result_system(NEARBUF_BUSY, (int32_t)error)
+                           : last_result();
     (void)CloseHandle(section);
     return result;
   }
-  nb_section_build(base, base, initial);
+  nb_section_build(base, base, initial, number);
   *page = (nb_page){.base = base, .is_made = true, .handle = section};
   protect_handle(page);
-  return result;
+  return nb_result_of(NEARBUF_OK);
 }
 
 nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, nb_page *page) {
-  nb_result result = nb_result_of(is_private ? NEARBUF_DENIED : NEARBUF_NO_ROOM);
-  for (int i = 0; i < MOST_TRIES && result.status == NEARBUF_NO_ROOM; i++) {
+  nb_result result = nb_result_of(is_private ? NEARBUF_DENIED : NEARBUF_BUSY);
+  for (int i = 0; i < MOST_NAMES && result.status == NEARBUF_BUSY; i++) {
     result = try_later(initial, page);
   }
-  if (result.status == NEARBUF_DENIED) {
+  if (result.status == NEARBUF_DENIED || result.status == NEARBUF_BUSY) {
     result = make_private(initial, result.system_error, page);
   }
   if (result.status == NEARBUF_OK) {
     nb_section_publish(page->base, page->base, initial);
-  } else if (result.status == NEARBUF_NO_ROOM) {
-    result.status = NEARBUF_OUT_OF_MEMORY;
   }
   return result;
 }

@@ -9,6 +9,7 @@
 
 enum {
   TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
+  NUMBER_ROOM = 16,    /* that no buffer gets, for the number of the name */
   MOST_SEED_ITEMS = NB_UNSHARED_STRIDE + 16
 };
 
@@ -62,11 +63,17 @@ nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *p
   return name;
 }
 
-nb_section_name nb_section_name_of_later(uint32_t process_id, uint64_t base) {
+nb_section_name nb_section_name_of_later(uint32_t process_id, uint32_t number) {
   nb_section_name name = name_of_process(process_id);
-  append_text(&name, L", 0x");
-  append_hexadecimal(&name, base);
+  append_text(&name, L", later ");
+  append_hexadecimal(&name, number);
   return name;
+}
+
+uint32_t nb_section_new_number(void) {
+  static _Atomic uint32_t made;
+  uint64_t mixed = (nb_os_nanoseconds() + ++made) * UINT64_C(0x9e3779b97f4a7c15);
+  return (uint32_t)(mixed >> 32) | 1;
 }
 
 /* ---- Content ----------------------------------------------------------------------------------- */
@@ -75,19 +82,27 @@ size_t nb_section_size(void) {
   return nb_os_granularity();
 }
 
-void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial) {
+size_t nb_section_number_at(void) {
+  return nb_section_size() - sizeof(uint32_t);
+}
+
+void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial,
+                      uint32_t number) {
   nb_item items[MOST_SEED_ITEMS];
   uint32_t count = 0;
   for (; count < initial->count; count++) {
     items[count] = initial->items[count];
   }
-  uint64_t end = base + nb_section_size();
+  uint64_t end = base + nb_section_size() - (number != 0 ? NUMBER_ROOM : 0);
   for (uint64_t at = base + NB_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
     uint64_t size = end - at < TAIL_BUFFER ? end - at : TAIL_BUFFER;
     items[count] = (nb_item){.base = at, .size = (uint32_t)size};
     at += size;
   }
   nb_format_build(view, initial->layout, 0, items, count);
+  if (number != 0) {
+    nb_shared_store_relaxed(view + nb_section_number_at(), number);
+  }
 }
 
 void nb_section_publish(uintptr_t view, uint64_t base, const nb_initial_items *initial) {

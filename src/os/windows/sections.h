@@ -19,7 +19,12 @@ typedef struct nb_section_name {
 enum { NB_SECTION_NAMES = 2 };
 nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *process);
 
-nb_section_name nb_section_name_of_later(uint32_t process_id, uint64_t base);
+/* The name of a later locator. Every program of the session can read names, so it tells no address; other
+ * processes, which need the name to open the section, find its number in the last bytes of the section. A
+ * new number is not 0, and most likely no other one's. */
+nb_section_name nb_section_name_of_later(uint32_t process_id, uint32_t number);
+uint32_t nb_section_new_number(void);
+size_t nb_section_number_at(void);
 
 /* A section is one granule. */
 size_t nb_section_size(void);
@@ -27,7 +32,8 @@ size_t nb_section_size(void);
 /* Writes a locator into a zeroed section, seen at `view`, that its process has mapped at `base`:
  * the seed, then the tail as buffers; all but its own address. That comes last, with
  * nb_section_publish: who reads it sees everything. */
-void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial);
+void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial,
+                      uint32_t number);
 void nb_section_publish(uintptr_t view, uint64_t base, const nb_initial_items *initial);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define LOOKING (FILE_MAP_READ | FILE_MAP_WRITE)
 
-enum { MOST_TRIES = 16 };
+enum { MOST_NAMES = 4 }; /* that are tried for a later locator */
 
 static uint32_t address_width(const nearbuf_process *process) {
   return process->address_bits / 8;
@@ -272,6 +272,15 @@ static bool open_view(const nearbuf_process *process, const nb_section_name *nam
   return true;
 }
 
+/* The number in the name of a later locator; 0 where it cannot be read. */
+static uint32_t number_of(const nearbuf_process *process, uint64_t address) {
+  uint32_t number = 0;
+  size_t done;
+  nb_result result =
+      nb_remote_read(process, address + nb_section_number_at(), &number, sizeof number, &done);
+  return result.status == NEARBUF_OK ? nb_little_32(number) : 0;
+}
+
 nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
                               nb_remote_view *view) {
   *view = (nb_remote_view){0, 0, 0};
@@ -285,8 +294,9 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
     nb_section_name name = first_name(process, i);
     is_open = open_view(process, &name, address, view);
   }
-  if (!is_open) {
-    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
+  uint32_t number = number_of(process, address);
+  if (!is_open && number != 0) {
+    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, number);
     is_open = open_view(process, &name, address, view);
   }
   return nb_result_of(is_open ? NEARBUF_OK : NEARBUF_DENIED);
@@ -300,22 +310,6 @@ void nb_remote_view_close(nb_remote_view *view) {
 }
 
 /* ---- Making a section -------------------------------------------------------------------------- */
-
-/* Keeps a place for a later section where the system likes: its name tells its address, so that is
- * wanted first. 0: there is no room, or none that the process itself could reach. */
-static uint64_t keep_place(const nearbuf_process *process) {
-  void *place = VirtualAllocEx(nb_windows_process(process), NULL, nb_section_size(), MEM_RESERVE,
-                               PAGE_NOACCESS);
-  if ((uintptr_t)place > nb_remote_limits(process->address_bits, 0).max) {
-    (void)VirtualFreeEx(nb_windows_process(process), place, 0, MEM_RELEASE);
-    return 0;
-  }
-  return (uintptr_t)place;
-}
-
-static void give_up_place(const nearbuf_process *process, uint64_t place) {
-  (void)VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)place, 0, MEM_RELEASE);
-}
 
 /* Who may open a section that the process itself would make. */
 typedef struct permissions {
@@ -387,20 +381,17 @@ static void unmap_there(const nearbuf_process *process, uint64_t address) {
   }
 }
 
-/* Maps all of a section into the process: at an address exactly or, if it is 0, where the system
- * likes. NO_ROOM: something is there. */
+/* Maps all of a section into the process, where the system likes. */
 static nb_result map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
   const DWORD view_unmap = 2; /* not inherited */
-  const LONG conflicting_addresses = (LONG)0xC0000018;
   map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
-  void *base = (void *)(uintptr_t)*address;
+  void *base = NULL;
   SIZE_T size = 0;
   LONG status = map == NULL ? -1
                             : map(section, nb_windows_process(process), &base, 0, 0, NULL, &size,
                                   view_unmap, 0, PAGE_EXECUTE_READWRITE);
   if (status < 0) {
-    return nb_result_system(status == conflicting_addresses ? NEARBUF_NO_ROOM : NEARBUF_DENIED,
-                            status);
+    return nb_result_system(NEARBUF_DENIED, status);
   }
   *address = (uintptr_t)base;
   if (*address > nb_remote_limits(process->address_bits, 0).max) {
@@ -413,8 +404,8 @@ static nb_result map_there(const nearbuf_process *process, HANDLE section, uint6
 /* Puts a locator into a new section and the section into the process. Once its address stands in
  * the header, others may be using it: that comes last. */
 static nb_result publish(const nearbuf_process *process, HANDLE section,
-                         const nb_initial_items *initial, nb_remote_page *page) {
-  uintptr_t view = map_page(section, LOOKING);
+                         const nb_initial_items *initial, uint32_t number, nb_remote_page *page) {
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, nb_section_size());
   if (view == 0) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
   }
@@ -427,7 +418,7 @@ static nb_result publish(const nearbuf_process *process, HANDLE section,
     unmap_there(process, page->address);
   }
   if (result.status == NEARBUF_OK) {
-    nb_section_build(view, page->address, initial);
+    nb_section_build(view, page->address, initial, number);
     nb_section_publish(view, page->address, initial);
     page->handle = (intptr_t)theirs;
   }
@@ -435,38 +426,23 @@ static nb_result publish(const nearbuf_process *process, HANDLE section,
   return result;
 }
 
-/* Makes the section of a locator that will be at that address. */
-static nb_result make_section_for(const nearbuf_process *process, bool is_first, uint64_t address,
-                                  HANDLE *section) {
-  if (!is_first) {
-    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, address);
-    return make_section(process, &name, section);
-  }
+/* Makes the section of a later locator. DENIED: so many names are not ours. */
+static nb_result make_later_section(const nearbuf_process *process, uint32_t *number,
+                                    HANDLE *section) {
   nb_result result = nb_result_of(NEARBUF_DENIED);
-  for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
-    nb_section_name name = first_name(process, i);
+  for (int i = 0; i < MOST_NAMES && result.status == NEARBUF_DENIED; i++) {
+    *number = nb_section_new_number();
+    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, *number);
     result = make_section(process, &name, section);
   }
   return result;
 }
 
-/* NO_ROOM: a thread of the process took the place. The first one's name tells no address, so that
- * the system finds the place; it must not be made twice, for others wait where they saw its name.
- */
-static nb_result try_page(const nearbuf_process *process, const nb_initial_items *initial,
-                          bool is_first, nb_remote_page *page) {
-  page->address = is_first ? 0 : keep_place(process);
-  if (!is_first && page->address == 0) {
-    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
-  }
-  HANDLE section;
-  nb_result result = make_section_for(process, is_first, page->address, &section);
-  if (!is_first) {
-    give_up_place(process, page->address);
-  }
-  if (result.status == NEARBUF_OK) {
-    result = publish(process, section, initial, page);
-    (void)CloseHandle(section);
+static nb_result make_first_section(const nearbuf_process *process, HANDLE *section) {
+  nb_result result = nb_result_of(NEARBUF_DENIED);
+  for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
+    nb_section_name name = first_name(process, i);
+    result = make_section(process, &name, section);
   }
   return result;
 }
@@ -478,11 +454,15 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
     return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
   nb_initial_items initial = {layout, item, 1};
-  nb_result result = nb_result_of(NEARBUF_NO_ROOM);
-  for (int i = 0; i < MOST_TRIES && result.status == NEARBUF_NO_ROOM; i++) {
-    result = try_page(process, &initial, is_first, page);
+  uint32_t number = 0;
+  HANDLE section;
+  nb_result result = is_first ? make_first_section(process, &section)
+                              : make_later_section(process, &number, &section);
+  if (result.status == NEARBUF_OK) {
+    result = publish(process, section, &initial, number, page);
+    (void)CloseHandle(section);
   }
-  return result.status == NEARBUF_NO_ROOM ? nb_result_of(NEARBUF_OUT_OF_MEMORY) : result;
+  return result;
 }
 
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
