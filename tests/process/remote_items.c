@@ -1,6 +1,8 @@
 /* Which listed buffer of another process a request is given, and how what is made is listed. The target is a
  * program that uses no part of the library; its locator is filled from outside. */
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/format.h"
 #include "base/unshared.h"
@@ -249,6 +251,83 @@ TEST(a_walk_tells_each_slot_by_its_index_and_which_of_them_is_damaged) {
   }
   CHECK_EQUAL(count + 1, last);
   CHECK_EQUAL(locator.count, told);
+  (void)target_end(&idle);
+}
+
+TEST(items_that_lie_over_each_other_are_told_as_damaged_and_given_to_nobody) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  uint64_t base = take_pages(&process, 2);
+  list(&process, base, PAGE, 0);
+  list(&process, base + PAGE - 1, PAGE, 0);
+  nearbuf_process_item item;
+  CHECK(find_item(&process, base, &item));
+  CHECK(item.fault != NULL && item.size_bytes == PAGE);
+  CHECK(find_item(&process, base + PAGE - 1, &item));
+  CHECK(item.fault != NULL);
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE,
+               get_listed(&process, base, base + PAGE, 1, &(nearbuf_process_buffer){0}));
+  (void)target_end(&idle);
+}
+
+/* ---- A header that is locked -------------------------------------------------------------------- */
+
+typedef struct unlocking {
+  nearbuf_process process;
+  uint64_t word;
+} unlocking;
+
+static void *unlock_soon(void *context) {
+  const uint32_t free_word = 0;
+  unlocking *what = context;
+  usleep(30000);
+  CHECK_OK(nearbuf_process_write(&what->process, what->word, &free_word, sizeof free_word, NULL));
+  return NULL;
+}
+
+TEST(the_lock_of_a_header_is_waited_for) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  unlocking what = {target_open(&idle), first_locator(&process, &walk, &locator)};
+  what.word += layout()->locked;
+  write_word(&process, what.word, 1);
+  pthread_t other;
+  CHECK(pthread_create(&other, NULL, unlock_soon, &what) == 0);
+  nearbuf_process_request request = anywhere(1 << 20); /* which has to be listed */
+  nearbuf_process_buffer buffer;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  CHECK(pthread_join(other, NULL) == 0);
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(0, locator.is_locked);
+  CHECK_EQUAL(0, locator.next); /* it was listed there */
+  CHECK_EQUAL(2, locator.count);
+  (void)target_end(&idle);
+}
+
+TEST(behind_a_header_whose_lock_is_never_given_back_another_locator_is_added) {
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t word = first_locator(&process, &walk, &locator) + layout()->locked;
+  write_word(&process, word, 1);
+  nearbuf_process_request request = anywhere(1 << 20);
+  nearbuf_process_buffer buffer;
+  CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+  uint64_t address = buffer.address;
+  CHECK_OK(nearbuf_process_release(&process, &buffer));
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(1, locator.is_locked); /* it is not ours to give back */
+  CHECK_EQUAL(1, locator.count);
+  CHECK(locator.next != 0);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_EQUAL(1, locator.count);
+  nearbuf_process_item item;
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(address, item.address);
   (void)target_end(&idle);
 }
 

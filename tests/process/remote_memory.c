@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "remote_support.h"
+#include "remote_linux.h"
 #include "test.h"
 
 #ifndef PR_SET_MDWE
@@ -103,6 +103,66 @@ TEST(a_process_that_may_lock_no_more_memory_is_out_of_memory) {
   CHECK(start_child(&what, lock_what_comes));
   CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, allocate(&what, PAGE));
   CHECK_EQUAL(EAGAIN, what.process.system_error);
+  end_child(&what);
+}
+
+/* ---- Where it is to get its first locator -------------------------------------------------------- */
+
+static nearbuf_status get(child *what, int32_t *code) {
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  nearbuf_status status = nearbuf_process_get(&what->process, &request, &buffer);
+  *code = what->process.system_error;
+  if (status == NEARBUF_OK) {
+    CHECK_OK(nearbuf_process_release(&what->process, &buffer));
+  }
+  return status;
+}
+
+static bool use_up_descriptors(void) {
+  const struct rlimit none = {0, 0};
+  return setrlimit(RLIMIT_NOFILE, &none) == 0;
+}
+
+TEST(a_process_without_descriptors_gets_no_locator_and_keeps_no_memory) {
+  want_own_tmp();
+  child what;
+  int32_t code;
+  CHECK(start_child(&what, use_up_descriptors));
+  int maps = target_lines(&(target){.id = what.id}, "maps");
+  CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, get(&what, &code));
+  CHECK_EQUAL(EMFILE, code);
+  CHECK_EQUAL(maps, target_lines(&(target){.id = what.id}, "maps"));
+  end_child(&what);
+}
+
+/* To run into it would be a signal that ends us. */
+TEST(a_limit_of_ours_on_file_sizes_is_told) {
+  want_own_tmp();
+  child what;
+  int32_t code;
+  CHECK(start_child(&what, NULL));
+  const struct rlimit little = {PAGE - 1, RLIM_INFINITY};
+  const struct rlimit enough = {PAGE, RLIM_INFINITY};
+  CHECK_EQUAL(0, setrlimit(RLIMIT_FSIZE, &little));
+  CHECK_STATUS(NEARBUF_SYSTEM_ERROR, get(&what, &code));
+  CHECK_EQUAL(EFBIG, code);
+  CHECK_EQUAL(0, setrlimit(RLIMIT_FSIZE, &enough));
+  CHECK_OK(get(&what, &code));
+  end_child(&what);
+}
+
+TEST(what_no_process_can_have_is_no_room) {
+  child what;
+  CHECK(start_child(&what, NULL));
+  nearbuf_process_request request = anywhere(PAGE);
+  uint64_t address;
+  request.min = UINT64_C(0xffff000000000000); /* the kernel's half */
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_allocate(&what.process, &request, &address, NULL));
+  request = anywhere(PAGE);
+  request.alignment_bytes = UINT64_C(1) << 62;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_allocate(&what.process, &request, &address, NULL));
+  CHECK_EQUAL(0, address);
   end_child(&what);
 }
 
