@@ -1,5 +1,6 @@
 /* A program whose standard input is closed gets 0 as a descriptor: it is as good as any, and is closed again like any. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,4 +81,33 @@ TEST(a_process_whose_descriptor_is_the_standard_input_is_as_good_as_any) {
   CHECK_OK(nearbuf_process_close(&process));
   CHECK(is_closed(0));
   target_kill(&idle);
+}
+
+/* Of one that hides its memory only the files are left to look at. */
+TEST(where_the_standard_input_is_closed_a_process_that_hides_its_memory_is_read_and_locked) {
+  want_own_tmp();
+  become_nobody();
+  target user = target_start(REMOTE_USER_TARGET, NULL, NULL);
+  char line[64];
+  CHECK(kill(user.id, SIGHUP) == 0); /* makes later locators */
+  target_line(&user, line, sizeof line);
+  CHECK(kill(user.id, SIGUSR2) == 0);
+  target_line(&user, line, sizeof line);
+  close(0);
+  nearbuf_process process = target_open(&user);
+  CHECK_EQUAL(0, process.address_bits);
+  nearbuf_process_walk walk = {0};
+  nearbuf_process_locator locator;
+  for (int i = 0; i < 3; i++) {
+    CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+    CHECK(locator.fault == NULL && locator.count > 0);
+  }
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_next_locator(&process, &walk, &locator));
+  nearbuf_process_request request = anywhere(1);
+  nearbuf_process_buffer buffer;
+  request.flags = NEARBUF_PROCESS_EXISTING;
+  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer)); /* all are held */
+  CHECK_OK(nearbuf_process_close(&process));
+  CHECK(is_closed(0));
+  target_kill(&user);
 }

@@ -133,6 +133,12 @@ TEST(a_process_that_hides_its_memory_can_still_be_read_and_locked_by_name) {
   CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_append(&process, &buffer, "x", 1, NULL));
   CHECK_OK(nearbuf_process_release(&process, &buffer));
+  /* But nothing can be made in it. */
+  request = anywhere(1 << 20);
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
+  uint64_t address;
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_allocate(&process, &request, &address, NULL));
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_free(&process, put_at & ~UINT64_C(4095), 4096));
   target_kill(&idle);
 }
 
@@ -312,6 +318,39 @@ TEST(a_32_bit_process_is_understood_and_given_memory) {
   nearbuf_process_locator locator;
   (void)first_locator(&process, &walk, &locator);
   CHECK_EQUAL(1, locator.count);
+  CHECK_EQUAL(0, target_end(&small));
+#endif
+}
+
+TEST(a_full_locator_of_a_32_bit_process_is_followed_by_another) {
+#ifndef REMOTE_TARGET_32
+  test_skip("no compiler for 32-bit programs was found");
+#else
+  target small = target_start(REMOTE_TARGET_32, "idle", NULL);
+  nearbuf_process process = target_open(&small);
+  (void)put(&process, "hello", 5);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  const nb_layout *layout = nb_layout_of(4, NEARBUF_DIALECT_WRITTEN);
+  uint64_t first = first_locator(&process, &walk, &locator);
+  CHECK_EQUAL(layout->capacity, locator.capacity);
+  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+  static nb_item items[NB_LOCATOR_SIZE / 16];
+  for (uint32_t i = 0; i < layout->capacity; i++) {
+    items[i] = (nb_item){.base = 0x30000000 + i * UINT64_C(4096), .size = 16, .position = 16};
+  }
+  nb_format_build((uintptr_t)image, layout, (uintptr_t)first, items, layout->capacity);
+  CHECK_OK(nearbuf_process_write(&process, first, image, sizeof image, NULL));
+  uint64_t later = put(&process, "later", 5);
+  (void)first_locator(&process, &walk, &locator);
+  CHECK(locator.next != 0 && locator.next <= UINT32_MAX);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK(locator.fault == NULL);
+  CHECK_EQUAL(1, locator.count);
+  nearbuf_process_item item;
+  CHECK_OK(nearbuf_process_next_item(&walk, &item));
+  CHECK_EQUAL(later, item.address);
+  CHECK_EQUAL(later + 16, put(&process, "again", 5));
   CHECK_EQUAL(0, target_end(&small));
 #endif
 }
