@@ -2,6 +2,7 @@
  * it prints is known. What it asks for is told on the error output, in brackets. The clock stands still but
  * while the inspector sleeps.
  *
+ * INVENTED_LACK=N in the environment: the Nth block of memory that it wants is not to be had.
  * INVENTED_FAILURE="CALL STATUS CODE TIMES" in the environment lets a call fail so often, as in "get BUSY 0 3". */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -62,6 +63,34 @@ const char *__wrap_host_denied_hint(void); /* NOLINT(bugprone-reserved-identifie
 const char *__wrap_host_denied_hint(void) {
   return "(a hint)";
 }
+
+/* ---- Memory ------------------------------------------------------------------------------------- */
+
+static bool is_lacking(void) {
+  static long count;
+  const char *lack = getenv("INVENTED_LACK");
+  return lack != NULL && ++count == strtol(lack, NULL, 10);
+}
+
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
+void *__real_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size) {
+  return is_lacking() ? NULL : __real_realloc(block, size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size) {
+  return is_lacking() ? NULL : __real_calloc(count, size);
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size) {
+  return is_lacking() ? NULL : __real_malloc(size);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* ---- Processes ---------------------------------------------------------------------------------- */
 

@@ -29,6 +29,22 @@ fail_at() {
   unset INVENTED_FAILURE
 }
 
+# ARGUMENT...: without each block of memory that it wants, until it wants no more; the errors alone.
+lack() {
+  echo "[lack of memory] \$ nearbuf $*"
+  block=1
+  status=1
+  while [ "$status" != 0 ]; do
+    export INVENTED_LACK=$block
+    run "$@"
+    sed "s/^/! $block: /" "$work/err"
+    block=$((block + 1))
+    [ "$block" -lt 100 ] || fail "it does not do with 100 blocks of memory: $*"
+  done
+  unset INVENTED_LACK
+  echo
+}
+
 make_inputs() {
   printf 'five.' >bytes
   head -c 100000 /dev/zero >many
@@ -132,6 +148,12 @@ all() {
   fail_at 'visit_files SYSTEM_ERROR 5 1' clean --json
   fail_at 'remove_file BUSY 0 1' clean
   fail_at 'remove_file DENIED 13 1' clean --json
+  lack show 7
+  lack map 7
+  lack map 7 --near program --json
+  lack dump 7 0x404000 --json
+  lack put 7 --near program many
+  lack watch 11 --count 2
 }
 
 cd "$work"
