@@ -49,6 +49,8 @@ make_inputs() {
   printf 'five.' >bytes
   head -c 100000 /dev/zero >many
   : >none
+  head -c 33554432 /dev/zero >most
+  head -c 33554433 /dev/zero >more
 }
 
 all() {
@@ -88,6 +90,8 @@ all() {
   say put 7 --range 0 4096 many
   say put 9 --near 0x401000 bytes
   say put 7 --range 1 2 none
+  say put 7 --range 1 2 most
+  say put 7 --range 1 2 more
   say put 7 --range 1 2 missing
   say put 7 --range 1 x bytes
   say put 7 --range x 2 bytes

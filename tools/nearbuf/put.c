@@ -14,7 +14,7 @@ typedef struct file_content {
   size_t size;
 } file_content;
 
-enum { CONTENT_MAX = 64 << 20 };
+enum { CONTENT_MAX = 32 << 20 };
 
 static bool read_all(FILE *file, file_content *content) {
   size_t capacity = 0;
@@ -22,7 +22,7 @@ static bool read_all(FILE *file, file_content *content) {
   do {
     if (content->size == capacity) {
       capacity = capacity == 0 ? 65536 : capacity * 2;
-      unsigned char *larger = capacity > CONTENT_MAX ? NULL : realloc(content->bytes, capacity);
+      unsigned char *larger = realloc(content->bytes, capacity);
       if (larger == NULL) {
         return false;
       }
@@ -30,8 +30,8 @@ static bool read_all(FILE *file, file_content *content) {
     }
     done = fread(content->bytes + content->size, 1, capacity - content->size, file);
     content->size += done;
-  } while (done != 0);
-  return ferror(file) == 0;
+  } while (done != 0 && content->size <= CONTENT_MAX);
+  return ferror(file) == 0 && content->size <= CONTENT_MAX;
 }
 
 static exit_code read_content(const char *name, file_content *content) {
