@@ -1,5 +1,6 @@
 /* What becomes of the system call that a process is blocked in while memory is made in it: it goes on,
  * or it comes back short. process.h says which do; the calls are in remote_blocked_target.c. */
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -21,9 +22,10 @@ static row rows[MOST_CALLS];
 static int count;
 
 /* Reads the table from the program itself. */
-static void read_table(void) {
-  FILE *list =
-      popen("'" REMOTE_BLOCKED_TARGET "'", "r"); /* NOLINT(cert-env33-c): a path of our own */
+static void read_table(const char *program) {
+  char command[PATH_MAX + 3];
+  (void)snprintf(command, sizeof command, "'%s'", program);
+  FILE *list = popen(command, "r"); /* NOLINT(cert-env33-c): a path of our own */
   CHECK(list != NULL);
   while (count < MOST_CALLS && fscanf(list, "%31s %ld %d", rows[count].name, &rows[count].result,
                                       &rows[count].error) == 3) {
@@ -81,15 +83,15 @@ static bool disturb(const row *what) {
   return done > 0;
 }
 
-TEST(calls_that_a_process_is_blocked_in_go_on_or_come_back_short) {
+static void check_calls(const char *program) {
   int wrong = 0;
   int shorter = 0;
   int disturbed = 0;
   want_own_tmp();
-  read_table();
+  read_table(program);
   signal(SIGPIPE, SIG_IGN);
   for (int i = 0; i < count; i++) {
-    rows[i].what = target_start(REMOTE_BLOCKED_TARGET, rows[i].name, NULL);
+    rows[i].what = target_start(program, rows[i].name, NULL);
     disturbed += disturb(&rows[i]);
   }
   for (int i = 0; i < count; i++) {
@@ -113,4 +115,16 @@ TEST(calls_that_a_process_is_blocked_in_go_on_or_come_back_short) {
   printf("%d calls, %d came back short\n", count, shorter);
   CHECK_EQUAL(0, wrong);
   CHECK(disturbed > count / 2);
+}
+
+TEST(calls_that_a_process_is_blocked_in_go_on_or_come_back_short) {
+  check_calls(REMOTE_BLOCKED_TARGET);
+}
+
+TEST(so_do_those_of_a_32_bit_process) {
+#ifndef REMOTE_BLOCKED_TARGET_32
+  test_skip("no compiler for 32-bit programs was found");
+#else
+  check_calls(REMOTE_BLOCKED_TARGET_32);
+#endif
 }
