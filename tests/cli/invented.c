@@ -94,6 +94,10 @@ void *__wrap_malloc(size_t size) {
 
 /* ---- Processes ---------------------------------------------------------------------------------- */
 
+/* With U+202E, which reverses what follows. */
+static const char strange_name[] = {'a', '<', 'b',    '>',    '&',    '"',
+                                    'c', '"', '\xe2', '\x80', '\xae', '\0'};
+
 static int looks; /* at the growing process */
 
 nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
@@ -121,7 +125,7 @@ nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_proces
   info->address_bits = process->address_bits;
   info->user = 4000000000;
   (void)snprintf(info->name, sizeof info->name, "%s",
-                 process->id == STRANGE ? "a<b>&\"c\"\xe2\x80\xae" : "invented");
+                 process->id == STRANGE ? strange_name : "invented");
   (void)snprintf(info->user_name, sizeof info->user_name, "%s",
                  process->id == SOUND ? "" : "somebody");
   if (process->id == STRANGE) {

@@ -200,7 +200,7 @@ TEST(private_memory_is_whole_pages_in_the_range_as_low_as_there_is_room) {
   settings.target_process_id = (uint32_t)getpid();
   AllocationResult second = buffers_allocate_private_memory(&settings);
   CHECK(second.is_ok);
-  CHECK_EQUAL(from + 2 * PAGE, (uintptr_t)second.ok.base_address);
+  CHECK_EQUAL(from + (uintptr_t)2 * PAGE, (uintptr_t)second.ok.base_address);
   memset(first.ok.base_address, 1, first.ok.size);
   free_allocation_result(first);
   CHECK(!is_mapped((void *)from) && is_mapped(second.ok.base_address));

@@ -138,7 +138,7 @@ TEST(of_each_file_is_told_what_it_is) {
   nb_name first = nb_name_of_process(absent);
   nb_name later = nb_name_of_later(&first, 0x1234);
   close(make_file("of another program", PAGE));
-  close(make_file(first.text, 3 * PAGE));
+  close(make_file(first.text, (off_t)3 * PAGE));
   int file = make_file(later.text, PAGE);
   CHECK(fchown(file, NOBODY, NOBODY) == 0);
   close(file);

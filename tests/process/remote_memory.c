@@ -232,7 +232,7 @@ TEST(what_is_no_run_of_whole_pages_is_refused) {
                                       {PAGE + 1, PAGE},
                                       {PAGE, PAGE + 1},
                                       {UINT64_MAX - PAGE + 1, PAGE},
-                                      {UINT64_MAX - PAGE + 1, 2 * PAGE}};
+                                      {UINT64_MAX - PAGE + 1, UINT64_C(2) * PAGE}};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     CHECK_STATUS(NEARBUF_INVALID_ARGUMENT,
                  nearbuf_process_free(&what.process, wrong[i][0], wrong[i][1]));

@@ -208,7 +208,7 @@ static void build_elf(unsigned word, uint64_t start, uint64_t linked_at, bool is
   add_entry(0x6ffffef5, HASH);
   const uint32_t hash[] = {BUCKETS, FIRST_HASHED, FILTER_WORDS, 5};
   memcpy(memory.bytes + HASH, hash, sizeof hash);
-  memset(memory.bytes + HASH + 16, 0xff, FILTER_WORDS * word);
+  memset(memory.bytes + HASH + 16, 0xff, (size_t)FILTER_WORDS * word);
   add_symbols();
 }
 
