@@ -29,10 +29,11 @@ for mode in 700 755; do
     expect_status 0
     ;;
   esac
-  # exec: what is looked at is the program, not a shell.
+  # exec: what is looked at is the program, not a shell; and it sleeps, so its libraries are loaded.
   (exec setpriv --reuid 65534 --regid 65534 --clear-groups sleep 1000) &
   target=$!
-  while [ "$(cat "/proc/$target/comm")" != sleep ]; do
+  while [ "$(cat "/proc/$target/comm")" != sleep ] ||
+    ! grep -q '^State:.S' "/proc/$target/status"; do
     sleep 0.05
   done
   as_user put "$target" --near getenv "$work/bytes"
