@@ -45,7 +45,7 @@ extern "C" {
 #define NEARBUF_API
 #endif
 
-/* ---- Version ---------------------------------------------------------------------------------- */
+/* ---- Version --------------------------------------------------------------------------------- */
 
 /* The version of this header; the build reads it from here and from nowhere else. */
 #define NEARBUF_VERSION_MAJOR 1
@@ -61,7 +61,7 @@ extern "C" {
  * Signal handlers: yes. */
 NEARBUF_API uint32_t nearbuf_version(void);
 
-/* ---- Status ----------------------------------------------------------------------------------- */
+/* ---- Status ---------------------------------------------------------------------------------- */
 
 /* What became of a call. Values never change and mean the same on every system. */
 typedef enum nearbuf_status {
@@ -90,7 +90,7 @@ typedef enum nearbuf_status {
 NEARBUF_API const char *nearbuf_status_name(nearbuf_status status);
 NEARBUF_API const char *nearbuf_status_text(nearbuf_status status);
 
-/* ---- Ranges ----------------------------------------------------------------------------------- */
+/* ---- Ranges ---------------------------------------------------------------------------------- */
 
 /* Addresses from `min` to `max`, both inclusive. */
 typedef struct nearbuf_range {
@@ -153,7 +153,7 @@ NEARBUF_API nearbuf_status nearbuf_range_for_group(const nearbuf_range *targets,
  * Errors: INVALID_ARGUMENT (null), INVALID_RANGE (limit 0). Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_range_below(uint64_t limit, nearbuf_range *range);
 
-/* ---- Requests --------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 enum {
   /* The bytes are data that will be written often. They start on a cache line of their own and
@@ -220,7 +220,7 @@ NEARBUF_API nearbuf_status nearbuf_module_extent(const void *address, nearbuf_ra
 NEARBUF_API nearbuf_status nearbuf_request_near_module(const void *target, size_t size_bytes,
                                                        nearbuf_request *request);
 
-/* ---- Memory that was handed out --------------------------------------------------------------- */
+/* ---- Memory that was handed out -------------------------------------------------------------- */
 
 /* A piece of memory. Write through `write_to`; run, read and point at `run_at`. The two are equal
  * today and differ where the system forbids memory that is writable and executable at once. */
@@ -232,7 +232,7 @@ typedef struct nearbuf_memory {
   uint32_t is_private;  /* 1: it is nearbuf_allocate's, and nearbuf_free takes it; else 0 */
 } nearbuf_memory;
 
-/* ---- Shared buffers --------------------------------------------------------------------------- */
+/* ---- Shared buffers -------------------------------------------------------------------------- */
 
 /* A buffer that the caller holds: nobody else can append to it until it is released. The structure
  * is the caller's, has a fixed size and needs no clean-up of its own. Read it through the functions
@@ -346,7 +346,7 @@ typedef ptrdiff_t (*nearbuf_writer)(const nearbuf_memory *room, void *context);
 NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, nearbuf_writer writer,
                                               void *context, nearbuf_memory *placed);
 
-/* ---- Private memory --------------------------------------------------------------------------- */
+/* ---- Private memory -------------------------------------------------------------------------- */
 
 /* Maps memory in a range for the caller alone: readable, writable and executable, zeroed, whole
  * pages (64 KiB granules on Windows). The whole of it lies inside the range.
@@ -365,7 +365,7 @@ NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, near
  * but lies in a buffer), SYSTEM_ERROR. The structure is left as it was. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
 
-/* ---- Unloading -------------------------------------------------------------------------------- */
+/* ---- Unloading ------------------------------------------------------------------------------- */
 
 /* Gives back the memory that this copy of the library keeps for itself (8 KiB, on Windows 64), as
  * unloading its module does where the module runs its destructors. It is for hosts that run none, and
@@ -377,7 +377,7 @@ NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
  * Signal handlers: no. Cost: a system call or two. */
 NEARBUF_API void nearbuf_unload(void);
 
-/* ---- Code ------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 /* Replaces bytes that lie in a buffer, or in private memory of nearbuf_allocate, while other
  * threads may run them.
@@ -477,7 +477,7 @@ typedef struct nearbuf_totals {
  * Errors: INVALID_ARGUMENT, INCOMPATIBLE. Signal handlers: yes. Cost: a walk of all buffers. */
 NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
 
-/* ---- Sharing ---------------------------------------------------------------------------------- */
+/* ---- Sharing --------------------------------------------------------------------------------- */
 
 /* Chooses who can see the locator that this module would make: SHARED (the default) or PRIVATE, for
  * programs that are checkpointed, live in jails, or are to leave nothing in /tmp. The environment
@@ -498,7 +498,7 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
  * kind already: it stays, and nothing is chosen), and those of looking. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing);
 
-/* ---- Dialects --------------------------------------------------------------------------------- */
+/* ---- Dialects -------------------------------------------------------------------------------- */
 
 /* Chooses the layout of the locator that this module would make: WRITTEN (the default) or RUST, for
  * programs that also load the Rust reference. The environment variable NEARBUF_DIALECT=rust does

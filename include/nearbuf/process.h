@@ -76,7 +76,7 @@ extern "C" {
 #define NEARBUF_PROCESS_API
 #endif
 
-/* ---- Processes -------------------------------------------------------------------------------- */
+/* ---- Processes ------------------------------------------------------------------------------- */
 
 /* An open process. The structure is the caller's and has a fixed size; read the first three fields
  * and leave the rest to the library. */
@@ -130,7 +130,7 @@ typedef int (*nearbuf_process_visitor)(int64_t id, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit,
                                                              void *context);
 
-/* ---- Its memory map --------------------------------------------------------------------------- */
+/* ---- Its memory map -------------------------------------------------------------------------- */
 
 /* A run of pages of one kind. */
 typedef struct nearbuf_process_mapping {
@@ -151,7 +151,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_map(nearbuf_process *pr
                                                              nearbuf_process_map_visitor visit,
                                                              void *context);
 
-/* ---- Its locators and buffers ------------------------------------------------------------------ */
+/* ---- Its locators and buffers ---------------------------------------------------------------- */
 
 /* A locator, as it was when it was copied. */
 typedef struct nearbuf_process_locator {
@@ -217,7 +217,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_locator(nearbuf_process 
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk,
                                                              nearbuf_process_item *item);
 
-/* ---- Getting a buffer in it -------------------------------------------------------------------- */
+/* ---- Getting a buffer in it ------------------------------------------------------------------ */
 
 enum {
   /* Take what is listed; make nothing. The process is never stopped. */
@@ -299,7 +299,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_append(nearbuf_process *proce
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_release(nearbuf_process *process,
                                                            nearbuf_process_buffer *buffer);
 
-/* ---- Reading and writing ----------------------------------------------------------------------- */
+/* ---- Reading and writing --------------------------------------------------------------------- */
 
 /* Copies `size_bytes` bytes at `address` of the process, from or to it. Writing works on pages that
  * the process itself may only read, where the system allows it; other copies of a file that is
@@ -316,7 +316,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_write(nearbuf_process *proces
                                                          const void *bytes, size_t size_bytes,
                                                          size_t *done_bytes);
 
-/* ---- Private memory in it ---------------------------------------------------------------------- */
+/* ---- Private memory in it -------------------------------------------------------------------- */
 
 /* Maps zeroed memory in a range of the process: readable, writable, executable, whole pages. No
  * locator is involved. It lives until it is freed or the process ends.
@@ -339,7 +339,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *pro
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
                                                         uint64_t size_bytes);
 
-/* ---- Files of locators ------------------------------------------------------------------------- */
+/* ---- Files of locators ----------------------------------------------------------------------- */
 
 /* What a locator's file is, as far as we can tell from here. */
 typedef enum nearbuf_file_state {

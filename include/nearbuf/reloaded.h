@@ -39,7 +39,7 @@ extern "C" {
 #define NEARBUF_RELOADED_API
 #endif
 
-/* ---- Structures -------------------------------------------------------------------------------- */
+/* ---- Structures ------------------------------------------------------------------------------ */
 
 /* Every field has the reference's name in Rust, and the one that its generated C header gives it. */
 #define NEARBUF_RELOADED_FIELD(type, name, Name)                                                   \
@@ -94,7 +94,7 @@ typedef struct AllocationResult {
   NEARBUF_RELOADED_FIELD(const char *, err, Err);
 } AllocationResult;
 
-/* ---- Settings ---------------------------------------------------------------------------------- */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 /* Settings for `size` bytes of which none is further than `proximity` from `target`. The ends of the
  * address space are the limit of the range. A size that 32 bits cannot hold becomes their maximum,
@@ -105,7 +105,7 @@ NEARBUF_RELOADED_API BufferSearchSettings buffersearchsettings_from_proximity(ui
 NEARBUF_RELOADED_API BufferAllocatorSettings
 bufferallocatorsettings_from_proximity(uintptr_t proximity, uintptr_t target, size_t size);
 
-/* ---- Buffers ----------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 /* Takes a buffer with room for settings->size bytes and holds it: an existing one, or else a new one,
  * as low in the range as there is room. Give it back with free_get_buffer_result, free_locator_item
@@ -131,7 +131,7 @@ NEARBUF_RELOADED_API void free_get_buffer_result(GetBufferResult item);
 /* Does nothing: texts are static. */
 NEARBUF_RELOADED_API void free_string(char *s);
 
-/* ---- Items ------------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 /* Bytes that can be appended: 0 where the position lies beyond the size. */
 NEARBUF_RELOADED_API uint32_t locatoritem_bytes_left(const LocatorItem *item);
@@ -162,7 +162,7 @@ NEARBUF_RELOADED_API bool locatoritem_can_use(const LocatorItem *item, uint32_t 
 NEARBUF_RELOADED_API uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data,
                                                         size_t data_len);
 
-/* ---- Private memory ---------------------------------------------------------------------------- */
+/* ---- Private memory -------------------------------------------------------------------------- */
 
 /* Maps memory in the range for the caller alone: readable, writable, executable, zeroed, whole pages.
  * settings->size becomes the size that was mapped. Free it with either of the functions below.
@@ -172,7 +172,7 @@ buffers_allocate_private_memory(BufferAllocatorSettings *settings);
 NEARBUF_RELOADED_API void free_private_allocation(PrivateAllocation item);
 NEARBUF_RELOADED_API void free_allocation_result(AllocationResult item);
 
-/* ---- Code -------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 /* Replaces `size` bytes at `target`, in a buffer or in private memory, that other threads may be
  * running: in one store where their number is 1, 2, 4 or 8 and `target` is aligned to it. Writes

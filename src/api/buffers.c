@@ -8,7 +8,7 @@
 /* The nb_item_ref of a handle also tells what the item is held for. */
 enum { HELD_FOR_DATA = 2 };
 
-/* ---- Get ---------------------------------------------------------------------------------------- */
+/* ---- Get ------------------------------------------------------------------------------------- */
 
 NB_FORCEINLINE void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t flags,
                          uint32_t generation) {
@@ -129,7 +129,7 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
   return get_again(request, below, hint, ref, buffer);
 }
 
-/* ---- Release ------------------------------------------------------------------------------------ */
+/* ---- Release --------------------------------------------------------------------------------- */
 
 /* What a handle is of whose generation the fast path does not know: stale, unless this system has the
  * state proved first. */
@@ -243,7 +243,7 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
   return release_item(state, ref, false, buffer);
 }
 
-/* ---- Append, reserve, commit ------------------------------------------------------------------- */
+/* ---- Append, reserve, commit ----------------------------------------------------------------- */
 
 /* Where the next append goes. */
 static inline uintptr_t next_address(const nearbuf_buffer *buffer) {
@@ -367,7 +367,7 @@ nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes) {
   return NEARBUF_OK;
 }
 
-/* ---- Place ------------------------------------------------------------------------------------- */
+/* ---- Place ----------------------------------------------------------------------------------- */
 
 nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
                              nearbuf_memory *placed) {
@@ -421,7 +421,7 @@ nearbuf_status nearbuf_place_with(const nearbuf_request *request, nearbuf_writer
   return status;
 }
 
-/* ---- About a held buffer ----------------------------------------------------------------------- */
+/* ---- About a held buffer --------------------------------------------------------------------- */
 
 uintptr_t nearbuf_buffer_address(const nearbuf_buffer *buffer) {
   return check_handle(buffer) == NEARBUF_OK ? buffer->address : 0;

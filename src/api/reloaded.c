@@ -24,7 +24,7 @@ static nb_item values_of(const LocatorItem *item) {
   return item == NULL ? (nb_item){0} : nb_item_read((uintptr_t)item, rust());
 }
 
-/* ---- Settings ---------------------------------------------------------------------------------- */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 /* A size beyond 32 bits becomes the largest that they hold, which is refused: nobody gets less than he
  * asked for. */
@@ -89,7 +89,7 @@ static uintptr_t lowest_target(const nearbuf_request *request) {
   return request->range.min == 0 ? 1 : request->range.min;
 }
 
-/* ---- Buffers ----------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 static nearbuf_status acquire_item(const BufferSearchSettings *settings, uint32_t alignment,
                                    LocatorItem **item) {
@@ -186,7 +186,7 @@ void free_string(char *s) { /* NOLINT(readability-non-const-parameter): the refe
   (void)s;
 }
 
-/* ---- Items ------------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 static uint32_t room_of(const nb_item *item) {
   return item->position < item->size ? item->size - item->position : 0;
@@ -274,7 +274,7 @@ uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data, size_
   return base + position;
 }
 
-/* ---- Private memory ---------------------------------------------------------------------------- */
+/* ---- Private memory -------------------------------------------------------------------------- */
 
 static nearbuf_status allocate(BufferAllocatorSettings *settings, nearbuf_memory *memory) {
   if (settings == NULL) {
@@ -321,7 +321,7 @@ void free_allocation_result(AllocationResult item) {
   }
 }
 
-/* ---- Code -------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 void overwrite_allocated_code(const uint8_t *source, uint8_t *target, size_t size) {
   (void)nearbuf_overwrite(target, source, size, NULL);

@@ -1,11 +1,11 @@
-/* What C17 has no words for: whether a function is compiled into its callers. */
+/* The compiler extensions that this library uses beyond C17: control of inlining. */
 #ifndef NB_COMPILER_H
 #define NB_COMPILER_H
 
-/* For the fast path, which is compiled once for each layout of items. */
+/* For the fast path, which is compiled once for each item layout. */
 #define NB_FORCEINLINE static inline __attribute__((always_inline))
 
-/* Kept out of the fast path, whose values can then stay in registers. */
+/* Keeps a function out of the fast path, so that the fast path's values stay in registers. */
 #define NB_NOINLINE __attribute__((noinline))
 #define NB_COLD __attribute__((noinline, cold))
 

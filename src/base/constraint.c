@@ -5,7 +5,7 @@ static uint64_t add_saturating(uint64_t value, uint64_t more) {
   return value > UINT64_MAX - more ? UINT64_MAX : value + more;
 }
 
-/* Rounds up to a power of two; false where the sum is no address. */
+/* Rounds up to a multiple of `alignment`, a power of two; false if the result overflows. */
 static bool round_up(uint64_t value, uint64_t alignment, uint64_t *rounded) {
   *rounded = (value + (alignment - 1)) & ~(alignment - 1);
   return *rounded >= value;

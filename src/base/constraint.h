@@ -1,14 +1,14 @@
-/* What a request demands of memory, in the address space of any process: addresses have 64 bits,
- * also where the program or the process has narrower ones. Both libraries use it: nearbuf for its
- * own process, nearbuf_process for others. No system calls.
+/* What a request requires of memory, in the address space of any process: addresses have 64 bits
+ * even where the program or the process has narrower ones. Both libraries use it: nearbuf for its
+ * own process, nearbuf_process for other processes. No system calls.
  *
  *            range.min                                    range.max
  *   ------------|---------------------------------------------|--------
  *        base   .    start                  limit             .
  *   ----[=======.====|######################|]----------------.--------   a buffer; = is used
  *
- * A buffer fits where `size` bytes from `start` on, the first aligned address behind the used
- * ones, end at `limit` or before, which is where the buffer ends or the range. */
+ * A buffer fits if `size` bytes from `start`, the first aligned address behind the used bytes, end
+ * at or before `limit`, which is the end of the buffer or of the range, whichever comes first. */
 #ifndef NB_CONSTRAINT_H
 #define NB_CONSTRAINT_H
 
@@ -25,27 +25,28 @@ typedef struct nb_constraint {
   uint64_t min; /* every byte lies in [min, max] */
   uint64_t max;
   uint64_t alignment;    /* of the first byte: a power of two */
-  uint64_t size;         /* nothing fits 0, nor what is larger than a buffer can be */
+  uint64_t size;         /* no buffer fits 0, or more than a buffer can hold */
   bool may_waste_prefix; /* use room above `min` although what lies below it is lost */
-  bool must_end_inside;  /* only buffers that end in the range: their holder uses all of them */
+  bool must_end_inside;  /* only buffers that end in the range: the holder may use all of them */
   uint8_t only_dialect;  /* a nearbuf_dialect, or 0: any */
 } nb_constraint;
 
-/* The alignment of memory for data is a cache line at least. */
+/* Memory for data is aligned at least to a cache line. */
 NB_FORCEINLINE uint64_t nb_alignment_for(uint64_t alignment, uint32_t flags) {
   return (flags & NEARBUF_DATA) != 0 && alignment < NB_CACHE_LINE ? NB_CACHE_LINE : alignment;
 }
 
-/* Whether memory that starts there is as near to the target as the request would like. */
+/* Whether memory that starts at `address` is as near to the target as the request prefers. */
 NB_FORCEINLINE bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t near_bytes) {
   /* One comparison for both sides; a doubled distance that wraps only makes it stricter. */
   return near_bytes == 0 || address - target + near_bytes <= 2 * near_bytes;
 }
 
-/* Whether the room of a buffer, of which `position` bytes are used, is enough; then the offsets of
- * the first byte and of the end of the range in it. A range that ends in the middle of the buffer
- * is no obstacle. Positions are other modules' and can lie far behind the size: then the start
- * lies behind the last byte, or before the buffer where the sum wrapped. */
+/* Whether the free part of a buffer, of which `position` bytes are used, is large enough. If so,
+ * returns the offsets in the buffer of the first byte and of the end of the usable part. A range
+ * that ends inside the buffer does not prevent a fit. Other modules store positions, and one can
+ * lie far behind the size: then the start lies behind the last byte, or before the buffer if the
+ * sum wrapped. */
 NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t base,
                                        uint32_t size, uint32_t position, uint32_t *start,
                                        uint32_t *limit) {
@@ -67,25 +68,25 @@ NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t
   return true;
 }
 
-/* What is wrong with it, as numbers of a request: OK, or INVALID_SIZE, INVALID_ALIGNMENT,
- * INVALID_RANGE, RANGE_TOO_SMALL: no place in the range could ever hold it. */
+/* Checks the numbers of a request: OK, or INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE, or
+ * RANGE_TOO_SMALL if no place in the range could ever hold it. */
 nearbuf_status nb_constraint_check(const nb_constraint *constraint);
 
 /* Whether the range has an aligned start from which `size` bytes lie inside. */
 bool nb_constraint_has_place(const nb_constraint *constraint, uint64_t size, uint64_t alignment);
 
-/* The part of the range in which memory is near to the target: a request tries that first, then
- * all of its range. False: there is no such part, or all of the range is. */
+/* The part of the range in which memory is near to the target: a request tries that part first,
+ * then all of its range. False: there is no such part, or it is all of the range. */
 bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint64_t near_bytes,
                           nb_constraint *near_part);
 
-/* The region that a new buffer for it needs, of whole granules and no more than that. False: it
- * has no size in granules, or it lies above all addresses of this program. */
+/* The region that a new buffer for it needs, of whole granules and no more than that. False: the
+ * size cannot be rounded up to granules, or the range lies above all addresses of this program. */
 bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintptr_t granularity,
                         nb_gap_request *gap_request);
 
-/* Where the next bytes may go behind data that will be written often and ends at `position` in the
- * buffer at `address`: nothing may be put into its last cache line. */
+/* The offset at which the next bytes may be placed after data that will be written often and ends
+ * at `position` in the buffer at `address`: its last cache line is left to it alone. */
 uint32_t nb_line_end(uint64_t address, uint32_t size, uint32_t position);
 
 #endif

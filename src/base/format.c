@@ -31,11 +31,11 @@ const nb_layout nb_layouts[2][4] = {
 static_assert((NB_LOCATOR_SIZE - 24) / 20 == NB_CAPACITY_64, "items of a 64-bit locator");
 static_assert((NB_LOCATOR_SIZE - 16) / 16 == NB_CAPACITY_32, "items of a 32-bit locator");
 
-/* The version by every reading of the rule for bit fields: the upper three bits by the text, the
- * lower three by both references. Only 0 exists. */
+/* The version under every interpretation of the rule for bit fields: the upper three bits according
+ * to the text, the lower three in the .NET and Rust implementations. Only version 0 exists. */
 enum { VERSION_BITS = 0xE7 };
 
-/* The least size of a Rust item: the references register whole pages. */
+/* The least size of a Rust item: the other implementations register whole pages. */
 enum { LEAST_RUST_SIZE = 4096 };
 
 static nb_item read_as(uintptr_t item, const nb_layout *layout) {
@@ -108,6 +108,7 @@ void nb_format_build(uintptr_t image, const nb_layout *layout, uint64_t this_add
   nb_format_store_count(image, layout, count);
 }
 
+/* For people, by fault. */
 static const char *const fault_texts[] = {
     [NB_FAULT_NONE] = "valid",
     [NB_FAULT_VERSION] = "an unknown version",
@@ -140,8 +141,8 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width,
     return dialect_if_empty;
   }
   uint32_t count = written > dotnet ? written : dotnet;
-  const nb_layout *layout =
-      nb_layout_of(width, NEARBUF_DIALECT_WRITTEN); /* slots are where they are */
+  /* Slots are at the same offsets in every dialect. */
+  const nb_layout *layout = nb_layout_of(width, NEARBUF_DIALECT_WRITTEN);
   uint32_t last = count < layout->capacity ? count : layout->capacity;
   while (last > 0 && nb_shared_address_relaxed(nb_item_at(locator, layout, last - 1), width) == 0) {
     last--;
@@ -150,7 +151,8 @@ nearbuf_dialect nb_format_recognise(uintptr_t locator, uint32_t width,
     return NEARBUF_DIALECT_UNKNOWN;
   }
   uint32_t second_field = nb_shared_load_relaxed(nb_item_at(locator, layout, last - 1) + width);
-  bool can_be_rust = written != 0 || dotnet == layout->capacity; /* cleared, but hidden from .NET */
+  /* Its own count may be cleared while it is still hidden from the .NET implementation. */
+  bool can_be_rust = written != 0 || dotnet == layout->capacity;
   if (second_field >= LEAST_RUST_SIZE && can_be_rust) {
     return NEARBUF_DIALECT_RUST;
   }
@@ -252,7 +254,7 @@ nb_fault nb_format_check(uintptr_t locator, const nb_layout *layout, uint64_t th
       fault = NB_FAULT_ITEM_OVERLAP;
     }
     if (fault == NB_FAULT_NONE && values.base == 0 && index + 1 == count) {
-      fault = NB_FAULT_ITEM_BASE; /* nobody ends with an empty slot: counted, but not yet written */
+      fault = NB_FAULT_ITEM_BASE; /* the last counted slot is never empty: not yet written */
     }
   }
   if (item != NULL) {

@@ -1,12 +1,11 @@
 /* Items of a live locator: how one is named, locked and read.
  *
- * Each item is the lock, the size and the used bytes of one buffer. Modules and processes change
- * them at the same time: `taken` is a lock word, which is only ever tried. Who has it may store
- * the position; base and size never change. A copy of an item, and what is wrong with it, is in
- * format.h.
+ * An item holds the lock, the size and the used bytes of one buffer. Modules and processes change
+ * it at the same time. `taken` is a lock word that is tried, never waited for. Only its holder may
+ * store the position; base and size never change. format.h has the copy of an item and its checks.
  *
- * For items of this process, on the fast path, functions with `is_rust` compute where the fields
- * are; the ones with a layout are for processes of any width. */
+ * Functions with `is_rust` compute the offsets of the fields, for items of this process on the fast
+ * path. Functions with a layout are for processes of any width. */
 #ifndef NB_ITEM_H
 #define NB_ITEM_H
 
@@ -19,13 +18,13 @@
 
 /* ---- References ------------------------------------------------------------------------------ */
 
-/* The address of an item of this process, plus one where it is laid out as the Rust implementation
- * does it. Items are aligned to 4 bytes. */
+/* The address of an item of this process, plus 1 if it has the layout of the Rust implementation.
+ * Items are aligned to 4 bytes. */
 typedef uintptr_t nb_item_ref;
 
 enum {
   NB_ITEM_REF_RUST = 1,
-  NB_ITEM_REF_TAGS = 3 /* the other one is free for the holder of the item */
+  NB_ITEM_REF_TAGS = 3 /* the other bit is free for the holder of the item */
 };
 
 static inline nb_item_ref nb_item_ref_of(uintptr_t item, const nb_layout *layout) {
@@ -54,7 +53,7 @@ static inline uintptr_t nb_item_position_word(uintptr_t item, bool is_rust) {
   return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
 }
 
-/* The base of an item that is known to be complete: it never changes, and is read in one go. */
+/* The base of an item that is known to be complete. It never changes, and is read in one access. */
 static inline uintptr_t nb_item_base(uintptr_t item) {
   uintptr_t base;
   memcpy(&base, (const void *)item, sizeof base);
@@ -73,7 +72,7 @@ NB_FORCEINLINE void nb_item_set_position(uintptr_t item, bool is_rust, uint32_t 
   nb_shared_store_relaxed(nb_item_position_word(item, is_rust), position);
 }
 
-/* Acquires what the last holder released. */
+/* Never waits. On success it synchronises with the release by the last holder. */
 NB_FORCEINLINE bool nb_item_try_lock(uintptr_t item, bool is_rust) {
   return nb_shared_lock_acquire(nb_item_taken_word(item, is_rust));
 }

@@ -1,8 +1,8 @@
-/* From the occupied addresses and a need to a place; see placement.h. */
+/* From the occupied addresses and a gap request to a place; see placement.h. */
 #include "base/placement.h"
 
-/* After a gap that holds no more than what is needed, so many further questions are asked for a
- * roomier one nearby. */
+/* After a gap that does not hold the wanted size was found, at most this many further queries look
+ * for a larger one nearby. */
 enum { QUESTIONS_FOR_MORE_ROOM = 64 };
 
 static uintptr_t origin_of(const nb_gap_request *gap_request) {
@@ -31,8 +31,8 @@ bool nb_placement_choose_target(nb_gap_request *gap_request, uintptr_t system_pl
   return is_narrowed;
 }
 
-/* The start nearest to the origin for `size` bytes inside the gap: the highest one that does not begin
- * behind the origin, or the lowest one that does. */
+/* The start nearest to the origin for `size` bytes inside the gap: the highest one not above the
+ * origin, or the lowest one above it. */
 static bool nearest_start(const nb_gap_request *gap_request, nb_range gap, uintptr_t size,
                           uintptr_t *start) {
   uintptr_t origin = origin_of(gap_request);
@@ -58,7 +58,7 @@ bool nb_placement_in_gap(const nb_gap_request *gap_request, nb_range gap, nb_pla
   if (nearest_start(gap_request, inside, gap_request->want, &place->start)) {
     return true;
   }
-  /* Not everything that is wanted fits: all of the gap, if that is enough. */
+  /* The wanted size does not fit: use all of the gap, if that is enough. */
   if (!nb_range_fit_lowest(inside, gap_request->least, gap_request->alignment, &place->start)) {
     return false;
   }
@@ -82,7 +82,8 @@ static bool is_full(const nb_gap_request *gap_request, const nb_place *place) {
   return place->size >= gap_request->want;
 }
 
-/* Answers whether the gap has room at all. */
+/* Replaces the best place by one in this gap if that is better. Returns whether the gap has room at
+ * all. */
 static bool consider(choice *best, nb_range gap) {
   nb_place place;
   if (!nb_placement_in_gap(best->gap_request, gap, &place)) {
@@ -105,8 +106,8 @@ static bool consider(choice *best, nb_range gap) {
   return true;
 }
 
-/* Whether gaps at this distance and beyond can still win. Counts the questions for more room, not
- * those that may find a nearer place. */
+/* Whether gaps at this distance and beyond can still win. Counts only the queries for more room,
+ * not those that may find a nearer place. */
 static bool is_worth_asking(choice *best, uintptr_t distance) {
   if (!best->is_made || distance < best->distance) {
     return true;
@@ -121,7 +122,7 @@ static bool is_worth_asking(choice *best, uintptr_t distance) {
   return distance <= nb_add_saturating(best->distance, NB_NEARER_THAT_COUNTS);
 }
 
-/* One pass upwards over everything that is occupied below the best place. */
+/* One pass in ascending order over the occupied ranges, until no better place can follow. */
 static nb_search_answer search_ascending(choice *best, const nb_source *source) {
   nb_range range = best->gap_request->range;
   uintptr_t origin = origin_of(best->gap_request);
@@ -151,8 +152,8 @@ static nb_search_answer search_ascending(choice *best, const nb_source *source) 
   }
 }
 
-/* One side of a search that starts at the target: addresses from `frontier` on are not asked, and
- * up to `known_full` nothing was found that fits. */
+/* One side of a search that starts at the target: addresses from `frontier` outwards have not been
+ * queried, and nothing that fits was found up to `known_full`. */
 typedef struct side {
   uintptr_t frontier;
   uintptr_t known_full;
@@ -160,7 +161,8 @@ typedef struct side {
   bool has_found_room;
 } side;
 
-/* Considers a gap on one side. One that the range cuts may be larger than what was seen of it. */
+/* Considers a gap on one side. A gap that the range cuts off may be larger than what was seen of
+ * it. */
 static void consider_on(side *one, choice *best, nb_range gap) {
   nb_range range = best->gap_request->range;
   bool fits = consider(best, gap);
@@ -173,8 +175,8 @@ static void advance(side *one, uintptr_t frontier, bool is_done) {
   one->known_full = one->has_found_room ? one->known_full : frontier;
 }
 
-/* Finds where the free addresses begin that a gap ends with: asks below it, as far as the wanted
- * size goes. It may stop early only for a gap that is large enough as it is. */
+/* Extends a gap downwards to where its free addresses begin, as far as the wanted size requires. It
+ * may stop early only if the gap is large enough as it is. */
 static bool extend_gap_down(const nb_gap_request *gap_request, const nb_source *source,
                             nb_range *gap) {
   uintptr_t lowest =
@@ -211,16 +213,16 @@ static bool step_up(choice *best, const nb_source *source, side *up, side *down,
       return false;
     }
     consider_on(up, best, gap);
-    down->has_found_room =
-        is_first ? up->has_found_room : down->has_found_room; /* it may lie on both sides */
+    /* The first gap may lie on both sides. */
+    down->has_found_room = is_first ? up->has_found_room : down->has_found_room;
   }
   bool is_done = is_last || occupied.max >= range.max;
   advance(up, is_done ? range.max : occupied.max + 1, is_done);
   return true;
 }
 
-/* Downwards there is no question "what lies below?": ask what lies in the highest place that would
- * do. If anything does, the lowest such mapping is the next obstacle. */
+/* A source cannot be queried downwards. So query the highest place that would do: if anything lies
+ * in it, the lowest such mapping is the next obstacle. */
 static bool step_down(choice *best, const nb_source *source, side *down) {
   const nb_gap_request *gap_request = best->gap_request;
   nb_range below = {gap_request->range.min, down->frontier};
@@ -249,12 +251,12 @@ static bool step_down(choice *best, const nb_source *source, side *down) {
   return true;
 }
 
-/* What lies between two frontiers that a search has left the middle for. */
+/* The range between two frontiers of a search that started at `middle`. */
 static nb_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
   return up > middle ? (nb_range){down < middle ? down + 1 : middle, up - 1} : (nb_range){1, 0};
 }
 
-/* Up and down from the target, always on the side that is nearer, and up first. */
+/* Searches up and down from the target, always on the side that is nearer, and up first. */
 static nb_search_answer search_outwards(choice *best, const nb_source *source,
                                         nb_search_memo *memo) {
   nb_range range = best->gap_request->range;

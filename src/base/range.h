@@ -1,7 +1,7 @@
 /* Address ranges: arithmetic that saturates instead of wrapping. No system calls.
  *
- * A range is inclusive at both ends, so that it can end at the last address there is. There is no
- * empty range: functions that could produce one answer whether they produced anything. */
+ * A range is inclusive at both ends, so that it can end at the highest address. There is no empty
+ * range: functions that might produce one return whether they produced a range. */
 #ifndef NB_RANGE_H
 #define NB_RANGE_H
 
@@ -29,13 +29,13 @@ static inline uintptr_t nb_align_down(uintptr_t value, uintptr_t alignment) {
   return value & ~(alignment - 1);
 }
 
-/* Rounds up to a power of two; false where the result would lie beyond the address space. */
+/* Rounds up to a multiple of `alignment`, a power of two; false if the result overflows. */
 static inline bool nb_align_up(uintptr_t value, uintptr_t alignment, uintptr_t *aligned) {
   *aligned = nb_align_down(value + (alignment - 1), alignment);
   return *aligned >= value;
 }
 
-/* Compared with the number itself compilers warn in 32 bits that it cannot be. */
+/* A shift, since compilers warn in 32 bits that a comparison with the number is always false. */
 static inline bool nb_is_beyond_4_gib(uintptr_t address) {
   return (uint64_t)address >> 32 != 0;
 }
@@ -44,7 +44,7 @@ static inline uintptr_t nb_distance(uintptr_t a, uintptr_t b) {
   return a < b ? b - a : a - b;
 }
 
-/* Whether `size` bytes, 1 or more, from `start` on lie wholly inside. */
+/* Whether `size` bytes, 1 or more, from `start` lie entirely inside. */
 static inline bool nb_range_holds(nb_range range, uintptr_t start, uintptr_t size) {
   return start >= range.min && start <= range.max && size - 1 <= range.max - start;
 }
@@ -56,8 +56,8 @@ static inline bool nb_range_overlaps(nb_range a, nb_range b) {
 /* The common part of two ranges; false where there is none. */
 bool nb_range_intersect(nb_range a, nb_range b, nb_range *common);
 
-/* The lowest and the highest multiple of `alignment` at which `size` bytes lie wholly inside; false
- * where there is none. `alignment` is a power of two, `size` is 1 or more. */
+/* The lowest and the highest multiple of `alignment` at which `size` bytes lie entirely inside;
+ * false if there is none. `alignment` is a power of two, `size` is 1 or more. */
 bool nb_range_fit_lowest(nb_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
 bool nb_range_fit_highest(nb_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
 

@@ -1,5 +1,5 @@
-/* What an internal function that can fail answers: the public status and, beside it, the code of the
- * system call that was the cause, 0 where none was. */
+/* The result of an internal function that can fail: the public status, and the error code of the
+ * system call that was the cause, 0 if there was none. */
 #ifndef NB_RESULT_H
 #define NB_RESULT_H
 

@@ -1,9 +1,10 @@
 /* Words that other modules and processes read and write at the same time.
  *
- * They are little-endian on every machine and aligned to 4 bytes, no more: an address field of a
- * 64-bit item lies at an address that is 4 modulo 8, so it is read as two words. That is sound: an
- * address is complete before the count that makes it visible is stored, and never changes later.
- * The order of every access is in the name of the function; a release names its acquire. */
+ * They are little-endian on every machine and aligned to 4 bytes only: every second address field
+ * of a 64-bit locator lies at an address that is 4 modulo 8, so it is read as two words. That is
+ * safe, since an address is complete before the count that makes it visible is stored, and never
+ * changes later. The memory order of every access is in the name of the function; a release names
+ * its acquire. */
 #ifndef NB_SHARED_H
 #define NB_SHARED_H
 
@@ -54,7 +55,7 @@ static inline void nb_shared_store_release(uintptr_t address, uint32_t value) {
   atomic_store_explicit(nb_shared_word(address), nb_little_32(value), memory_order_release);
 }
 
-/* Takes a lock word: 0 becomes 1. Acquires what its last holder released. */
+/* Tries to take a lock word, changing it from 0 to 1. Pairs with nb_shared_unlock_release. */
 static inline bool nb_shared_lock_acquire(uintptr_t address) {
   uint32_t free_word = 0;
   return atomic_compare_exchange_strong_explicit(nb_shared_word(address), &free_word,
@@ -62,7 +63,7 @@ static inline bool nb_shared_lock_acquire(uintptr_t address) {
                                                  memory_order_relaxed);
 }
 
-/* Gives a lock word back; pairs with nb_shared_lock_acquire. */
+/* Releases a lock word. Pairs with nb_shared_lock_acquire. */
 static inline void nb_shared_unlock_release(uintptr_t address) {
   atomic_store_explicit(nb_shared_word(address), 0, memory_order_release);
 }
@@ -76,20 +77,21 @@ static inline void nb_shared_count_release(uintptr_t address, uint32_t count) {
   atomic_store_explicit((_Atomic uint8_t *)address, (uint8_t)count, memory_order_release);
 }
 
-/* An address field of `width` bytes, 4 or 8: of this process, or of the image of another one. */
+/* An address field of `width` bytes, 4 or 8, of this process or in a copy of another one's
+ * memory. */
 static inline uint64_t nb_shared_address_relaxed(uintptr_t address, uint32_t width) {
   uint64_t low = nb_shared_load_relaxed(address);
   return width == 8 ? low | (uint64_t)nb_shared_load_relaxed(address + 4) << 32 : low;
 }
 
-/* The same, and whoever reads what nb_shared_address_store_release stored sees all that was stored
- * before it. */
+/* The same. A thread that reads what nb_shared_address_store_release stored sees all stores before
+ * it. */
 static inline uint64_t nb_shared_address_acquire(uintptr_t address, uint32_t width) {
   uint64_t low = nb_shared_load_acquire(address);
   return width == 8 ? low | (uint64_t)nb_shared_load_acquire(address + 4) << 32 : low;
 }
 
-/* Everything that was stored before is seen by whoever sees a part of the address. */
+/* A thread that sees any part of the address sees all stores before it. */
 static inline void nb_shared_address_store_release(uintptr_t address, uint32_t width,
                                                    uint64_t value) {
   nb_shared_store_release(address, (uint32_t)value);
@@ -98,7 +100,7 @@ static inline void nb_shared_address_store_release(uintptr_t address, uint32_t w
   }
 }
 
-/* The link to the next locator. It lies aligned, so it is one access; it is set once, from 0. */
+/* The link to the next locator. It is aligned, so one access reads it; it is set once, from 0. */
 static inline uintptr_t nb_shared_link_acquire(uintptr_t address) {
   return nb_little_address(
       atomic_load_explicit((_Atomic uintptr_t *)address, memory_order_acquire));

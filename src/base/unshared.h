@@ -1,11 +1,17 @@
-/* Which items have cache lines of their own. */
+/* Unshared slots: slots of a locator whose cache lines hold no other unshared slot and not the
+ * header. Threads that contend use them. In 64 bits, where lines of 64 bytes are fetched in pairs:
+ *
+ *    0      24   44                144   164             304   324             464   484
+ *   | header | 0  | 1  | ... | 5    |  6  |  7  | ... 13 | 14  | 15  | ... 21   | 22  | ...
+ *    '--- pair at 0 ------'  '------ pair at 128 ---'  '------ pair at 256 ---'  '---- at 384 ...
+ *                                  unshared             unshared              unshared */
 #ifndef NB_UNSHARED_H
 #define NB_UNSHARED_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes of a cache line: what two threads must not share. */
+/* The bytes of a cache line, which two threads must not share. */
 #if defined(__s390x__)
 enum { NB_CACHE_LINE = 256 };
 #elif defined(__powerpc64__) || (defined(__APPLE__) && defined(__aarch64__))
@@ -14,12 +20,12 @@ enum { NB_CACHE_LINE = 128 };
 enum { NB_CACHE_LINE = 64 };
 #endif
 
-/* On neighbouring items, which share a line, two threads run at 0.2 to 1.1 times the speed of one
- * thread, without ever seeing a failed exchange; where lines have 64 bytes, processors fetch them in
- * pairs, and on two lines of a pair they run at half the speed (measured). Items with this index
- * modulo the stride never share a pair with each other or with the header: the first is the first
- * that starts behind the header's. (Header and items have 24 and 20 bytes in 64 bits, 16 and 16 in
- * 32: format.h.) */
+/* Two threads on neighbouring items, which share a line, run at 0.2 to 1.1 times the speed of one
+ * thread, although no exchange ever fails. Processors with lines of 64 bytes fetch them in pairs,
+ * and on the two lines of a pair threads run at half the speed (measured). Items with this index
+ * modulo the stride never share a pair with each other or with the header: the first of them is the
+ * first item that starts behind the header's pair. (Header and item have 24 and 20 bytes in 64
+ * bits, 16 and 16 in 32 bits: format.h.) */
 enum {
   NB_FALSE_SHARING_RANGE = NB_CACHE_LINE < 128 ? 128 : NB_CACHE_LINE,
   NB_UNSHARED_STRIDE = NB_FALSE_SHARING_RANGE / 16,

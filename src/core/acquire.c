@@ -1,4 +1,4 @@
-/* From a request to an item that is held; see claim.h. */
+/* From a request to an item that is held; see acquire.h. */
 #include "core/acquire.h"
 
 #include "core/attach.h"
@@ -16,12 +16,12 @@ nearbuf_status nb_request_check(const nearbuf_request *request) {
   return nb_constraint_check(&constraint);
 }
 
-/* What the ways of one request share. */
+/* What the steps of one request share. */
 typedef struct acquisition {
   nb_state *state;
   const nb_constraint *constraint;
   const nb_preference *preference;
-  bool is_near; /* the constraint is narrowed to what is near to the target */
+  bool is_near; /* the constraint is narrowed to addresses near to the target */
   nb_acquired *acquired;
 } acquisition;
 
@@ -29,15 +29,15 @@ static bool suits(const acquisition *ctx, const nb_locator *locator) {
   return ctx->constraint->only_dialect == 0 || ctx->constraint->only_dialect == locator->dialect;
 }
 
-/* The size of the buffer that a region becomes. Sizes have 32 bits: one of 4 GiB, which the largest
- * requests need, is listed without its last byte. */
+/* The size of the buffer that a region becomes. Sizes have 32 bits: a region of 4 GiB, which the
+ * largest requests need, is listed without its last byte. */
 static uint32_t listed_size(const nb_place *region) {
   return region->size > UINT32_MAX ? UINT32_MAX : (uint32_t)region->size;
 }
 
-/* Lists a new region and acquires it; on failure the region is the caller's. `*is_acquired` is false
- * where the first locator had to be made in a dialect that the request cannot use: the region is
- * everybody's then. */
+/* Lists a new region and acquires its item. On failure the region still belongs to the caller.
+ * `*is_acquired` is false if the first locator had to be made in a dialect that the request cannot
+ * use: then the region is listed, free for every module. */
 static nb_result list_region(const acquisition *ctx, const nb_gap_request *gap_request,
                              const nb_place *region, bool *is_acquired) {
   nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
@@ -62,7 +62,7 @@ static nb_result list_region(const acquisition *ctx, const nb_gap_request *gap_r
     }
     return result;
   }
-  /* A start beyond a granule is only promised for the whole region. */
+  /* An alignment beyond a granule holds only for the start of the whole region. */
   bool is_cuttable = gap_request->alignment == gap_request->granularity;
   nb_listing listing = {region->start, item.size,
                         is_cuttable ? region->size - gap_request->least : 0,
@@ -87,10 +87,10 @@ static nb_result make_region(const acquisition *ctx, const nb_gap_request *gap_r
   return result;
 }
 
-/* The size that a new region should have. It is larger than the request where the existing buffers
- * are used up; where they are only held it is not, for a program that keeps thousands of buffers must
- * not eat the range. Threads that contend get room for the pieces before an item that shares its
- * cache lines with no other, see nb_registry_register. */
+/* The size that a new region should have. It is larger than the request if the existing buffers are
+ * used up. It is not if they are only held, so that a program that holds thousands of buffers does
+ * not exhaust the range. Threads that contend get room for the pieces in front of an unshared slot;
+ * see nb_registry_register. */
 static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
   if (!is_held) {
     return nb_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed), least);
@@ -100,7 +100,7 @@ static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
   return is_contended ? nb_add_saturating(least, pieces) : least;
 }
 
-/* Makes a buffer. */
+/* Maps a region that becomes a new buffer, and acquires it. */
 static nb_result make(const acquisition *ctx, bool is_held) {
   nb_gap_request gap_request;
   if (!nb_constraint_need(ctx->constraint, ctx->preference->target, nb_os_granularity(),
@@ -112,12 +112,12 @@ static nb_result make(const acquisition *ctx, bool is_held) {
   bool is_acquired = false;
   nb_result result = make_region(ctx, &gap_request, &is_acquired);
   if (result.status == NEARBUF_OK && !is_acquired) {
-    result = make_region(ctx, &gap_request, &is_acquired); /* the locator is there now */
+    result = make_region(ctx, &gap_request, &is_acquired); /* the locator exists now */
   }
   return result;
 }
 
-/* Takes from what is listed. Before the answer is no, what other modules released is looked at. */
+/* Acquires a listed item. From the start: items that other modules have released are found, too. */
 static bool take(const acquisition *ctx, bool from_start, bool *is_held) {
   return nb_registry_take(ctx->state, ctx->constraint, from_start, ctx->acquired, is_held);
 }
@@ -151,8 +151,8 @@ static nb_result take_or_make(const acquisition *ctx) {
   return result;
 }
 
-/* The last resorts, before the answer is that there is no room: a shared cache line, and room behind
- * the range's minimum in a buffer that starts before it. */
+/* The last attempts before NO_ROOM: an item that shares its cache line, and room above the range's
+ * minimum in a buffer that starts below it. */
 static nb_result take_anything(const acquisition *ctx) {
   nb_constraint wasteful = *ctx->constraint;
   wasteful.may_waste_prefix = true;
@@ -167,7 +167,7 @@ static nb_result take_anything(const acquisition *ctx) {
   return nb_result_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
 
-/* Whether memory that is farther away may do better. */
+/* Whether memory farther away may succeed. */
 static bool is_out_of_room(nb_result result) {
   return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
          result.status == NEARBUF_DENIED;
@@ -189,10 +189,10 @@ static nb_result find_or_make(const acquisition *ctx) {
   return result.status == NEARBUF_NO_ROOM ? take_anything(ctx) : result;
 }
 
-/* Makes the item the one that this thread tries first. Where another thread's lies in the same lines
- * both would be slow without ever meeting: then the next request looks for an item that shares its
- * lines with no other. Threads that start at once register neighbouring items, since the second one
- * finds the first item held before the first thread has stored its hint. */
+/* Makes the item the one that this thread tries first. If another thread's item lies in the same
+ * lines, both would be slow although they never contend for a lock: then the next request looks for
+ * an unshared slot. Threads that start at the same time register neighbouring items, since the
+ * second one finds the first item held before the first thread has stored its hint. */
 static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t generation) {
   nb_hint *mine = nb_hints_mine(&state->hints);
   nb_hint_set(&state->hints, mine, acquired->ref, acquired->order, generation);
@@ -214,7 +214,7 @@ nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *prefe
   if (result.status == NEARBUF_OK) {
     nb_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
-    (void)nb_claim_fits(&wasteful, acquired); /* start and limit, for a buffer that was just made */
+    (void)nb_claim_fits(&wasteful, acquired); /* sets start and limit, for a new buffer */
     *generation = nb_state_generation(ctx.state);
     keep_hint(ctx.state, acquired, *generation);
   }

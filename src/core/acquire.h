@@ -1,4 +1,10 @@
-/* From a request to an item that is held: the way of every call that hands out shared memory. */
+/* From a request to an item that is held, for every call that hands out shared memory:
+ *
+ *   near to the target, then in the whole range:  a listed item that fits
+ *                                                 -> locators linked since, a listed item that fits
+ *                                                 -> a new region, listed as a held item
+ *   the whole range, if there is no room:         any room of a listed item, however it is
+ * wasted */
 #ifndef NB_ACQUIRE_H
 #define NB_ACQUIRE_H
 
@@ -7,10 +13,10 @@
 #include "core/registry.h"
 #include "core/state.h"
 
-/* What is wrong with a request, OK if nothing is. No system calls. */
+/* Checks a request: OK, or the status that nearbuf_get returns for it. No system calls. */
 nearbuf_status nb_request_check(const nearbuf_request *request);
 
-/* What a request with these flags demands. */
+/* The constraint of a request with these flags. */
 NB_FORCEINLINE nb_constraint nb_request_constraint(const nearbuf_request *request, uint32_t flags) {
   nb_constraint constraint = {.min = request->range.min,
                               .max = request->range.max,
@@ -19,15 +25,16 @@ NB_FORCEINLINE nb_constraint nb_request_constraint(const nearbuf_request *reques
   return constraint;
 }
 
-/* What a request would like, beside what it demands. */
+/* What a request prefers, in addition to its constraint. */
 typedef struct nb_preference {
   uintptr_t target;        /* 0: none */
   uintptr_t near_bytes;    /* of nearbuf_request */
-  nearbuf_dialect dialect; /* of the first locator, should this call make it */
+  nearbuf_dialect dialect; /* of the first locator, if this call makes it */
 } nb_preference;
 
-/* Finds an item that is free and fits, or makes one, and holds it. The slow path: the item of the
- * thread's hint is tried first. The errors are those of nearbuf_get. */
+/* Finds a free item that fits, or makes one, and locks it. This is the slow path: callers have
+ * tried the item of the thread's hint before. The errors are those of nearbuf_get. errno is
+ * preserved. */
 nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
                      nb_acquired *acquired, uint32_t *generation);
 

@@ -1,4 +1,4 @@
-/* Finding or making the first locator; see rendezvous.h. */
+/* Finding or making the first locator; see attach.h. */
 #include "core/attach.h"
 
 #include "core/locators.h"
@@ -6,7 +6,7 @@
 #include "os/os.h"
 #include "os/pages.h"
 
-/* Starts the chain with a page that was found or made. The state's lock is held. */
+/* Starts the chain with a page that was found or made. The caller holds the state's lock. */
 static nb_result start(nb_state *state, const nb_page *page, nearbuf_dialect made_in) {
   nearbuf_dialect dialect = page->is_made ? made_in : page->dialect_if_empty;
   nb_result result = nb_locators_start(state, page->base, (uint8_t)dialect, page->is_made);

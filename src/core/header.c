@@ -5,7 +5,7 @@
 #include "os/pages.h"
 #include "os/wait.h"
 
-/* ---- The link ----------------------------------------------------------------------------------- */
+/* ---- The link -------------------------------------------------------------------------------- */
 
 static uintptr_t link_word(const nb_locator *locator) {
   return locator->base + nb_locator_layout(locator)->next;
@@ -18,8 +18,8 @@ uintptr_t nb_header_link(const nb_locator *locator) {
 static_assert(sizeof(uintptr_t) == 4 || (24 + NB_FIRST_SLOT * 20 - 8) % 8 == 0,
               "the second copy of the link is aligned, at the end of an item");
 
-/* Where a first locator of ours keeps its link a second time: in the last bytes of the last empty slot. 0: it
- * has no such slot, or a reference has used it. */
+/* The address of the second copy of the link, which a first locator of ours keeps in the last bytes
+ * of its last empty slot. 0: it has no such slot, or another implementation has used it. */
 static uintptr_t spare_link_word(const nb_locator *locator) {
   uint32_t first = nb_page_first_slot();
   if (!locator->is_first || first == 0 ||
@@ -45,20 +45,21 @@ bool nb_header_set_link(const nb_locator *locator, uintptr_t next) {
   return true;
 }
 
-/* ---- Order -------------------------------------------------------------------------------------- */
+/* ---- Order ----------------------------------------------------------------------------------- */
 
 static bool can_be_mended(const nb_locator *locator) {
   return locator->is_first && locator->dialect != NEARBUF_DIALECT_UNKNOWN &&
          !atomic_load_explicit(&locator->is_damaged, memory_order_relaxed);
 }
 
-/* Whether the header names another mapping; what cannot be one is damage of another kind. */
+/* Whether the header contains the address of another mapping. An address that cannot be one is
+ * damage of another kind. */
 static bool is_named_elsewhere(const nb_locator *locator) {
   uintptr_t named = (uintptr_t)nb_shared_address_relaxed(locator->base, sizeof(uintptr_t));
   return named != locator->base && named != 0 && named % nb_os_page_size() == 0;
 }
 
-/* Each reference clears its own count only. */
+/* The .NET and the Rust implementation each clear only their own count. */
 static bool is_count_cleared(const nb_locator *locator) {
   const nb_layout *layout = nb_locator_layout(locator);
   uint32_t used = atomic_load_explicit(&locator->used_slots, memory_order_relaxed);
@@ -70,7 +71,7 @@ static bool is_count_cleared(const nb_locator *locator) {
          (locator->is_hidden_from_dotnet && dotnet != layout->capacity);
 }
 
-/* Whether only one of the two links is there. */
+/* Whether only one of the two copies of the link is set. */
 static bool is_link_lost(const nb_locator *locator) {
   return spare_link_word(locator) != 0 &&
          (nb_header_link(locator) == 0) != (spare_link(locator) == 0);
@@ -80,7 +81,8 @@ static bool is_cleared(const nb_locator *locator) {
   return is_named_elsewhere(locator) || is_count_cleared(locator) || is_link_lost(locator);
 }
 
-/* Under the lock. The address is last: from then on modules that come later believe the page. */
+/* The caller holds the lock. The address is stored last: from then on modules that attach later
+ * accept the page. */
 static void mend(nb_locator *locator) {
   const nb_layout *layout = nb_locator_layout(locator);
   nb_format_store_count(locator->base, layout,
@@ -88,7 +90,7 @@ static void mend(nb_locator *locator) {
   if (locator->is_hidden_from_dotnet) {
     nb_format_hide_from_dotnet(locator->base, layout);
   }
-  if (is_link_lost(locator)) { /* or set by a module that does not know the second place */
+  if (is_link_lost(locator)) { /* or set by a module that does not know the second copy */
     (void)nb_shared_link_set_release(link_word(locator), spare_link(locator));
     (void)nb_shared_link_set_release(spare_link_word(locator), nb_header_link(locator));
   }
@@ -97,7 +99,7 @@ static void mend(nb_locator *locator) {
   }
 }
 
-/* ---- The lock ----------------------------------------------------------------------------------- */
+/* ---- The lock -------------------------------------------------------------------------------- */
 
 static uintptr_t lock_word(const nb_locator *locator) {
   return locator->base + nb_locator_layout(locator)->locked;
@@ -126,8 +128,8 @@ bool nb_header_lock(nb_locator *locator) {
   return is_locked;
 }
 
-/* For is_count_cleared. Two threads may store at once, and the smaller number last: at worst a look at the
- * count finds less to mend. */
+/* For is_count_cleared. Two threads may store at the same time, the smaller number last: at worst a
+ * later check of the count finds less to restore. */
 static void remember_used_slots(nb_locator *locator) {
   uint32_t count = nb_locator_count(locator);
   if (count > atomic_load_explicit(&locator->used_slots, memory_order_relaxed)) {
@@ -139,7 +141,7 @@ void nb_header_unlock(nb_locator *locator) {
   if (can_be_mended(locator)) {
     remember_used_slots(locator);
     if (is_count_cleared(locator)) {
-      return; /* the reference opened it, and may hold it by now */
+      return; /* the other implementation cleared the lock, and may hold it now */
     }
   }
   nb_shared_unlock_release(lock_word(locator));

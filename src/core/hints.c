@@ -3,7 +3,7 @@
 
 #include "base/item.h"
 
-/* The first slot from `from` on that is used; NB_HINT_SLOTS: none. */
+/* The first used slot at or after `from`; NB_HINT_SLOTS: none. */
 static uint32_t next_used(nb_hints *hints, uint32_t from) {
   while (from < NB_HINT_SLOTS) {
     uint32_t used = atomic_load_explicit(&hints->used[from / 32], memory_order_relaxed);
@@ -32,7 +32,7 @@ static uintptr_t pair_of(uintptr_t address) {
 
 bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
   enum { LAST_BYTE = sizeof(uintptr_t) + 12 - 1 };
-  atomic_thread_fence(memory_order_seq_cst); /* between the store to `mine` and these loads */
+  atomic_thread_fence(memory_order_seq_cst); /* orders the store to `mine` before these loads */
   for (uint32_t i = next_used(hints, 0); i < NB_HINT_SLOTS; i = next_used(hints, i + 1)) {
     const nb_hint *slot = &hints->slots[i];
     uintptr_t other = nb_item_ref_address(atomic_load_explicit(&slot->item, memory_order_relaxed));

@@ -1,5 +1,11 @@
-/* Where each thread starts looking: a table that is indexed by a hash of the thread pointer. A hint
- * can be wrong, and two threads may share a slot; both cost speed only. */
+/* Where each thread starts looking: a table of 256 hints, indexed by a hash of the thread pointer,
+ * in the process state.
+ *
+ *   thread -> hash -> slots[n]:  item (nb_item_ref) | order | generation     16 bytes in 64 bits
+ *                     used:      a bit for each slot that was ever set
+ *
+ * Each copy of the library has its own. A hint can be wrong, and two threads may share a slot; both
+ * only cost speed. */
 #ifndef NB_HINTS_H
 #define NB_HINTS_H
 
@@ -12,10 +18,10 @@
 
 enum { NB_HINT_BITS = 8, NB_HINT_SLOTS = 1 << NB_HINT_BITS };
 
-/* Slots are written on slow paths only, so that several may share a cache line. */
+/* Slots are written only on slow paths, so several may share a cache line. */
 typedef struct nb_hint {
   _Atomic uintptr_t item;      /* an nb_item_ref; 0: none */
-  _Atomic uint32_t order;      /* where the item stands in the chain */
+  _Atomic uint32_t order;      /* the position of the item in the chain */
   _Atomic uint32_t generation; /* of the state */
 } nb_hint;
 
@@ -24,10 +30,10 @@ typedef struct nb_hints {
   _Atomic uint32_t used[NB_HINT_SLOTS / 32]; /* a bit for each slot that was ever set */
 } nb_hints;
 
-/* The slot of a thread with this number (os/thread.h). Thread blocks lie a stack and its guard apart.
- * The factor was searched for: of 32 threads no two share a slot, for the usual sizes of stacks and
- * guards. With the golden ratio, which is the usual one, 32 threads that lie 8 MiB and 16 KiB apart
- * shared 18 slots, and in the worst case 3. */
+/* The slot of a thread with this number (os/thread.h). Thread blocks lie apart by the size of a
+ * stack and its guard. The factor was found by a search: no two of 32 threads share a slot, for the
+ * usual sizes of stacks and guards. With the golden ratio, the usual factor, 32 threads that lie 8
+ * MiB and 16 KiB apart shared 18 slots, and in the worst case 3. */
 static inline uint32_t nb_hint_slot_of(uintptr_t thread) {
   return (uint32_t)thread * UINT32_C(0x7E42A3A1) >> (32 - NB_HINT_BITS);
 }
@@ -44,7 +50,7 @@ static inline const nb_hint *nb_hint_of(const nb_hints *hints) {
   return &hints->slots[nb_hint_slot()];
 }
 
-/* What it says, as nb_hint_set stored it. */
+/* The fields of a hint, as nb_hint_set stored them. */
 static inline uintptr_t nb_hint_item(const nb_hint *hint) {
   return atomic_load_explicit(&hint->item, memory_order_acquire);
 }
@@ -66,12 +72,12 @@ static inline void nb_hint_set(nb_hints *hints, nb_hint *hint, uintptr_t item, u
   atomic_store_explicit(&hint->item, item, memory_order_release);
 }
 
-/* Whether another slot than `mine` points at the item. */
+/* Whether a slot other than `mine` contains the item; `item` is an nb_item_ref. */
 bool nb_hints_elsewhere(nb_hints *hints, const nb_hint *mine, uintptr_t item);
 
-/* Whether another slot than `mine` points at another item that shares a pair of lines with this
- * one; `item` is an address. What `mine` says must have been stored before: then of two threads
- * that do this at once at least one notices. */
+/* Whether a slot other than `mine` contains another item that shares a pair of lines with this one;
+ * `item` is an address. `mine` must have been stored before: then of two threads that do this at
+ * the same time at least one notices the other. */
 bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item);
 
 #endif

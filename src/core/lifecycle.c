@@ -1,4 +1,4 @@
-/* What the port tells the library when the module is loaded or unloaded and in a child after fork (os/os.h,
+/* The calls of the port when the module is loaded or unloaded, and in a child after fork (os/os.h,
  * "Lifecycle"). */
 #include "core/locators.h"
 #include "core/regions.h"

@@ -1,4 +1,4 @@
-/* The locators that this module knows; see chain.h. */
+/* The locators that this module knows; see locators.h. */
 #include "core/locators.h"
 
 #include "core/header.h"
@@ -6,7 +6,7 @@
 #include "os/os.h"
 #include "os/pages.h"
 
-/* ---- The table of known locators --------------------------------------------------------------- */
+/* ---- The table of known locators ------------------------------------------------------------- */
 
 enum {
   ENTRIES_AT_HAND = 32,
@@ -15,12 +15,12 @@ enum {
   MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
 };
 
-/* In the order of use: what the first call touches lies together, mostly on one page. */
+/* In the order of use: what the first call accesses is adjacent, mostly on one page. */
 static struct {
-  _Atomic uint32_t known_before_fork; /* as state->locators, but not wiped by fork: what the child
-                                       * has to put full stubs for */
-  _Atomic uintptr_t inherited_first;  /* the first locator of the process that this one was forked
-                                       * from, or 0 */
+  /* As state->locators, but not wiped by fork: where the child has to put full stubs. */
+  _Atomic uint32_t known_before_fork;
+  /* The first locator of the process from which this one was forked, or 0. */
+  _Atomic uintptr_t inherited_first;
   nb_locator at_hand[ENTRIES_AT_HAND];
   nb_locator *blocks[MOST_BLOCKS];
 } table;
@@ -54,12 +54,13 @@ uint32_t nb_locators_length(const nb_state *state) {
   return atomic_load_explicit(&state->locators, memory_order_acquire);
 }
 
-/* ---- Belief ------------------------------------------------------------------------------------ */
+/* ---- Validity
+ * ----------------------------------------------------------------------------------- */
 
 /* Recognises a locator and checks its bytes. */
 static bool is_valid(uintptr_t base, uint8_t dialect_if_empty, nearbuf_dialect *dialect) {
-  /* The thread that made the page released it with its address; how we came to know of it, a file
-   * or the memory map, orders nothing. */
+  /* The thread that made the page released its contents together with its address. Finding the
+   * address in a file or the memory map orders nothing. */
   if (nb_shared_address_acquire(base, sizeof(uintptr_t)) != base) {
     return false;
   }
@@ -73,8 +74,9 @@ static bool is_locked(uintptr_t base) {
   return nb_shared_load_acquire(base + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked) == 1;
 }
 
-/* A reference counts an item before it fills it in, and can clear the header while it starts, so what looks
- * wrong is looked at again: a few times, and as long as the lock is held within the bound. */
+/* Another implementation counts an item before it fills it in, and can clear the header while it
+ * starts. So a locator that looks invalid is checked again: a few times, and within the bound as
+ * long as the lock is held. */
 static nb_result wait_until_valid(uintptr_t base, uint8_t dialect_if_empty,
                                   nearbuf_dialect *dialect) {
   nb_wait wait = nb_wait_start();
@@ -104,7 +106,7 @@ static nb_result examine_locator(uintptr_t base, uint8_t dialect_if_empty,
   return result;
 }
 
-/* Whether somebody is filling in the item that looked like that. */
+/* Whether a thread or process is still filling in the item that was read as `seen`. */
 static bool is_being_listed(const nb_locator *locator, uint32_t index, const nb_item *seen) {
   bool is_changing = is_locked(locator->base);
   nb_item now = nb_item_read(nb_locator_item(locator, index), nb_locator_layout(locator));
@@ -130,8 +132,9 @@ bool nb_locator_is_passed_over(const nb_locator *locator, uint32_t index) {
   return has_mark(locator->unusable, index);
 }
 
-/* Whether a reference listed the rest of the locator's own mapping and is wrong about it. On POSIX
- * systems a forked child shares that page. On Windows the Rust reference may not run what is in it. */
+/* Whether another implementation listed the rest of the locator's own mapping, where that is not
+ * safe. On POSIX systems a forked child shares that page. On Windows the Rust implementation may
+ * lack the right to execute it. */
 static bool is_in_mapping_of(const nb_locator *locator, uintptr_t buffer) {
   const nb_layout *layout = nb_locator_layout(locator);
   bool is_right = nb_page_lists_tail() && (layout->dialect != NEARBUF_DIALECT_RUST ||
@@ -140,7 +143,7 @@ static bool is_in_mapping_of(const nb_locator *locator, uintptr_t buffer) {
   return !is_right && nb_align_down(buffer, granule) == nb_align_down(locator->base, granule);
 }
 
-/* OK; INCOMPATIBLE: to be passed over; NOT_FOUND: it cannot be true. */
+/* OK; INCOMPATIBLE: pass the item over; NOT_FOUND: the item is invalid. */
 static nb_result check_buffer(const nb_locator *locator, uint32_t index, const nb_item *item) {
   const nb_layout *layout = nb_locator_layout(locator);
   if (nb_item_check(item, layout) != NB_FAULT_NONE || nb_item_covers_locator(item, locator->base)) {
@@ -165,7 +168,7 @@ bool nb_locator_is_sound(nb_locator *locator, uint32_t index) {
   }
   bool is_unknown = result.status != NEARBUF_NOT_FOUND && result.status != NEARBUF_INCOMPATIBLE;
   if (is_unknown || is_being_listed(locator, index, &item)) {
-    return false; /* the map cannot be read just now, or the next look sees a complete item */
+    return false; /* the map could not be read, or the next check may see a complete item */
   }
   if (result.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&locator->is_damaged, true, memory_order_relaxed);
@@ -185,8 +188,8 @@ static bool is_known(uint32_t length, uintptr_t base) {
   return false;
 }
 
-/* Whether a reference listed the rest of the locator's page as buffers: code may run there, and must
- * go on doing so in a child. */
+/* Whether another implementation listed the rest of the locator's page as buffers: code may run
+ * there, and a child must be able to go on running it. */
 static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
   uintptr_t page = nb_os_page_size();
   uint32_t count = nb_format_count(base, layout);
@@ -199,12 +202,13 @@ static bool has_buffers_in_page(uintptr_t base, const nb_layout *layout) {
   return false;
 }
 
-/* Adds the locator of that number. Two may do it at once: they store the same. */
+/* Adds the locator with this number. Two threads may do it at the same time: they store the same
+ * values. */
 static nb_result add(nb_state *state, uint32_t number, uintptr_t base, uint8_t dialect_if_empty,
                      bool is_made) {
   nearbuf_dialect dialect = (nearbuf_dialect)dialect_if_empty;
   if (is_known(number, base)) {
-    return nb_result_of(NEARBUF_INCOMPATIBLE); /* the chain bites its tail */
+    return nb_result_of(NEARBUF_INCOMPATIBLE); /* a cycle in the locator chain */
   }
   nb_result result = make_room_for(number);
   if (result.status == NEARBUF_OK && !is_made) {
@@ -252,15 +256,15 @@ static uintptr_t link_of_last(const nb_state *state) {
   return nb_header_link(nb_locators_entry(nb_locators_length(state) - 1));
 }
 
-/* The dialect of a locator without items behind `known`. Ours are never empty, so a reference made
- * it: the one that uses `known`. Behind a Rust locator of ours that may be either. */
+/* The dialect of a locator without items that follows `locator`. Ours are never empty, so the other
+ * implementation that uses `locator` made it. Behind a Rust locator of ours it may be either. */
 static uint8_t dialect_of_empty_behind(const nb_locator *locator) {
   bool may_be_either = nb_format_is_hidden_from_dotnet(locator->base, nb_locator_layout(locator));
   return may_be_either ? NEARBUF_DIALECT_UNKNOWN : locator->dialect;
 }
 
-/* Whether the link behind a held lock was there longer than the bound ago: then what it leads to is
- * complete, whatever became of the holder. For those who do not wait. */
+/* Whether the link of a locked header has been set for longer than the bound: then the locator that
+ * it leads to is complete, whatever happened to the holder. For callers that do not wait. */
 static bool is_linked_for_long(nb_locator *locator) {
   uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_LINKED_SINCE_SHIFT) | 1;
   uint32_t since = 0;
@@ -269,8 +273,8 @@ static bool is_linked_for_long(nb_locator *locator) {
          now - since > NB_WAIT_BOUND_NS >> NB_LINKED_SINCE_SHIFT;
 }
 
-/* Adds the locator behind the last one. The references link theirs first and fill it in then, under
- * the lock of the one before: whoever gets that lock sees it complete. */
+/* Adds the locator behind the last one. The other implementations link a locator first and fill it
+ * in afterwards, under the lock of the one before it: the holder of that lock sees it complete. */
 static nb_result add_next(nb_state *state, bool may_wait) {
   uint32_t number = nb_locators_length(state);
   nb_locator *last = nb_locators_entry(number - 1);

@@ -1,4 +1,4 @@
-/* Whether memory is there; see mapped.h. */
+/* Whether memory is mapped; see probe.h. */
 #include "core/probe.h"
 
 #include "os/os.h"
@@ -7,8 +7,8 @@ enum { LOOKS_AGAIN = 20 };
 
 typedef enum memory_use { USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
 
-/* A map that is read as a text can be an emulator's, and qemu's shows neighbours that differ in being
- * executable as one: only a system that answers questions is believed about that. */
+/* A map that is read as text can be an emulator's, and qemu's merges neighbours that differ only in
+ * being executable. So that permission is checked only where the system answers queries. */
 static bool allows(const nb_map *map, const nb_mapping *mapping, memory_use use) {
   bool is_private = !mapping->shared && mapping->inode == 0;
   bool is_told_to_run = mapping->executable || !map->is_cheap_anywhere;
@@ -44,7 +44,8 @@ static nb_result look(uintptr_t start, uintptr_t size, memory_use use) {
 
 static nb_result look_patiently(uintptr_t start, uintptr_t size, memory_use use) {
   nb_result result = look(start, size, use);
-  /* For a moment qemu 7.2 leaves out of the map what another thread maps something beside. */
+  /* While a thread maps something beside a mapping, qemu 7.2 omits the mapping from the map for a
+   * moment. */
   for (int again = 0; again < LOOKS_AGAIN && result.status == NEARBUF_NOT_FOUND; again++) {
     nb_os_pause();
     result = look(start, size, use);

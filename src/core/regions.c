@@ -5,32 +5,33 @@
 
 #include "os/os.h"
 
-/* Regions grow with what was placed before, from the first size to the largest (decision 22). */
+/* The size of regions grows with the bytes placed before, from the first size to the largest
+ * (decision 22). */
 enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
 
-/* So often the map may have changed, or the system may refuse a place that its map calls free,
- * before the request is given up. Where single steps did not help, ever larger ones leave an area
- * behind that the map is wrong about. */
+/* The number of times that the map may change, or the system may refuse a place that its map
+ * reports as free, before the request fails. If steps of one place did not help, larger and larger
+ * ones skip an area about which the map is wrong. */
 enum { MOST_TRIES = 128, SINGLE_STEPS = 64, STEPS_OF_A_SIZE = 4 };
 
-/* A search is believed for so many times as long as it took: searching never takes more than three
- * per cent of a program's time, and a gap that opens nearer is found soon. */
+/* The result of a search is valid for this multiple of its duration. Searching then never takes
+ * more than three per cent of a program's time, and a gap that opens nearer is found soon. */
 enum { VALIDITY_FACTOR = 32 };
 
-/* What was searched in vain with fewer questions is searched again: only where that is expensive it is
- * worth overlooking for a while what has become free. */
+/* A failed search with fewer queries than this is repeated: only if searching is expensive is it
+ * worth missing for a while what has become free. */
 enum { QUESTIONS_TO_REMEMBER = 64 };
 
 /* The two ends of a span. */
 enum { BELOW, ABOVE };
 
-/* What a search treats as occupied: what was searched in vain just before, the map, what the system
- * will need, what it refused. */
+/* What a search treats as occupied: addresses in which a recent search failed, the map, what the
+ * system reserves, and what it refused. */
 typedef struct obstacles {
   nb_range known_full[NB_SEARCHED];
   uint32_t known_full_count;
-  nb_range known_tight; /* where no more room than was found is to be looked for */
-  uint32_t questions;   /* that the map was asked */
+  nb_range known_tight; /* where not to look for more room than was found */
+  uint32_t questions;   /* queries of the map */
   bool use_reserved;
   uintptr_t clear_until; /* of the place that was found, see nb_span */
   nb_map map;
@@ -57,15 +58,17 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
-/* How long the lock may be held, in units of 2^20 ns: half a second. (A shift and no division, which would
- * need the compiler's runtime in 32 bits.) It is only ever tried, for without it a request searches the
- * map; but a thread that died with it must not make all requests do that. */
+/* How long the lock may be held, in units of 2^20 ns: half a second. (A shift instead of a
+ * division, which would need the compiler's runtime in 32 bits.) The lock is tried, never waited
+ * for, since a request that does not get it searches the map; but the death of a thread that holds
+ * it must not make all requests do that. */
 enum { LOCK_UNIT_BITS = 20, LOCK_BOUND = 477 };
 
 nb_regions nb_own_regions;
 
-/* Returns the time, by which the lock is given back; 0: it is not to be had. Past the bound it is taken
- * over: should its holder go on, both store, and the worst is a place that is tried in vain. */
+/* Returns the time, with which unlock releases the lock; 0: the lock is held. A lock held past the
+ * bound is taken over: if its holder goes on, both store, and the worst result is a place that is
+ * tried in vain. */
 static uint32_t try_lock(nb_regions *regions) {
   uint32_t now = (uint32_t)(nb_os_nanoseconds() >> LOCK_UNIT_BITS) | 1;
   uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
@@ -89,7 +92,7 @@ static uintptr_t search_origin(const nb_gap_request *gap_request) {
   return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
-/* Remembers that the region is there, as a part of the span that it touches or as a new one. */
+/* Records the region as a part of the span that it touches, or as a new span. */
 static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, const nb_place *region,
                      uintptr_t clear_until, uint64_t valid_until) {
   uint32_t taken = try_lock(regions);
@@ -127,8 +130,8 @@ static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, con
   unlock(regions, taken);
 }
 
-/* Whether a place beside the span needs no search: no gap can be much nearer, or a search for
- * nearly the same origin has just found none. */
+/* Whether a place beside the span needs no search: no gap can be much nearer, or a recent search
+ * for nearly the same origin found none. */
 static bool is_good_enough(const nb_gap_request *gap_request, const nb_span *span,
                            uintptr_t distance) {
   if (distance <= NB_NEARER_THAT_COUNTS) {
@@ -139,7 +142,7 @@ static bool is_good_enough(const nb_gap_request *gap_request, const nb_span *spa
          nb_os_nanoseconds() < span->valid_until;
 }
 
-/* Whether the region may lie at one end of the span; where that would be. */
+/* Whether the region may lie at one end of the span; returns that place. */
 static bool is_fit_beside(const nb_gap_request *gap_request, const nb_span *span, int side,
                           nb_place *place) {
   uintptr_t refused = span->refused[side];
@@ -176,8 +179,8 @@ static bool find_beside(nb_regions *regions, const nb_gap_request *gap_request, 
   return is_found;
 }
 
-/* Remembers that something is in the way of such a region, so that the other end of the span has
- * its turn. Should it go away, a search finds the place again. */
+/* Records that something occupies the place, so that the other end of the span is tried. If that
+ * something goes away, a search finds the place again. */
 static void refuse(nb_regions *regions, const nb_place *region) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
@@ -227,7 +230,7 @@ static nb_result make_beside(nb_regions *regions, const nb_gap_request *gap_requ
   return nb_result_of(NEARBUF_NO_ROOM);
 }
 
-/* What is not tried again: the place, and after many refusals what surrounds it. */
+/* The range that is not tried again: the place, and after many refusals its surroundings. */
 static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
   uintptr_t more =
       tries < SINGLE_STEPS ? 0 : nb_os_granularity() << ((tries - SINGLE_STEPS) / STEPS_OF_A_SIZE);
@@ -235,9 +238,9 @@ static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
                     nb_add_saturating(region->start + (region->size - 1), more)};
 }
 
-/* ---- Searching --------------------------------------------------------------------------------- */
+/* ---- Searching ------------------------------------------------------------------------------- */
 
-/* Takes over what is believed of earlier searches and matters to the need. */
+/* Loads the results of earlier searches that are still valid and apply to the request. */
 static void memo_load(nb_regions *regions, const nb_gap_request *gap_request, uint64_t now,
                       obstacles *all) {
   uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
@@ -259,8 +262,8 @@ static void memo_load(nb_regions *regions, const nb_gap_request *gap_request, ui
   unlock(regions, taken);
 }
 
-/* Remembers that the range was searched in vain. Where the search only went on from what was believed,
- * the whole is believed as long as that was. */
+/* Records that a search of the range failed. If the search only extended an earlier result, the
+ * whole is valid as long as that result was. */
 static void memo_store(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
                        uint64_t start) {
   uint32_t taken = range.min <= range.max ? try_lock(regions) : 0;
@@ -283,7 +286,8 @@ static void memo_store(nb_regions *regions, nb_range range, uintptr_t size, bool
   unlock(regions, taken);
 }
 
-/* The best place in view of what is believed: a roomier one is looked for only where that may help. */
+/* The best place according to the search memo: a larger one is looked for only if that may
+ * succeed. */
 static nb_search_answer search_place(obstacles *all, const nb_gap_request *gap_request,
                                      nb_place *region, nb_search_memo *memo) {
   nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
@@ -292,14 +296,14 @@ static nb_search_answer search_place(obstacles *all, const nb_gap_request *gap_r
   if (all->known_tight.min < all->known_tight.max &&
       nb_placement_search(&any_size, &source, region, memo) == NB_SEARCH_FOUND &&
       nb_range_holds(all->known_tight, region->start, region->size)) {
-    memo->known_tight = (nb_range){1, 0}; /* it has not been looked at */
+    memo->known_tight = (nb_range){1, 0}; /* it was not searched */
     return NB_SEARCH_FOUND;
   }
   return nb_placement_search(gap_request, &source, region, memo);
 }
 
-/* The last address above the place that is free and that no stack will grow into, at least not below
- * the place. The gap may go on behind the range in which it was seen. */
+/* The last address above the place that is free and into which no stack will grow, or at least none
+ * that would reach below the place. The gap may extend beyond the range in which it was seen. */
 static uintptr_t clear_until(obstacles *all, const nb_gap_request *gap_request,
                              const nb_place *place, nb_range gap, bool is_mapped) {
   nb_mapping above;
@@ -318,7 +322,8 @@ static uintptr_t clear_until(obstacles *all, const nb_gap_request *gap_request,
   return nb_sub_saturating(gap.max, nb_os_growth_room(gap.max + 1, all->use_reserved));
 }
 
-/* Maps memory at the place, or where that is more than there is, what is needed of it. */
+/* Maps memory at the place; if memory does not suffice for the place's size, only the least
+ * size. */
 static nb_result map_place(const nb_gap_request *gap_request, nb_place *place) {
   nb_result result = nb_os_map(place->start, place->size);
   if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
@@ -328,8 +333,8 @@ static nb_result map_place(const nb_gap_request *gap_request, nb_place *place) {
   return result;
 }
 
-/* Maps what the search finds, until it finds nothing or something else than room is missing. What a
- * stack will grow into counts as reserved. */
+/* Maps the places that the search finds, until it finds none, or fails for another reason than
+ * room. What a stack will grow into counts as reserved. */
 static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_request, nb_place *region,
                                 nb_search_memo *memo) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
@@ -358,15 +363,17 @@ static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_reques
     if (is_mapped) {
       (void)nb_os_unmap(region->start, region->size);
     }
-    /* A stack; else somebody was faster, or the map calls free what the system does not give. */
+    /* A stack; or another thread was faster, or the map reports as free what the system does not
+     * give. */
     all->extra[all->extra_count++] = is_clear ? range_of_refusal(region, tries)
                                               : (nb_range){all->clear_until + 1, memo->gap.max};
   }
   return nb_result_of(NEARBUF_NO_ROOM);
 }
 
-/* Has the system itself search on both sides of the origin, where it can: that costs the same however
- * much lies between. Only a place so near that no smaller one would be preferred is taken. */
+/* Lets the system search on both sides of the origin, where it can: the cost does not depend on the
+ * number of mappings between. Only a place so near that no smaller one would be preferred is
+ * used. */
 static bool let_system_search(const nb_gap_request *gap_request, nb_place *region) {
   uintptr_t origin = search_origin(gap_request);
   nb_range to_origin = {0, nb_add_saturating(origin, gap_request->want - 1)};
@@ -411,7 +418,7 @@ static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_reque
     }
     result = search_and_map(&all, gap_request, region, &memo);
     if (result.status == NEARBUF_NO_ROOM && all.known_full_count > 0) {
-      all.known_full_count = 0; /* something may have become free there */
+      all.known_full_count = 0; /* something there may have become free */
       all.extra_count = reserved;
       result = search_and_map(&all, gap_request, region, &memo);
     }
@@ -445,7 +452,7 @@ static nb_result search(nb_regions *regions, const nb_gap_request *gap_request, 
   return result;
 }
 
-/* Where the system puts a mapping that nothing is said about; 0: it has none to give. */
+/* Where the system puts a mapping for which no address is given; 0: it has no memory left. */
 static uintptr_t system_place(nb_regions *regions) {
   uintptr_t place = atomic_load_explicit(&regions->system_place, memory_order_relaxed);
   if (place == 0) {

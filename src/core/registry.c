@@ -1,22 +1,22 @@
-/* Items of the locators: take, register, grow; see locator.h.
+/* Items of the locators: take, register, grow; see registry.h.
  *
- * Lock order: the module's lock, then a header's lock. An item's lock is never waited for, and never
- * taken while a header's lock is waited for. Nobody holds a header's lock over a system call. */
+ * Lock order: the state's lock, then a header's lock. An item's lock is never waited for, and never
+ * taken while waiting for a header's lock. No thread holds a header's lock during a system call. */
 #include "core/registry.h"
 
 #include "core/header.h"
 #include "os/os.h"
 #include "os/pages.h"
 
-/* ---- Cursors ----------------------------------------------------------------------------------- */
+/* ---- Cursors --------------------------------------------------------------------------------- */
 
 static uint32_t size_class(uint32_t size) {
   return 31 - (uint32_t)__builtin_clz(size);
 }
 
-/* Lowers the mark below which a release looks at the cursors, else one pass over held items would
- * slow every release for ever. A cursor that moves on meanwhile may end above the mark: what lies
- * before it is then found by the next full walk. */
+/* Lowers the mark below which a release checks the cursors; otherwise one pass over held items
+ * would slow down every release permanently. A cursor that advances meanwhile may end above the
+ * mark: the next full walk then finds the items before it. */
 void nb_registry_move_cursors_back(nb_state *state, uint32_t order, uint32_t room) {
   uint32_t classes = room == 0 ? 0 : size_class(room) + 1;
   uint32_t highest = 0;
@@ -71,7 +71,7 @@ bool nb_registry_is_full_walk_due(nb_state *state) {
   return true;
 }
 
-/* ---- Taking ------------------------------------------------------------------------------------ */
+/* ---- Taking ---------------------------------------------------------------------------------- */
 
 /* A walk along the chain for one request. */
 typedef struct locator_walk {
@@ -81,13 +81,13 @@ typedef struct locator_walk {
   nb_acquired *acquired;
   bool *is_held;
   uint32_t class;
-  uint32_t looks_for_others; /* so many held items are still looked up in other threads' hints */
-  bool wants_unshared;       /* threads contend: only an item on a cache line of its own will do */
-  bool is_all_passable;      /* every item so far is held, or too full for the class */
+  uint32_t looks_for_others; /* held items still to look up in other threads' hints */
+  bool wants_unshared;       /* threads contend: take only an unshared item */
+  bool is_all_passable;      /* so far every item is held or too full for the class */
   bool has_passed_held;
 } locator_walk;
 
-/* Whether the item is on a cache line that no other thread of this module uses. */
+/* Whether no other thread of this module uses the item's cache lines. */
 static bool is_unshared_for(locator_walk *walk, uint32_t index, nb_item_ref ref) {
   return nb_is_unshared_slot(index) && !nb_hints_elsewhere(&walk->state->hints, walk->mine, ref);
 }
@@ -103,7 +103,7 @@ static void notice_held(locator_walk *walk, nb_item_ref ref) {
   }
 }
 
-/* Looks at one item without locking it, and locks it if it would do. */
+/* Reads one item without locking it, and locks it if it fits. */
 static bool try_item(locator_walk *walk, nb_locator *locator, uint32_t index) {
   const nb_layout *layout = nb_locator_layout(locator);
   uintptr_t item = nb_locator_item(locator, index);
@@ -135,8 +135,8 @@ static bool try_item(locator_walk *walk, nb_locator *locator, uint32_t index) {
   return true;
 }
 
-/* Walks over the items of one locator from `index` on. Answers the index of the one it took, or the
- * count where there is none; moves `*passed` over what need not be looked at again. */
+/* Walks over the items of one locator from `index` on. Returns the index of the item that it took,
+ * or the count if it took none; advances `*passed` over items that need not be read again. */
 static uint32_t walk_one(locator_walk *walk, uint32_t number, uint32_t index, bool *is_found,
                          uint32_t *passed) {
   nb_locator *locator = nb_locators_entry(number);
@@ -195,16 +195,16 @@ bool nb_registry_take(nb_state *state, const nb_constraint *constraint, bool fro
   return is_found;
 }
 
-/* ---- Registering ------------------------------------------------------------------------------- */
+/* ---- Registering ----------------------------------------------------------------------------- */
 
-/* The items that a region becomes; the last of them is the acquired one. */
+/* The items that a region becomes; the last one is the acquired one. */
 typedef struct batch {
   nb_item items[NB_UNSHARED_STRIDE];
   uint32_t count;
 } batch;
 
-/* Cuts a region that will be listed from index `first` on, where `slots` are free. Once threads
- * contend, small pieces go first, so that the claimed rest gets a cache line of its own. */
+/* Divides a region that will be listed from index `first` on, where `slots` are free. Once threads
+ * contend, small pieces come first, so that the acquired rest gets an unshared slot. */
 static batch cut(const nb_state *state, const nb_listing *listing, uint32_t first, uint32_t slots) {
   batch items = {.count = 1};
   uintptr_t start = listing->start;
@@ -224,7 +224,7 @@ static batch cut(const nb_state *state, const nb_listing *listing, uint32_t firs
   return items;
 }
 
-/* Fills the acquired item for the last item of a batch that was listed from index `first` on. */
+/* Describes the last item of a batch that was listed from index `first` on as the acquired one. */
 static void claim_last(uintptr_t locator, const nb_layout *layout, uint32_t first,
                        const batch *items, nb_acquired *acquired) {
   uint32_t last = items->count - 1;
@@ -242,8 +242,9 @@ static bool has_free_slot(const nb_locator *locator, const nb_listing *listing) 
          nb_locator_count(locator) < nb_locator_layout(locator)->capacity;
 }
 
-/* Takes an empty slot of the first locator by the lock of its item. The header's lock is not enough there: its
- * holder loses it where a reference clears the header, and then another thread lists at the same time. */
+/* Takes an empty slot of the first locator by the lock of its item. The header's lock is not
+ * sufficient: its holder loses it when another implementation clears the header, and then another
+ * thread lists at the same time. */
 static bool take_slot(const nb_locator *locator, uint32_t index) {
   uintptr_t item = nb_locator_item(locator, index);
   if (!nb_item_try_lock_in(item, nb_locator_layout(locator))) {
@@ -256,8 +257,8 @@ static bool take_slot(const nb_locator *locator, uint32_t index) {
   return true;
 }
 
-/* Takes all of these slots or none. In later locators nobody clears anything, and a slot that a reference
- * has not used yet may hold anything. */
+/* Takes all of these slots or none. No library clears the header of a later locator, and a slot
+ * that another implementation has not used yet may contain arbitrary bytes. */
 static bool take_slots(const nb_locator *locator, uint32_t first, uint32_t count) {
   if (!locator->is_first) {
     return true;
@@ -272,7 +273,7 @@ static bool take_slots(const nb_locator *locator, uint32_t first, uint32_t count
   return had == count;
 }
 
-/* Fills an empty slot that was taken. */
+/* Fills an empty slot that was taken; unlocks it unless the item is to be held. */
 static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *item) {
   nb_item held = *item;
   held.taken = 1;
@@ -282,7 +283,8 @@ static void fill_slot(uintptr_t slot, const nb_layout *layout, const nb_item *it
   }
 }
 
-/* Lists the region from slot `first` on, under the header's lock. False: one of the slots is not free. */
+/* Lists the region from slot `first` on. The caller holds the header's lock. False: a slot is not
+ * free. */
 static bool list_at(nb_state *state, nb_locator *locator, uint32_t number, uint32_t first,
                     const nb_listing *listing, nb_acquired *acquired) {
   const nb_layout *layout = nb_locator_layout(locator);
@@ -317,11 +319,11 @@ static bool register_in(nb_state *state, uint32_t number, const nb_listing *list
   return first < capacity;
 }
 
-/* ---- Growing ----------------------------------------------------------------------------------- */
+/* ---- Growing --------------------------------------------------------------------------------- */
 
-/* A page that is larger than a locator has room for later ones, unless a reference listed it as
- * buffers, or the lock that guards the room is not to be had. Answers where the next one would lie
- * behind the last, 0: nowhere. */
+/* A page that is larger than a locator has room for later ones, unless another implementation
+ * listed it as buffers, or the lock that guards the room cannot be taken. Returns the address of
+ * the next one behind `last`, 0: none. */
 static uintptr_t next_in_page(const nb_locator *last) {
   uintptr_t page_size = nb_os_page_size();
   const nb_locator *first = nb_locators_entry(0);
@@ -340,8 +342,9 @@ static uintptr_t next_in_page(const nb_locator *last) {
   return next;
 }
 
-/* The layout of a locator that this module adds. Rust is the one that neither reference damages, so
- * it is taken where the first locator does not tell who else is there. */
+/* The layout of a locator that this module adds. The Rust layout is the one that neither other
+ * implementation damages, so it is used if the first locator does not show which of them are
+ * present. */
 static const nb_layout *layout_to_add(const nb_listing *listing) {
   uint8_t of_first = nb_locators_entry(0)->dialect;
   bool is_rust = listing->only_dialect == NEARBUF_DIALECT_RUST ||
@@ -349,14 +352,14 @@ static const nb_layout *layout_to_add(const nb_listing *listing) {
   return nb_native_layout(is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_WRITTEN);
 }
 
-/* Makes a locator that lists the region and links it to the end of the chain. OK also where somebody
- * else linked one first, or the room in the page was not to be had: then another try does better.
- * `*added` is its address, or 0. */
+/* Makes a locator that lists the region, and links it to the end of the chain. `*added` is its
+ * address. OK with `*added` 0: another thread or process linked one first, or the room in the page
+ * could not be taken; the caller tries again. */
 static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *acquired,
                       uintptr_t *added) {
   nb_locator *last = nb_locators_entry(nb_locators_length(state) - 1);
   if (atomic_load_explicit(&last->is_damaged, memory_order_relaxed)) {
-    return nb_result_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, no link either */
+    return nb_result_of(NEARBUF_INCOMPATIBLE); /* nothing is written to it, not even a link */
   }
   const nb_layout *layout = layout_to_add(listing);
   batch items = cut(state, listing, 0, layout->capacity);
@@ -371,8 +374,8 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *a
     }
   }
   uintptr_t base = page.base;
-  /* A lock that is held past the bound has no living owner: then the link is set without it. Room
-   * in the page cannot be claimed without it. */
+  /* A lock that is held past the bound has no living owner: then the link is set without the lock.
+   * Room in the page cannot be used without it. */
   bool is_locked = nb_header_lock(last);
   bool is_free = nb_header_link(last) == 0 && (is_own_page || is_locked);
   if (is_free && !is_own_page) {
@@ -392,8 +395,8 @@ static nb_result grow(nb_state *state, const nb_listing *listing, nb_acquired *a
   return nb_result_of(NEARBUF_OK);
 }
 
-/* Learns the number of the locator that this call linked, for the acquired item's order. Without it the
- * claim is as good, but its release is found later. */
+/* Finds the number of the locator that this call linked, for the order of the acquired item.
+ * Without the order the item is as good, but its release is noticed later. */
 static void set_order(nb_state *state, nb_acquired *acquired) {
   (void)nb_locators_extend(state, true);
   (void)find_order(state, nb_item_ref_address(acquired->ref), &acquired->order);

@@ -1,5 +1,5 @@
-/* What the program and the environment say of how the library is to work. The program's choice comes
- * first; both are there before the first locator is made, and hold in children. */
+/* The choices of the program and of the environment. The program's choice takes precedence. Both
+ * are read before the first locator is made, and apply in children as well. */
 #ifndef NB_SETTINGS_H
 #define NB_SETTINGS_H
 
@@ -7,7 +7,7 @@
 
 #include <nearbuf/nearbuf.h>
 
-/* Reads the environment, once: when the module is loaded, or at a call that comes still earlier. */
+/* Reads the environment once: when the module is loaded, or in an even earlier call. */
 void nb_settings_read(void);
 
 /* The dialect in which to make the first locator: the program's choice, else NEARBUF_DIALECT, else
@@ -15,11 +15,12 @@ void nb_settings_read(void);
 nearbuf_dialect nb_settings_dialect(nearbuf_dialect preferred);
 void nb_settings_choose_dialect(nearbuf_dialect dialect);
 
-/* Whether the first locator is to be private: the program's choice, else NEARBUF_SHARING=private. */
+/* Whether the first locator is to be private: the program's choice, else
+ * NEARBUF_SHARING=private. */
 bool nb_settings_private(void);
 
-/* Returns the choice before, NONE where there was none; the second call takes one back, unless there has
- * been another one since. */
+/* Returns the previous choice, NONE if there was none. The second function withdraws a choice,
+ * unless another one has been made since. */
 nearbuf_sharing nb_settings_choose_sharing(nearbuf_sharing sharing);
 void nb_settings_unchoose_sharing(nearbuf_sharing chosen, nearbuf_sharing before);
 

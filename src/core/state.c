@@ -5,17 +5,17 @@
 
 #include "os/os.h"
 
-/* What is there before the first use: no state, for its generation stays 0. */
+/* Used before the first call: not a valid state, since its generation stays 0. */
 static nb_state no_state;
 
 _Atomic(nb_state *) nb_state_pages = &no_state;
 
-/* Where the system cannot wipe pages the state is here, and whose it is. */
+/* The state, where the system cannot wipe pages, and the process that owns it. */
 static _Atomic(nb_state *) unwiped;
 static nb_os_owner owner;
 
 /* The generation of the last state of this copy, in this process or in an ancestor. It is not
- * wiped: that is how the next one knows its number. */
+ * wiped, so that the next state gets the next number. */
 static _Atomic uint32_t last_generation;
 
 nb_state *nb_state_of_process(void) {
@@ -27,7 +27,7 @@ nb_state *nb_state_of_process(void) {
   bool is_proved = nb_os_are_process_pages(pages, &owner);
   nb_os_call_end(call);
   if (!is_proved) {
-    (void)atomic_compare_exchange_strong(&unwiped, &pages, NULL); /* a parent's */
+    (void)atomic_compare_exchange_strong(&unwiped, &pages, NULL); /* it is the parent's */
   }
   return is_proved ? pages : &no_state;
 }
@@ -37,15 +37,16 @@ static bool is_inherited_as(nb_os_inheritance inheritance) {
 }
 
 static nb_state *make_pages(void) {
-  /* Other copies of the library have their own: what one of them maps in a child may lie where the
-   * pages of this one were. */
+  /* Other copies of the library have marks of their own: what one of them maps in a child may lie
+   * where the pages of this one were. */
   uint32_t mark = (uint32_t)((uintptr_t)&no_state >> 4) * UINT32_C(0x9E3779B1) | 1;
   atomic_store_explicit(&owner.mark, mark, memory_order_relaxed);
   nb_state *made = nb_os_process_pages(sizeof(nb_state), &owner);
   if (made == NULL) {
     return NULL;
   }
-  atomic_store(&made->generation, 0); /* a page that is read first faults twice */
+  /* Written first, since a page that is read before it is written faults twice. */
+  atomic_store(&made->generation, 0);
   bool is_wiped = is_inherited_as(NB_OS_WIPED);
   nb_state *there = is_wiped ? &no_state : NULL;
   if (!atomic_compare_exchange_strong(is_wiped ? &nb_state_pages : &unwiped, &there, made)) {

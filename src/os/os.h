@@ -14,7 +14,7 @@
 #include "base/range.h"
 #include "base/result.h"
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* The size of a page, a power of two, and the unit in which addresses are given out: equal on POSIX
  * systems, 64 KiB on Windows. Cheap after the first call. */
@@ -51,7 +51,7 @@ uint32_t nb_os_process(void);
  * thread may have. */
 bool nb_os_environment(const char *name, char *value, size_t size);
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Maps zeroed, private memory that can be read, written and run, at `address` exactly; both are whole
  * granules. On failure nothing is mapped. NO_ROOM: something is there already, the system never gives
@@ -116,7 +116,7 @@ void *nb_os_process_pages(size_t size, nb_os_owner *owner);
  * they may be looked at. One system call, or two. */
 bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner);
 
-/* ---- The map of this process -------------------------------------------------------------------- */
+/* ---- The map of this process ----------------------------------------------------------------- */
 
 typedef struct nb_mapping {
   nb_range range;
@@ -159,7 +159,7 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping);
  * loader's lock. */
 bool nb_os_module_extent(uintptr_t address, nb_range *extent);
 
-/* ---- Code -------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 /* Makes stores to [address, address + size) visible to instruction fetch. */
 void nb_os_sync_code(uintptr_t address, size_t size);
@@ -167,7 +167,7 @@ void nb_os_sync_code(uintptr_t address, size_t size);
 /* Makes every other thread of the process fetch instructions anew, where the system can. */
 void nb_os_sync_processors(void);
 
-/* ---- Threads ----------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 /* What a call that makes system calls owes to the thread it runs in: it is not cancelled half-way,
  * and its last error code (errno, GetLastError) is what it was, for the call may come from a signal
@@ -180,7 +180,7 @@ typedef struct nb_os_call {
 nb_os_call nb_os_call_begin(void);
 void nb_os_call_end(nb_os_call call);
 
-/* ---- Lifecycle --------------------------------------------------------------------------------- */
+/* ---- Lifecycle ------------------------------------------------------------------------------- */
 
 /* The port calls these; core/lifecycle.c defines them. */
 

@@ -12,7 +12,7 @@
 #include "os/os.h"
 #include "os/posix/posix.h"
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* Nothing has to be left alone: the whole stack of the main thread is occupied from the start, by a
  * guard where it may not reach yet, and malloc does not use the program break. */
@@ -38,7 +38,7 @@ const char *nb_posix_environment(const char *name) {
   return issetugid() != 0 ? NULL : getenv(name);
 }
 
-/* ---- The map, code ------------------------------------------------------------------------------ */
+/* ---- The map, code --------------------------------------------------------------------------- */
 
 bool nb_posix_may_be_mapped(uintptr_t page) {
   (void)page;
@@ -54,7 +54,7 @@ void nb_os_sync_processors(void) {
    * What both do for pages that change their protection is not documented to do this. */
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 /* APFS and ZFS copy on write, and cannot be asked not to; but a full disk is no SIGBUS there: what
  * cannot be written stays in memory. */
@@ -105,7 +105,7 @@ int64_t nb_posix_boot_time(void) {
   return is_known && size == sizeof boot ? (int64_t)boot.tv_sec : 0;
 }
 
-/* ---- Directories -------------------------------------------------------------------------------- */
+/* ---- Directories ----------------------------------------------------------------------------- */
 
 enum { MOST_READS = 4, MOST_READS_SKIPPED = 64 };
 

@@ -14,7 +14,7 @@
 
 enum { INHERITANCE_THAT_CANNOT_EXIST = 0x0bad }; /* some emulators say yes to anything */
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
@@ -30,7 +30,7 @@ nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
   return limits;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
   return nb_posix_mmap_at(address, size, protection, MAP_FIXED | MAP_EXCL);
@@ -60,13 +60,13 @@ bool nb_posix_is_unloaded(void) {
   return false;
 }
 
-/* ---- Code -------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 void nb_os_sync_code(uintptr_t address, size_t size) {
   __builtin___clear_cache((char *)address, (char *)(address + size));
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 int nb_posix_rename_new(int directory, const char *from, const char *to) {
   (void)directory;
@@ -88,7 +88,7 @@ int nb_posix_memory_file(const char *name) {
   return memfd_create(name, MFD_CLOEXEC);
 }
 
-/* ---- Directories -------------------------------------------------------------------------------- */
+/* ---- Directories ----------------------------------------------------------------------------- */
 
 bool nb_bsd_read_names(int directory, nb_bsd_names *names) {
   names->at = 0;

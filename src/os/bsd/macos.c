@@ -30,7 +30,7 @@ static_assert(PROT_READ == VM_PROT_READ && PROT_WRITE == VM_PROT_WRITE &&
                   PROT_EXEC == VM_PROT_EXECUTE,
               "mmap's protections are Mach's");
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* Below its lowest address, usually 4 GiB, a 64-bit process is given nothing: as much as its program
  * says in its segment __PAGEZERO. */
@@ -47,7 +47,7 @@ nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
   return (nb_range){min < lowest ? lowest : min, (uintptr_t)info.max_address - 1};
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Not mmap: with MAP_FIXED it replaces what is there, and without it the address is a hint, which
  * newer kernels ignore altogether where they guard objects. */
@@ -101,13 +101,13 @@ bool nb_posix_is_unloaded(void) {
   return false; /* it stays loaded */
 }
 
-/* ---- Code -------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 void nb_os_sync_code(uintptr_t address, size_t size) {
   sys_icache_invalidate((void *)address, size);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 int nb_posix_rename_new(int directory, const char *from, const char *to) {
   if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0) {
@@ -128,7 +128,7 @@ int nb_posix_memory_file(const char *name) {
   return -1;
 }
 
-/* ---- Directories -------------------------------------------------------------------------------- */
+/* ---- Directories ----------------------------------------------------------------------------- */
 
 /* What getattrlistbulk(2) answers for each name, where only names are asked for. */
 typedef struct name_record {

@@ -58,7 +58,7 @@ enum {
   ADVICE_THAT_CANNOT_EXIST = 0x7ead0bad /* some emulators say yes to anything */
 };
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* Reads a file of /proc that is short and begins with what is wanted. */
 static bool read_text(const char *path, char *text, size_t size) {
@@ -156,7 +156,7 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
   return count;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Kernels from 6.7 to 6.12 move what is as large as this to an aligned place, though the hint is free. */
 enum { MAY_BE_MOVED = 2 << 20 };
@@ -241,7 +241,7 @@ const char *nb_posix_environment(const char *name) {
   return getauxval(AT_SECURE) != 0 ? NULL : getenv(name);
 }
 
-/* ---- Unloading --------------------------------------------------------------------------------- */
+/* ---- Unloading ------------------------------------------------------------------------------- */
 
 #ifdef __GLIBC__
 /* The C library and the linker give the names, and link.h declares two of them, but not as weak or as
@@ -292,7 +292,7 @@ bool nb_posix_is_unloaded(void) {
 }
 #endif
 
-/* ---- Code -------------------------------------------------------------------------------------- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 void nb_os_sync_code(uintptr_t address, size_t size) {
   __builtin___clear_cache((char *)address, (char *)(address + size));
@@ -309,7 +309,7 @@ void nb_os_sync_processors(void) {
 #endif
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 int nb_posix_rename_new(int directory, const char *from, const char *to) {
 #ifdef SYS_renameat2

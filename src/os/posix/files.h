@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "os/pages.h"
 
-/* ---- Names ------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 #define NB_NAME_PREFIX "Reloaded.Memory.Buffers.MemoryBuffer, PID "
 
@@ -42,7 +42,7 @@ bool nb_name_is_of_process(const char *name, int64_t process);
 /* The process id in a name of a locator's file, first, later or not yet published; -1: no such. */
 int64_t nb_name_process(const char *name);
 
-/* ---- Directories ------------------------------------------------------------------------------- */
+/* ---- Directories ----------------------------------------------------------------------------- */
 
 /* Where the files are: in the directory that all users and both references share; where that is another
  * user's, in one of the process's own user beside it. Whoever looks for a file looks in both. */
@@ -84,7 +84,7 @@ nb_path nb_path_of_temporary(int root, const char *prefix);
  * one's own may do. */
 bool nb_directory_is_anothers(nb_result result);
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 /* A file that nobody sees yet: complete, mapped, its lock held by the mapping. */
 typedef struct nb_new_file {

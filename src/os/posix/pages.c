@@ -29,7 +29,7 @@ bool nb_page_lists_tail(void) {
   return false; /* a page is shared with every child after fork: no buffers in it */
 }
 
-/* ---- Identity ---------------------------------------------------------------------------------- */
+/* ---- Identity -------------------------------------------------------------------------------- */
 
 static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
   return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
@@ -92,7 +92,7 @@ static nb_result check_mapped_at(int file, uintptr_t claimed) {
   return result;
 }
 
-/* ---- A file under one of our names ------------------------------------------------------------- */
+/* ---- A file under one of our names ----------------------------------------------------------- */
 
 typedef enum file_state {
   FILE_ABSENT,
@@ -199,7 +199,7 @@ static seen_file examine(int directory, const char *name, nb_page *page) {
   return seen;
 }
 
-/* ---- Finding ----------------------------------------------------------------------------------- */
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 static nb_user own_user(void) {
   return (nb_user){geteuid(), geteuid()};
@@ -305,7 +305,7 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
   return wants_private ? nb_result_of(NEARBUF_NOT_FOUND) : find_in_map(page);
 }
 
-/* ---- The anchor -------------------------------------------------------------------------------- */
+/* ---- The anchor ------------------------------------------------------------------------------ */
 
 /* Where the anchor led to when this copy last looked: in a child, the parent's locator. */
 static _Atomic uintptr_t anchored;
@@ -444,7 +444,7 @@ void nb_page_restore_address(uintptr_t base) {
   }
 }
 
-/* ---- Private pages ----------------------------------------------------------------------------- */
+/* ---- Private pages --------------------------------------------------------------------------- */
 
 /* A file in memory with the seed in it, its own address not yet; -1 where there can be none. */
 static int memory_file(const char *name, const nb_initial_items *initial) {
@@ -480,7 +480,7 @@ static nb_result make_private(const char *name, const nb_initial_items *initial,
   return result;
 }
 
-/* ---- A file that a reference in this process is making ------------------------------------------ */
+/* ---- A file that a reference in this process is making --------------------------------------- */
 
 /* The references make their file visible before it is complete, and look at every file in the directory
  * before they store the address: the .NET one needs 0.5 s where 30,000 lie. So a file under our own name
@@ -611,7 +611,7 @@ static seen_file examine_patiently(int directory, const char *name, nb_page *pag
   return page->base != 0 ? (seen_file){FILE_ATTACHED, result, -1} : examine(directory, name, page);
 }
 
-/* ---- Publishing --------------------------------------------------------------------------------- */
+/* ---- Publishing ------------------------------------------------------------------------------ */
 
 /* Every try ends in an answer unless somebody else changes the directory meanwhile, or holds the lock
  * of a dead file to replace it. He may have lost the processor; a stranger who keeps removing our
@@ -718,7 +718,7 @@ static nb_result make_shared(int directory, const nb_initial_items *initial, uin
   return attempt == PUBLISH_AGAIN ? nb_result_system(NEARBUF_BUSY, EBUSY) : result;
 }
 
-/* ---- Making a page ------------------------------------------------------------------------------ */
+/* ---- Making a page --------------------------------------------------------------------------- */
 
 /* Whether a failure to make a shared page means that a private one will do. */
 static bool is_obstacle(nb_result result) {
@@ -799,7 +799,7 @@ nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_priva
   return result.status == NEARBUF_OK ? attach_to(page) : result;
 }
 
-/* ---- Later locators ---------------------------------------------------------------------------- */
+/* ---- Later locators -------------------------------------------------------------------------- */
 
 static uint32_t some_number(void) {
   uint32_t number = (uint32_t)nb_posix_random();
@@ -829,7 +829,7 @@ void nb_page_discard(const nb_page *page) {
   (void)munmap((void *)page->base, nb_os_page_size());
 }
 
-/* ---- Fork -------------------------------------------------------------------------------------- */
+/* ---- Fork ------------------------------------------------------------------------------------ */
 
 /* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
  * locator that a reference made may lie on its heap, or share its page with buffers that hold code:

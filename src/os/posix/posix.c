@@ -15,7 +15,7 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 size_t nb_os_page_size(void) {
   static _Atomic size_t known;
@@ -71,7 +71,7 @@ bool nb_os_environment(const char *name, char *value, size_t size) {
   return true;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static nb_result result_of_map_error(int error, size_t size, int protection) {
   switch (error) {
@@ -177,7 +177,7 @@ bool nb_posix_is_process(uint32_t id) {
   return id == (uint32_t)getpid() || nb_posix_shares_memory(id);
 }
 
-/* ---- The map ------------------------------------------------------------------------------------ */
+/* ---- The map --------------------------------------------------------------------------------- */
 
 nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   nb_map_answer answer;
@@ -191,7 +191,7 @@ nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mappin
   return NB_MAP_END;
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 nb_os_call nb_os_call_begin(void) {
   nb_os_call call = {0, errno};

@@ -29,7 +29,7 @@
 
 enum { MOST_NAMES = 4 }; /* that are tried for a later locator */
 
-/* ---- Content ----------------------------------------------------------------------------------- */
+/* ---- Content --------------------------------------------------------------------------------- */
 
 bool nb_page_lists_tail(void) {
   return true;
@@ -55,7 +55,7 @@ static void *map_section(HANDLE section, uintptr_t address) {
   return MapViewOfFileEx(section, LOOKING | FILE_MAP_EXECUTE, 0, 0, 0, (void *)address);
 }
 
-/* ---- Identity ---------------------------------------------------------------------------------- */
+/* ---- Identity -------------------------------------------------------------------------------- */
 
 /* Whether a view of a section begins there whose first page can be read and written. */
 static bool is_view(uintptr_t base) {
@@ -110,7 +110,7 @@ static nb_result attach(HANDLE section, uintptr_t *base) {
   return nb_result_of(NEARBUF_OK);
 }
 
-/* ---- The first locator by its names ------------------------------------------------------------- */
+/* ---- The first locator by its names ---------------------------------------------------------- */
 
 static nb_section_name own_name(int which) {
   return nb_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
@@ -167,7 +167,7 @@ static void protect_handle(const nb_page *page) {
                              HANDLE_FLAG_PROTECT_FROM_CLOSE);
 }
 
-/* ---- Private pages ----------------------------------------------------------------------------- */
+/* ---- Private pages --------------------------------------------------------------------------- */
 
 /* Makes a page of memory of this process, all but its address. */
 static nb_result make_private(const nb_initial_items *initial, int32_t reason, nb_page *page) {
@@ -182,7 +182,7 @@ static nb_result make_private(const nb_initial_items *initial, int32_t reason, n
   return nb_result_of(NEARBUF_OK);
 }
 
-/* ---- The first locator ------------------------------------------------------------------------- */
+/* ---- The first locator ----------------------------------------------------------------------- */
 
 static uintptr_t word_of(const nb_page *page) {
   return page->base | (page->is_private ? (uintptr_t)NB_ANCHOR_PRIVATE : 0);
@@ -293,7 +293,7 @@ void nb_page_restore_address(uintptr_t base) {
   (void)base;
 }
 
-/* ---- Later locators ---------------------------------------------------------------------------- */
+/* ---- Later locators -------------------------------------------------------------------------- */
 
 /* BUSY: there is a section of that name; another name may be free. DENIED: names are refused. */
 static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
@@ -342,7 +342,7 @@ void nb_page_discard(const nb_page *page) {
   (void)CloseHandle(page->handle);
 }
 
-/* ---- Children: processes share no memory here --------------------------------------------------- */
+/* ---- Children: processes share no memory here ------------------------------------------------ */
 
 bool nb_page_keep_from_children(uintptr_t base) {
   (void)base;

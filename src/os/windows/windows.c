@@ -12,7 +12,7 @@
 #include "os/windows/error.h"
 #include "os/windows/search.h"
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 static SYSTEM_INFO system_info(void) {
   SYSTEM_INFO info;
@@ -132,7 +132,7 @@ uint32_t nb_os_process(void) {
   return GetCurrentProcessId();
 }
 
-/* ---- When the module is loaded ------------------------------------------------------------------ */
+/* ---- When the module is loaded --------------------------------------------------------------- */
 
 /* What could wait for a lock of the loader or of the process's environment: who suspends all
  * threads and calls the library then would wait for a suspended one for ever. */
@@ -217,7 +217,7 @@ __attribute__((section(".CRT$XLB"), used)) static const PIMAGE_TLS_CALLBACK load
  * has the map searched, and no variable. */
 __attribute__((section(".CRT$XCB"), used)) static void (*const runtime_entry)(void) = prepare;
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static nb_result result_of_error(DWORD error) {
   return error == ERROR_INVALID_PARAMETER /* beyond the address space */
@@ -363,7 +363,7 @@ bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
   return true;
 }
 
-/* ---- The map ----------------------------------------------------------------------------------- */
+/* ---- The map --------------------------------------------------------------------------------- */
 
 nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names; /* sections are told by what they hold */
@@ -447,7 +447,7 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   }
 }
 
-/* ---- Code and threads -------------------------------------------------------------------------- */
+/* ---- Code and threads ------------------------------------------------------------------------ */
 
 void nb_os_sync_code(uintptr_t address, size_t size) {
   (void)FlushInstructionCache(GetCurrentProcess(), (const void *)address, size);
