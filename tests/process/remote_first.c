@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,7 +68,7 @@ static int find_blank(const nearbuf_process_mapping *mapping, void *context) {
 }
 
 /* It is mapped and not locked, and says no address: no other one is made. */
-TEST(a_locator_that_the_process_is_just_making_is_waited_for_and_not_replaced) {
+static void check_being_made(void) {
   target what = target_try(REMOTE_TARGET, "blank");
   nearbuf_process process = target_open(&what);
   blank_page page = {.address = 0};
@@ -85,6 +86,22 @@ TEST(a_locator_that_the_process_is_just_making_is_waited_for_and_not_replaced) {
   CHECK_EQUAL(1, locator.count);
   CHECK_EQUAL(0, target_end(&what));
   CHECK_EQUAL(0, unlink(page.name));
+}
+
+TEST(a_locator_that_the_process_is_just_making_is_waited_for_and_not_replaced) {
+  check_being_made();
+}
+
+TEST(so_it_is_where_the_shared_directory_is_another_users) {
+  if (geteuid() != 0) {
+    test_skip("needs root");
+  }
+  want_own_tmp();
+  if (mkdir("/tmp/.reloaded", 0700) != 0) {
+    test_skip("needs a /tmp of its own");
+  }
+  become_nobody();
+  check_being_made();
 }
 
 /* ---- A first locator whose count a reference cleared --------------------------------------------- */

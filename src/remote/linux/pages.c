@@ -1103,7 +1103,8 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
   result = make_in(&plan, NB_FOLDER_SHARED, page, &of_folder);
   if (result.status != NEARBUF_OK && nb_directory_is_anothers(of_folder)) {
     nb_result second = make_in(&plan, NB_FOLDER_OF_USER, page, &of_folder);
-    result = of_folder.status == NEARBUF_OK ? second : result;
+    bool is_answer = of_folder.status == NEARBUF_OK || second.status == NEARBUF_BUSY;
+    result = is_answer ? second : result;
   }
   return result;
 }
