@@ -154,6 +154,12 @@ static bool has_ended(char state) {
   return state == '\0' || state == 'Z' || state == 'X';
 }
 
+static bool is_asleep(const nb_trace *trace) {
+  char text[NB_LINUX_STATUS_SIZE];
+  char state = read_status(trace->target->directory, trace->thread, text);
+  return state != '\0' && state != 'R'; /* not where it cannot be told */
+}
+
 /* Waits for the next stop until `end`, or only until `if_asleep_ns` have passed where the thread is not
  * running then. False: it has ended (`is_gone`), or it did not stop in time. */
 static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
@@ -174,9 +180,7 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
     }
     /* One more look then: it may have stopped while we waited for a processor ourselves. */
     uint64_t now = nb_os_nanoseconds();
-    char text[NB_LINUX_STATUS_SIZE];
-    is_over = now > end || (now - start > if_asleep_ns &&
-                            read_status(trace->target->directory, trace->thread, text) != 'R');
+    is_over = now > end || (now - start > if_asleep_ns && is_asleep(trace));
     if (is_over) {
       continue;
     }
