@@ -126,6 +126,25 @@ bool has_name_of_later(const target *what, const nearbuf_process_locator *locato
   return number != NULL && strtoull(number + strlen(prefix), NULL, 16) != locator->address;
 }
 
+nearbuf_process target_open_hidden(target *what) {
+  nearbuf_process process;
+  uint64_t end = now_ms() + 150000;
+  do {
+    nearbuf_status status = nearbuf_process_open(what->id, &process);
+    if (status == NEARBUF_DENIED && process.system_error == ENOENT) {
+      target_kill(what);
+      test_skip("/proc shows nothing of a process that is not dumpable");
+    }
+    CHECK_OK(status);
+    if (process.address_bits == 0) {
+      return process;
+    }
+    CHECK_OK(nearbuf_process_close(&process));
+    usleep(1000);
+  } while (now_ms() < end);
+  test_fail(__FILE__, __LINE__, "it stays dumpable");
+}
+
 char target_state(const target *what) {
   char path[64];
   char line[256];

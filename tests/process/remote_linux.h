@@ -10,6 +10,10 @@ void want_own_tmp(void);
 /* target_start with a program that may be refused what it wants, which skips the test. */
 target target_try(const char *program, const char *mode);
 
+/* Opens a process that is about to stop being dumpable, once it is so. Skips the test where /proc then
+ * shows nothing of it to an ordinary user (hidepid). */
+nearbuf_process target_open_hidden(target *what);
+
 /* Its state in /proc, one letter; '?': it is gone. */
 char target_state(const target *what);
 
