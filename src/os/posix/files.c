@@ -281,6 +281,19 @@ nb_path nb_path_of_temporary(int root, const char *prefix) {
   return path;
 }
 
+bool nb_directory_lacks(nb_folder folder, const nb_name *name) {
+  nb_user user = {geteuid(), geteuid()};
+  nb_path path = {""};
+  join(&path, nb_directory_path(folder, user).text);
+  join(&path, "/");
+  join(&path, name->text);
+  int file = open(path.text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) {
+    close(file);
+  }
+  return file < 0 && errno == ENOENT;
+}
+
 /* Whether the first bytes of a path are those of a directory, or the end of them where they were cut. */
 static bool is_directory(const char *told, size_t length, bool is_cut, const nb_path *directory) {
   size_t whole = strlen(directory->text);

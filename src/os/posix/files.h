@@ -80,6 +80,10 @@ nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user
  * says where it is a link. A root below 0 is our own. */
 nb_path nb_path_of_temporary(int root, const char *prefix);
 
+/* Whether the file of that name is not in a directory, or the directory is not there: one system call
+ * where it is so. Nothing else about the directory is known then. */
+bool nb_directory_lacks(nb_folder folder, const nb_name *name);
+
 /* Whether a failure in the shared directory means that it is another user's, so that a directory of
  * one's own may do. */
 bool nb_directory_is_anothers(nb_result result);

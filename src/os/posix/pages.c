@@ -288,8 +288,12 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
   if (nb_posix_is_privileged()) {
     return nb_result_of(NEARBUF_NOT_FOUND);
   }
+  nb_name name = nb_name_of_process(getpid());
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
+    if (wants_private && nb_directory_lacks((nb_folder)folder, &name)) {
+      continue; /* the second name is used only while the first is somebody else's */
+    }
     nb_result result = nb_directory_open((nb_folder)folder, false, &directory);
     if (result.status == NEARBUF_OUT_OF_MEMORY) {
       return result;
