@@ -363,6 +363,11 @@ TEST(a_process_that_keeps_tracers_out_is_busy) {
   CHECK(fchmod(copy, 0755) == 0 && fchmod(text, 0755) == 0);
   int length = snprintf(line, sizeof line, "#!%s\n", interpreter);
   CHECK(write(text, line, (size_t)length) == length && close(text) == 0 && close(copy) == 0);
+  if (access(script, X_OK) != 0) {
+    unlink(script);
+    unlink(interpreter);
+    test_skip("nothing in /tmp can be run");
+  }
   copy = open(interpreter, O_RDONLY | O_CLOEXEC);
   target what = start_hard("second", script);
   nearbuf_process process = target_open(&what);
