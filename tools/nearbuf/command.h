@@ -9,9 +9,9 @@
 /* What the program's exit status means. */
 typedef enum exit_code {
   EXIT_DONE = 0,
-  EXIT_FAILED = 1,    /* it was tried, and failed; what is wrong stands on the error output */
-  EXIT_USAGE = 2,     /* the arguments make no sense */
-  EXIT_DENIED = 3,    /* the system refused it */
+  EXIT_FAILED = 1,    /* the reason is on the standard error output */
+  EXIT_USAGE = 2,     /* invalid arguments */
+  EXIT_DENIED = 3,    /* the system denied it */
   EXIT_NOT_FOUND = 4, /* there is no such process, locator, buffer or symbol */
 } exit_code;
 
@@ -53,7 +53,7 @@ extern const size_t program_option_count;
 extern const char *const exit_texts[];
 extern const size_t exit_text_count;
 
-/* Fills in `positional`. False: they make no sense, and the error output says why. */
+/* Fills in `positional`. False: they are invalid, and the reason is on the standard error output. */
 bool arguments_read(tool_arguments *arguments);
 
 /* The words behind an option, which are as many as its entry names, or null where it is not given. */

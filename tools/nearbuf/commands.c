@@ -6,9 +6,9 @@
 #define OPTION_NEAR                                                                                \
   { "--near", "PLACE", "an address, a module or module+offset, or an exported symbol" }
 #define OPTION_RANGE                                                                               \
-  { "--range", "MIN MAX", "the first and the last address that will do" }
+  { "--range", "MIN MAX", "the first and the last address of the range" }
 #define OPTION_ALIGN                                                                               \
-  { "--align", "N", "align to N, a power of two; otherwise 16" }
+  { "--align", "N", "align to N, a power of two; by default 16" }
 
 const tool_command commands[] = {
     {
@@ -16,9 +16,9 @@ const tool_command commands[] = {
         .usage = "[--json]",
         .summary = "list the processes that have buffers",
         .text =
-            "A line for each process that has buffers and lets us look: its id, name and owner,\n"
-            "how many locators and buffers it has, how much of them is used, and the dialect of\n"
-            "its first locator. Files of locators whose process is dead are marked.",
+            "One line for each process that has buffers and can be inspected: its id, name and\n"
+            "owner, the number of its locators and buffers, how much of them is used, and the\n"
+            "dialect of its first locator. Files of locators whose process is dead are marked.",
         .options = {OPTION_JSON},
         .run = list_run,
     },
@@ -28,8 +28,8 @@ const tool_command commands[] = {
         .summary = "show a process's locators and buffers",
         .text =
             "The fields of each locator; for each buffer its address, size, bytes used, whether\n"
-            "somebody holds it, its protection, and the module nearest to it. What is damaged is\n"
-            "named. Nothing is changed or locked.",
+            "it is held, its protection, and the module nearest to it. Damage is reported.\n"
+            "Nothing is changed or locked.",
         .positional_min = 1,
         .positional_max = 1,
         .options = {OPTION_JSON},
@@ -40,9 +40,9 @@ const tool_command commands[] = {
         .usage = "PROCESS [--near PLACE] [--svg FILE | --json]",
         .summary = "draw a process's address space",
         .text =
-            "What is where, from low to high: modules, buffers, heap, stack, and what is free\n"
-            "between. With --near only what a jump reaches from there, and first all of that to\n"
-            "one scale.",
+            "What is mapped, from low to high addresses: modules, buffers, heap, stack, and the\n"
+            "free addresses between them. With --near only what a jump reaches from there, and\n"
+            "before that an overview to one scale.",
         .positional_min = 1,
         .positional_max = 1,
         .options = {OPTION_NEAR,
@@ -55,9 +55,9 @@ const tool_command commands[] = {
         .usage = "PROCESS PLACE [LENGTH] [--json]",
         .summary = "show bytes of a process",
         .text =
-            "LENGTH bytes, 64 if it is not given, from an address, a module, module+offset or an\n"
-            "exported symbol on; and what they say as x86 instructions, if they may be run and\n"
-            "the program was built with Zydis.",
+            "LENGTH bytes, 64 by default, from an address, a module, module+offset or an exported\n"
+            "symbol on; also as x86 instructions, if they can be executed and the program was\n"
+            "built with Zydis.",
         .positional_min = 2,
         .positional_max = 3,
         .options = {OPTION_JSON},
@@ -69,8 +69,8 @@ const tool_command commands[] = {
         .summary = "append a file's bytes to a buffer of a process",
         .text =
             "Puts the bytes where a jump from PLACE reaches them, or into the range, and prints\n"
-            "their address. FILE may be - for the standard input. Where no buffer of the process\n"
-            "has room, one is made in it. What was put stays until the process ends.",
+            "their address. FILE may be - for the standard input. If no buffer of the process\n"
+            "has room, one is made in it. The bytes stay until the process ends.",
         .positional_min = 2,
         .positional_max = 2,
         .options = {OPTION_NEAR, OPTION_RANGE, OPTION_ALIGN, OPTION_JSON},
@@ -79,10 +79,10 @@ const tool_command commands[] = {
     {
         .name = "alloc",
         .usage = "PROCESS (--near PLACE | --range MIN MAX) [--align N] [--json] SIZE",
-        .summary = "take private memory in a process",
+        .summary = "allocate private memory in a process",
         .text =
-            "Maps SIZE bytes, rounded up to pages, that can be read, written and run, and prints\n"
-            "their address and true size.",
+            "Maps SIZE bytes, rounded up to pages, that can be read, written and executed, and\n"
+            "prints their address and actual size.",
         .positional_min = 2,
         .positional_max = 2,
         .options = {OPTION_NEAR, OPTION_RANGE, OPTION_ALIGN, OPTION_JSON},
@@ -91,10 +91,10 @@ const tool_command commands[] = {
     {
         .name = "free",
         .usage = "PROCESS ADDRESS SIZE [--json]",
-        .summary = "give back what alloc took",
+        .summary = "free what alloc allocated",
         .text =
-            "ADDRESS and SIZE are what alloc printed. The size must be said because the system\n"
-            "joins neighbours into one mapping. Memory that a locator lists is refused.",
+            "ADDRESS and SIZE are what alloc printed. The size is needed because the system joins\n"
+            "neighbours into one mapping. Memory that a locator lists is refused.",
         .positional_min = 3,
         .positional_max = 3,
         .options = {OPTION_JSON},
@@ -105,13 +105,14 @@ const tool_command commands[] = {
         .usage = "PROCESS [--interval MS] [--count N] [--json]",
         .summary = "watch a process's buffers grow",
         .text =
-            "Looks every second, and tells the sums, what was added, and which buffers are held\n"
-            "and for how long they have been seen held. A lock names no owner; a buffer that was\n"
-            "free between two looks counts as held. Ends with the process.",
+            "Reports every second the totals, what was added, and which buffers are held and for\n"
+            "how long they have been seen held. A lock does not name its owner; a buffer that was\n"
+            "released and taken again between two reports counts as held. Ends when the process\n"
+            "does.",
         .positional_min = 1,
         .positional_max = 1,
-        .options = {{"--interval", "MS", "look again after so many milliseconds"},
-                    {"--count", "N", "look so many times, then end"},
+        .options = {{"--interval", "MS", "milliseconds between two reports; by default 1000"},
+                    {"--count", "N", "end after N reports"},
                     OPTION_JSON},
         .run = watch_run,
     },
@@ -119,7 +120,8 @@ const tool_command commands[] = {
         .name = "clean",
         .usage = "[--json]",
         .summary = "remove the files that dead processes left",
-        .text = "Removes those files of locators that are proved to be nobody's, and says which.",
+        .text =
+            "Removes the files of locators whose process is proved dead, and prints their names.",
         .options = {OPTION_JSON},
         .run = clean_run,
     },
@@ -127,10 +129,11 @@ const tool_command commands[] = {
         .name = "demo",
         .usage = "",
         .summary = "show the library at work on a function of the C library",
-        .text = "Detours getenv by a jump to a stub placed within reach of it, shares the stub's\n"
-                "buffer with a plug-in that has its own copy of the library, places data below\n"
-                "2 GiB, takes and frees private memory, and puts back what it changed. The exit\n"
-                "status is 0 only if all that it prints was checked.",
+        .text =
+            "Detours getenv by a jump to a stub placed within reach of it, shares the stub's\n"
+            "buffer with a plug-in that has its own copy of the library, places data below\n"
+            "2 GiB, allocates and frees private memory, and restores what it changed. The exit\n"
+            "status is 0 only if everything that it prints was checked.",
         .run = demo_run,
     },
     {
@@ -138,24 +141,24 @@ const tool_command commands[] = {
         .usage = "",
         .summary = "check that the library works on this machine",
         .text = "Uses every part of the library in this process and prints a line for each. The\n"
-                "exit status is 0 only if all of them held.",
+                "exit status is 0 only if all of them worked.",
         .run = self_test_run,
     },
 };
 const size_t command_count = sizeof commands / sizeof *commands;
 
 const tool_option program_options[] = {
-    {"--help", "", "print what there is to know; after a command: about that command"},
-    {"--version", "", "print the version"},
-    {"--manual", "", "print the manual page, in the format of man"},
+    {"--help", "", "show help; after a command: help for that command"},
+    {"--version", "", "show the version"},
+    {"--manual", "", "write the manual page, in mdoc format"},
 };
 const size_t program_option_count = sizeof program_options / sizeof *program_options;
 
 const char *const exit_texts[] = {
-    [EXIT_DONE] = "It is done.",
-    [EXIT_FAILED] = "It failed; what went wrong stands on the error output.",
-    [EXIT_USAGE] = "The arguments make no sense.",
-    [EXIT_DENIED] = "The system refused it.",
-    [EXIT_NOT_FOUND] = "There is no such process, locator, buffer or symbol.",
+    [EXIT_DONE] = "Success.",
+    [EXIT_FAILED] = "Failure; the reason is on the standard error output.",
+    [EXIT_USAGE] = "Invalid arguments.",
+    [EXIT_DENIED] = "The system denied it.",
+    [EXIT_NOT_FOUND] = "No such process, locator, buffer or symbol.",
 };
 const size_t exit_text_count = sizeof exit_texts / sizeof *exit_texts;
