@@ -1,4 +1,4 @@
-/* The compiler extensions that this library uses beyond C17: control of inlining. */
+/* The compiler extensions that this library uses beyond C17. Ports use others of their system. */
 #ifndef NB_COMPILER_H
 #define NB_COMPILER_H
 
@@ -8,5 +8,8 @@
 /* Keeps a function out of the fast path, so that the fast path's values stay in registers. */
 #define NB_NOINLINE __attribute__((noinline))
 #define NB_COLD __attribute__((noinline, cold))
+
+/* For a structure that lies in bytes of the caller's. */
+#define NB_MAY_ALIAS __attribute__((may_alias))
 
 #endif

@@ -7,11 +7,9 @@ enum { LOOKS_AGAIN = 20 };
 
 typedef enum memory_use { USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
 
-/* A map that is read as text can be an emulator's, and qemu's merges neighbours that differ only in
- * being executable. So that permission is checked only where the system answers queries. */
 static bool allows(const nb_map *map, const nb_mapping *mapping, memory_use use) {
   bool is_private = !mapping->shared && mapping->inode == 0;
-  bool is_told_to_run = mapping->executable || !map->is_cheap_anywhere;
+  bool is_told_to_run = mapping->executable || !map->tells_execution;
   return mapping->readable && mapping->writable && (is_told_to_run || use == USE_DATA) &&
          (is_private || use != USE_PRIVATE_CODE);
 }

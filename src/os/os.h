@@ -130,18 +130,21 @@ typedef struct nb_mapping {
   char name_end[256]; /* the end of the file's name, where the map was opened with names */
 } nb_mapping;
 
+/* Room for a structure of the port's own, which holds 4 KiB of text and a mapping at most. */
+typedef union nb_port_state {
+  uint64_t alignment;
+  unsigned char bytes[4096 + 512];
+} nb_port_state;
+
 /* An open map. It is the caller's, lives on the stack, and is never kept across a fork. */
 typedef struct nb_map {
-  bool
-      is_cheap_anywhere; /* a question costs the same at any address; else ask in ascending order */
-  int32_t system_error;  /* of the failure behind NB_MAP_FAILED */
-  intptr_t handle;       /* from here on the port's own */
-  bool can_query;
-  bool is_last_valid;
-  nb_mapping last;
-  uint32_t fill;
-  uint32_t taken;
-  char text[4096];
+  /* A question costs the same at any address; else ask in ascending order. */
+  bool is_cheap_anywhere;
+  /* What it says of execution is true. Not where it is read as a text, which can be an emulator's: qemu's
+   * shows neighbours that differ in being executable as one mapping. */
+  bool tells_execution;
+  int32_t system_error; /* of the failure behind NB_MAP_FAILED */
+  nb_port_state port;
 } nb_map;
 
 typedef enum nb_map_answer { NB_MAP_FOUND, NB_MAP_END, NB_MAP_FAILED } nb_map_answer;

@@ -16,6 +16,7 @@
 #include "base/format.h"
 #include "base/range.h"
 #include "base/result.h"
+#include "os/os.h"
 
 /* ---- Processes
  * ---------------------------------------------------------------------------------- */
@@ -62,11 +63,7 @@ typedef struct nb_remote_mapping {
 /* The map of a process, read once in ascending order. Lives on the caller's stack. */
 typedef struct nb_remote_map {
   int32_t system_error;
-  intptr_t handle; /* from here on the port's own */
-  uint64_t from;
-  uint32_t fill;
-  uint32_t taken;
-  char text[4096];
+  nb_port_state port;
 } nb_remote_map;
 
 nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map);

@@ -14,6 +14,7 @@
 #include <sys/user.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "os/bsd/vmmap.h"
 #include "os/os.h"
 
@@ -53,11 +54,21 @@ typedef struct snapshot {
   unsigned char records[];
 } snapshot;
 
-static snapshot *snapshot_of(const nb_map *map) {
-  return (snapshot *)map->handle;
+/* An open map, in nb_map's port. */
+typedef struct NB_MAY_ALIAS freebsd_map {
+  snapshot *all; /* null: it is not open */
+  size_t next;   /* record */
+  bool is_last_valid;
+  nb_mapping last;
+} freebsd_map;
+
+static_assert(sizeof(freebsd_map) <= sizeof(nb_port_state), "os.h has room for it");
+
+static freebsd_map *freebsd_map_of(nb_map *map) {
+  return (freebsd_map *)(void *)map->port.bytes;
 }
 
-/* Fills a snapshot with so much room, and answers it; null and errno: ENOMEM where it is too small. */
+/* Fills a snapshot with so much room, and returns it; null and errno: ENOMEM where it is too small. */
 static snapshot *take_snapshot(size_t room) {
   snapshot *taken = mmap(FAR_AWAY, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
   if (taken == MAP_FAILED) {
@@ -89,40 +100,42 @@ static nb_result result_of_snapshot(int error) {
 
 nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names;
+  freebsd_map *own = freebsd_map_of(map);
   map->is_cheap_anywhere = false;
+  map->tells_execution = true;
   map->system_error = 0;
-  map->is_last_valid = false;
-  map->taken = 0;
+  own->is_last_valid = false;
   snapshot *taken = NULL;
   errno = ENOMEM;
   for (size_t room = first_room; taken == NULL && errno == ENOMEM && room <= most_room; room *= 4) {
     taken = take_snapshot(room);
   }
-  map->handle = (intptr_t)taken;
+  own->all = taken;
   return taken != NULL ? nb_result_of(NEARBUF_OK) : result_of_snapshot(errno);
 }
 
 void nb_os_map_close(nb_map *map) {
-  if (map->handle != 0) {
-    (void)munmap(snapshot_of(map), snapshot_of(map)->room);
+  freebsd_map *own = freebsd_map_of(map);
+  if (own->all != NULL) {
+    (void)munmap(own->all, own->all->room);
   }
 }
 
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  const snapshot *all = snapshot_of(map);
-  if (map->is_last_valid && from < map->last.range.min) {
-    map->is_last_valid = false; /* the mapping before the last one is no longer known */
+  freebsd_map *own = freebsd_map_of(map);
+  if (own->is_last_valid && from < own->last.range.min) {
+    own->is_last_valid = false; /* the mapping before the last one is no longer known */
   }
-  size_t at = map->is_last_valid ? map->taken : 0;
-  while (!map->is_last_valid || map->last.range.max < from) {
-    nb_map_answer answer = nb_vmmap_next(all->records, all->filled, &at, &map->last);
-    map->is_last_valid = answer == NB_MAP_FOUND;
-    map->taken = (uint32_t)at;
+  size_t at = own->is_last_valid ? own->next : 0;
+  while (!own->is_last_valid || own->last.range.max < from) {
+    nb_map_answer answer = nb_vmmap_next(own->all->records, own->all->filled, &at, &own->last);
+    own->is_last_valid = answer == NB_MAP_FOUND;
+    own->next = at;
     if (answer != NB_MAP_FOUND) {
       map->system_error = answer == NB_MAP_FAILED ? EPROTO : 0;
       return answer;
     }
   }
-  *mapping = map->last;
+  *mapping = own->last;
   return NB_MAP_FOUND;
 }

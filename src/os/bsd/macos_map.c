@@ -16,6 +16,7 @@
 nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names;
   map->is_cheap_anywhere = true;
+  map->tells_execution = true;
   map->system_error = 0;
   return nb_result_of(NEARBUF_OK);
 }

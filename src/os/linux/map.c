@@ -12,7 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/linux/maps_text.h"
+#include "base/compiler.h"
+#include "os/linux/maps_file.h"
 #include "os/os.h"
 #include "os/posix/name_end.h"
 #include "os/posix/posix.h"
@@ -49,16 +50,31 @@ enum {
   QUERY_SHARED_FILE = QUERY_COVERING_OR_NEXT | QUERY_READABLE | QUERY_WRITABLE | QUERY_SHARED | 32
 };
 
+/* An open map, in nb_map's port. */
+typedef struct NB_MAY_ALIAS linux_map {
+  bool can_query;
+  bool is_last_valid;
+  nb_mapping last;
+  nb_maps_file maps;
+} linux_map;
+
+static_assert(sizeof(linux_map) <= sizeof(nb_port_state), "os.h has room for it");
+
+static linux_map *linux_map_of(nb_map *map) {
+  return (linux_map *)(void *)map->port.bytes;
+}
+
 /* Asks for the first mapping from `from` on that the flags allow, with its name where they allow
  * files only. */
 static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mapping *mapping) {
+  linux_map *own = linux_map_of(map);
   map_query query = {.size = sizeof query, .query_flags = flags, .query_address = from};
   if (flags == QUERY_SHARED_FILE) {
-    query.name_size = sizeof map->text;
-    query.name_address = (uintptr_t)map->text;
+    query.name_size = sizeof own->maps.text;
+    query.name_address = (uintptr_t)own->maps.text;
   }
   /* musl's ioctl takes the request as an int, into which it does not fit. */
-  bool is_answered = syscall(SYS_ioctl, (int)map->handle, MAP_QUERY, &query) == 0;
+  bool is_answered = syscall(SYS_ioctl, own->maps.file, MAP_QUERY, &query) == 0;
   map->system_error = is_answered ? 0 : errno;
   if (!is_answered) {
     return errno == ENOENT ? NB_MAP_END : NB_MAP_FAILED;
@@ -71,7 +87,7 @@ static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mappi
   mapping->device = (uint64_t)query.device_major << 32 | query.device_minor;
   mapping->inode = query.inode;
   mapping->offset = query.offset;
-  nb_keep_name_end(mapping, map->text, query.name_size > 0 ? query.name_size - 1 : 0);
+  nb_keep_name_end(mapping, own->maps.text, query.name_size > 0 ? query.name_size - 1 : 0);
   return NB_MAP_FOUND;
 }
 
@@ -83,85 +99,67 @@ static nearbuf_status status_of_open_error(int error) {
 }
 
 nb_result nb_os_map_open(nb_map *map, bool with_names) {
+  linux_map *own = linux_map_of(map);
   map->system_error = 0;
-  map->is_last_valid = false;
-  map->fill = 0;
-  map->taken = 0;
-  map->handle = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (map->handle < 0) {
+  own->is_last_valid = false;
+  nb_maps_file_start(&own->maps, open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+  if (!own->maps.is_open) {
     return nb_result_system(status_of_open_error(errno), errno);
   }
   if (with_names) {
-    memset(map->text, 0, sizeof map->text); /* valgrind does not know that the query fills it in */
+    memset(own->maps.text, 0,
+           sizeof own->maps.text); /* valgrind does not know that the query fills it in */
   }
   /* Asked each time: a filter of system calls may have come since. A search that takes every question
    * for cheap while the text is read from its start for each would not end. */
   nb_mapping ignored;
-  map->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NB_MAP_FAILED;
-  map->is_cheap_anywhere = map->can_query && !with_names;
+  own->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NB_MAP_FAILED;
+  map->is_cheap_anywhere = own->can_query && !with_names;
+  map->tells_execution = map->is_cheap_anywhere;
   return nb_result_of(NEARBUF_OK);
 }
 
 void nb_os_map_close(nb_map *map) {
-  if (map->handle >= 0) {
-    close((int)map->handle);
+  linux_map *own = linux_map_of(map);
+  if (own->maps.is_open) {
+    close(own->maps.file);
   }
-}
-
-/* The next character of the text; false at its end or after a failure. */
-static bool next_character(nb_map *map, char *character) {
-  if (map->taken == map->fill) {
-    ssize_t count;
-    do {
-      count = read((int)map->handle, map->text, sizeof map->text);
-    } while (count < 0 && errno == EINTR);
-    map->system_error = count < 0 ? errno : 0;
-    map->fill = count > 0 ? (uint32_t)count : 0;
-    map->taken = 0;
-    if (count <= 0) {
-      return false;
-    }
-  }
-  *character = map->text[map->taken++];
-  return true;
 }
 
 static nb_map_answer next_line(nb_map *map, nb_mapping *mapping) {
+  linux_map *own = linux_map_of(map);
   nb_maps_line line;
-  nb_maps_begin(&line);
-  char character;
-  while (next_character(map, &character)) {
-    nb_maps_answer answer = nb_maps_feed(&line, character);
-    if (answer == NB_MAPS_MAPPING) {
-      *mapping = line.mapping;
-      return NB_MAP_FOUND;
-    }
-    if (answer != NB_MAPS_MORE) {
-      nb_maps_begin(&line);
-    }
+  nb_maps_answer answer;
+  do { /* what lies at addresses that are wider than ours is not in this process */
+    answer = nb_maps_file_next(&own->maps, &line);
+  } while (answer == NB_MAPS_WIDE_MAPPING);
+  *mapping = line.mapping;
+  map->system_error = own->maps.system_error;
+  if (answer == NB_MAPS_MAPPING) {
+    return NB_MAP_FOUND;
   }
   return map->system_error == 0 ? NB_MAP_END : NB_MAP_FAILED;
 }
 
 static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  if (map->is_last_valid && from < map->last.range.min) {
+  linux_map *own = linux_map_of(map);
+  if (own->is_last_valid && from < own->last.range.min) {
     /* The mapping before the last one is no longer known: start again. */
-    map->is_last_valid = false;
-    map->fill = 0;
-    map->taken = 0;
-    if (lseek((int)map->handle, 0, SEEK_SET) != 0) {
+    own->is_last_valid = false;
+    nb_maps_file_start(&own->maps, own->maps.file);
+    if (lseek(own->maps.file, 0, SEEK_SET) != 0) {
       map->system_error = errno;
       return NB_MAP_FAILED;
     }
   }
-  while (!map->is_last_valid || map->last.range.max < from) {
-    nb_map_answer answer = next_line(map, &map->last);
-    map->is_last_valid = answer == NB_MAP_FOUND;
+  while (!own->is_last_valid || own->last.range.max < from) {
+    nb_map_answer answer = next_line(map, &own->last);
+    own->is_last_valid = answer == NB_MAP_FOUND;
     if (answer != NB_MAP_FOUND) {
       return answer;
     }
   }
-  *mapping = map->last;
+  *mapping = own->last;
   return NB_MAP_FOUND;
 }
 
@@ -173,9 +171,10 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 }
 
 nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+  linux_map *own = linux_map_of(map);
   nb_map_answer answer = NB_MAP_FAILED;
-  bool is_text_begun = map->fill != 0; /* the query's name would be stored over it */
-  if (map->can_query && !is_text_begun) {
+  bool is_text_begun = own->maps.buffered != 0; /* the query's name would be stored over it */
+  if (own->can_query && !is_text_begun) {
     answer = query(map, from, QUERY_SHARED_FILE, mapping);
   }
   if (answer != NB_MAP_FAILED) {

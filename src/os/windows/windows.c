@@ -368,6 +368,7 @@ bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
 nb_result nb_os_map_open(nb_map *map, bool with_names) {
   (void)with_names; /* sections are told by what they hold */
   map->is_cheap_anywhere = true;
+  map->tells_execution = true;
   map->system_error = 0;
   return nb_result_of(NEARBUF_OK);
 }

@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "os/linux/maps_text.h"
+#include "os/linux/maps_file.h"
 #include "os/os.h"
 #include "remote/linux/process.h"
 
@@ -366,50 +366,34 @@ void nb_remote_memory_close(intptr_t memory) {
 
 /* ---- Its map --------------------------------------------------------------------------------- */
 
-/* Reads on into the text; false at its end or after a failure. */
-static bool read_map(nb_remote_map *map) {
-  ssize_t count;
-  do {
-    count = read((int)map->handle - 1, map->text, sizeof map->text);
-  } while (count < 0 && errno == EINTR);
-  map->system_error = count < 0 ? errno : 0;
-  map->fill = count > 0 ? (uint32_t)count : 0;
-  map->taken = 0;
-  return count > 0;
+static nb_maps_file *maps_file_of(nb_remote_map *map) {
+  return (nb_maps_file *)(void *)map->port.bytes;
 }
 
+static_assert(sizeof(nb_maps_file) <= sizeof(nb_port_state), "port.h has room for it");
+
 nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
-  map->system_error = 0;
-  map->fill = 0;
-  map->taken = 0;
+  nb_maps_file *maps = maps_file_of(map);
   int file = nb_linux_open(process, "maps", O_RDONLY);
-  map->handle = file + 1;
+  nb_maps_file_start(maps, file);
   if (file < 0) {
     return process == NULL ? result_of_error(errno) : nb_linux_result(process, errno);
   }
   /* The map of a thread that has ended is empty. */
-  if (!read_map(map) && map->system_error == 0 && process != NULL) {
+  if (!nb_maps_file_fill(maps) && maps->system_error == 0 && process != NULL) {
     int another = nb_linux_open_of_another_thread(process, "maps", O_RDONLY);
     if (another >= 0) {
       close(file);
-      map->handle = another + 1;
+      nb_maps_file_start(maps, another);
     }
   }
   return nb_result_of(NEARBUF_OK);
 }
 
 void nb_remote_map_close(nb_remote_map *map) {
-  if (map->handle > 0) {
-    close((int)map->handle - 1);
+  if (maps_file_of(map)->is_open) {
+    close(maps_file_of(map)->file);
   }
-}
-
-static bool next_character(nb_remote_map *map, char *character) {
-  if (map->taken == map->fill && (map->system_error != 0 || !read_map(map))) {
-    return false;
-  }
-  *character = map->text[map->taken++];
-  return true;
 }
 
 /* Keeps the end of a name, where it tells what it is, and no part of a character. */
@@ -436,25 +420,14 @@ static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
 }
 
 nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+  nb_maps_file *maps = maps_file_of(map);
   nb_maps_line line;
-  nb_maps_begin(&line);
-  char character;
-  while (next_character(map, &character)) {
-    switch (nb_maps_feed(&line, character)) {
-    case NB_MAPS_MAPPING:
-    case NB_MAPS_WIDE_MAPPING:
-      fill_mapping(&line, mapping);
-      return nb_result_of(NEARBUF_OK);
-    case NB_MAPS_BAD_LINE:
-      nb_maps_begin(&line);
-      break;
-    case NB_MAPS_MORE:
-    default:
-      break;
-    }
+  if (nb_maps_file_next(maps, &line) != NB_MAPS_MORE) {
+    fill_mapping(&line, mapping);
+    return nb_result_of(NEARBUF_OK);
   }
-  return map->system_error == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
-                                : result_of_error(map->system_error);
+  return maps->system_error == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
+                                 : result_of_error(maps->system_error);
 }
 
 nb_result nb_linux_find_mapping(const nearbuf_process *process,

@@ -86,7 +86,7 @@ void nb_remote_memory_close(intptr_t memory) {
 
 nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
   (void)process;
-  map->handle = 0;
+  map->system_error = 0;
   return unsupported();
 }
 

@@ -13,6 +13,7 @@
 
 #include <psapi.h>
 
+#include "base/compiler.h"
 #include "os/os.h"
 #include "os/windows/error.h"
 #include "remote/windows/process.h"
@@ -449,11 +450,20 @@ nb_result nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t addre
 }
 
 /* An open map is the process, the width of its addresses, and how far one is. */
+/* An open map, in nb_remote_map's port. */
+typedef struct NB_MAY_ALIAS region_walk {
+  HANDLE process;
+  uint32_t address_bits;
+  uint64_t from;
+} region_walk;
+
+static region_walk *region_walk_of(nb_remote_map *map) {
+  return (region_walk *)(void *)map->port.bytes;
+}
+
 nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
   map->system_error = 0;
-  map->handle = process->handles[PROCESS];
-  map->fill = process->address_bits;
-  map->from = 0;
+  *region_walk_of(map) = (region_walk){(HANDLE)process->handles[PROCESS], process->address_bits, 0};
   return nb_windows_may_look(process) ? nb_result_of(NEARBUF_OK) : denied();
 }
 
@@ -471,18 +481,18 @@ static void fill_file_name(HANDLE process, uint64_t address, char *name, size_t 
 }
 
 nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
-  HANDLE process = (HANDLE)map->handle;
+  region_walk *walk = region_walk_of(map);
   nb_windows_region region;
   nb_result result;
   do {
-    result = nb_windows_query(process, map->fill, map->from, &region);
-    if (result.status == NEARBUF_OK && region.base + region.size <= map->from) {
+    result = nb_windows_query(walk->process, walk->address_bits, walk->from, &region);
+    if (result.status == NEARBUF_OK && region.base + region.size <= walk->from) {
       result = nb_result_of(NEARBUF_NOT_FOUND); /* it ends with the address space */
     }
     if (result.status != NEARBUF_OK) {
       return result;
     }
-    map->from = region.base + region.size;
+    walk->from = region.base + region.size;
   } while (region.state == MEM_FREE);
   *mapping = (nb_remote_mapping){.info = {.min = region.base,
                                           .max = region.base + (region.size - 1),
@@ -491,7 +501,7 @@ nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
                                           .is_executable = is_executable(region.protection),
                                           .is_shared = region.type == MEM_MAPPED}};
   if (region.type != MEM_PRIVATE) {
-    fill_file_name(process, region.base, mapping->info.name, sizeof mapping->info.name);
+    fill_file_name(walk->process, region.base, mapping->info.name, sizeof mapping->info.name);
   }
   return result;
 }
