@@ -1,6 +1,7 @@
 /* The header of a known locator; see header.h. */
 #include "core/header.h"
 
+#include "core/probe.h"
 #include "os/os.h"
 #include "os/pages.h"
 #include "os/wait.h"
@@ -81,18 +82,50 @@ static bool is_cleared(const nb_locator *locator) {
   return is_named_elsewhere(locator) || is_count_cleared(locator) || is_link_lost(locator);
 }
 
+/* The number of items where another library may have cleared the count. A slot behind the count is
+ * counted where it lists memory that is mapped. */
+static uint32_t count_by_slots(const nb_locator *locator) {
+  const nb_layout *layout = nb_locator_layout(locator);
+  uint32_t count = nb_locator_count(locator);
+  uint32_t by_slots = nb_format_count_by_slots(locator->base, layout, locator->base);
+  for (uint32_t i = count; i < by_slots; i++) {
+    nb_item item = nb_item_read(nb_locator_item(locator, i), layout);
+    if (item.base != 0 &&
+        nb_mapped_check_buffer((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
+      return count;
+    }
+  }
+  return by_slots;
+}
+
+/* Whether a link leads to a page that says of itself that it lies there. */
+static bool leads_to_locator(uintptr_t link) {
+  return link != 0 && link % sizeof link == 0 && link <= UINTPTR_MAX - NB_LOCATOR_SIZE &&
+         nb_mapped_check_writable(link, NB_LOCATOR_SIZE).status == NEARBUF_OK &&
+         nb_shared_address_acquire(link, sizeof link) == link;
+}
+
+/* Stores the copy of the link that is missing: the header's, which another library cleared, or the
+ * second one, which the module that set the first does not know. */
+static void mend_link(const nb_locator *locator) {
+  uintptr_t link = nb_header_link(locator);
+  uintptr_t spare = spare_link(locator);
+  if (leads_to_locator(link != 0 ? link : spare)) {
+    (void)nb_shared_link_set_release(link != 0 ? spare_link_word(locator) : link_word(locator),
+                                     link != 0 ? link : spare);
+  }
+}
+
 /* The caller holds the lock. The address is stored last: from then on modules that attach later
  * accept the page. */
 static void mend(nb_locator *locator) {
   const nb_layout *layout = nb_locator_layout(locator);
-  nb_format_store_count(locator->base, layout,
-                        nb_format_count_by_slots(locator->base, layout, locator->base));
+  nb_format_store_count(locator->base, layout, count_by_slots(locator));
   if (locator->is_hidden_from_dotnet) {
     nb_format_hide_from_dotnet(locator->base, layout);
   }
-  if (is_link_lost(locator)) { /* or set by a module that does not know the second copy */
-    (void)nb_shared_link_set_release(link_word(locator), spare_link(locator));
-    (void)nb_shared_link_set_release(spare_link_word(locator), nb_header_link(locator));
+  if (is_link_lost(locator)) {
+    mend_link(locator);
   }
   if (is_named_elsewhere(locator)) {
     nb_shared_address_store_release(locator->base, sizeof(uintptr_t), locator->base);
@@ -156,7 +189,7 @@ void nb_header_mend(nb_locator *locator) {
 void nb_header_start(nb_locator *locator, bool is_first) {
   const nb_layout *layout = nb_locator_layout(locator);
   bool is_in_use = is_first && locator->dialect != NEARBUF_DIALECT_UNKNOWN;
-  uint32_t used = is_in_use ? nb_format_count_by_slots(locator->base, layout, locator->base) : 0;
+  uint32_t used = is_in_use ? count_by_slots(locator) : 0;
   locator->is_first = is_first;
   locator->is_hidden_from_dotnet =
       is_in_use && nb_format_is_hidden_from_dotnet(locator->base, layout);
