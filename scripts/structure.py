@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks what a script can see of the structure that docs/overview.md describes.
 
-  scripts/structure.py [check...]   all checks, or some of: includes circles statics columns
+  scripts/structure.py [check...]   all checks, or some of: includes circles compiler statics columns
 
 includes  A file of src/ includes only what its folder may see.
 circles   No file, taken together with its header, leads back to itself by includes.
+compiler  Extensions of a compiler stand in base/compiler.h and in ports.
 statics   No two static functions of one library have one name: the sources compile as one file.
 columns   No line of a source or a document is longer than 100 columns .
 """
@@ -14,6 +15,7 @@ import subprocess
 import sys
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
+EXTENSION = re.compile(r"__attribute__|__builtin_\w+|__asm__|__declspec")
 STATIC = re.compile(r"^static (?:inline )?(?!_Atomic|const )[\w \*]*?\b(\w+)\(", re.MULTILINE)
 
 # For each folder of src/ the folders whose headers it may include; "os" means the contracts at its top.
@@ -89,6 +91,14 @@ def check_circles():
         yield from visit(stem, [])
 
 
+def check_compiler():
+    for name in files("src"):
+        is_port = name.count("/") == 3 or name.startswith("src/os/")
+        if name.endswith((".c", ".h")) and not is_port and name != "src/base/compiler.h":
+            for word in set(EXTENSION.findall(read(name))):
+                yield f"{name}: {word}"
+
+
 def check_statics():
     """One system at a time: ports that are never built together may share names."""
     ports = {"Linux": ("posix", "linux"), "BSD": ("posix", "bsd"), "Windows": ("windows",)}
@@ -119,7 +129,8 @@ def check_columns():
                 yield f"{name}:{number}: {len(line)} columns"
 
 
-CHECKS = {"includes": check_includes, "circles": check_circles, "statics": check_statics,
+CHECKS = {"includes": check_includes, "circles": check_circles, "compiler": check_compiler,
+          "statics": check_statics,
           "columns": check_columns}
 
 

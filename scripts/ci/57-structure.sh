@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a script can see of the structure: includes, names, and that each library compiles as one file.
 set -euo pipefail
-scripts/structure.py includes statics
+scripts/structure.py includes circles compiler statics
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

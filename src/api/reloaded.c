@@ -130,10 +130,9 @@ NB_COLD static GetBufferResult get_slowly(const BufferSearchSettings *settings,
  * takes. */
 NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
   GetBufferResult result = {.is_ok = true, .ok = item, .err = NULL};
-#if UINTPTR_MAX > UINT32_MAX && defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  typedef uint64_t two_words __attribute__((vector_size(16)));
+#if UINTPTR_MAX > UINT32_MAX && !NB_IS_BIG_ENDIAN
   static_assert(offsetof(GetBufferResult, ok) == 8, "the first two words of a result");
-  two_words words = {1, (uintptr_t)item};
+  nb_two_words words = {1, (uintptr_t)item};
   memcpy(&result, &words, sizeof words);
 #endif
   return result;

@@ -2,6 +2,8 @@
 #ifndef NB_COMPILER_H
 #define NB_COMPILER_H
 
+#include <stdint.h>
+
 /* For the fast path, which is compiled once for each item layout. */
 #define NB_FORCEINLINE static inline __attribute__((always_inline))
 
@@ -11,5 +13,27 @@
 
 /* For a structure that lies in bytes of the caller's. */
 #define NB_MAY_ALIAS __attribute__((may_alias))
+
+static inline uint32_t nb_swap_32(uint32_t value) {
+  return __builtin_bswap32(value);
+}
+
+static inline uint64_t nb_swap_64(uint64_t value) {
+  return __builtin_bswap64(value);
+}
+
+/* The number of the highest bit that is set; of 0 there is none. */
+static inline uint32_t nb_highest_bit(uint32_t value) {
+  return 31 - (uint32_t)__builtin_clz(value);
+}
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define NB_IS_BIG_ENDIAN 1
+#else
+#define NB_IS_BIG_ENDIAN 0
+#endif
+
+/* Two words that are stored by one instruction. */
+typedef uint64_t nb_two_words __attribute__((vector_size(16)));
 
 #endif

@@ -13,26 +13,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+
 static_assert(ATOMIC_INT_LOCK_FREE == 2, "a lock in shared memory must be lock-free");
 static_assert(sizeof(_Atomic uint32_t) == 4, "an atomic word has the size of the word");
 static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "the link of a chain must be lock-free");
 static_assert(sizeof(_Atomic uintptr_t) == sizeof(uintptr_t), "an atomic address has its size");
 
 static inline uint32_t nb_little_32(uint32_t value) {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  return __builtin_bswap32(value);
-#else
-  return value;
-#endif
+  return NB_IS_BIG_ENDIAN ? nb_swap_32(value) : value;
 }
 
 static inline uintptr_t nb_little_address(uintptr_t value) {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  return sizeof value == 8 ? (uintptr_t)__builtin_bswap64(value)
-                           : (uintptr_t)__builtin_bswap32((uint32_t)value);
-#else
-  return value;
-#endif
+  if (!NB_IS_BIG_ENDIAN) {
+    return value;
+  }
+  return sizeof value == 8 ? (uintptr_t)nb_swap_64(value) : nb_swap_32((uint32_t)value);
 }
 
 static inline _Atomic uint32_t *nb_shared_word(uintptr_t address) {

@@ -11,7 +11,7 @@
 /* ---- Cursors --------------------------------------------------------------------------------- */
 
 static uint32_t size_class(uint32_t size) {
-  return 31 - (uint32_t)__builtin_clz(size);
+  return nb_highest_bit(size);
 }
 
 /* Lowers the mark below which a release checks the cursors; otherwise one pass over held items
