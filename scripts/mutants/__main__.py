@@ -201,7 +201,8 @@ def main():
     accepted = report.read_accepted(ACCEPTED)
     say(f"{len(results)} of {len(mutants)} tried: {report.summary(results, accepted)}")
     if arguments.report:
-        report.write(arguments.report, results, accepted, describe(arguments, results, sources))
+        is_of_all = not (arguments.changed or arguments.only or arguments.survivors)
+        report.write(arguments.report, results, accepted, describe(arguments, results, sources), is_of_all)
     return 0
 
 

@@ -7,6 +7,7 @@ from worker import KILLED, NOT_COVERED, REJECTED, SAME, SURVIVED
 
 PARTS = {"base", "os", "core", "api", "remote"}  # the folders of src/
 EQUIVALENT = "equivalent"
+HISTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "history.md")
 COLUMNS = [KILLED, SURVIVED, NOT_COVERED, EQUIVALENT]
 
 
@@ -48,7 +49,7 @@ def score(counts):
     return f"{100 * counts[KILLED] / total:.1f} %" if total else "–"
 
 
-def write(path, results, accepted, head):
+def write(path, results, accepted, head, has_history):
     lines = [*head, "", "## Score", "", *_table("part", part_of, results, accepted), "",
              "## By file", "", *_table("file", lambda file: f"`{file}`", results, accepted)]  # fmt: skip
     stay = [each for each in results if each.result in (SURVIVED, NOT_COVERED)]
@@ -63,6 +64,9 @@ def write(path, results, accepted, head):
         for each in sorted(unknown, key=lambda each: each.key):
             note = ["", "No test reaches it."] if each.result == NOT_COVERED else []
             lines += ["", *_diff(each), *note]
+    if has_history:
+        with open(HISTORY, encoding="utf-8") as file:
+            lines += ["", file.read().rstrip()]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
