@@ -67,7 +67,9 @@ def read_tests(tree):
 
 def run(test, limit=None, cover=("", "")):
     """Runs a test and tells the result, and how many seconds it took."""
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+    # Should this run be ended, a mutant that loops for ever must not go on.
+    command = ["setpriv", "--pdeathsig", "KILL",
+               "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                "sh", "-c", PLACE, "sh", *cover, TOP, test.folder, *test.command]  # fmt: skip
     start = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, **test.environment},
