@@ -145,12 +145,11 @@ static bool take_here(finding *ctx) {
   return is_found;
 }
 
-/* Calls `visit` for every locator that can be believed, until it answers true. `*is_damaged`: one
- * could not. */
+/* Calls `visit` for every locator that can be believed, until it returns true: OK; NOT_FOUND: it never did.
+ * `*is_damaged`: one could not be believed. */
 static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
-                              void *context, bool *is_done, bool *is_damaged) {
+                              void *context, bool *is_damaged) {
   nb_walk_start(&ctx->walk);
-  *is_done = false;
   *is_damaged = false;
   nb_result result;
   for (;;) {
@@ -162,7 +161,6 @@ static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *co
     if (locator.fault != NULL) {
       *is_damaged = true; /* not written to */
     } else if (visit(ctx, context)) {
-      *is_done = true;
       return result;
     }
   }
@@ -294,13 +292,9 @@ static nb_result list_region(finding *ctx, const nb_place *region) {
   for (int tries = 0; tries < MOST_LINKS && result.status == NEARBUF_BUSY &&
                       (tries == 0 || nb_os_nanoseconds() < end);
        tries++) {
-    bool is_done;
     bool is_damaged;
     new.last = 0;
-    result = each_locator(ctx, list_here, &new, &is_done, &is_damaged);
-    if (is_done) {
-      return nb_result_of(NEARBUF_OK);
-    }
+    result = each_locator(ctx, list_here, &new, &is_damaged);
     if (result.status != NEARBUF_NOT_FOUND) {
       return result;
     }
@@ -326,10 +320,9 @@ static nb_result make(finding *ctx) {
 /* ---- The public calls on buffers ------------------------------------------------------------- */
 
 static nb_result get_within(finding *ctx) {
-  bool is_done;
   bool is_damaged;
-  nb_result result = each_locator(ctx, visit_to_take, NULL, &is_done, &is_damaged);
-  if (is_done || result.status != NEARBUF_NOT_FOUND) {
+  nb_result result = each_locator(ctx, visit_to_take, NULL, &is_damaged);
+  if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
   result = nb_remote_check(ctx->process);
