@@ -25,6 +25,7 @@ typedef struct scene {
   nearbuf_status (*call)(void); /* outputs are checked in it */
   int mappings;                 /* so many more has the process afterwards, */
   int files;                    /* and so many files the directory */
+  bool is_lasting;              /* a call that fails goes on failing until ours is over */
   bool stays; /* what was listed in the process stays, also where the call then fails */
 } scene;
 
@@ -187,6 +188,10 @@ static void check_possessions(const scene *what, const possessions *before, bool
 
 /* What the header says of a failure with this code of the system's. */
 static bool is_documented(nearbuf_status status, int error) {
+  if ((told->met == CALL_PREAD && status == NEARBUF_BUSY) ||
+      (told->met == CALL_FSTAT && status == NEARBUF_INCOMPATIBLE)) {
+    return true; /* as where the program was replaced, or the file is too short */
+  }
   switch (error) {
   case EMFILE:
   case ENFILE:
@@ -205,7 +210,8 @@ static bool is_documented(nearbuf_status status, int error) {
     /* What was there a moment ago is not: that looks like a program that is just being replaced. */
     return status == NEARBUF_NOT_FOUND || status == NEARBUF_BUSY;
   case EIO:
-    return status == NEARBUF_NO_ROOM || status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED;
+    return status == NEARBUF_NO_ROOM || status == NEARBUF_SYSTEM_ERROR ||
+           status == NEARBUF_DENIED || status == NEARBUF_BUSY;
   default:
     return status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED;
   }
@@ -214,7 +220,7 @@ static bool is_documented(nearbuf_status status, int error) {
 /* The system's own code is told; where a read failed midway it can be another one. */
 static bool is_told(nearbuf_status status, int error) {
   return process.system_error == error || status == NEARBUF_NOT_FOUND || error == EIO ||
-         told->met == CALL_PREAD;
+         told->met == CALL_PREAD || told->met == CALL_FSTAT;
 }
 
 /* ---- Tries ------------------------------------------------------------------------------------- */
@@ -295,7 +301,7 @@ static void fail_calls(const scene *what, int first, int step) {
   int tries = 0;
   int failures = 0;
   int bad = 0;
-  system_plan plan = {.at = first};
+  system_plan plan = {.at = first, .is_lasting = what->is_lasting};
   for (;;) {
     bad += !run_try(what, &plan);
     if (told->met == CALL_NONE || bad == MOST_BAD_TRIES) {
@@ -342,6 +348,10 @@ TEST(the_first_bytes_at_calls_4_8_12) {
 
 TEST(more_bytes) {
   fail_every_call(&(scene){.prepare = prepare_put, .call = put});
+}
+
+TEST(more_bytes_where_what_fails_goes_on_failing) {
+  fail_every_call(&(scene){.prepare = prepare_put, .call = put, .is_lasting = true});
 }
 
 TEST(allocating) {

@@ -56,11 +56,12 @@ int nb_linux_open_of_another_thread(const nearbuf_process *process, const char *
 
 static int open_own(const char *name, int flags) {
   int directory = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) {
+    return -1;
+  }
   int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
   int error = errno;
-  if (directory >= 0) {
-    close(directory);
-  }
+  close(directory);
   errno = error;
   return file;
 }
