@@ -7,7 +7,7 @@
 #include "base/format.h"
 #include "base/unshared.h"
 #include "os/os.h"
-#include "remote_support.h"
+#include "remote_linux.h"
 #include "test.h"
 
 enum { PAGE = 4096 };
@@ -328,6 +328,29 @@ TEST(behind_a_header_whose_lock_is_never_given_back_another_locator_is_added) {
   nearbuf_process_item item;
   CHECK_OK(nearbuf_process_next_item(&walk, &item));
   CHECK_EQUAL(address, item.address);
+  (void)target_end(&idle);
+}
+
+/* Root gets to what is mapped by another way. */
+TEST(an_ordinary_user_holds_buffers_of_a_later_locator_by_its_name) {
+  become_nobody();
+  target idle;
+  nearbuf_process process = open_with_locator(&idle);
+  nearbuf_process_walk walk;
+  nearbuf_process_locator locator;
+  uint64_t first = first_locator(&process, &walk, &locator);
+  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+  nb_item items[255];
+  for (uint32_t i = 0; i < layout()->capacity; i++) {
+    items[i] = (nb_item){.base = 0x30000000 + i * (uint64_t)PAGE, .size = 16, .position = 16};
+  }
+  nb_format_build((uintptr_t)image, layout(), (uintptr_t)first, items, layout()->capacity);
+  CHECK_OK(nearbuf_process_write(&process, first, image, sizeof image, NULL));
+  uint64_t later = put(&process, "later", 5);
+  CHECK_EQUAL(later + 16, put(&process, "again", 5));
+  (void)first_locator(&process, &walk, &locator);
+  CHECK_OK(nearbuf_process_next_locator(&process, &walk, &locator));
+  CHECK_EQUAL(1, locator.count);
   (void)target_end(&idle);
 }
 

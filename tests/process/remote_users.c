@@ -102,6 +102,14 @@ TEST(where_its_user_may_not_write_the_shared_directory_a_process_is_given_memory
   put_as_its_own_user(0755);
 }
 
+static void write_map(pid_t process, const char *map) {
+  char path[64];
+  (void)snprintf(path, sizeof path, "/proc/%d/uid_map", (int)process);
+  int file = open(path, O_WRONLY | O_CLOEXEC);
+  CHECK(file >= 0 && write(file, map, strlen(map)) == (ssize_t)strlen(map));
+  close(file);
+}
+
 /* Starts a program as another user, in a user namespace of its own or not, and tells its id. */
 static pid_t start_elsewhere(bool in_namespace, pid_t *inside) {
   int ends[2];
@@ -114,9 +122,7 @@ static pid_t start_elsewhere(bool in_namespace, pid_t *inside) {
       if (unshare(CLONE_NEWUSER) != 0) {
         _exit(TEST_EXIT_SKIPPED);
       }
-      int file = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-      CHECK(file >= 0 && write(file, "7 65534 1", 9) == 9);
-      close(file);
+      write_map(getpid(), "7 65534 1");
     }
     target started = target_start(REMOTE_USER_TARGET, NULL, NULL);
     CHECK(write(ends[1], &started.id, sizeof started.id) == (ssize_t)sizeof started.id);
@@ -162,6 +168,58 @@ TEST(root_gives_memory_to_a_process_whose_user_cannot_use_the_shared_directory) 
 
 TEST(a_process_in_a_user_namespace_calls_its_users_directory_by_the_id_inside) {
   put_as_root(true, 7);
+}
+
+/* A child in a user namespace of which root writes the map, and which is another user then. */
+static pid_t start_mapped(const char *map, uid_t inside) {
+  int ends[2][2];
+  char byte;
+  CHECK(pipe(ends[0]) == 0 && pipe(ends[1]) == 0);
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+    bool is_apart = unshare(CLONE_NEWUSER) == 0;
+    CHECK(write(ends[0][1], &is_apart, 1) == 1);
+    CHECK(read(ends[1][0], &byte, 1) == 1);
+    CHECK(setresuid(inside, inside, inside) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
+    CHECK(write(ends[0][1], "x", 1) == 1);
+    pause();
+    _exit(0);
+  }
+  close(ends[0][1]);
+  CHECK(read(ends[0][0], &byte, 1) == 1);
+  if (byte == 0) {
+    test_skip("no user namespace can be made here");
+  }
+  write_map(child, map);
+  CHECK(write(ends[1][1], "x", 1) == 1);
+  CHECK(read(ends[0][0], &byte, 1) == 1);
+  return child;
+}
+
+TEST(a_user_is_found_in_each_line_of_a_namespaces_map) {
+  static const struct {
+    const char *map;
+    uid_t inside;
+    const char *directory;
+  } cases[] = {{"0 3000 10\n100 65530 5\n", 104, "/tmp/.reloaded.104"},
+               {"100 65530 5\n0 3000 10\n", 100, "/tmp/.reloaded.100"},
+               {"0 0 1\n5 2000 1\n200 65534 1\n", 200, "/tmp/.reloaded.200"}};
+  close_shared_directory(0700);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    pid_t child = start_mapped(cases[i].map, cases[i].inside);
+    nearbuf_process process;
+    nearbuf_process_walk walk;
+    nearbuf_process_locator locator;
+    CHECK_OK(nearbuf_process_open(child, &process));
+    (void)put(&process, "12345678", 8);
+    (void)first_locator(&process, &walk, &locator);
+    CHECK(strncmp(locator.name, cases[i].directory, strlen(cases[i].directory)) == 0);
+    CHECK(locator.name[strlen(cases[i].directory)] == '/');
+    CHECK_OK(nearbuf_process_close(&process));
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK_EQUAL(child, waitpid(child, NULL, 0));
+  }
 }
 
 /* ---- Processes that must not believe their user's files ------------------------------------------ */
