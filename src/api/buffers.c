@@ -1,11 +1,11 @@
 /* The public calls on shared buffers: get, append, reserve, release, place. Arguments are checked
- * here; finding memory is acquire.c's. */
+ * here; core/acquire.c finds memory. */
 #include <string.h>
 
 #include "core/acquire.h"
 #include "os/os.h"
 
-/* The nb_item_ref of a handle also tells what the item is held for. */
+/* The nb_item_ref of a handle also records what the item is held for. */
 enum { HELD_FOR_DATA = 2 };
 
 /* ---- Get ------------------------------------------------------------------------------------- */
@@ -41,14 +41,14 @@ NB_COLD static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf
   return result.status;
 }
 
-/* The item of the thread's hint, which is locked, does not do after all. */
+/* The item of the thread's hint, which is locked, does not fit after all. */
 NB_COLD static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
                                             nearbuf_buffer *buffer) {
   nb_shared_unlock_release(taken);
   return get_slowly(request, buffer);
 }
 
-/* Takes room of an item that is locked: any request, any layout of items. */
+/* Takes room in an item that is locked, for any request and any item layout. */
 NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
                                               uintptr_t item, bool is_rust,
                                               nearbuf_buffer *buffer) {
@@ -66,9 +66,9 @@ NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, co
 }
 
 /* The fast path: the item that this thread used last, if it is free and the request fits. It is
- * locked first: what stands before a locked instruction must be done before it, what stands behind
- * it runs beside what follows. `below` is the alignment less 1, a mask. A range that ends inside
- * the buffer is for get_exactly. */
+ * locked first: what precedes a locked instruction must complete before it, what follows it
+ * overlaps with later instructions. `below` is the alignment less 1, a mask. A range that ends
+ * inside the buffer is left to get_exactly. */
 NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
                                         const nb_hint *hint, uintptr_t item,
                                         nearbuf_buffer *buffer) {
@@ -78,8 +78,8 @@ NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_
   uintptr_t base = nb_item_base(item);
   uintptr_t end = base + nb_item_size(item, false);
   uintptr_t free_from = base + nb_item_position(item, false);
-  uintptr_t start = (free_from + below) & ~below;     /* below free_from where the sum wraps */
-  uintptr_t last = start + (request->size_bytes - 1); /* nothing is as small as a size of 0 */
+  uintptr_t start = (free_from + below) & ~below;     /* below free_from if the sum wraps */
+  uintptr_t last = start + (request->size_bytes - 1); /* a size of 0 fits nothing */
   if (free_from < request->range.min || request->range.max < end || start < free_from ||
       last < start || last >= end || !nb_is_near(start, request->target, request->near_bytes)) {
     return get_exactly(request, hint, item, false, buffer);
@@ -96,7 +96,7 @@ NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_
   return NEARBUF_OK;
 }
 
-/* The same for memory for data, and for items that are laid out as the Rust reference does it. */
+/* The same for memory for data, and for items in the Rust layout. */
 NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
                                               nb_item_ref ref, nearbuf_buffer *buffer) {
   uintptr_t item = nb_item_ref_address(ref);
@@ -107,9 +107,9 @@ NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, co
   return get_exactly(request, hint, item, is_rust, buffer);
 }
 
-/* What is wrong with a request is told by the slow way. Here it is enough that nothing fits a wrong one:
- * no room is as small as a size of 0, none is as large as one of 4 GiB, none starts at a multiple of
- * 0. A hint is there only where there is a state. */
+/* The slow path reports what is wrong with a request. Here it is sufficient that nothing fits an
+ * invalid one: no room is as small as a size of 0 or as large as one of 4 GiB, and none starts at a
+ * multiple of 0. A hint exists only where a state exists. */
 nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
@@ -131,8 +131,8 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
 
 /* ---- Release --------------------------------------------------------------------------------- */
 
-/* What a handle is of whose generation the fast path does not know: stale, unless this system has the
- * state proved first. */
+/* Checks a handle whose generation the fast path does not know: it is stale, unless this is a
+ * system on which the state must first be proved. */
 NB_COLD static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
   uint32_t generation = nb_state_generation(nb_state_of_process());
   return buffer->generation == generation ? NEARBUF_OK : NEARBUF_STALE;
@@ -166,9 +166,9 @@ static inline uint32_t position_of(const nearbuf_buffer *buffer) {
   return nb_item_position(item_of(buffer), is_rust(buffer));
 }
 
-/* Whether the item is still the buffer's. A reference that was starting and took the page for its own
- * (header.h) can have put one of its own into the slot: then the memory stays the holder's, and the item is
- * let alone. */
+/* Whether the item still lists the handle's buffer. Another implementation that was starting and
+ * took the page for its own (header.h) can have put one of its own items into the slot: then the
+ * holder keeps the memory, and the item is not touched. */
 static inline bool is_listed(const nearbuf_buffer *buffer, uintptr_t item) {
   return nb_item_base(item) == buffer->address;
 }
@@ -181,7 +181,7 @@ static inline void advance_position(nearbuf_buffer *buffer, uint32_t position) {
   }
 }
 
-/* Makes an item that was given back findable for the walks of this module, if they have passed it. */
+/* Lets the walks of this module find a released item, if they have passed it. */
 NB_NOINLINE static void rewind_cursors(nb_state *state, uintptr_t item, bool is_rust,
                                        uint32_t order) {
   nb_acquired seen = {0};
@@ -190,7 +190,7 @@ NB_NOINLINE static void rewind_cursors(nb_state *state, uintptr_t item, bool is_
   nb_registry_move_cursors_back(state, order, room);
 }
 
-/* Gives the item of a handle back. */
+/* Releases the item of a handle. */
 NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool is_rust,
                                            nearbuf_buffer *buffer) {
   uintptr_t taken = nb_item_taken_word(item, is_rust);
@@ -209,17 +209,18 @@ NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool
   return NEARBUF_OK;
 }
 
-/* The same for memory for data, and for items that are laid out as the Rust reference does it. */
+/* The same for memory for data, and for items in the Rust layout. */
 NB_NOINLINE static nearbuf_status release_data_or_rust(nb_state *state, nearbuf_buffer *buffer) {
-  /* Appending moved the start to the position; before it the start is only a plan. */
+  /* Appending makes the start equal to the position; before the first append the start is only
+   * planned. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
     advance_position(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
   }
   return release_item(state, item_of(buffer), is_rust(buffer), buffer);
 }
 
-/* The same for a handle that the fast path does not know: it is refused, or this system has the state
- * proved first. */
+/* The same for a handle whose generation the fast path does not know: it is stale, unless this is a
+ * system on which the state must first be proved. */
 NB_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle(buffer);
   if (status == NEARBUF_STALE) {
@@ -245,12 +246,12 @@ nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
 
 /* ---- Append, reserve, commit ----------------------------------------------------------------- */
 
-/* Where the next append goes. */
+/* The address of the next append. */
 static inline uintptr_t next_address(const nearbuf_buffer *buffer) {
   return buffer->address + buffer->start;
 }
 
-/* Copies bytes that fit to where the next append goes. */
+/* Copies bytes, which fit, to the address of the next append. */
 static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size, bool is_code) {
   uintptr_t run_at = next_address(buffer);
   memcpy((void *)(run_at + buffer->write_delta), bytes, size);
@@ -287,8 +288,8 @@ NB_NOINLINE static nearbuf_status append(nearbuf_buffer *buffer, const void *byt
   return status;
 }
 
-/* Of 16 to 32 bytes, as stubs often are, the first and the last 16 are copied: the call of memcpy takes
- * longer than the copying. */
+/* Of 16 to 32 bytes, a common size of stubs, the first and the last 16 are copied: calling memcpy
+ * takes longer than copying. */
 enum { PIECE = 16 };
 
 nearbuf_status nearbuf_append(nearbuf_buffer *buffer, const void *bytes, size_t size_bytes,

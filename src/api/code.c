@@ -1,5 +1,5 @@
-/* Replacing code that other threads may be running: one store where that is possible, then what the
- * processors and the system need. */
+/* Replacing code that other threads may be running: one store where possible, then what the
+ * processors and the system require. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "core/probe.h"
 #include "os/os.h"
 
-/* Whether the bytes lie in one buffer, or else in what may be private memory. */
+/* Whether the bytes lie in one buffer, or in what may be private memory. */
 static nb_result check_place(const void *address, size_t size_bytes) {
   if (address == NULL) {
     return nb_result_of(NEARBUF_INVALID_ARGUMENT);

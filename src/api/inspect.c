@@ -1,13 +1,13 @@
-/* Looking at what is there: walk, find, totals. Never makes a locator, waits for nobody, and may be
- * called in a signal handler that interrupted any other call. */
+/* Inspection: walk, find, totals. Never makes a locator, never waits, and may be called in a signal
+ * handler that interrupted any other call. */
 #include "base/range.h"
 #include "core/attach.h"
 #include "core/header.h"
 #include "core/locators.h"
 #include "os/os.h"
 
-/* Attaches and learns of new locators, as far as that is possible at once. OK where the chain is
- * known, whole or in part; NOT_FOUND where the process has none. */
+/* Attaches and adds new locators, as far as that is possible at once. OK if the chain is known,
+ * completely or in part; NOT_FOUND if the process has none. */
 static nearbuf_status begin(nb_state **state) {
   nb_os_call call = nb_os_call_begin();
   nb_result result = nb_state_begin(state);
@@ -22,7 +22,7 @@ static nearbuf_status begin(nb_state **state) {
   return result.status;
 }
 
-/* The first item from `*order` on; moves it behind that one. False: there is none. */
+/* The first item at or after `*order`; advances `*order` behind it. False: there is none. */
 static bool next_item(const nb_state *state, uint32_t *order, nearbuf_info *info) {
   uint32_t number = *order / NB_ORDERS_PER_LOCATOR;
   uint32_t index = *order % NB_ORDERS_PER_LOCATOR;

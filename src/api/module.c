@@ -1,4 +1,4 @@
-/* Modules of this process, and requests for memory that reaches all of one. */
+/* Modules of this process, and requests for memory that reaches all of a module. */
 #include "base/range.h"
 #include "os/os.h"
 

@@ -36,7 +36,8 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   return result.status;
 }
 
-/* Whether it may be what nearbuf_allocate gave: what nearbuf_place filled in has the same type. */
+/* Whether nearbuf_allocate may have returned it: nearbuf_place fills in a structure of the same
+ * type. */
 static bool is_allocated(const nearbuf_memory *memory) {
   uintptr_t below_granule = nb_os_granularity() - 1;
   return memory->is_private == 1 && memory->run_at != NULL && memory->size_bytes != 0 &&

@@ -2,7 +2,7 @@
  * derived in nearbuf.h, at nearbuf_reach. */
 #include "base/range.h"
 
-/* What an instruction that is copied away from a target, or a patch over it, may span. */
+/* The bytes that an instruction copied away from a target, or a patch over it, may span. */
 enum { LONGEST_PATCH = 32 };
 
 /* How far an instruction reaches in each direction. */
@@ -114,7 +114,8 @@ nearbuf_status nearbuf_range_below(uint64_t limit, nearbuf_range *range) {
   return NEARBUF_OK;
 }
 
-/* How near memory should be to its target: what is copied from there refers to its neighbourhood. */
+/* How near memory should be to its target, since code copied from there refers to its
+ * neighbourhood. */
 static uintptr_t near_bytes(void) {
   switch (native_reach()) {
   case NEARBUF_REACH_X86_REL32:

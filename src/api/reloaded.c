@@ -1,4 +1,4 @@
-/* The C functions of the Rust reference on this library; see include/nearbuf/reloaded.h. */
+/* The C functions of the Rust implementation on this library; see include/nearbuf/reloaded.h. */
 #include <nearbuf/reloaded.h>
 
 #include <assert.h>
@@ -26,8 +26,8 @@ static nb_item values_of(const LocatorItem *item) {
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
-/* A size beyond 32 bits becomes the largest that they hold, which is refused: nobody gets less than he
- * asked for. */
+/* A size beyond 32 bits becomes the largest 32-bit value, which is refused: no caller gets less
+ * than it asked for. */
 static uint32_t size_of_settings(size_t size) {
   return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
 }
@@ -69,7 +69,7 @@ NB_COLD static void rewind_cursors(nb_state *state, uintptr_t item, uint32_t roo
   nb_registry_released_item(state, item, room);
 }
 
-/* Gives an item back. */
+/* Releases an item. */
 NB_FORCEINLINE void release_item(LocatorItem *item) {
   if (item == NULL) {
     return;
@@ -84,7 +84,8 @@ NB_FORCEINLINE void release_item(LocatorItem *item) {
   }
 }
 
-/* Callers know the other library's order: lowest first. Near to the lowest address is that. */
+/* Callers expect the Rust implementation's order, the lowest address first: so that is the
+ * target. */
 static uintptr_t lowest_target(const nearbuf_request *request) {
   return request->range.min == 0 ? 1 : request->range.min;
 }
@@ -125,9 +126,9 @@ NB_COLD static GetBufferResult get_slowly(const BufferSearchSettings *settings,
       .is_ok = is_ok, .ok = item, .err = is_ok ? NULL : nearbuf_status_text(status)};
 }
 
-/* Callers copy the first two words of a result in one go, and a load that spans two stores waits until
- * both have left the processor: so they are stored in one go, too. It is most of the time that a get
- * takes. */
+/* Callers copy the first two words of a result in one load, and a load that spans two stores waits
+ * until both have left the processor. So one store writes both, too: the wait is most of the time
+ * of a get. */
 NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
   GetBufferResult result = {.is_ok = true, .ok = item, .err = NULL};
 #if UINTPTR_MAX > UINT32_MAX && !NB_IS_BIG_ENDIAN
@@ -138,8 +139,8 @@ NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
   return result;
 }
 
-/* The fast path: the item that this thread used last, if it is free and the settings fit, as
- * nearbuf_get has it. What is wrong with settings is told by the slow path: nothing fits them. */
+/* The fast path, as in nearbuf_get: the item that this thread used last, if it is free and the
+ * settings fit. The slow path reports what is wrong with settings: nothing fits invalid ones. */
 NB_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
   nb_item_ref ref = nb_hint_item(nb_hint_of(&nb_state_current()->hints));
   uint32_t below = alignment - 1;
@@ -154,7 +155,7 @@ NB_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_
   uintptr_t end = base + nb_item_size(item, true);
   uintptr_t free_from = base + nb_item_position(item, true);
   uintptr_t start = (free_from + below) & ~(uintptr_t)below;
-  uintptr_t last = start + ((uintptr_t)settings->size - 1); /* nothing is as small as 0 */
+  uintptr_t last = start + ((uintptr_t)settings->size - 1); /* a size of 0 fits nothing */
   if (free_from < settings->min_address || settings->max_address < end || start < free_from ||
       last < start || last >= end || alignment == 0) {
     nb_item_unlock(item, true);
@@ -181,7 +182,7 @@ void free_get_buffer_result(GetBufferResult item) {
   }
 }
 
-void free_string(char *s) { /* NOLINT(readability-non-const-parameter): the reference's type */
+void free_string(char *s) { /* NOLINT(readability-non-const-parameter): the Rust one's type */
   (void)s;
 }
 
@@ -239,8 +240,8 @@ bool locatoritem_can_use(const LocatorItem *item, uint32_t size, uintptr_t min_a
          nb_add_saturating((uintptr_t)values.base, values.size) <= max_address;
 }
 
-/* Of 16 to 32 bytes, as stubs often are, the first and the last 16 are copied: the call of memcpy
- * takes longer than the copying. */
+/* Of 16 to 32 bytes, a common size of stubs, the first and the last 16 are copied: calling memcpy
+ * takes longer than copying. */
 enum { PIECE = 16 };
 
 NB_FORCEINLINE void copy(unsigned char *to, const uint8_t *from, size_t size) {

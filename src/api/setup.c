@@ -1,10 +1,11 @@
-/* This copy of the library: choices before its first use, and giving back what it keeps for itself. */
+/* Choices before the first use of this copy of the library, and releasing the memory that it keeps
+ * for itself. */
 #include "core/attach.h"
 #include "core/locators.h"
 #include "core/settings.h"
 #include "os/os.h"
 
-/* Looks for a locator that leaves no choice. NOT_FOUND: there is none yet. */
+/* Looks for a locator, which would leave no choice. NOT_FOUND: there is none yet. */
 static nb_result find_before_choice(nb_state **state) {
   nb_os_call call = nb_os_call_begin();
   nb_result result = nb_state_begin(state);
@@ -32,7 +33,7 @@ nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect) {
   return is_rust == (dialect == NEARBUF_DIALECT_RUST) ? NEARBUF_OK : NEARBUF_INCOMPATIBLE;
 }
 
-/* The choice holds from here on, for what is made in a child as well; where it comes too late for this
+/* The choice applies from here on, also to what is made in a child. If it is too late for this
  * process, nothing is chosen. */
 nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing) {
   if (sharing != NEARBUF_SHARING_SHARED && sharing != NEARBUF_SHARING_PRIVATE) {

@@ -1,4 +1,4 @@
-/* The one table of statuses, and the version. */
+/* The only table of statuses, and the version. */
 #include <nearbuf/nearbuf.h>
 
 typedef struct status_entry {

@@ -54,8 +54,7 @@ uint32_t nb_locators_length(const nb_state *state) {
   return atomic_load_explicit(&state->locators, memory_order_acquire);
 }
 
-/* ---- Validity
- * ----------------------------------------------------------------------------------- */
+/* ---- Validity -------------------------------------------------------------------------------- */
 
 /* Recognises a locator and checks its bytes. */
 static bool is_valid(uintptr_t base, uint8_t dialect_if_empty, nearbuf_dialect *dialect) {

@@ -1,8 +1,8 @@
-/* A number that tells threads apart, in one instruction where the processor has a thread pointer.
+/* A number that distinguishes threads, in one instruction where the processor has a thread pointer.
  *
  * No thread-local variable is used: in a library that was loaded with dlopen the general model
  * calls malloc on a thread's first use, the initial-exec model exhausts the static block, and
- * mingw's emulation needs a runtime. Two threads may get the same number; it is a hint. */
+ * mingw's emulation needs a runtime. Two threads may have the same number; it is a hint. */
 #ifndef NB_OS_THREAD_H
 #define NB_OS_THREAD_H
 
@@ -30,7 +30,7 @@ static inline uintptr_t nb_os_thread(void) {
 #elif defined(__aarch64__) && defined(__APPLE__)
   uintptr_t pointer;
   __asm__("mrs %0, tpidrro_el0" : "=r"(pointer));
-  return pointer & ~(uintptr_t)7; /* below it older kernels tell the processor's number */
+  return pointer & ~(uintptr_t)7; /* older kernels keep the processor's number in these bits */
 #elif defined(__aarch64__) && !defined(_WIN32)
   uintptr_t pointer;
   __asm__("mrs %0, tpidr_el0" : "=r"(pointer));

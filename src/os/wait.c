@@ -1,11 +1,11 @@
-/* Waiting for another thread, for a bound and no longer; see wait.h. */
+/* Waiting for another thread, at most for the bound; see wait.h. */
 #include "os/wait.h"
 
 #include "base/shared.h"
 #include "os/os.h"
 
-/* When a wait was last in vain, in units of 2^20 ns, about a millisecond; 0: never. It wraps after
- * 50 days: then one wait is short without need. */
+/* The time of the last wait that failed, in units of 2^20 ns, about a millisecond; 0: never. It
+ * wraps after 50 days: then one wait is short without need. */
 static _Atomic uint32_t last_in_vain;
 
 enum { UNIT_SHIFT = 20, SHORT_FOR = 1000 };

@@ -1,5 +1,4 @@
-/* Where the copies of the library in one process meet; see posix_anchor.h. A child finds the pages,
- * and finds them empty. */
+/* Finding and making the anchor; see posix/anchor.h. A child finds its pages, but empty. */
 #include "os/posix/anchor.h"
 
 #include <errno.h>
@@ -18,14 +17,14 @@ static uintptr_t place_of(uint32_t index) {
 
 typedef struct anchor_words {
   _Atomic uintptr_t first;
-  _Atomic uint32_t process; /* whose they are, where children inherit them */
+  _Atomic uint32_t process; /* their owner, where children inherit them */
 } anchor_words;
 
 static _Atomic uint32_t *mark_at(uintptr_t place) {
   return (_Atomic uint32_t *)place;
 }
 
-/* The mark of a page that may be somebody's who just maps it, and gets a moment to finish. */
+/* The mark of a page. A thread may just be mapping it, and gets some time to finish. */
 static uint32_t read_mark(uintptr_t place) {
   uint32_t mark = 0;
   for (int i = 0; i < 100 && mark == 0; i++) {
@@ -37,7 +36,7 @@ static uint32_t read_mark(uintptr_t place) {
   return mark;
 }
 
-/* Where this copy last found the word, if a child can look there. */
+/* The address at which this copy last found the word, if a child can read it. */
 static _Atomic(_Atomic uintptr_t *) seen;
 
 static _Atomic uintptr_t *word_at(uintptr_t place) {
@@ -70,8 +69,8 @@ static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
          mapping->readable && mapping->writable;
 }
 
-/* OK where such memory is there, NOT_FOUND where it is not. A map that cannot be read must not look like
- * a free place: there would be two. */
+/* OK if such memory is mapped there, NOT_FOUND if not. A map that cannot be read must not look like
+ * a free place: that would lead to two anchors. */
 static nb_result check_own_memory(nb_map *map, uintptr_t address) {
   nb_mapping mapping;
   nb_map_answer answer = nb_os_map_next(map, address, &mapping);
@@ -82,7 +81,7 @@ static nb_result check_own_memory(nb_map *map, uintptr_t address) {
   return nb_result_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-/* OK where the pages could be an anchor's, finished or not. */
+/* OK if the pages could be an anchor's, finished or not. */
 static nb_result check_pages(nb_map *map, uintptr_t place) {
   nb_result result = check_own_memory(map, place);
   return result.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size()) : result;
@@ -127,8 +126,8 @@ nb_result nb_anchor_find(_Atomic uintptr_t **word) {
   return result;
 }
 
-/* What it means that a place cannot be mapped: that it is taken or that the system never gives it,
- * or that nothing can be mapped now. For the last two there may be one code. */
+/* The result if a place cannot be mapped: the place is occupied or never given by the system, or
+ * nothing can be mapped now. The last two may have the same code. */
 static nb_result result_of_claim(int error, size_t size) {
   bool is_of_place = error == EEXIST || error == EINVAL;
   if (error == ENOMEM || error == EPERM || error == EACCES) {
@@ -141,7 +140,7 @@ static nb_result result_of_claim(int error, size_t size) {
   return nb_result_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
 }
 
-/* Maps the anchor, if the place is free: the map call decides between two threads. NO_ROOM: it is
+/* Maps the anchor if the place is free: the map call decides between two threads. NO_ROOM: it is
  * not free, or the system never gives it. */
 static nb_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   size_t size = nb_os_page_size();
@@ -160,7 +159,8 @@ static nb_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   return nb_result_of(NEARBUF_OK);
 }
 
-/* Everybody tries the places in the same order, so two makers meet at the first that either gets. */
+/* Every copy tries the places in the same order, so two makers meet at the first place that either
+ * gets. */
 nb_result nb_anchor_make(_Atomic uintptr_t **word) {
   nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
   for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {

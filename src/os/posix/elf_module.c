@@ -1,4 +1,5 @@
-/* Where the module of an address begins and ends, by the program headers of what is loaded. */
+/* The extent of the module that contains an address, by the program headers of the loaded
+ * modules. */
 #include <link.h>
 #include <stddef.h>
 
@@ -9,7 +10,7 @@ typedef struct module_search {
   nb_range extent;
 } module_search;
 
-/* From the first to the last byte of what is loaded of it, the zeroed tail included. */
+/* From the first to the last loaded byte of the module, including the zeroed tail. */
 static bool extent_of(const struct dl_phdr_info *module, nb_range *extent) {
   *extent = (nb_range){UINTPTR_MAX, 0};
   for (uint32_t i = 0; i < module->dlpi_phnum; i++) {

@@ -1,4 +1,4 @@
-/* The files that locators live in on POSIX systems; see posix_files.h. */
+/* The files that contain locators on POSIX systems; see posix/files.h. */
 #include "os/posix/files.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "os/os.h"
 #include "os/posix/posix.h"
 
-/* ---- Names ------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static void append_text(nb_name *name, const char *text) {
   size_t length = strlen(name->text);
@@ -124,7 +124,7 @@ int64_t nb_name_process(const char *name) {
   return process > 0 && process <= INT32_MAX ? process : -1;
 }
 
-/* ---- Directories ------------------------------------------------------------------------------- */
+/* ---- Directories ----------------------------------------------------------------------------- */
 
 static const char *const shared_names[] = {".reloaded", "memory.buffers"};
 
@@ -146,7 +146,8 @@ nb_name nb_directory_path(nb_folder folder, nb_user user) {
   return path;
 }
 
-/* Makes a directory of that owner with these permissions, whatever the umask is. It appears complete. */
+/* Makes a directory of that owner with these permissions, regardless of the umask. It appears
+ * complete. */
 static int make_directory(int parent, const char *name, uid_t owner, mode_t mode) {
   nb_name temporary = temporary_name(".", name);
   if (mkdirat(parent, temporary.text, 0700) != 0) {
@@ -160,7 +161,7 @@ static int make_directory(int parent, const char *name, uid_t owner, mode_t mode
   if (error == 0) {
     error = nb_posix_rename_new(parent, temporary.text, name);
     if (error == ENOSYS) {
-      /* Replaces an empty directory at most, which is as good as what it replaces. */
+      /* Replaces at most an empty directory, which is as good as the new one. */
       error = renameat(parent, temporary.text, parent, name) == 0 ? 0 : errno;
     }
   }
@@ -186,8 +187,8 @@ static int open_or_make(int parent, const char *name, uid_t owner, mode_t mode, 
   return error;
 }
 
-/* Whatever part of this tree exists was made by some user of the machine; what is missing is made so
- * that every user can use it, as /tmp itself. */
+/* Any user of the machine may have made the existing part of this tree; the missing part is made so
+ * that every user can use it, like /tmp itself. */
 static int open_shared(int temporary, bool make, int *directory) {
   int outer;
   int error = open_or_make(temporary, shared_names[0], geteuid(), 01777, make, &outer);
@@ -198,7 +199,7 @@ static int open_shared(int temporary, bool make, int *directory) {
   return error;
 }
 
-/* Whether nobody but the user can remove or replace the directory, or what is in it. */
+/* Whether only the user can remove or replace the directory and what is in it. */
 static bool is_users_alone(int temporary, int directory, nb_user user) {
   struct stat parent;
   struct stat status;
@@ -255,7 +256,7 @@ nb_result nb_directory_open(nb_folder folder, bool make, int *directory) {
   return result;
 }
 
-/* ---- Paths in a memory map ---------------------------------------------------------------------- */
+/* ---- Paths in a memory map ------------------------------------------------------------------- */
 
 #define MEMORY_PREFIX "/memfd:"
 
@@ -294,7 +295,7 @@ bool nb_directory_lacks(nb_folder folder, const nb_name *name) {
   return file < 0 && errno == ENOENT;
 }
 
-/* Whether the first bytes of a path are those of a directory, or the end of them where they were cut. */
+/* Whether the first bytes of a path are those of a directory, or, if they were cut, its end. */
 static bool is_directory(const char *told, size_t length, bool is_cut, const nb_path *directory) {
   size_t whole = strlen(directory->text);
   size_t skipped = is_cut && whole > length ? whole - length : 0;
@@ -329,9 +330,9 @@ bool nb_directory_is_anothers(nb_result result) {
   return error == EACCES || error == EPERM || error == ENOTDIR || error == ELOOP || error == EEXIST;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
-/* Every byte is written, not only a length set: on a full disk a hole is a SIGBUS later. */
+/* Writes every byte instead of only setting the length: on a full disk a hole is a SIGBUS later. */
 static int write_all(int file, const void *bytes, size_t size) {
   const char *at = bytes;
   while (size > 0) {
@@ -380,9 +381,9 @@ bool nb_file_is_inherited(void) {
 /* Locks, fills and maps an empty file; `*base` is where it is mapped. */
 static int fill_and_map(int file, const nb_initial_items *initial, uintptr_t *base) {
   size_t size = nb_os_page_size();
-  /* Shared, not exclusive: the .NET reference takes a shared lock of its own. It outlives the
-   * descriptor: the mapping keeps the open file. Where somebody is just finding out whether the file
-   * is dead, another one is made; where there are no locks, it is as good without. */
+  /* Shared, not exclusive, since the .NET implementation takes a shared lock of its own. The lock
+   * outlives the descriptor, because the mapping keeps the open file. If a process is just checking
+   * whether the file is dead, another one is made; where there are no locks, it works without. */
   if (flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return EWOULDBLOCK;
   }
@@ -464,10 +465,11 @@ bool nb_file_is_young(const struct stat *status) {
   return status->st_ctime + 1 >= time(NULL);
 }
 
-/* ---- Clean-up ---------------------------------------------------------------------------------- */
+/* ---- Clean-up -------------------------------------------------------------------------------- */
 
-/* A start removes so many files at most, and gives up after so many that have to stay. Each starts
- * at another place of the directory, so that those do not hide what lies behind them for ever. */
+/* A start removes at most the first number of files, and gives up after the second number of files
+ * that have to stay. Each starts at another position in the directory, so that those do not
+ * permanently hide the files behind them. */
 enum { MOST_REMOVED = 4, MOST_IN_VAIN = 16 };
 
 typedef struct clean_up {
@@ -476,10 +478,11 @@ typedef struct clean_up {
   uint32_t removed;
 } clean_up;
 
-/* Whether the file of a process that is absent here may go. A lock that is free proves that nobody
- * has the file mapped, except on overlayfs and for files of the Rust reference, which never were
- * locked (they are the only ones with an owner-execute bit). Those go when nobody can be absent
- * here only because it lives elsewhere: in a place of one container, or after a restart. */
+/* Whether the file of a process that does not exist here may be removed. A free lock proves that no
+ * process has the file mapped, except on overlayfs and for files of the Rust implementation, which
+ * were never locked (only they have an owner-execute bit). Those are removed if no process can be
+ * missing here merely because it runs elsewhere: in a place that one container owns, or after a
+ * restart. */
 bool nb_file_is_dead(int directory, const char *name, int file) {
   struct stat status;
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
@@ -493,8 +496,8 @@ bool nb_file_is_dead(int directory, const char *name, int file) {
   return nb_posix_place_is_ours_alone(file) || status.st_mtime < nb_posix_boot_time();
 }
 
-/* Whether the process with this id is absent here. What is named after our own id and is a later
- * locator was its former owner's: we had no locator yet when we came to clean. */
+/* Whether the process with this id does not exist here. A later locator named after our own id
+ * belonged to the former owner of the id, since we had no locator yet when the clean-up began. */
 static bool is_absent(int64_t process, const char *name) {
   if (process == getpid()) {
     return nb_name_is_of_later(name);

@@ -1,4 +1,4 @@
-/* How the end of a mapped file's name is kept: that is where it tells what it is. */
+/* Keeping the end of a mapped file's name, which is the part that identifies it. */
 #ifndef NB_NAME_END_H
 #define NB_NAME_END_H
 

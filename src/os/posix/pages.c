@@ -1,11 +1,11 @@
-/* The pages of locators on POSIX systems: how one is born, recognised, and made private where the
- * shared place cannot be used. The reasons are in docs/decisions: 9 to 16.
+/* The pages of locators on POSIX systems: how one is made, recognised, and made private where the
+ * shared directory cannot be used. The reasons are in docs/decisions: 9 to 16.
  *
- * Identity: a file is this process's locator if the memory map says of the address in its header the
- * same device, inode and offset as of a fresh mapping of the file, and that mapping is shared and
- * writable. The fresh one is read-only: without address randomisation it would land at the address
- * of a stale header and prove itself. Never compared with stat's device: overlayfs and btrfs give
- * another one there. */
+ * Identity: a file is this process's locator if the memory map reports, for the address in its
+ * header, the same device, inode and offset as for a fresh mapping of the file, and that mapping is
+ * shared and writable. The fresh one is read-only: without address randomisation it would land at
+ * the address in a stale header and prove itself. The device of stat is not used, since overlayfs
+ * and btrfs return another one there. */
 #include "os/pages.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@
 #include "os/wait.h"
 
 bool nb_page_lists_tail(void) {
-  return false; /* a page is shared with every child after fork: no buffers in it */
+  return false; /* every child shares a page after fork: no buffers in it */
 }
 
 /* ---- Identity -------------------------------------------------------------------------------- */
@@ -35,8 +35,8 @@ static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
   return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
 }
 
-/* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then nothing is
- * known: that must never look like a stale file. */
+/* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then the answer
+ * is unknown: that must never look like a stale file. */
 static nb_result find_mapping(uintptr_t address, nb_mapping *mapping) {
   nb_map map;
   nb_result result = nb_os_map_open(&map, false);
@@ -52,7 +52,7 @@ static nb_result find_mapping(uintptr_t address, nb_mapping *mapping) {
   return result;
 }
 
-/* Whether a locator could be mapped there: its first page, writable, shared. */
+/* Whether a locator may be mapped there: the first page of a file, writable, shared. */
 static bool is_locator_mapping(const nb_mapping *mapping, uintptr_t base) {
   return mapping->range.min == base && mapping->shared && mapping->readable && mapping->writable &&
          mapping->offset == 0;
@@ -67,8 +67,8 @@ static bool is_same_page(uintptr_t one, uintptr_t other) {
          is_locator_mapping(&there, other) && is_same_file(&here, &there) && here.inode != 0;
 }
 
-/* OK where the open file is mapped at `claimed`, as a locator of this process is; NOT_FOUND where it
- * is not. */
+/* OK if the open file is mapped at `claimed` in the way of a locator of this process; NOT_FOUND if
+ * not. */
 static nb_result check_mapped_at(int file, uintptr_t claimed) {
   size_t size = nb_os_page_size();
   if (claimed == 0 || claimed % size != 0) {
@@ -96,20 +96,20 @@ static nb_result check_mapped_at(int file, uintptr_t claimed) {
 
 typedef enum file_state {
   FILE_ABSENT,
-  FILE_ATTACHED, /* it is this process's */
-  FILE_STALE,    /* it is this user's, but no locator of this process */
-  FILE_BLANK,    /* the same, and it says no address: it may be on its way */
-  FILE_FOREIGN,  /* it is nothing that may be believed, locked or replaced */
+  FILE_ATTACHED, /* this process's locator */
+  FILE_STALE,    /* this user's, but not a locator of this process */
+  FILE_BLANK,    /* the same, without an address: it may be in the making */
+  FILE_FOREIGN,  /* not to be trusted, locked or replaced */
   FILE_ERROR
 } file_state;
 
 typedef struct seen_file {
   file_state state;
-  nb_result result; /* what is wrong where the state is ERROR */
-  int file;         /* open where the state is STALE or BLANK */
+  nb_result result; /* the error, if the state is ERROR */
+  int file;         /* open if the state is STALE or BLANK */
 } seen_file;
 
-/* Whether nobody but this user could have written what the file says. */
+/* Whether only this user could have written the file. */
 static bool is_trusted(const struct stat *status) {
   return S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
          (status->st_mode & S_IWOTH) == 0;
@@ -119,9 +119,10 @@ static seen_file seen_error(nb_result result) {
   return (seen_file){FILE_ERROR, result, -1};
 }
 
-/* How long a reference may take from storing the address to having listed its first buffer. It stores
- * the address first and clears the count last, and later counts the item before it is written, as the
- * compiler likes: only an item and a free lock prove that nothing is under way. */
+/* The time that another implementation may take from storing the address to having listed its first
+ * buffer. It stores the address first and clears the count last, and later counts the item before
+ * or after it is written, depending on the compiler: only an item and a free lock prove that it is
+ * done. */
 #define FIRST_ITEM_BOUND_NS UINT64_C(50000000)
 
 static void wait_for_first_item(uintptr_t base) {
@@ -159,7 +160,8 @@ static seen_file examine_open(int file, nb_page *page) {
   if (result.status != NEARBUF_OK) {
     return seen_error(result);
   }
-  /* What the maker stored before the address is seen from here on: the file ordered nothing. */
+  /* From here on the maker's stores before that of the address are visible: the file ordered
+   * nothing. */
   (void)nb_shared_address_acquire(base, sizeof(uintptr_t));
   if (nb_file_is_young(&status)) {
     wait_for_first_item(base);
@@ -185,7 +187,7 @@ static seen_file seen_unopened(int error) {
 }
 
 static seen_file examine(int directory, const char *name, nb_page *page) {
-  /* Non-blocking, for it might be a pipe. */
+  /* Non-blocking, since it might be a pipe. */
   int file = openat(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (file < 0) {
     return seen_unopened(errno);
@@ -205,16 +207,17 @@ static nb_user own_user(void) {
   return (nb_user){geteuid(), geteuid()};
 }
 
-/* A memory file of our name can be a client's who lets us map it, if we are a server; and anyone can have
- * a file of that name in another directory. */
+/* If we are a server, a memory file of our name can belong to a client, which made us map it; and
+ * any user can have a file of that name in another directory. */
 static nb_origin believed_origin(const nb_mapping *mapping, const nb_path *temporary) {
   nb_origin origin =
       nb_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(), own_user(), temporary);
   return origin == NB_ORIGIN_MEMORY && !nb_anchor_may_be_missing() ? NB_ORIGIN_OTHER : origin;
 }
 
-/* Searches the own memory map for a mapping of such a name: the name itself may be gone. Where what has
- * our id in its name could be the parent's, a name alone proves nothing. */
+/* Searches this process's memory map for a mapping of such a name, since the file may have lost its
+ * name. If a mapping with our id in its name could be the parent's, the name alone proves
+ * nothing. */
 static nb_result find_in_map(nb_page *page) {
   if (nb_posix_may_have_parents_id()) {
     return nb_result_of(NEARBUF_NOT_FOUND);
@@ -236,7 +239,8 @@ static nb_result find_in_map(nb_page *page) {
     nb_origin origin = believed_origin(&mapping, &temporary);
     if (origin != NB_ORIGIN_OTHER && is_locator_mapping(&mapping, base) &&
         nb_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
-      /* Ours is never empty; the .NET reference maps its file executable, the Rust one does not. */
+      /* Ours is never empty; the .NET implementation maps its file executable, the Rust one does
+       * not. */
       wait_for_first_item(base);
       *page = (nb_page){.base = base};
       page->dialect_if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
@@ -253,7 +257,7 @@ static nb_result find_in_map(nb_page *page) {
 }
 
 /* One of the names of this process, the usual one first; false: there are no more. The namespace is
- * not asked for before its name is needed, for that takes as long as to look for the file. */
+ * determined only when its name is needed, since that takes as long as looking for the file. */
 static bool own_name(int index, nb_name *name) {
   if (index == 0) {
     *name = nb_name_of_process(getpid());
@@ -276,14 +280,14 @@ static nb_result find_by_name(int directory, nb_page *page) {
       return seen.result;
     }
     if (seen.state == FILE_ABSENT) {
-      break; /* the second name is used only while the first is somebody else's */
+      break; /* the second name is only used while another process has the first */
     }
   }
   return nb_result_of(NEARBUF_NOT_FOUND);
 }
 
-/* A privileged program finds nothing: whatever has a name is its user's, to be changed by the user's
- * other programs. */
+/* A privileged program finds nothing: everything that has a name belongs to its user, whose other
+ * programs could change it. */
 static nb_result find_without_anchor(bool wants_private, nb_page *page) {
   if (nb_posix_is_privileged()) {
     return nb_result_of(NEARBUF_NOT_FOUND);
@@ -292,7 +296,7 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
     if (wants_private && nb_directory_lacks((nb_folder)folder, &name)) {
-      continue; /* the second name is used only while the first is somebody else's */
+      continue; /* the second name is only used while another process has the first */
     }
     nb_result result = nb_directory_open((nb_folder)folder, false, &directory);
     if (result.status == NEARBUF_OUT_OF_MEMORY) {
@@ -311,7 +315,8 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
 
 /* ---- The anchor ------------------------------------------------------------------------------ */
 
-/* Where the anchor led to when this copy last looked: in a child, the parent's locator. */
+/* The page to which the anchor led when this copy last read it: in a child, the parent's
+ * locator. */
 static _Atomic uintptr_t anchored;
 
 static uintptr_t word_of(const nb_page *page) {
@@ -337,8 +342,8 @@ static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
   }
 }
 
-/* Removes the names of a page that nobody believes in; `later` is the number in that of a later locator,
- * 0 for a first one. */
+/* Removes the names of a page that is not used; `later` is the number in the name of a later
+ * locator, 0 for a first one. */
 static void unlink_names(uintptr_t base, uint32_t later) {
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
@@ -354,13 +359,13 @@ static void unlink_names(uintptr_t base, uint32_t later) {
 }
 
 /* Makes the page the first locator of this process, unless another copy of the library was first:
- * then the page becomes that one. The anchor is made last: who meets one that is not finished yet finds
- * the page all the same, by its name or in the map. */
+ * then `*page` becomes that one. The anchor is made last: a thread that meets an unfinished anchor
+ * still finds the page, by its name or in the map. */
 static nb_result attach_to(nb_page *page) {
   _Atomic uintptr_t *anchor;
   nb_result result = nb_anchor_make(&anchor);
   if (result.status == NEARBUF_NOT_FOUND) {
-    return nb_result_of(NEARBUF_OK); /* it has to do without */
+    return nb_result_of(NEARBUF_OK); /* it has to work without */
   }
   uintptr_t there = 0;
   if (result.status == NEARBUF_OK &&
@@ -373,13 +378,13 @@ static nb_result attach_to(nb_page *page) {
     return result; /* another copy found what this one had just published */
   }
   if (page->is_made && first.base != 0 && is_same_page(first.base, page->base)) {
-    page->base = first.base; /* the same, but a reference had taken it for its own (pages.h) */
+    page->base = first.base; /* the same page, taken by another implementation (pages.h) */
     return result;
   }
   if (page->is_made) {
     unlink_names(page->base, 0);
-    /* After a lost race it stays mapped, for another copy may just be looking at it; without its
-     * address, for from now on nobody must believe it. */
+    /* After a lost race it stays mapped, since another copy may just be reading it, but without its
+     * address, so that no library accepts it from now on. */
     if (result.status == NEARBUF_OK) {
       nb_shared_address_store_release(page->base, sizeof(uintptr_t), 0);
     } else {
@@ -394,7 +399,7 @@ static const nb_layout *header_layout(void) {
   return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
 }
 
-/* Whether the bytes, which are there, are those of a full stub. */
+/* Whether the bytes, which are mapped, are those of a full stub. */
 static bool looks_like_full_stub(uintptr_t base) {
   return nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
          nb_format_count(base, header_layout()) == header_layout()->capacity &&
@@ -407,8 +412,8 @@ static bool is_full_stub(uintptr_t base) {
          mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_full_stub(base);
 }
 
-/* Whether the word is one of the parent's that was not wiped (nb_anchor_forked): where the locator was there
- * is nothing, or what the fork handler put there. */
+/* Whether the word is the parent's and was not wiped (nb_anchor_forked): where its locator was,
+ * nothing is mapped, or what the fork handler put there. */
 static bool is_stale(uintptr_t base) {
   return !nb_posix_may_be_mapped(base) || (looks_like_full_stub(base) && is_full_stub(base));
 }
@@ -450,7 +455,7 @@ void nb_page_restore_address(uintptr_t base) {
 
 /* ---- Private pages --------------------------------------------------------------------------- */
 
-/* A file in memory with the seed in it, its own address not yet; -1 where there can be none. */
+/* A file in memory with the initial items, its own address still missing; -1: it cannot be made. */
 static int memory_file(const char *name, const nb_initial_items *initial) {
   int file = nb_file_is_allowed() ? nb_posix_memory_file(name) : -1;
   if (file >= 0 && nb_file_fill(file, initial) != 0) {
@@ -460,8 +465,8 @@ static int memory_file(const char *name, const nb_initial_items *initial) {
   return file;
 }
 
-/* Makes a page that no name leads to. It is a file in memory, which whoever looks at the memory map
- * can tell, or else memory that is shared with nobody. */
+/* Makes a page to which no name leads. It is a file in memory, which readers of the memory map can
+ * recognise, or else memory that no other process shares. */
 static nb_result make_private(const char *name, const nb_initial_items *initial, uintptr_t *base) {
   size_t size = nb_os_page_size();
   int file = memory_file(name, initial);
@@ -484,19 +489,19 @@ static nb_result make_private(const char *name, const nb_initial_items *initial,
   return result;
 }
 
-/* ---- A file that a reference in this process is making --------------------------------------- */
+/* ---- A file that another implementation in this process is making ---------------------------- */
 
-/* The references make their file visible before it is complete, and look at every file in the directory
- * before they store the address: the .NET one needs 0.5 s where 30,000 lie. So a file under our own name
- * that says no address, and that this process has mapped, is on its way in another thread, whatever its
- * age. No other locator may be made meanwhile, under no name. Before it is mapped it is open: for
- * microseconds, but the thread can lose the processor there. */
+/* The other implementations make their file visible before it is complete, and read every file in
+ * the directory before they store the address: the .NET one needs 0.5 s for 30,000 files. So a file
+ * under our own name without an address that this process has mapped is being made by another
+ * thread, whatever its age. No other locator may be made meanwhile, under any name. Before the file
+ * is mapped it is open: for microseconds, but the thread can lose the processor then. */
 
-/* What is open for longer was given up: the reference failed to map it, as the .NET one does where nothing
- * may be executed that lies in the place, and did not close it. */
+/* A file that is open for longer was abandoned: the other implementation failed to map it, as the
+ * .NET one does if the file system forbids execution, and did not close it. */
 enum { SECONDS_TO_MAP = 30 };
 
-/* The limit on descriptors can be so high that to look at each would take a second. */
+/* The limit on descriptors can be so high that checking each one would take a second. */
 enum { MOST_DESCRIPTORS = 1 << 16 };
 
 static bool was_given_up(int file, const struct stat *status) {
@@ -508,8 +513,8 @@ static bool was_given_up(int file, const struct stat *status) {
   return page == MAP_FAILED || status->st_ctime + SECONDS_TO_MAP < time(NULL);
 }
 
-/* Whether a descriptor of this process means the file. Those of this library, in other threads and copies
- * that look at it as well, are told by O_NONBLOCK. */
+/* Whether a descriptor of this process refers to the file. Descriptors of this library, in other
+ * threads and copies that check the file as well, are recognised by O_NONBLOCK. */
 static bool is_open_here(const struct stat *status) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
@@ -527,8 +532,8 @@ static bool is_open_here(const struct stat *status) {
   return false;
 }
 
-/* Looks for a mapping of the file that a locator can have; `fresh` is one that it cannot have, since
- * nothing may be written through it. */
+/* Looks for a mapping of the file that can be a locator's; `fresh` is one that cannot, since
+ * nothing can be written through it. */
 static nb_map_answer find_in_map_as(nb_map *map, const nb_mapping *fresh) {
   nb_mapping each = {.range = {0, 0}};
   nb_map_answer answer = NB_MAP_FOUND;
@@ -543,7 +548,8 @@ static nb_map_answer find_in_map_as(nb_map *map, const nb_mapping *fresh) {
   return answer == NB_MAP_FAILED ? NB_MAP_FAILED : NB_MAP_END;
 }
 
-/* Whether this process has the file mapped. True also where the map cannot be read: nothing is known. */
+/* Whether this process has the file mapped. Also true if the map cannot be read: then it is
+ * unknown. */
 static bool is_mapped_here(int file) {
   size_t size = nb_os_page_size();
   void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
@@ -560,20 +566,21 @@ static bool is_mapped_here(int file) {
   return !is_absent;
 }
 
-/* Open is asked before mapped, for the Rust reference closes the file when it has mapped it. */
+/* Open is checked before mapped, since the Rust implementation closes the file once it has mapped
+ * it. */
 static bool is_being_made(int file, uint64_t waited) {
   struct stat status;
   if (fstat(file, &status) != 0) {
-    return true; /* nothing is known */
+    return true; /* unknown */
   }
   return (nb_file_is_young(&status) && waited < NB_FILE_APPEARS_NS) ||
          (!was_given_up(file, &status) && is_open_here(&status)) || is_mapped_here(file);
 }
 
-/* Waits as long as the file is being made, up to the bound. OK: it is this process's locator now, or another
- * one has become so, which the anchor then leads to and `page` is: a page that lost to that one stays
- * mapped and blank (attach_to). NOT_FOUND: nothing in this process makes the file, or it got the address
- * of something else, or lost its name. */
+/* Waits while the file is being made, up to the bound. OK: it is this process's locator now, or
+ * another one has become the locator, to which the anchor leads, and which `*page` is: a page that
+ * lost to that one stays mapped and blank (attach_to). NOT_FOUND: no thread of this process makes
+ * the file, or it got the address of something else, or lost its name. */
 static nb_result await_birth(int directory, const char *name, int file, nb_page *page) {
   uint64_t start = nb_os_nanoseconds();
   uint64_t waited = 0;
@@ -597,7 +604,7 @@ static bool is_under_way(nb_result result) {
   return result.status == NEARBUF_BUSY && result.system_error == EINPROGRESS;
 }
 
-/* As examine, and what may be being made is waited for. */
+/* As examine, but waits for a file that may be in the making. */
 static seen_file examine_patiently(int directory, const char *name, nb_page *page) {
   seen_file seen = examine(directory, name, page);
   if (seen.state != FILE_BLANK) {
@@ -617,21 +624,21 @@ static seen_file examine_patiently(int directory, const char *name, nb_page *pag
 
 /* ---- Publishing ------------------------------------------------------------------------------ */
 
-/* Every try ends in an answer unless somebody else changes the directory meanwhile, or holds the lock
- * of a dead file to replace it. He may have lost the processor; a stranger who keeps removing our
- * files must not keep us here. */
+/* Every attempt ends with a result unless another process changes the directory meanwhile, or holds
+ * the lock of a dead file in order to replace it; that process may have lost the processor. A
+ * foreign process that keeps removing our files must not keep us here. */
 #define PUBLISH_BOUND_NS UINT64_C(200000000)
 
 typedef enum publication {
   PUBLISHED,
   PUBLISH_ATTACHED, /* another copy of the library was first */
   PUBLISH_AGAIN,    /* the directory changed meanwhile */
-  PUBLISH_REFUSED,  /* the name is somebody else's */
+  PUBLISH_REFUSED,  /* another process has the name */
   PUBLISH_FAILED
 } publication;
 
-/* What became of a file that got its name, or did not: ENOENT means that somebody removed it, and that
- * another one may fare better; with any other error it would not. */
+/* The outcome of naming a file: ENOENT means that another process removed it, and that another file
+ * may succeed; with any other error it would not. */
 static publication publication_of(int error, nb_result *result) {
   if (error == 0 || error == ENOENT) {
     return error == 0 ? PUBLISHED : PUBLISH_AGAIN;
@@ -640,8 +647,8 @@ static publication publication_of(int error, nb_result *result) {
   return PUBLISH_FAILED;
 }
 
-/* Gives the file the name of a dead one, only while holding that one's lock: two starters that
- * replaced it without ended with two locators. */
+/* Gives the file the name of a dead one, only while holding the lock of that one: without it two
+ * starting threads ended with two locators. */
 static publication publish_over(int directory, const nb_new_file *file, const char *name, int dead,
                                 nb_result *result) {
   if (nb_file_lock_dead(directory, name, dead)) {
@@ -680,8 +687,8 @@ static publication publish(int directory, const nb_new_file *file, const char *n
   }
 }
 
-/* Publishes the file under the first of our names that is not somebody else's; that of a later locator
- * under such a name with its number. */
+/* Publishes the file under the first of our names that no other process has; that of a later
+ * locator under such a name with its number. */
 static publication publish_somewhere(int directory, const nb_new_file *file, uint32_t later,
                                      nb_page *page, nb_result *result) {
   nb_name name;
@@ -730,8 +737,8 @@ static bool is_obstacle(nb_result result) {
          !is_under_way(result);
 }
 
-/* Makes a page in an open directory, or finds the first one there. `*is_decided`: another place, or a
- * private page, is no choice: so where it cannot be told whether there is one. */
+/* Makes a page in an open directory, or finds the first one there. `*is_decided`: neither another
+ * directory nor a private page is an alternative; also if it is unknown whether a page exists. */
 static nb_result make_in(int directory, const nb_initial_items *initial, uint32_t later,
                          nb_page *page, bool *is_decided) {
   nb_result result = later != 0 ? nb_result_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
@@ -747,8 +754,8 @@ static nb_result make_in(int directory, const nb_initial_items *initial, uint32_
   return result;
 }
 
-/* Makes a page in the shared directory, or, where that is another user's, in one of our own. What stood
- * in the way in the first explains a failure in both. */
+/* Makes a page in the shared directory, or, if that belongs to another user, in the own user's. The
+ * obstacle in the first explains a failure in both. */
 static nb_result make_somewhere(const nb_initial_items *initial, uint32_t later, nb_page *page,
                                 bool *is_decided) {
   nb_result first = nb_result_of(NEARBUF_OK);
@@ -771,7 +778,8 @@ static nb_result make_somewhere(const nb_initial_items *initial, uint32_t later,
   return first;
 }
 
-/* Finds it if it was made meanwhile, else makes it where others can find it, else where they cannot. */
+/* Finds the page if it was made meanwhile, else makes it where other processes can find it, else a
+ * private one. */
 static nb_result find_or_make_first(const nb_initial_items *initial, bool wants_private,
                                     nb_page *page) {
   nb_result result = nb_result_of(NEARBUF_DENIED);
@@ -783,7 +791,7 @@ static nb_result find_or_make_first(const nb_initial_items *initial, bool wants_
     if (is_decided) {
       return result;
     }
-    /* To what another copy made meanwhile no name may lead either. */
+    /* A page that another copy made meanwhile may have no name either. */
     nb_result found = find_in_map(page);
     if (found.status != NEARBUF_NOT_FOUND) {
       return found;
@@ -835,8 +843,8 @@ void nb_page_discard(const nb_page *page) {
 
 /* ---- Fork ------------------------------------------------------------------------------------ */
 
-/* What a child must never see is a locator's own mapping: one page of a file, or shared memory. A
- * locator that a reference made may lie on its heap, or share its page with buffers that hold code:
+/* A child must never see a locator's own mapping: one page of a file, or shared memory. A locator
+ * of another implementation may lie on its heap, or share its page with buffers that contain code:
  * those stay. */
 bool nb_page_keep_from_children(uintptr_t base) {
   size_t size = nb_os_page_size();
@@ -850,7 +858,7 @@ bool nb_page_keep_from_children(uintptr_t base) {
   return true;
 }
 
-/* Ends the mapping that a child inherited, if the page is one. */
+/* Unmaps the page if a child inherited it as a shared mapping. */
 static void unmap_inherited(uintptr_t page) {
   nb_mapping mapping;
   if (find_mapping(page, &mapping).status == NEARBUF_OK && mapping.shared) {
@@ -873,7 +881,8 @@ void nb_page_leave_full_stub(uintptr_t base) {
   }
 }
 
-/* Here and not in posix.c, which also serves what never makes a locator of its own. */
+/* Here and not in posix.c, which is also part of programs that never make a locator of their
+ * own. */
 static void begin_child(void) {
   nb_anchor_forked(atomic_load_explicit(&anchored, memory_order_relaxed));
   nb_process_forked();

@@ -38,7 +38,7 @@ uint64_t nb_os_nanoseconds(void) {
 }
 
 void nb_os_pause(void) {
-  /* Longer than a yield: the holder may wait for this very processor at a lower priority. */
+  /* Longer than a yield: the holder may be waiting for this very processor at a lower priority. */
   struct timespec pause = {0, 20000};
   (void)nanosleep(&pause, NULL);
 }
@@ -78,10 +78,10 @@ static nb_result result_of_map_error(int error, size_t size, int protection) {
   case EEXIST:
     return nb_result_system(NEARBUF_NO_ROOM, error);
   case EACCES:
-  case EPERM:  /* Linux says so of places below vm.mmap_min_addr, and of memory that it forbids */
-  case EINVAL: /* FreeBSD says so of places that it never gives, macOS of what its policy forbids */
+  case EPERM:  /* Linux: places below vm.mmap_min_addr, and memory that it forbids */
+  case EINVAL: /* FreeBSD: places that it never gives; macOS: what its policy forbids */
   case ENOMEM: {
-    /* An error about this place, or about such memory: would another place do? */
+    /* Does the error concern this place, or all such memory? Try another place. */
     void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (elsewhere != MAP_FAILED) {
       (void)munmap(elsewhere, size);
@@ -102,7 +102,7 @@ int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) 
     return errno;
   }
   if ((uintptr_t)got != address) {
-    /* The place is not free, or kernel, emulator or valgrind ignores the flags. */
+    /* The place is not free, or the kernel, an emulator or valgrind ignores the flags. */
     (void)munmap(got, size);
     return EEXIST;
   }
@@ -117,7 +117,7 @@ nb_result nb_os_map(uintptr_t address, size_t size) {
 
 uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
   (void)range, (void)size, (void)alignment, (void)is_highest;
-  return 0; /* a hint is no range */
+  return 0; /* a hint is not a range */
 }
 
 nb_result nb_os_unmap(uintptr_t address, size_t size) {
@@ -195,7 +195,7 @@ nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mappin
 
 nb_os_call nb_os_call_begin(void) {
   nb_os_call call = {0, errno};
-#ifndef __ANDROID__ /* has no cancellation */
+#ifndef __ANDROID__ /* which has no cancellation */
   (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call.cancellation);
 #endif
   return call;

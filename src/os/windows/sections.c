@@ -13,7 +13,7 @@ enum {
   MOST_SEED_ITEMS = NB_UNSHARED_STRIDE + 16
 };
 
-/* ---- Names ------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static void append_text(nb_section_name *name, const wchar_t *text) {
   while (*text != L'\0' && name->length + 1 < sizeof name->text / sizeof name->text[0]) {
@@ -76,7 +76,7 @@ uint32_t nb_section_new_number(void) {
   return (uint32_t)(mixed >> 32) | 1;
 }
 
-/* ---- Content ----------------------------------------------------------------------------------- */
+/* ---- Content --------------------------------------------------------------------------------- */
 
 size_t nb_section_size(void) {
   return nb_os_granularity();
