@@ -11,7 +11,7 @@
 #define NB_NOINLINE __attribute__((noinline))
 #define NB_COLD __attribute__((noinline, cold))
 
-/* For a structure that lies in bytes of the caller's. */
+/* For a structure that is stored in a byte array of the caller. */
 #define NB_MAY_ALIAS __attribute__((may_alias))
 
 static inline uint32_t nb_swap_32(uint32_t value) {
@@ -22,7 +22,7 @@ static inline uint64_t nb_swap_64(uint64_t value) {
   return __builtin_bswap64(value);
 }
 
-/* The number of the highest bit that is set; of 0 there is none. */
+/* The index of the highest bit that is set. `value` must not be 0. */
 static inline uint32_t nb_highest_bit(uint32_t value) {
   return 31 - (uint32_t)__builtin_clz(value);
 }
@@ -33,7 +33,7 @@ static inline uint32_t nb_highest_bit(uint32_t value) {
 #define NB_IS_BIG_ENDIAN 0
 #endif
 
-/* Two words that are stored by one instruction. */
+/* Two words that one instruction stores. */
 typedef uint64_t nb_two_words __attribute__((vector_size(16)));
 
 #endif

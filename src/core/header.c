@@ -82,8 +82,8 @@ static bool is_cleared(const nb_locator *locator) {
   return is_named_elsewhere(locator) || is_count_cleared(locator) || is_link_lost(locator);
 }
 
-/* The number of items where another library may have cleared the count. A slot behind the count is
- * counted where it lists memory that is mapped. */
+/* The number of items if another library may have cleared the count. A slot behind the count is
+ * counted if it lists memory that is mapped. */
 static uint32_t count_by_slots(const nb_locator *locator) {
   const nb_layout *layout = nb_locator_layout(locator);
   uint32_t count = nb_locator_count(locator);
@@ -98,15 +98,15 @@ static uint32_t count_by_slots(const nb_locator *locator) {
   return by_slots;
 }
 
-/* Whether a link leads to a page that says of itself that it lies there. */
+/* Whether a link leads to a page whose header contains that page's address. */
 static bool leads_to_locator(uintptr_t link) {
   return link != 0 && link % sizeof link == 0 && link <= UINTPTR_MAX - NB_LOCATOR_SIZE &&
          nb_mapped_check_writable(link, NB_LOCATOR_SIZE).status == NEARBUF_OK &&
          nb_shared_address_acquire(link, sizeof link) == link;
 }
 
-/* Stores the copy of the link that is missing: the header's, which another library cleared, or the
- * second one, which the module that set the first does not know. */
+/* Stores the missing copy of the link: the header's, which another library cleared, or the second
+ * one, which the module that set the first does not know. */
 static void mend_link(const nb_locator *locator) {
   uintptr_t link = nb_header_link(locator);
   uintptr_t spare = spare_link(locator);

@@ -136,7 +136,7 @@ typedef struct nb_mapping {
   char name_end[256]; /* the end of the file's name, if the map was opened with names */
 } nb_mapping;
 
-/* Room for a structure of the port's own, which holds 4 KiB of text and a mapping at most. */
+/* Room for a structure of the port, which holds at most 4 KiB of text and a mapping. */
 typedef union nb_port_state {
   uint64_t alignment;
   unsigned char bytes[4096 + 512];
@@ -144,10 +144,10 @@ typedef union nb_port_state {
 
 /* An open map. It belongs to the caller, lives on the stack, and is never kept across a fork. */
 typedef struct nb_map {
-  /* A question costs the same at any address; else ask in ascending order. */
+  /* A query costs the same at any address; else query in ascending order. */
   bool is_cheap_anywhere;
-  /* What it says of execution is true. Not where it is read as a text, which can be an emulator's: qemu's
-   * shows neighbours that differ in being executable as one mapping. */
+  /* Whether the map's execute permissions are reliable. They are not if it is read as text, which
+   * can be an emulator's: qemu's merges neighbours that differ only in being executable. */
   bool tells_execution;
   int32_t system_error; /* of the failure behind NB_MAP_FAILED */
   nb_port_state port;

@@ -1,6 +1,6 @@
-/* What FreeBSD and macOS do alike below posix.h. Never run so far. Sources: flock(2), mmap(2),
- * sysctl(3) and lseek(2) of both; sys/kern/kern_descrip.c and sys/kern/vfs_vnops.c of FreeBSD,
- * bsd/kern/kern_mman.c and bsd/kern/kern_descrip.c of xnu. */
+/* What FreeBSD and macOS have in common below posix.h. Never run so far. Sources: flock(2),
+ * mmap(2), sysctl(3) and lseek(2) of both; sys/kern/kern_descrip.c and sys/kern/vfs_vnops.c of
+ * FreeBSD, bsd/kern/kern_mman.c and bsd/kern/kern_descrip.c of xnu. */
 #include "os/bsd/bsd.h"
 
 #include <stdlib.h>
@@ -14,16 +14,16 @@
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-/* Nothing has to be left alone: the whole stack of the main thread is occupied from the start, by a
- * guard where it may not reach yet, and malloc does not use the program break. */
+/* Nothing is reserved: the whole stack of the main thread is occupied from the start, by a guard
+ * where it may not reach yet, and malloc does not use the program break. */
 size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
   (void)area;
   (void)ranges;
   return 0;
 }
 
-/* A stack of FreeBSD has all its room from the start (a guard entry of the map), macOS has none that
- * grow beside the main thread's. */
+/* A stack of FreeBSD has all its room from the start (a guard entry of the map); macOS has no
+ * growing stack beside the main thread's. */
 uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
   (void)start, (void)is_least;
   return 0;
@@ -50,14 +50,15 @@ nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *
 }
 
 void nb_os_sync_processors(void) {
-  /* Neither has a call for it (FreeBSD before 14.1, and it kills who makes a call it does not know).
-   * What both do for pages that change their protection is not documented to do this. */
+  /* Neither has a call for it (FreeBSD before 14.1 has none, and kills a process that makes a call
+   * it does not know). What both do for pages that change their protection is not documented to
+   * have this effect. */
 }
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-/* APFS and ZFS copy on write, and cannot be asked not to; but a full disk is no SIGBUS there: what
- * cannot be written stays in memory. */
+/* APFS and ZFS copy on write, and it cannot be turned off; but a full disk is not a SIGBUS there:
+ * what cannot be written stays in memory. */
 void nb_posix_avoid_copy_on_write(int file) {
   (void)file;
 }
@@ -68,7 +69,7 @@ bool nb_posix_lock_outlives_close(int file) {
   return false;
 }
 
-/* Process ids are the whole machine's, in jails too. */
+/* Process ids belong to the whole machine, in jails too. */
 bool nb_posix_namespace(uint64_t *number) {
   *number = 0;
   return false;
@@ -84,7 +85,7 @@ bool nb_posix_predates_process(int file) {
 }
 
 bool nb_posix_has_gained_rights(void) {
-  return issetugid() != 0; /* also where the program changed its ids itself */
+  return issetugid() != 0; /* also if the program itself changed its ids */
 }
 
 bool nb_posix_is_privileged(void) {
@@ -109,9 +110,9 @@ int64_t nb_posix_boot_time(void) {
 
 enum { MOST_READS = 4, MOST_READS_SKIPPED = 64 };
 
-/* Reads the names at a place that differs from time to time: what has to stay, however much it is,
- * must not hide the rest for ever. Positions are the file system's secret, so what lies before the
- * place is read, too. */
+/* Reads the names at a position that differs between calls, so that files that have to stay do not
+ * permanently hide the rest, however many they are. Positions are known only to the file system, so
+ * what precedes the position is read, too. */
 static bool read_somewhere(int directory, nb_bsd_names *names) {
   uint64_t skipped = nb_os_nanoseconds() / 1000 % MOST_READS_SKIPPED;
   bool is_read = nb_bsd_read_names(directory, names);

@@ -1,7 +1,7 @@
-/* FreeBSD: memory, limits, and what other POSIX systems do differently. The memory map is in
- * bsd/freebsd_map.c, what macOS has alike in bsd.c. Never run so far. Sources: mmap(2), minherit(2),
- * getdirentries(2), memfd_create(3), jail(8) and sysctl(3) of FreeBSD 14; sys/vm/vm_mmap.c,
- * sys/vm/vm_map.c and sys/amd64/include/vmparam.h. */
+/* FreeBSD: memory, limits, and what differs from other POSIX systems. The memory map is in
+ * bsd/freebsd_map.c, what macOS has in common in bsd.c. Never run so far. Sources: mmap(2),
+ * minherit(2), getdirentries(2), memfd_create(3), jail(8) and sysctl(3) of FreeBSD 14;
+ * sys/vm/vm_mmap.c, sys/vm/vm_map.c and sys/amd64/include/vmparam.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <sys/mman.h>
@@ -12,18 +12,18 @@
 #include "os/os.h"
 #include "os/posix/posix.h"
 
-enum { INHERITANCE_THAT_CANNOT_EXIST = 0x0bad }; /* some emulators say yes to anything */
+enum { INHERITANCE_THAT_CANNOT_EXIST = 0x0bad }; /* some emulators accept everything */
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
 nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
-  /* Root could map the page at 0; nobody shall be given what makes null pointers harmless. */
+  /* Root could map the page at 0; no caller may get memory that makes null pointers harmless. */
   nb_range limits = {0x10000, 0};
 #if UINTPTR_MAX == UINT32_MAX
   limits.max = 0xffffefff;
 #elif defined(__x86_64__)
-  limits.max = 0x7fffffffffff; /* above 47 bits only what asks for it is given anything */
+  limits.max = 0x7fffffffffff; /* above 47 bits only programs that request it get memory */
 #else
   limits.max = 0xffffffffffff;
 #endif
@@ -55,7 +55,7 @@ nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t valu
   return NB_POSIX_UNKNOWN;
 }
 
-/* Not known here: nearbuf_unload tells. */
+/* Not known on this system: nearbuf_unload is for that. */
 bool nb_posix_is_unloaded(void) {
   return false;
 }
@@ -75,8 +75,8 @@ int nb_posix_rename_new(int directory, const char *from, const char *to) {
   return ENOSYS;
 }
 
-/* From outside a jail every process is seen; from inside only those of the jail, though its files may
- * be others' as well. */
+/* From outside a jail every process is visible; from inside only those of the jail, though its
+ * files may also belong to others. */
 bool nb_posix_place_is_ours_alone(int file) {
   (void)file;
   int jailed = 1;

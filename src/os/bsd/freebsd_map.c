@@ -1,10 +1,10 @@
-/* The memory map of a FreeBSD process: the sysctl kern.proc.vmmap, which tells all of it at once.
+/* The memory map of a FreeBSD process: the sysctl kern.proc.vmmap, which returns all of it at once.
  * Never run so far. Sources: kinfo_getvmmap(3), sysctl(3), sys/kern/kern_proc.c of FreeBSD 14.
  *
- * A file that was unlinked has no path there, so a locator of a reference whose name was removed is not
- * found; ours is, by the anchor.
+ * An unlinked file has no path there, so a locator of another implementation whose name was removed
+ * is not found; ours is, by the anchor.
  *
- * A process may ask for its own map unless security.bsd.unprivileged_proc_debug is 0 and it is not
+ * A process may read its own map unless security.bsd.unprivileged_proc_debug is 0 and it is not
  * root's, or it is in capability mode: then there is no map, and no search (DENIED). */
 #include <assert.h>
 #include <errno.h>
@@ -36,15 +36,15 @@ static_assert(KVME_FLAG_SYSVSHM == NB_VMMAP_IS_SYSTEM_V_MEMORY &&
               "KVME_FLAG_*SHM");
 #endif
 
-/* A map lies in pages of its own while it is open, far from where anybody searches: in the gap of
- * just the size they would be in the way. The address is a hint only. */
+/* While it is open, a map lies in pages of its own, far from the searched addresses: in a gap of
+ * exactly their size they would be in the way. The address is only a hint. */
 #if UINTPTR_MAX == UINT32_MAX
 #define FAR_AWAY ((void *)0x6e000000)
 #else
 #define FAR_AWAY ((void *)0x7e9e00000000)
 #endif
 
-/* Room for some 7,000 mappings at first, of which only what is filled is ever touched. */
+/* Room for some 7,000 mappings at first, of which only the filled part is ever touched. */
 static const size_t first_room = (size_t)1 << 20;
 static const size_t most_room = (size_t)1 << 28;
 
@@ -68,7 +68,8 @@ static freebsd_map *freebsd_map_of(nb_map *map) {
   return (freebsd_map *)(void *)map->port.bytes;
 }
 
-/* Fills a snapshot with so much room, and returns it; null and errno: ENOMEM where it is too small. */
+/* Fills a snapshot of at most `room` bytes and returns it; null and errno: ENOMEM if it is too
+ * small. */
 static snapshot *take_snapshot(size_t room) {
   snapshot *taken = mmap(FAR_AWAY, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
   if (taken == MAP_FAILED) {

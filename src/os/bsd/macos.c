@@ -1,15 +1,15 @@
-/* macOS: memory, limits, and what other POSIX systems do differently. The memory map is in
- * bsd/macos_map.c, what FreeBSD has alike in bsd.c. Never run so far. Sources: mmap(2), minherit(2),
- * renameatx_np(2), getattrlistbulk(2), dlopen(3), pthread_jit_write_protect_np(3);
+/* macOS: memory, limits, and what differs from other POSIX systems. The memory map is in
+ * bsd/macos_map.c, what FreeBSD has in common in bsd.c. Never run so far. Sources: mmap(2),
+ * minherit(2), renameatx_np(2), getattrlistbulk(2), dlopen(3), pthread_jit_write_protect_np(3);
  * libkern/OSCacheControl.h, mach/vm_map.h, mach/task_info.h; bsd/kern/kern_mman.c and
  * osfmk/vm/vm_map.c of xnu.
  *
- * Apple silicon: no memory can be written and run at once. What mmap gives with MAP_JIT can be, by
- * one thread after the other, each of which has to say which of the two it wants; so it is no memory
- * that a holder of a buffer, or another user of the format, could write to. What is asked for without
- * is refused by the kernel (KERN_PROTECTION_FAILURE), and every request that needs new memory ends
- * with DENIED. Under Rosetta and on Intel processors it is given, but not to programs with the hardened
- * runtime. */
+ * Apple silicon: no memory can be written and executed at the same time. Memory of mmap with
+ * MAP_JIT can be both in turn, for each thread, which has to select one of the two; so another
+ * holder of a buffer, or another user of the format, could not write to it. The kernel refuses
+ * memory without MAP_JIT (KERN_PROTECTION_FAILURE), and every request that needs new memory returns
+ * DENIED. Under Rosetta and on Intel processors such memory is available, but not to programs with
+ * the hardened runtime. */
 #include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,8 +32,8 @@ static_assert(PROT_READ == VM_PROT_READ && PROT_WRITE == VM_PROT_WRITE &&
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-/* Below its lowest address, usually 4 GiB, a 64-bit process is given nothing: as much as its program
- * says in its segment __PAGEZERO. */
+/* A 64-bit process gets no memory below its lowest address, usually 4 GiB: the size that the
+ * program declares in its segment __PAGEZERO. */
 nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
   const uintptr_t lowest = 0x10000; /* null pointers must go on faulting */
@@ -49,8 +49,8 @@ nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* Not mmap: with MAP_FIXED it replaces what is there, and without it the address is a hint, which
- * newer kernels ignore altogether where they guard objects. */
+/* Not mmap: with MAP_FIXED it replaces existing mappings, and without it the address is a hint,
+ * which newer kernels ignore entirely where they guard objects. */
 int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
   vm_address_t at = address;
   kern_return_t answer = vm_map(mach_task_self(), &at, size, 0, VM_FLAGS_FIXED, MEMORY_OBJECT_NULL,
@@ -80,8 +80,8 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
   return false;
 }
 
-/* Unlike elsewhere the fork handler is not forgotten when the library that registered it is
- * unloaded; so it stays. */
+/* Unlike on other systems, the fork handler is not removed when the library that registered it is
+ * unloaded; so it stays loaded. */
 __attribute__((constructor)) static void stay_loaded(void) {
   Dl_info here;
   if (dladdr((const void *)(uintptr_t)stay_loaded, &here) != 0) {
@@ -116,7 +116,7 @@ int nb_posix_rename_new(int directory, const char *from, const char *to) {
   return errno == ENOTSUP || errno == EINVAL ? ENOSYS : errno;
 }
 
-/* There are no containers: every process is seen. */
+/* There are no containers: every process is visible. */
 bool nb_posix_place_is_ours_alone(int file) {
   (void)file;
   return true;
@@ -124,13 +124,13 @@ bool nb_posix_place_is_ours_alone(int file) {
 
 int nb_posix_memory_file(const char *name) {
   (void)name;
-  errno = ENOSYS; /* what shm_open makes has a name of 31 characters at most, visible to all */
+  errno = ENOSYS; /* an object of shm_open has a name of at most 31 characters, visible to all */
   return -1;
 }
 
 /* ---- Directories ----------------------------------------------------------------------------- */
 
-/* What getattrlistbulk(2) answers for each name, where only names are asked for. */
+/* The record of getattrlistbulk(2) for each name, if only names are requested. */
 typedef struct name_record {
   uint32_t length;
   attribute_set_t returned;

@@ -1,5 +1,5 @@
-/* The memory map of a macOS process: the kernel is asked for one region at a time, which costs the
- * same at any address. Never run so far. Sources: mach/vm_region.h, libproc.h, sys/proc_info.h;
+/* The memory map of a macOS process: the kernel is queried for one region at a time, which costs
+ * the same at any address. Never run so far. Sources: mach/vm_region.h, libproc.h, sys/proc_info.h;
  * vm_map_region_recurse_64 in osfmk/vm/vm_map.c, fill_procregioninfo in osfmk/vm/bsd_vm.c,
  * proc_pidregionpathinfo in bsd/kern/proc_info.c of xnu. */
 #include <errno.h>
@@ -25,7 +25,7 @@ void nb_os_map_close(nb_map *map) {
   (void)map;
 }
 
-/* The file behind a region, by what the kernel itself says of it; the region may be gone meanwhile. */
+/* The file behind a region, as the kernel reports it; the region may be gone meanwhile. */
 static bool tell_file(uintptr_t start, nb_mapping *mapping) {
   struct proc_regionwithpathinfo region;
   int told = proc_pidinfo(getpid(), PROC_PIDREGIONPATHINFO, start, &region, sizeof region);
@@ -46,8 +46,8 @@ static bool tell_file(uintptr_t start, nb_mapping *mapping) {
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   vm_address_t start = from;
   vm_size_t size = 0;
-  natural_t depth = 0; /* not into the libraries that all processes share: one region, no gaps */
-  /* The short answer: for the long one all pages of the region are counted. */
+  natural_t depth = 0; /* without the libraries that all processes share: one region, no gaps */
+  /* The short form, since the long one counts all pages of the region. */
   vm_region_submap_short_info_data_64_t info;
   mach_msg_type_number_t count = VM_REGION_SUBMAP_SHORT_INFO_COUNT_64;
   kern_return_t answer = vm_region_recurse_64(mach_task_self(), &start, &size, &depth,
@@ -64,8 +64,8 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   mapping->readable = (info.protection & VM_PROT_READ) != 0;
   mapping->writable = (info.protection & VM_PROT_WRITE) != 0;
   mapping->executable = (info.protection & VM_PROT_EXECUTE) != 0;
-  /* What is mapped shared goes to children shared, or not at all where we asked for that; private
-   * memory is copied for them. */
+  /* Children share what is mapped shared, or do not get it if we requested that; private memory is
+   * copied for them. */
   mapping->shared =
       info.is_submap == 0 && info.inheritance != VM_INHERIT_COPY && info.share_mode != SM_COW;
   if (info.external_pager != 0 && !tell_file(start, mapping)) {

@@ -1,12 +1,12 @@
-/* Where the module of an address begins and ends, by the load commands of what dyld loaded. */
+/* The extent of the module that contains an address, by the load commands of what dyld loaded. */
 #include <mach-o/dyld.h>
 #include <mach-o/loader.h>
 #include <string.h>
 
 #include "os/os.h"
 
-/* Address 0 and up is no memory; what the linker left for debuggers lies far away, and is shared by
- * all modules of the system's cache. */
+/* The pages from address 0 are not memory; what the linker left for debuggers lies far away, and
+ * all modules of the system's cache share it. */
 static bool accept_any_size(const struct segment_command_64 *segment) {
   return segment->vmsize != 0 && strcmp(segment->segname, SEG_PAGEZERO) != 0 &&
          strcmp(segment->segname, SEG_LINKEDIT) != 0;

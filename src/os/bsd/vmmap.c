@@ -34,7 +34,7 @@ static void read_record(const unsigned char *record, nb_mapping *mapping) {
   mapping->offset = is_of_file ? long_at(record, NB_VMMAP_OFFSET) : 0;
 }
 
-/* The range is not empty and its addresses are no wider than ours. */
+/* The range is not empty and its addresses are not wider than ours. */
 static bool is_range_sound(const unsigned char *record) {
   uint64_t start = long_at(record, NB_VMMAP_START);
   uint64_t end = long_at(record, NB_VMMAP_END);

@@ -1,5 +1,5 @@
-/* Linux: memory, reserved ranges, code, and what other POSIX systems do differently. The memory map
- * is in linux_map.c. Sources: mmap(2), madvise(2), membarrier(2), proc(5), kernel 6.18. */
+/* Linux: memory, reserved ranges, code, and what differs from other POSIX systems. The memory map
+ * is in linux/map.c. Sources: mmap(2), madvise(2), membarrier(2), proc(5), kernel 6.18. */
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -34,7 +34,7 @@ static int statx(int directory, const char *name, int flags, unsigned mask, stru
 }
 #endif
 
-/* The headers of older systems lack what newer kernels know. */
+/* The headers of older systems lack these constants of newer kernels. */
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -50,9 +50,8 @@ static int statx(int directory, const char *name, int flags, unsigned mask, stru
 
 enum {
   LEAST_LOWEST = 0x10000,
-  STACK_GUARD_PAGES =
-      256,               /* the kernel's stack_guard_gap, unless it was started with another one */
-  RENAME_NO_REPLACE = 1, /* linux/fs.h: RENAME_NOREPLACE */
+  STACK_GUARD_PAGES = 256, /* the kernel's stack_guard_gap, unless it was booted with another one */
+  RENAME_NO_REPLACE = 1,   /* linux/fs.h: RENAME_NOREPLACE */
   MEMBARRIER_SYNC_CORE = 1 << 5, /* PRIVATE_EXPEDITED_SYNC_CORE */
   MEMBARRIER_REGISTER_SYNC_CORE = 1 << 6,
   ADVICE_THAT_CANNOT_EXIST = 0x7ead0bad /* some emulators say yes to anything */
@@ -60,7 +59,7 @@ enum {
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-/* Reads a file of /proc that is short and begins with what is wanted. */
+/* Reads a short file of /proc, which begins with what is needed. */
 static bool read_text(const char *path, char *text, size_t size) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t filled = file < 0 ? -1 : read(file, text, size - 1);
@@ -79,8 +78,8 @@ static int64_t number_in(const char *text) {
   return number;
 }
 
-/* What the system keeps free above address 0. Root could map that all the same; nobody shall be given
- * what makes null pointers harmless. */
+/* What the system keeps free above address 0. Root could map it nevertheless; no caller may get
+ * memory that makes null pointers harmless. */
 static uintptr_t lowest_address(void) {
   static _Atomic uintptr_t known;
   uintptr_t lowest = atomic_load_explicit(&known, memory_order_relaxed);
@@ -93,7 +92,7 @@ static uintptr_t lowest_address(void) {
   return lowest == 0 ? LEAST_LOWEST : lowest;
 }
 
-/* What the kernel gives unasked lies below this. */
+/* The kernel gives addresses above this only on request. */
 #if UINTPTR_MAX == UINT32_MAX
 #define END_UNASKED ((uintptr_t)0xfffff000)
 enum { MOST_BITS = 0 };
@@ -105,9 +104,10 @@ enum { MOST_BITS = 56 };
 enum { MOST_BITS = 56 };
 #endif
 
-/* The end of what it gives to who asks: 56 bits of x86-64, 52 of AArch64, where processor and kernel can
- * (Documentation/arch/x86/x86_64/5level-paging.rst, Documentation/arch/arm64/memory.rst). The kernel is
- * asked for a page in the upper half of so many bits, the most first. */
+/* The end of the addresses that it gives on request: 56 bits of x86-64, 52 of AArch64, if processor
+ * and kernel support them (Documentation/arch/x86/x86_64/5level-paging.rst,
+ * Documentation/arch/arm64/memory.rst). A page in the upper half of that many bits is requested
+ * from the kernel, the largest number first. */
 static uintptr_t end_of_addresses(void) {
   static _Atomic uintptr_t known;
   const size_t page = nb_os_page_size();
@@ -158,15 +158,16 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* Kernels from 6.7 to 6.12 move what is as large as this to an aligned place, though the hint is free. */
+/* Kernels from 6.7 to 6.12 move mappings of this size and more to an aligned place, though the hint
+ * is free. */
 enum { MAY_BE_MOVED = 2 << 20 };
 
-/* The address is a hint: the kernel takes it exactly where the place is free and is not kept free
- * below a stack that grows (MAP_GROWSDOWN; stack_guard_gap, 256 pages). A demand, MAP_FIXED_NOREPLACE,
- * passes over the latter: such a stack then runs into the memory, and nothing stops it.
+/* The address is a hint: the kernel takes it exactly if the place is free and is not kept free
+ * below a stack that grows (MAP_GROWSDOWN; stack_guard_gap, 256 pages). MAP_FIXED_NOREPLACE ignores
+ * the latter: such a stack then runs into the memory, and nothing stops it.
  *
- * What is not to be run is the library's own, and is written at once: one call for all its pages is
- * half of a fault for each. */
+ * Memory that is not executable is the library's own, and is written at once: one call that
+ * populates all its pages takes half as long as a fault for each. */
 int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
   int populate = (protection & PROT_EXEC) == 0 ? MAP_POPULATE : 0;
   int error = nb_posix_mmap_at(address, size, protection, populate);
@@ -180,8 +181,8 @@ int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
   return error;
 }
 
-/* A hint for the page below tells whether the mapping is such a stack. It may become as large as the
- * limit for stacks, and what it keeps free comes on top of that. */
+/* A hint for the page below shows whether the mapping is such a stack. It may grow to the limit for
+ * stacks, and what it keeps free is added to that. */
 uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
   size_t page = nb_os_page_size();
   int error = nb_posix_mmap_at(start - page, page, PROT_NONE, 0);
@@ -215,7 +216,7 @@ bool nb_posix_wipe_in_children(void *pages, size_t size) {
   return advise(pages, size, MADV_WIPEONFORK);
 }
 
-/* A futex is compared with a value before anybody is woken or moved: here none is. */
+/* A futex is compared with a value before a thread is woken or moved: here none is. */
 nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
 #ifdef SYS_futex
   const long call = SYS_futex;
@@ -232,7 +233,7 @@ bool nb_posix_shares_memory(uint32_t process) {
   return syscall(SYS_kcmp, (pid_t)process, getpid(), KCMP_VM, 0UL, 0UL) == 0;
 }
 
-/* Of memory that is there the advice changes nothing. */
+/* The advice changes nothing about memory that is mapped. */
 bool nb_posix_may_be_mapped(uintptr_t page) {
   return madvise((void *)page, nb_os_page_size(), MADV_WILLNEED) == 0 || errno != ENOMEM;
 }
@@ -244,8 +245,9 @@ const char *nb_posix_environment(const char *name) {
 /* ---- Unloading ------------------------------------------------------------------------------- */
 
 #ifdef __GLIBC__
-/* The C library and the linker give the names, and link.h declares two of them, but not as weak or as
- * the module's own. NOLINTBEGIN(bugprone-reserved-identifier,readability-redundant-declaration) */
+/* The C library and the linker define the names, and link.h declares two of them, but not as weak
+ * or as the module's own.
+ * NOLINTBEGIN(bugprone-reserved-identifier,readability-redundant-declaration) */
 extern void *__dso_handle __attribute__((visibility("hidden")));
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
 extern struct r_debug _r_debug __attribute__((weak));
@@ -260,18 +262,19 @@ static void note_exit(void *ignored) {
   atomic_store_explicit(&is_exiting, true, memory_order_relaxed);
 }
 
-/* The C library calls these at the end of the process before any destructor; when a module is unloaded
- * after its destructors (which end with the module's own, in crtbegin, that calls them). */
+/* The C library calls these at the end of the process before any destructor; when a module is
+ * unloaded, after its destructors (which end with the module's own, in crtbegin, that calls
+ * them). */
 __attribute__((constructor)) static void watch_exit(void) {
   if (__dso_handle != NULL) { /* a program is not unloaded */
-    /* Not atexit: under the thread sanitizer that forgets whose function it is, and calls it when the
-     * module is gone. */
+    /* Not atexit: under the thread sanitizer it forgets the module that registered the function,
+     * and calls it when the module is gone. */
     (void)__cxa_atexit(note_exit, NULL, __dso_handle);
   }
 }
 
-/* Whether the module is in the namespace of the program. Another one (dlmopen, LD_AUDIT) has a C library
- * that does not learn of the exit. */
+/* Whether the module is in the namespace of the program. Another namespace (dlmopen, LD_AUDIT) has
+ * a C library that is not informed of the exit. */
 static bool is_in_base_namespace(void) {
   for (struct link_map *each = &_r_debug != NULL ? _r_debug.r_map : NULL; each != NULL;
        each = each->l_next) {
@@ -288,7 +291,7 @@ bool nb_posix_is_unloaded(void) {
 }
 #else
 bool nb_posix_is_unloaded(void) {
-  return false; /* musl unloads nothing; of others it is not known how they tell */
+  return false; /* musl unloads nothing; how others report it is not known */
 }
 #endif
 
@@ -316,8 +319,8 @@ int nb_posix_rename_new(int directory, const char *from, const char *to) {
   if (syscall(SYS_renameat2, directory, from, directory, to, RENAME_NO_REPLACE) == 0) {
     return 0;
   }
-  /* EINVAL: this file system cannot do it. EPERM: a filter of system calls; what really must not be
-   * renamed is refused without this call as well. */
+  /* EINVAL: this file system cannot do it. EPERM: a filter of system calls; a rename that is really
+   * forbidden is refused without this call as well. */
   return errno == EINVAL || errno == EPERM ? ENOSYS : errno;
 #else
   (void)directory;
@@ -379,8 +382,9 @@ bool nb_posix_has_gained_rights(void) {
   return getauxval(AT_SECURE) != 0;
 }
 
-/* To the program's user belongs what any of its ids can reach; a program is not dumpable where it changed
- * them, or has secrets of its own. setfsuid and setfsgid refuse the id and tell the current one. */
+/* The program's user can reach what any of its ids can reach; a program is not dumpable if it
+ * changed them, or has secrets of its own. setfsuid and setfsgid refuse the id and return the
+ * current one. */
 bool nb_posix_is_privileged(void) {
   const uid_t user = getuid();
   const gid_t group = getgid();
@@ -393,7 +397,7 @@ bool nb_posix_is_privileged(void) {
          (gid_t)setfsgid((gid_t)-1) != group;
 }
 
-/* Where the system has no random numbers, or none yet, the names are only unlikely to be taken. */
+/* If the system has no random numbers, or none yet, the names are only unlikely to be used. */
 uint64_t nb_posix_random(void) {
   uint64_t number = 0;
 #ifdef SYS_getrandom
@@ -410,7 +414,7 @@ static int64_t nanoseconds_of(int64_t seconds, int64_t nanoseconds) {
   return seconds * 1000000000 + nanoseconds;
 }
 
-/* When this process was forked, in nanoseconds since the epoch; 0 where that is unknown. It is the
+/* The time at which this process was forked, in nanoseconds since the epoch; 0: unknown. It is the
  * 22nd field of its stat line, the 20th behind the name, in ticks since the system started. */
 static int64_t process_start(void) {
   char line[1024];
@@ -430,8 +434,8 @@ static int64_t process_start(void) {
   return boot + number_in(at + 1) * tick;
 }
 
-/* The start of a process is known by the tick, and files are stamped by a coarse clock: what is
- * younger than two ticks before the start counts as its own. */
+/* The start of a process is known to the tick, and files are stamped by a coarse clock: what is at
+ * most two ticks older than the start counts as its own. */
 bool nb_posix_predates_process(int file) {
   struct statx status;
   int64_t start = process_start();
@@ -450,8 +454,8 @@ int64_t nb_posix_boot_time(void) {
   return (int64_t)now.tv_sec - (int64_t)up.tv_sec;
 }
 
-/* What one read of a directory answers: some six names, for each costs up to a microsecond and a start
- * seldom needs more. The longest name fits. */
+/* The result of one read of a directory: some six names, since each costs up to a microsecond and a
+ * start seldom needs more. The longest name fits. */
 typedef struct directory_read {
   _Alignas(nb_linux_record) char records[512];
   long filled;
@@ -464,8 +468,8 @@ static bool read_names(int directory, directory_read *names) {
   return names->filled >= (long)sizeof(nb_linux_record);
 }
 
-/* A position in the directory, or beyond its end, that differs from time to time. Behind what was
- * read first, positions are counts or hashes, of which a multiple is such a one; tmpfs lists the
+/* A position in the directory, or beyond its end, that differs between calls. Behind what was read
+ * first, positions are counts or hashes, and a multiple of one is such a position; tmpfs lists the
  * newest first on newer kernels (seen on 6.18) and counts down to what is left. */
 static int64_t some_position(const directory_read *first) {
   int64_t before = 0;
@@ -486,8 +490,8 @@ static int64_t some_position(const directory_read *first) {
   return behind * (int64_t)(chance % (uint64_t)most);
 }
 
-/* Fills in the names at a place that differs from time to time: what has to stay, however much it
- * is, must not hide the rest for ever. */
+/* Reads the names at a position that differs between calls, so that files that have to stay do not
+ * permanently hide the rest, however many they are. */
 static bool read_somewhere(int directory, directory_read *names) {
   if (!read_names(directory, names)) {
     return false;

@@ -2,8 +2,8 @@
  * 0.4 microseconds; before that the text of /proc/self/maps is read, about 0.25 microseconds a
  * mapping. Source: Documentation/filesystems/proc.rst, PROCMAP_QUERY.
  *
- * /proc/self and never /proc/<getpid()>: in a foreign /proc that is somebody else. The descriptor is
- * never kept: after a fork it would describe the parent. */
+ * /proc/self and never /proc/<getpid()>: in the /proc of another namespace that is another process.
+ * The descriptor is never kept: after a fork it would describe the parent. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,8 +64,8 @@ static linux_map *linux_map_of(nb_map *map) {
   return (linux_map *)(void *)map->port.bytes;
 }
 
-/* Asks for the first mapping from `from` on that the flags allow, with its name where they allow
- * files only. */
+/* Queries the first mapping at or above `from` that the flags allow, with its name if they allow
+ * only files. */
 static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mapping *mapping) {
   linux_map *own = linux_map_of(map);
   map_query query = {.size = sizeof query, .query_flags = flags, .query_address = from};
@@ -110,8 +110,8 @@ nb_result nb_os_map_open(nb_map *map, bool with_names) {
     memset(own->maps.text, 0,
            sizeof own->maps.text); /* valgrind does not know that the query fills it in */
   }
-  /* Asked each time: a filter of system calls may have come since. A search that takes every question
-   * for cheap while the text is read from its start for each would not end. */
+  /* Tried each time, since a filter of system calls may have been installed meanwhile. A search
+   * that assumes cheap queries, while the text is read from its start for each, would not end. */
   nb_mapping ignored;
   own->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NB_MAP_FAILED;
   map->is_cheap_anywhere = own->can_query && !with_names;
@@ -166,7 +166,8 @@ static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   nb_map_answer answer =
       map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping) : NB_MAP_FAILED;
-  /* A failure is no answer, and may be one of a moment. The text tells it all the same. */
+  /* A failure of the query says nothing, and may be temporary. The text contains the mapping
+   * nevertheless. */
   return answer == NB_MAP_FAILED ? read_on(map, from, mapping) : answer;
 }
 
@@ -178,7 +179,7 @@ nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *
     answer = query(map, from, QUERY_SHARED_FILE, mapping);
   }
   if (answer != NB_MAP_FAILED) {
-    return answer; /* it fails for a name that is too long: the text has its end, too */
+    return answer; /* it fails for a name that is too long; the text has its end */
   }
   return nb_posix_map_skip_to_shared(map, from, mapping);
 }

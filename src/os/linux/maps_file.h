@@ -1,4 +1,4 @@
-/* An open /proc/<pid>/maps, read line by line. */
+/* An open /proc/<pid>/maps, read line by line through a buffer of 4 KiB. No heap. */
 #ifndef NB_MAPS_FILE_H
 #define NB_MAPS_FILE_H
 
@@ -9,15 +9,15 @@
 #include "os/linux/maps_text.h"
 
 typedef struct NB_MAY_ALIAS nb_maps_file {
-  bool is_open; /* so that zeros are a closed one */
+  bool is_open; /* a zeroed structure is a closed file */
   int file;
-  int32_t system_error; /* of the last read; 0: it did not fail */
+  int32_t system_error; /* of the last read; 0: it succeeded */
   uint32_t buffered;    /* characters in `text`, */
-  uint32_t consumed;    /* and how many of them were read on */
+  uint32_t consumed;    /* and how many of them were read */
   char text[4096];
 } nb_maps_file;
 
-/* Begins to read, where the file stands; -1: there is no file. */
+/* Starts reading at the position of the file; -1: there is no file. */
 void nb_maps_file_start(nb_maps_file *maps, int file);
 
 /* Fills the empty buffer. False: at the end, or after a failure. */

@@ -18,7 +18,7 @@ static int digit_of(char character) {
   return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
 }
 
-/* Takes a digit of the current number, or ends it where `end` stands. */
+/* Takes a digit of the current number, or ends it at the character `end`. */
 static void feed_number(nb_maps_line *line, char character, char end, uint64_t base,
                         uint8_t next_field) {
   int digit = digit_of(character);
@@ -84,7 +84,7 @@ static void feed_permission(nb_maps_line *line, char character) {
   }
 }
 
-/* Keeps the end of the name: that is where it tells what it is. */
+/* Keeps the end of the name, which is the part that identifies it. */
 static void feed_name(nb_maps_line *line, char character) {
   char *name = line->mapping.name_end;
   uint32_t room = sizeof line->mapping.name_end - 1;

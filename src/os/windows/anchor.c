@@ -1,4 +1,4 @@
-/* Where the copies of the library in one process meet; see windows_anchor.h. */
+/* Finding and making the anchor on Windows; see windows/anchor.h. */
 #include "os/windows/anchor.h"
 
 #include <windows.h>
@@ -9,8 +9,8 @@ static uintptr_t place_of(uint32_t index) {
   return (uintptr_t)nb_anchor_place(sizeof(uintptr_t), index);
 }
 
-/* Whether memory of an anchor's shape is there, whose mark is ours or not stored yet: its maker may
- * have been stopped in between, and nobody waits for that. */
+/* Whether memory of an anchor's shape is mapped there, whose mark is ours or not stored yet: its
+ * maker may have been stopped in between, and no thread waits for that. */
 static bool is_anchor(uintptr_t place, const MEMORY_BASIC_INFORMATION *region) {
   if (region->State != MEM_COMMIT || region->Type != MEM_PRIVATE ||
       region->Protect != PAGE_READWRITE || (uintptr_t)region->AllocationBase != place ||
@@ -22,8 +22,8 @@ static bool is_anchor(uintptr_t place, const MEMORY_BASIC_INFORMATION *region) {
          mark == NB_ANCHOR_MARK;
 }
 
-/* OK where the anchor is there. A place that cannot be looked at must not look like a free one:
- * there would be two. */
+/* OK if the anchor is there. A place that cannot be queried must not look like a free one: that
+ * would lead to two anchors. */
 static nb_result look_at(uintptr_t place, _Atomic uintptr_t **word) {
   MEMORY_BASIC_INFORMATION region;
   if (VirtualQuery((const void *)place, &region, sizeof region) == 0) {
@@ -47,7 +47,7 @@ nb_result nb_anchor_find(_Atomic uintptr_t **word) {
   return result;
 }
 
-/* NOT_FOUND: the place is taken, or the system never gives it. */
+/* NOT_FOUND: the place is occupied, or the system never gives it. */
 static nb_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   void *got = VirtualAlloc((void *)place, NB_ANCHOR_SIZE, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
   if ((uintptr_t)got == place) {

@@ -1,4 +1,5 @@
-/* See windows_error.h. Sources: the pages of VirtualAlloc and MapViewOfFile, and winerror.h. */
+/* The codes of failed calls; see windows/error.h. Sources: the pages of VirtualAlloc and
+ * MapViewOfFile, and winerror.h. */
 #include "os/windows/error.h"
 
 /* Older headers lack it. */
@@ -8,7 +9,7 @@
 
 nb_result nb_windows_failure(DWORD error) {
   switch (error) {
-  case ERROR_INVALID_ADDRESS: /* something is there */
+  case ERROR_INVALID_ADDRESS: /* something is mapped there */
     return nb_result_system(NEARBUF_NO_ROOM, (int32_t)error);
   case ERROR_NOT_ENOUGH_MEMORY:
   case ERROR_OUTOFMEMORY:

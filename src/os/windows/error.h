@@ -1,4 +1,4 @@
-/* What the codes of failed calls of Windows mean. */
+/* The meaning of the codes of failed calls of Windows. */
 #ifndef NB_WINDOWS_ERROR_H
 #define NB_WINDOWS_ERROR_H
 

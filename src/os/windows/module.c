@@ -1,4 +1,4 @@
-/* Where the module of an address begins and ends: an image is one allocation. */
+/* The extent of the module that contains an address: an image is one allocation. */
 #include <windows.h>
 
 #include "os/os.h"

@@ -1,17 +1,18 @@
-/* The pages of locators on Windows: named sections of one granule, whose tail is buffers.
+/* The pages of locators on Windows: named sections of one granule (64 KiB), whose tail is listed as
+ * buffers.
  *
- * A section's name lives as long as a handle to it: who makes one never closes its handle, and
- * protects it from being closed by others; who opens one closes theirs. The name appears before the
- * content, so a section whose own address is still 0 is waited for. Any program of the same logon
- * can make a section, or another kind of object, of our name. Identity: the address in the header
- * is a view of a section in this process, and the header's lock, taken through a second view,
- * appears there. What fails that is left alone; then the name with the process's creation time
- * appended is used. Where neither can be had, the locator is private to the process: memory without
- * a name.
+ * The name of a section lives as long as a handle to it: the maker never closes its handle, and
+ * protects it from being closed by others; a process that opens one closes its own. The name
+ * appears before the content, so a section whose own address is still 0 is waited for. Any program
+ * of the same logon can make a section, or another kind of object, with our name. Identity: the
+ * address in the header is a view of a section in this process, and the header's lock, taken
+ * through a second view, appears there. A section that fails this is left alone; then the name with
+ * the process's creation time appended is used. If neither name can be used, the locator is private
+ * to the process: memory without a name.
  *
- * Which of several makers' locators is the first is decided by the anchor (windows/anchor.h),
- * before the address of any is stored: so a maker that was stopped half-way, and was waited for in
- * vain, sees that it lost. */
+ * The anchor (windows/anchor.h) decides which of several makers' locators is the first, before the
+ * address of any is stored: so a maker that was stopped in between, and was waited for in vain,
+ * detects that it lost. */
 #include <string.h>
 
 #include <windows.h>
@@ -23,11 +24,11 @@
 #include "os/windows/error.h"
 #include "os/windows/sections.h"
 
-/* To look into a section needs no right to run what is in it; Wine does not give that to an opened
+/* Reading a section does not need the right to execute it; Wine does not grant that for an opened
  * one. */
 #define LOOKING (FILE_MAP_READ | FILE_MAP_WRITE)
 
-enum { MOST_NAMES = 4 }; /* that are tried for a later locator */
+enum { MOST_NAMES = 4 }; /* names that are tried for a later locator */
 
 /* ---- Content --------------------------------------------------------------------------------- */
 
@@ -36,7 +37,7 @@ bool nb_page_lists_tail(void) {
 }
 
 static nb_result result_of_section_error(DWORD error) {
-  return error == ERROR_INVALID_HANDLE /* the name is another kind of object's */
+  return error == ERROR_INVALID_HANDLE /* another kind of object has the name */
              ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
              : nb_windows_failure(error);
 }
@@ -50,7 +51,7 @@ static HANDLE make_section(const wchar_t *name) {
                             (DWORD)nb_section_size(), name);
 }
 
-/* Maps the whole of a section for good, there or, with 0, anywhere. */
+/* Maps the whole of a section permanently, at `address` or, with 0, anywhere. */
 static void *map_section(HANDLE section, uintptr_t address) {
   return MapViewOfFileEx(section, LOOKING | FILE_MAP_EXECUTE, 0, 0, 0, (void *)address);
 }
@@ -82,7 +83,7 @@ static bool is_same_memory(uintptr_t view, uintptr_t claimed) {
   return is_seen;
 }
 
-/* The address that the header names, once there is one. 0: no thread completed it. */
+/* The address in the header, once it is stored. 0: no thread completed it. */
 static uintptr_t wait_for_address(uintptr_t view) {
   nb_wait wait = nb_wait_start();
   uintptr_t address;
@@ -93,8 +94,9 @@ static uintptr_t wait_for_address(uintptr_t view) {
 }
 
 /* Whether an opened section is the locator of this process, and where that is mapped. NOT_FOUND,
- * DENIED: it is somebody else's; any other failure leaves that open. No more than the locator is
- * mapped: whoever took the name may have made a section larger than the address space. */
+ * DENIED: it belongs to another process; after any other failure that is unknown. Only the locator
+ * is mapped, since the process that took the name may have made a section larger than the address
+ * space. */
 static nb_result attach(HANDLE section, uintptr_t *base) {
   uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NB_LOCATOR_SIZE);
   if (view == 0) {
@@ -132,8 +134,8 @@ static nb_result find_by_name(nb_page *page) {
   return nb_result_of(NEARBUF_NOT_FOUND);
 }
 
-/* Makes the section of a name, all but its address, or attaches to it. DENIED: the name is somebody
- * else's, or refused. */
+/* Makes the section of a name, complete except its address, or attaches to it. DENIED: another
+ * process has the name, or it is refused. */
 static nb_result make_or_attach(const nb_section_name *name, const nb_initial_items *initial,
                                 nb_page *page) {
   HANDLE section = make_section(name->text);
@@ -160,8 +162,8 @@ static nb_result make_or_attach(const nb_section_name *name, const nb_initial_it
   return nb_result_of(NEARBUF_OK);
 }
 
-/* The stray CloseHandle of somebody else would end the name while the locator lives. A debugger
- * tells whoever tries that. */
+/* A stray CloseHandle of another module would remove the name while the locator lives. A debugger
+ * reports an attempt to close the handle. */
 static void protect_handle(const nb_page *page) {
   (void)SetHandleInformation(page->handle, HANDLE_FLAG_PROTECT_FROM_CLOSE,
                              HANDLE_FLAG_PROTECT_FROM_CLOSE);
@@ -169,7 +171,7 @@ static void protect_handle(const nb_page *page) {
 
 /* ---- Private pages --------------------------------------------------------------------------- */
 
-/* Makes a page of memory of this process, all but its address. */
+/* Makes a page of memory of this process, complete except its address. */
 static nb_result make_private(const nb_initial_items *initial, int32_t reason, nb_page *page) {
   void *memory =
       VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
@@ -193,8 +195,8 @@ static nb_page page_of(uintptr_t word) {
                    .is_private = (word & NB_ANCHOR_PRIVATE) != 0};
 }
 
-/* What the anchor leads to is complete, but for its address where its maker was stopped just then.
- */
+/* The page to which the anchor leads is complete, except its address if its maker was stopped just
+ * then. */
 static void complete_address(uintptr_t base) {
   if (nb_shared_address_acquire(base, sizeof(uintptr_t)) == 0) {
     nb_shared_address_store_release(base, sizeof(uintptr_t), base);
@@ -215,14 +217,14 @@ static nb_result find_by_anchor(nb_page *page) {
   return result;
 }
 
-/* Makes the page the first one, unless another one is it by now: then that is the answer. `anchor`
- * is null where there is none: then names decide. */
+/* Makes the page the first one, unless another one is it by now: then `*page` becomes that one.
+ * `anchor` is null if there is none: then names decide. */
 static void attach_to(_Atomic uintptr_t *anchor, nb_page *page) {
   uintptr_t there = 0;
   if (anchor != NULL && !atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
     nb_page first = page_of(there);
     if (page->is_made) {
-      nb_page_discard(page); /* it had no address yet: no thread believed it */
+      nb_page_discard(page); /* it had no address yet: no thread accepted it */
     }
     *page = first;
   } else if (page->is_made && page->handle != NULL) {
@@ -231,7 +233,7 @@ static void attach_to(_Atomic uintptr_t *anchor, nb_page *page) {
   complete_address(page->base);
 }
 
-/* OK also where there can be no anchor: it is null then. */
+/* OK also if an anchor is impossible: then it is null. */
 static nb_result have_anchor(_Atomic uintptr_t **anchor) {
   *anchor = NULL;
   nb_result result = nb_anchor_make(anchor);
@@ -240,7 +242,7 @@ static nb_result have_anchor(_Atomic uintptr_t **anchor) {
 }
 
 nb_result nb_page_find(bool wants_private, nb_page *page) {
-  (void)wants_private; /* names cost next to nothing */
+  (void)wants_private; /* names cost almost nothing */
   nb_result result = find_by_anchor(page);
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
@@ -256,8 +258,8 @@ nb_result nb_page_find(bool wants_private, nb_page *page) {
   return result;
 }
 
-/* Makes the first locator under the first of its names that is not somebody else's, or without a
- * name. A locator without a name needs the anchor: nothing else leads to it. */
+/* Makes the first locator under the first of its names that no other process has, or without a
+ * name. A locator without a name needs the anchor, which alone leads to it. */
 static nb_result make_first(const nb_initial_items *initial, bool wants_private,
                             bool may_be_private, nb_page *page) {
   if (wants_private && may_be_private) {
@@ -295,7 +297,7 @@ void nb_page_restore_address(uintptr_t base) {
 
 /* ---- Later locators -------------------------------------------------------------------------- */
 
-/* BUSY: there is a section of that name; another name may be free. DENIED: names are refused. */
+/* BUSY: a section of that name exists; another name may be free. DENIED: names are refused. */
 static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
   uint32_t number = nb_section_new_number();
   nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), number);

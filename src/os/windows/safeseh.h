@@ -1,6 +1,5 @@
-/* Included into every file of the static library for 32-bit Windows: says what Microsoft's linker
- * wants to know of an object with /safeseh, that all its handlers of exceptions are listed. There
- * are none. */
+/* Included into every file of the static library for 32-bit Windows: tells Microsoft's linker with
+ * /safeseh that all exception handlers of the object are listed. There are none. */
 #ifndef NB_WINDOWS_SAFESEH_H
 #define NB_WINDOWS_SAFESEH_H
 

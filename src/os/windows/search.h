@@ -8,8 +8,8 @@ typedef PVOID(WINAPI *nb_virtual_alloc2)(HANDLE process, PVOID address, SIZE_T s
                                          ULONG protection, MEM_EXTENDED_PARAMETER *parameters,
                                          ULONG parameter_count);
 
-/* Looked up when the module is loaded. Null where the system does not have it, or once its answer
- * was wrong. Tests set it. */
+/* Looked up when the module is loaded. Null if the system does not have it, or once its result was
+ * wrong. Tests set it. */
 extern _Atomic(nb_virtual_alloc2) nb_windows_virtual_alloc2;
 
 #endif

@@ -1,4 +1,4 @@
-/* Windows: the names of sections, and what a new one holds; see windows_sections.h. */
+/* The names and the contents of sections; see windows/sections.h. */
 #include <windows.h>
 
 #include "os/os.h"
@@ -9,7 +9,7 @@
 
 enum {
   TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
-  NUMBER_ROOM = 16,    /* that no buffer gets, for the number of the name */
+  NUMBER_ROOM = 16,    /* not part of a buffer, for the number in the name */
   MOST_SEED_ITEMS = NB_UNSHARED_STRIDE + 16
 };
 

@@ -40,8 +40,8 @@ size_t nb_os_granularity(void) {
   return size;
 }
 
-/* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. The system's word counts and not
- * what VirtualAlloc grants: without the flag Wine grants addresses above 2 GiB, too. */
+/* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. What the system reports
+ * counts, not what VirtualAlloc grants: without the flag Wine grants addresses above 2 GiB, too. */
 nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
   SYSTEM_INFO info = system_info();
@@ -114,7 +114,7 @@ void nb_os_pause(void) {
   Sleep(1); /* Sleep(0) would not let a holder of lower priority run */
 }
 
-/* Whoever is waited for mostly needs a few stores, and Sleep(1) takes up to 16 ms. */
+/* The thread that is waited for mostly needs a few stores, and Sleep(1) takes up to 16 ms. */
 void nb_os_pause_again(uint32_t times) {
   enum { SPINNING = 8, YIELDING = 32 };
   if (times >= SPINNING + YIELDING) {
@@ -134,13 +134,13 @@ uint32_t nb_os_process(void) {
 
 /* ---- When the module is loaded --------------------------------------------------------------- */
 
-/* What could wait for a lock of the loader or of the process's environment: who suspends all
- * threads and calls the library then would wait for a suspended one for ever. */
+/* What could wait for a lock of the loader or of the process's environment: a program that suspends
+ * all threads and then calls the library would wait for a suspended one permanently. */
 
 typedef struct own_variable {
   const char *name;
   char value[16];
-  DWORD length; /* 0: not set, or longer than any value that means something */
+  DWORD length; /* 0: not set, or longer than any valid value */
 } own_variable;
 
 static own_variable own_variables[] = {{.name = "NEARBUF_DIALECT"}};
@@ -177,8 +177,8 @@ static void look_for_virtual_alloc2(void) {
   atomic_store_explicit(&nb_windows_virtual_alloc2, function, memory_order_relaxed);
 }
 
-/* The first name of an object that a process uses opens the directory of names, under a lock that
- * the process's environment has, too, on some systems. */
+/* The first use of an object's name in a process opens the directory of names, under a lock that on
+ * some systems also guards the process's environment. */
 static void open_directory_of_names(void) {
   HANDLE section = OpenFileMappingW(FILE_MAP_READ, FALSE, L"nearbuf: there is no such section");
   if (section != NULL) {
@@ -198,7 +198,7 @@ static void prepare(void) {
   }
 }
 
-/* With `reserved` set the process ends, and other threads may still be calling. */
+/* If `reserved` is set the process is ending, and other threads may still be calling. */
 static void NTAPI when_loaded_or_unloaded(PVOID module, DWORD reason, PVOID reserved) {
   (void)module;
   if (reason == DLL_PROCESS_ATTACH) {
@@ -213,8 +213,8 @@ static void NTAPI when_loaded_or_unloaded(PVOID module, DWORD reason, PVOID rese
 __attribute__((section(".CRT$XLB"), used)) static const PIMAGE_TLS_CALLBACK loader_entry =
     when_loaded_or_unloaded;
 
-/* Called when the C runtime starts, mingw's and Microsoft's. Who calls the library still earlier
- * has the map searched, and no variable. */
+/* Called when the C runtime starts, mingw's and Microsoft's. In earlier calls of the library the
+ * map is searched, and there are no variables. */
 __attribute__((section(".CRT$XCB"), used)) static void (*const runtime_entry)(void) = prepare;
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
@@ -259,7 +259,7 @@ bool nb_os_is_near_image(nb_range place, nb_range *around) {
   return is_found;
 }
 
-/* Asks the system for addresses between two. 0: it has none to give. */
+/* Asks the system for free addresses between two. 0: there are none. */
 static uintptr_t ask_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t size,
                              uintptr_t alignment, ULONG kind, ULONG protection) {
   MEM_ADDRESS_REQUIREMENTS ends = {(void *)bounds.min, (void *)bounds.max, alignment};
@@ -268,7 +268,7 @@ static uintptr_t ask_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t
   return (uintptr_t)allocate(GetCurrentProcess(), NULL, size, kind, protection, &parameter, 1);
 }
 
-/* Maps memory between two addresses, where the system likes. 0: it has none to give. */
+/* Maps memory between two addresses, at a place of the system's choice. 0: there is none. */
 static uintptr_t map_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t size,
                              uintptr_t alignment, bool is_highest) {
   ULONG kind = MEM_RESERVE | MEM_COMMIT | (is_highest ? MEM_TOP_DOWN : 0);
@@ -282,7 +282,7 @@ static uintptr_t map_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t
   return start;
 }
 
-/* Whole granules at which the size fits, as the system wants the ends of a range. */
+/* The range in whole granules in which the size fits, with the ends that the system expects. */
 static bool narrow_to_granules(nb_range range, size_t size, nb_range *bounds) {
   uintptr_t granule = nb_os_granularity();
   uintptr_t highest;
@@ -295,7 +295,7 @@ static bool narrow_to_granules(nb_range range, size_t size, nb_range *bounds) {
 }
 
 uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
-  enum { MOST_IMAGES = 32 }; /* groups of them; after that the map is searched */
+  enum { MOST_IMAGES = 32 }; /* number of groups; after that the map is searched */
   nb_virtual_alloc2 allocate =
       atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
   nb_range bounds;
@@ -316,7 +316,8 @@ uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, boo
   return 0;
 }
 
-/* Reserved, memory does not count as used: what fails is room, unless the error is another one. */
+/* Reserving does not count as use of memory: what fails is room, unless the error is another
+ * one. */
 bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
   nb_virtual_alloc2 allocate =
       atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
@@ -337,7 +338,7 @@ bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
 }
 
 nb_result nb_os_unmap(uintptr_t address, size_t size) {
-  (void)size; /* the system releases what was reserved at once, and nothing else */
+  (void)size; /* the system releases exactly what was reserved at once */
   if (!VirtualFree((void *)address, 0, MEM_RELEASE)) {
     return nb_result_system(NEARBUF_SYSTEM_ERROR, (int32_t)GetLastError());
   }
@@ -366,7 +367,7 @@ bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
 /* ---- The map --------------------------------------------------------------------------------- */
 
 nb_result nb_os_map_open(nb_map *map, bool with_names) {
-  (void)with_names; /* sections are told by what they hold */
+  (void)with_names; /* sections are recognised by their contents */
   map->is_cheap_anywhere = true;
   map->tells_execution = true;
   map->system_error = 0;
@@ -383,13 +384,13 @@ static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
   const DWORD executable =
       PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
   const DWORD readable = writable | PAGE_READONLY | PAGE_EXECUTE_READ;
-  /* What is only reserved, or guards a stack, is occupied and can do nothing. */
+  /* Memory that is only reserved, or guards a stack, is occupied and not accessible. */
   bool is_usable = region->State == MEM_COMMIT && (region->Protect & PAGE_GUARD) == 0;
   DWORD protection = is_usable ? region->Protect : PAGE_NOACCESS;
   uintptr_t last = (uintptr_t)region->BaseAddress + (region->RegionSize - 1);
-  /* What lies below in the same allocation is occupied, too, whatever its protection. From the page
-   * that was asked for on, as the system tells it, a search downwards would come by a granule a
-   * question. */
+  /* What precedes it in the same allocation is occupied, too, whatever its protection. If only the
+   * part from the queried page on were returned, as the system does, a search downwards would
+   * advance by one granule a query. */
   mapping->range = (nb_range){(uintptr_t)region->AllocationBase, last};
   mapping->readable = (protection & readable) != 0;
   mapping->writable = (protection & writable) != 0;
@@ -409,9 +410,9 @@ static bool can_reserve(uintptr_t address) {
   return got != NULL && VirtualFree(got, 0, MEM_RELEASE);
 }
 
-/* In 32 bits Wine calls all memory reserved that it has not set aside at its start, such as
- * everything above 2 GiB, and grants it all the same. So what looks like that is tried, at both
- * ends and in the middle; where it was a real reservation that fails and changes nothing. */
+/* In 32 bits Wine reports all memory as reserved that it did not set aside at its start, such as
+ * everything above 2 GiB, and grants it nevertheless. So such memory is tried, at both ends and in
+ * the middle; if it was a real reservation, that fails and changes nothing. */
 static bool is_free(const MEMORY_BASIC_INFORMATION *region) {
   if (region->State == MEM_FREE || sizeof(uintptr_t) == 8) {
     return region->State == MEM_FREE;

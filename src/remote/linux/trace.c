@@ -64,7 +64,7 @@ enum {
   RUN_BOUND_NS = 1000000000,   /* or on a busy machine for a processor */
   TRACER_BOUND_NS = 100000000, /* who traces longer than this is a debugger */
   SEIZE_BOUND_S = 2,
-  MOST_THREADS = 4, /* so many of them are tried */
+  MOST_THREADS = 4, /* number of threads that are tried */
   CALL_STOP = SIGTRAP | 0x80
 };
 static const uint64_t threads_bound_ns = 2000000000; /* until one of them has stopped */
