@@ -1,8 +1,8 @@
 /* Other processes: getting a buffer, appending to it, releasing it.
  *
- * A locator is looked at in a copy, and changed in the page itself, which is shared with the
- * process for that long. Its fields are as wide as the addresses of the process, so the layout
- * goes along everywhere. */
+ * A locator is read in a copy, and changed in the page itself, which is shared with the process
+ * meanwhile. Its fields are as wide as the addresses of the process, so functions take its
+ * layout. */
 #include "base/item.h"
 #include "os/os.h"
 #include "os/wait.h"
@@ -13,12 +13,12 @@
 
 /* ---- Getting --------------------------------------------------------------------------------- */
 
-enum { SHARED_SIZE = 64 << 10 }; /* of a buffer that is made, where there is room */
+enum { SHARED_SIZE = 64 << 10 }; /* of a new buffer, if there is room */
 
-/* So often another locator may be linked before ours, until the request is given up. */
+/* The number of times that another locator may be linked before ours, until the request fails. */
 enum { MOST_LINKS = 16 };
 
-/* What a request finds. */
+/* The results of a search. */
 typedef struct finding {
   nearbuf_process *process;
   nb_process_wish wanted;
@@ -26,19 +26,19 @@ typedef struct finding {
   bool is_near;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
-  nb_result refused; /* something would have done, but its locator could not be shared with us */
-  bool is_held;      /* something would have done, but somebody holds it */
-  bool is_listed;    /* the new region is in a locator: it stays, whatever comes */
-  uint32_t in_vain;  /* items whose memory was not there */
-  /* One lock of a header was waited for in vain: a process that means harm can hold thousands. */
+  nb_result refused; /* an item fits, but its locator could not be shared with us */
+  bool is_held;      /* an item fits, but another thread or process holds it */
+  bool is_listed;    /* the new region is in a locator: it stays in any case */
+  uint32_t in_vain;  /* items whose memory was not mapped */
+  /* The wait for one header's lock failed: a hostile process can hold thousands. */
   _Atomic bool are_locks_given_up;
 } finding;
 
-/* For each item that would do the map is read. A process that lists so many without memory is not
- * asked about more of them. */
+/* For each item that fits, the map is read. A process that lists this many without memory is not
+ * checked for more of them. */
 enum { MOST_IN_VAIN = 64 };
 
-/* Whether the room of a buffer is enough. */
+/* Whether the room of a buffer is sufficient. */
 static bool fits(const nb_constraint *constraint, const nb_item *item) {
   uint32_t start;
   uint32_t limit;
@@ -72,7 +72,7 @@ static const nb_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
   return nb_layout_of(buffer->layout >> 8, buffer->layout & 0xff);
 }
 
-/* Locks an item in the page itself and looks again whether it fits. */
+/* Locks an item in the page itself and checks again whether it fits. */
 static bool claim(const finding *ctx, nb_remote_view *view, uint32_t index, intptr_t memory) {
   const nb_layout *layout = nb_walk_layout(&ctx->walk);
   uintptr_t item = nb_item_at(view->base, layout, index);
@@ -103,8 +103,8 @@ static bool is_usable(finding *ctx, uint32_t index, const nb_item *item) {
   return is_there;
 }
 
-/* Opens what holding a buffer needs. Without the memory nothing can be appended, but a buffer of a
- * process that hides its memory can still be held. */
+/* Opens what holding a buffer requires. Without the memory nothing can be appended, but a buffer of
+ * a process that hides its memory can still be held. */
 static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
   nb_result result = nb_remote_memory_open(ctx->process, memory);
   bool is_hidden = result.status == NEARBUF_DENIED && ctx->process->address_bits == 0;
@@ -118,7 +118,7 @@ static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
   return result.status == NEARBUF_OK;
 }
 
-/* Takes the first item of the current locator that will do. */
+/* Takes the first item of the current locator that fits. */
 static bool take_here(finding *ctx) {
   nb_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
@@ -145,8 +145,8 @@ static bool take_here(finding *ctx) {
   return is_found;
 }
 
-/* Calls `visit` for every locator that can be believed, until it returns true: OK; NOT_FOUND: it never did.
- * `*is_damaged`: one could not be believed. */
+/* Calls `visit` for every valid locator, until it returns true. `*is_damaged`: one was not
+ * valid. */
 static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
                               void *context, bool *is_damaged) {
   nb_walk_start(&ctx->walk);
@@ -173,16 +173,16 @@ static bool visit_to_take(finding *ctx, void *context) {
 
 /* ---- Registering ----------------------------------------------------------------------------- */
 
-/* The end of the chain, seen while a free slot was looked for. */
+/* The end of the chain, found in the search for a free slot. */
 typedef struct listing {
   nb_item item;
   uint64_t last;
   uint32_t last_dialect;
 } listing;
 
-/* Under the lock. A reference that was starting can have cleared the count of the first locator
- * (header.h): what the slots say is true, if they hold items. In later ones nobody clears anything,
- * and what is behind the count can be anything. */
+/* The caller holds the lock. Another implementation that was starting can have cleared the count of
+ * the first locator (header.h): the slots are valid, if they contain items. No library clears the
+ * header of a later locator, and what is behind its count can be arbitrary. */
 static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
   const nb_layout *layout = nb_walk_layout(walk);
   return walk->number == 0 ? nb_format_count_by_slots(locator, layout, walk->address)
@@ -250,7 +250,8 @@ static nb_result hold_first(finding *ctx, const nb_remote_page *page, const nb_i
   return nb_result_of(NEARBUF_OK);
 }
 
-/* Adds a locator to the end of the chain, or as the first one. BUSY: somebody else was faster. */
+/* Adds a locator to the end of the chain, or as the first one. BUSY: another thread or process was
+ * faster. */
 static nb_result grow(finding *ctx, const listing *new) {
   bool is_first = new->last == 0;
   uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
@@ -345,13 +346,13 @@ static nb_result get_within(finding *ctx) {
   return nb_result_of(ctx->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
 }
 
-/* Whether memory that is farther away may do better. */
+/* Whether memory farther away may succeed. */
 static bool is_out_of_room(const finding *ctx, nb_result result) {
   return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
          (result.status == NEARBUF_BUSY && ctx->is_held);
 }
 
-/* What is as near as was asked for comes first, then all of the range. */
+/* Memory as near as requested comes first, then all of the range. */
 static nb_result get(finding *ctx) {
   const nb_process_wish *wanted = &ctx->wanted;
   if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
@@ -387,14 +388,14 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
   nb_os_call call = nb_os_call_begin();
   finding ctx = {.process = process, .wanted = wanted, .buffer = buffer};
   nb_result result = nb_remote_note_program(process);
-  bool is_hidden = result.status == NEARBUF_DENIED; /* but what it has may be had all the same */
+  bool is_hidden = result.status == NEARBUF_DENIED; /* but its existing buffers may be used */
   if (result.status == NEARBUF_OK || is_hidden) {
     result = nb_process_explain(process, get(&ctx));
   }
   return nb_process_call_end(process, result, call);
 }
 
-/* The position is everybody's, but only the holder changes it. */
+/* The position is shared, but only the holder changes it. */
 static void advance(nearbuf_process_buffer *buffer, uint32_t position) {
   uint32_t end = buffer->start + buffer->room;
   buffer->position = position;
@@ -447,7 +448,7 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
     return NEARBUF_INVALID_HANDLE;
   }
   nb_os_call call = nb_os_call_begin();
-  /* Nothing may be put into the last cache line of data that will be written often. */
+  /* The last cache line of data that will be written often is left to that data. */
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
     advance(buffer, nb_line_end(buffer->address, buffer->size, buffer->position));
   }

@@ -34,7 +34,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   return nb_process_call_end(process, result, call);
 }
 
-/* Reads into `to` or, where that is null, writes from `from`. */
+/* Reads into `to` or, if that is null, writes from `from`. */
 static nearbuf_status transfer(nearbuf_process *process, uint64_t address, void *to,
                                const void *from, size_t size_bytes, size_t *done_bytes) {
   size_t done = 0;
@@ -93,7 +93,7 @@ nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base,
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-/* Addresses of the process may be narrower than the request's: what lies above them is cut off. */
+/* Addresses of the process may be narrower than the request's: the part above them is cut off. */
 static nearbuf_status fit_to_width(uint32_t width, nb_process_wish *wanted) {
   nb_constraint *constraint = &wanted->constraint;
   uint64_t highest = width == 8 ? UINT64_MAX : UINT32_MAX;
@@ -129,18 +129,19 @@ nearbuf_status nb_process_check_request(const nearbuf_process *process,
 
 /* ---- Placing memory in it -------------------------------------------------------------------- */
 
-/* So often the map may have changed before a request is given up. */
+/* The number of times that the map may change before a request fails. */
 enum { MOST_TRIES = 16 };
 
-/* And after so long no other place is tried: in a process that stops slowly each takes seconds. */
+/* After this time no other place is tried: in a process that stops slowly each takes seconds. */
 static const uint64_t tries_bound_ns = 2000000000;
 
-/* What the process will need itself: room for its heap, and for each stack that grows. */
+/* The addresses that the process will need itself: room for its heap, and for each stack that
+ * grows. */
 enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
 
 typedef struct obstacles {
   const nearbuf_process *process;
-  uint64_t end; /* when no other place is tried */
+  uint64_t end; /* after this time no other place is tried */
   nb_remote_map map;
   nb_result result; /* why the map could not be read */
   nb_range last;
@@ -159,7 +160,7 @@ static nb_result rewind_map(obstacles *all) {
   return all->result;
 }
 
-/* The first mapping that ends at `from` or above; asked in ascending order. */
+/* The first mapping that ends at or above `from`; queried in ascending order. */
 static bool next_mapping(obstacles *all, uintptr_t from, nb_range *occupied) {
   while (!all->is_ended && (!all->is_last_valid || all->last.max < from)) {
     nb_remote_mapping mapping = {0};
@@ -185,7 +186,7 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
   return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
-/* Notes where the heap and the stack will grow. */
+/* Records where the heap and the stack will grow. */
 static nb_result note_reserved(obstacles *all) {
   nb_result result = rewind_map(all);
   nb_remote_mapping mapping = {0};
@@ -215,14 +216,14 @@ static nb_result allocate_place(const nearbuf_process *process, const nb_gap_req
   return result;
 }
 
-/* Whether something that starts behind the gap, a stack, will grow as far as to the place. */
+/* Whether a stack that starts behind the gap will grow down to the place. */
 static bool will_be_grown_into(const obstacles *all, const nb_place *place, nb_range gap) {
   uintptr_t distance = gap.max - (place->start + (place->size - 1));
   return !all->use_reserved && distance >= NB_OS_LEAST_GROWTH && distance < FOR_STACK &&
          nb_remote_is_growing_stack(all->process, gap.max + 1);
 }
 
-/* Finds a place and maps memory there, until it is not the lack of room that stands in the way. */
+/* Finds a place and maps memory there, until another reason than room makes it fail. */
 static nb_result search_and_allocate(obstacles *all, const nb_gap_request *gap_request,
                                      nb_place *place) {
   nb_source source = {next_obstacle, all, false};
@@ -270,7 +271,7 @@ static nb_result allocate_in_range(const nearbuf_process *process,
   }
   if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved) {
     all.use_reserved = true;
-    all.extra_count = 0; /* nothing else fits: also where the heap or the stack will grow */
+    all.extra_count = 0; /* nothing else fits: also where the heap or a stack will grow */
     result = search_and_allocate(&all, gap_request, place);
   }
   nb_remote_map_close(&all.map);
@@ -301,7 +302,7 @@ nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constr
   nb_gap_request gap_request;
   nb_result result;
   if (process->address_bits == 0) {
-    result = nb_result_of(NEARBUF_DENIED); /* it does not even let us see what it runs */
+    result = nb_result_of(NEARBUF_DENIED); /* it hides even which program it runs */
   } else if (!nb_constraint_need(constraint, target, nb_os_granularity(), &gap_request)) {
     result = nb_result_of(NEARBUF_NO_ROOM);
   } else {
@@ -317,7 +318,7 @@ nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constr
 
 /* ---- Private memory -------------------------------------------------------------------------- */
 
-/* What is as near as was asked for comes first, then all of the range. */
+/* Memory as near as requested comes first, then all of the range. */
 static nb_result allocate_private(const nearbuf_process *process, const nb_process_wish *wanted,
                                   nb_place *place) {
   nb_constraint near_part;

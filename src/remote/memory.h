@@ -1,4 +1,4 @@
-/* Memory in another process: what a request for it demands, and making it near to a target. */
+/* Memory in another process: the constraint of a request, and making memory near to a target. */
 #ifndef NB_REMOTE_MEMORY_H
 #define NB_REMOTE_MEMORY_H
 
@@ -19,17 +19,17 @@ typedef struct nb_process_wish {
   uint32_t flags;
 } nb_process_wish;
 
-/* What is wrong with a request, OK if nothing is. */
+/* Checks a request: OK, or what is wrong with it. */
 nearbuf_status nb_process_check_request(const nearbuf_process *process,
                                         const nearbuf_process_request *request,
                                         nb_process_wish *checked);
 
-/* Makes memory for the constraint, of `want` bytes where there is room; `is_near`: another range is
+/* Makes memory for the constraint, of `want` bytes if they are free; `is_near`: another range is
  * tried next. */
 nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constraint *constraint,
                                  uint64_t target, uintptr_t want, bool is_near, nb_place *place);
 
-/* Whether the memory of a buffer is there, readable, writable and executable from its first to its
+/* Whether the memory of a buffer is mapped, readable, writable and executable from its first to its
  * last byte. */
 nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base, uint64_t size);
 

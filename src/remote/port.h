@@ -1,9 +1,10 @@
-/* What a port owes for other processes, beside os.h: each system has one file of it, and systems
- * without have no_remote.c. process.c asks nothing else.
+/* The contract of a port for other processes, beside os.h: each system has its files for it, and
+ * systems without one use remote/none/process.c. The files of src/remote/ make no other system
+ * calls.
  *
- * Addresses are those of the other process and 64 bits wide. A process that is gone is NOT_FOUND,
- * a refusal is DENIED. Nothing allocates from the heap; what is opened is closed by its
- * counterpart, which takes anything that was zeroed or filled. */
+ * Addresses are those of the other process and 64 bits wide. If a process is gone the result is
+ * NOT_FOUND, if the system refuses, DENIED. Nothing allocates from the heap. What is opened is
+ * closed by its counterpart, which accepts any structure that was zeroed or filled. */
 #ifndef NB_REMOTE_H
 #define NB_REMOTE_H
 
@@ -18,8 +19,7 @@
 #include "base/result.h"
 #include "os/os.h"
 
-/* ---- Processes
- * ---------------------------------------------------------------------------------- */
+/* ---- Processes ------------------------------------------------------------------------------- */
 
 /* Fills id, address_bits and handles. */
 nb_result nb_remote_open(int64_t id, nearbuf_process *process);
@@ -31,21 +31,20 @@ nb_result nb_remote_check(const nearbuf_process *process);
 nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info);
 nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context);
 
-/* ---- Memory
- * -------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* Copies as much as can be copied; `*done` tells how much. NO_ROOM: something is not there. Writing
- * also reaches pages that the process may only read, where the system allows that. */
+/* Copies as much as possible; `*done` is the number of bytes copied. NO_ROOM: a part is not mapped.
+ * Writing also reaches pages that the process may only read, if the system allows that. */
 nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
                          size_t *done);
 nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                           size_t size, size_t *done);
 
 /* A process may replace its program (exec) at any time; then nothing that was learned about its
- * memory holds any more. The first call notes in `reserved` which one it runs. From then on the
- * calls that make, unmap and open memory for writing do so in that program alone, and return BUSY
- * where another one runs. The second tells whether it is still that one, or none was noted: OK or
- * NO_ROOM, or what went wrong. */
+ * memory holds any more. The first call records in `reserved` which program it runs. From then on
+ * the calls that make, unmap and open memory for writing do so only in that program, and return
+ * BUSY if another one runs. The second returns whether it is still that one, or none was recorded:
+ * OK or NO_ROOM, or an error. */
 nb_result nb_remote_note_program(nearbuf_process *process);
 nb_result nb_remote_check_program(const nearbuf_process *process);
 
@@ -56,7 +55,7 @@ void nb_remote_memory_close(intptr_t memory);
 
 typedef struct nb_remote_mapping {
   nearbuf_process_mapping info;
-  uint64_t device; /* of the file; both are 0 where there is none */
+  uint64_t device; /* of the file; both are 0 if there is none */
   uint64_t inode;
 } nb_remote_mapping;
 
@@ -72,11 +71,12 @@ void nb_remote_map_close(nb_remote_map *map);
 /* OK, NOT_FOUND: there are no more, or what went wrong. */
 nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping);
 
-/* The addresses that a process of this width can be given at all; `around` as in nb_os_limits. */
+/* The addresses that the system can give to a process of this width; `around` as in
+ * nb_os_limits. */
 nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around);
 
-/* Maps zeroed memory that can be read, written and run, at this address exactly, and unmaps it.
- * NO_ROOM: something is there already. Whatever fails, the process goes on as it was. */
+/* Maps zeroed memory that can be read, written and executed, at exactly this address, and unmaps
+ * it. NO_ROOM: something is mapped there. After a failure the process goes on as it was. */
 nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size);
 nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size);
 
@@ -84,10 +84,9 @@ nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint6
  * on demand: nb_remote_allocate refuses places less than NB_OS_LEAST_GROWTH below it. */
 bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start);
 
-/* ---- Locators
- * ------------------------------------------------------------------------------------ */
+/* ---- Locators -------------------------------------------------------------------------------- */
 
-/* Where the first locator is. NOT_FOUND where there is none; `*dialect_if_empty` as in pages.h. */
+/* The address of the first locator. NOT_FOUND: there is none; `*dialect_if_empty` as in pages.h. */
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
                           nearbuf_dialect *dialect_if_empty);
 
@@ -95,8 +94,8 @@ nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
 nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
                           unsigned char image[NB_LOCATOR_SIZE]);
 
-/* The page of a locator, shared with the process and proved to be what it has mapped there. DENIED:
- * it may not be opened, or it is memory that cannot be shared. */
+/* The page of a locator, shared with the process and proved to be the one that it has mapped there.
+ * DENIED: it may not be opened, or it is memory that cannot be shared. */
 typedef struct nb_remote_view {
   uintptr_t base; /* of the locator, here; 0: not open */
   uintptr_t page;
@@ -114,16 +113,15 @@ typedef struct nb_remote_page {
   uint32_t slot;   /* of the item */
 } nb_remote_page;
 
-/* Makes a page with a locator in the process, listing one item whose memory, zeroed and not yet in
- * use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
- * later one is not in the chain yet, and nb_remote_page_discard takes it back. BUSY: somebody else
- * made the first one meanwhile. */
+/* Makes a page with a locator in the process, listing one item. The port may write to the item's
+ * memory, which is zeroed and not yet in use, meanwhile, and zeroes it again. A first locator is
+ * then found by name; a later one is not in the chain yet, and nb_remote_page_discard unmaps it.
+ * BUSY: another thread or process made the first one meanwhile. */
 nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
                               const nb_item *item, bool is_first, nb_remote_page *page);
 void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page);
 
-/* ---- Files
- * --------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context);
 nb_result nb_remote_remove_file(const nearbuf_file *file);

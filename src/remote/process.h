@@ -1,4 +1,4 @@
-/* What every call with another process begins and ends with. */
+/* The beginning and the end of every call with another process. */
 #ifndef NB_REMOTE_PROCESS_H
 #define NB_REMOTE_PROCESS_H
 
@@ -12,15 +12,15 @@
 
 bool nb_process_is_open(const nearbuf_process *process);
 
-/* The end of every call with a process. Its death explains every failure of the system's. */
+/* The end of every call with a process. Its death explains every failure of the system. */
 nearbuf_status nb_process_call_end(nearbuf_process *process, nb_result result, nb_os_call call);
 
-/* The result of work in the program that was noted (nb_remote_note_program). Where another one has
- * taken its place, or just takes it, that explains every failure: threads vanish under our hands,
- * and what was learned is of the one before. */
+/* The result of work in the program that was recorded (nb_remote_note_program). If another one has
+ * replaced it, or is just replacing it, that explains every failure: its threads end, and what was
+ * learned is about the previous one. */
 nb_result nb_process_explain(const nearbuf_process *process, nb_result result);
 
-/* Of its addresses, in bytes. */
+/* The width of its addresses, in bytes. */
 uint32_t nb_process_width(const nearbuf_process *process);
 
 #endif

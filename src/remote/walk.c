@@ -9,9 +9,9 @@
 
 enum { WALK_START = 0, WALK_UNDER_WAY = 1, WALK_DONE = 2 };
 
-/* More locators than a chain has: with 203 buffers each they list 800,000, and a process has
- * 65,530 mappings at most, unless the system was told otherwise. Whoever shows more wants to use
- * up our time and memory, or makes the chain longer while we walk. */
+/* More locators than a chain has: with 203 buffers each they list 800,000, and a process has at
+ * most 65,530 mappings, unless the system is configured otherwise. A process that shows more wants
+ * to waste our time and memory, or extends the chain while we walk. */
 enum { MOST_LOCATORS = 4096 };
 
 void nb_walk_start(nearbuf_process_walk *walk) {
@@ -33,7 +33,7 @@ nb_item nb_walk_item(const nearbuf_process_walk *walk, uint32_t index) {
   return nb_item_read(nb_item_at(nb_walk_image(walk), layout, index), layout);
 }
 
-/* What the map says of a locator's own page. */
+/* What the map reports about a locator's own page. */
 static void find_name(const nearbuf_process *process, uint64_t address,
                       nearbuf_process_locator *locator) {
   nb_remote_map map;
@@ -52,7 +52,7 @@ static void find_name(const nearbuf_process *process, uint64_t address,
   nb_remote_map_close(&map);
 }
 
-/* Fills what a copy tells, and says whether the chain can be followed behind it. */
+/* Fills in what a copy contains, and returns whether the chain can be followed behind it. */
 static bool describe(nearbuf_process_walk *walk, nearbuf_dialect dialect_if_empty,
                      nearbuf_process_locator *locator) {
   uintptr_t image = nb_walk_image(walk);
@@ -83,7 +83,8 @@ static bool describe(nearbuf_process_walk *walk, nearbuf_dialect dialect_if_empt
   return is_header_sound;
 }
 
-/* Brent's way to notice a circle: an earlier address is remembered, at ever larger distances. */
+/* Brent's method to detect a cycle: an earlier address is remembered, at larger and larger
+ * distances. */
 static bool is_circle(nearbuf_process_walk *walk) {
   if (walk->next == walk->mark) {
     return true;

@@ -1,4 +1,4 @@
-/* A walk along the locators of another process. A locator is looked at in a copy, the walk's image,
+/* A walk along the locators of another process. A locator is read in a copy, the walk's image,
  * whose fields are as wide as the addresses of the process. */
 #ifndef NB_REMOTE_WALK_H
 #define NB_REMOTE_WALK_H

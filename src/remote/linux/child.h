@@ -1,5 +1,5 @@
-/* Waiting for a helper process that was made by clone without a signal for its end: the program that we live in
- * must not learn of it, and wait4 finds such a child by __WCLONE alone. */
+/* Waiting for a helper process that was made by clone without a signal for its end: the host
+ * program must not learn of it, and wait4 finds such a child only by __WCLONE. */
 #ifndef NB_CHILD_H
 #define NB_CHILD_H
 

@@ -1,10 +1,11 @@
-/* Linux: the pages that the locators of another process live in; see remote/port.h and posix/pages.c, whose
- * rules hold here, too: a file is believed only if the memory map of the process says of the address
- * in its header the same device and inode as ours says of a fresh mapping of the file.
+/* Linux: the pages of the locators of another process; see remote/port.h and posix/pages.c, whose
+ * rules apply here, too: a file is trusted only if the memory map of the process reports, for the
+ * address in its header, the same device and inode as our map reports for a fresh mapping of the
+ * file.
  *
- * Files are reached through /proc/<id>/root, which leads into the mount namespace and the root of the
- * process. Where the system refuses that, and the map with it (a process that is not dumpable), its
- * file in our own directory is believed if it belongs to the user of the process and is in use. */
+ * Files are reached through /proc/<id>/root, which leads into the mount namespace and the root of
+ * the process. If the system refuses that and the map (a process that is not dumpable), its file in
+ * our own directory is trusted if it belongs to the user of the process and is in use. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,19 +43,19 @@ enum {
 
 /* ---- Whose files ----------------------------------------------------------------------------- */
 
-/* What names and files of the process look like. */
+/* The properties of the names and files of the process. */
 typedef struct identity {
   int64_t own_id;
-  nb_user user; /* whose its new files are: as it calls its user, and as we see them */
+  nb_user user; /* the owner of its new files: as it calls its user, and as we see it */
   uint64_t group;
-  nb_rights rights;   /* with which what it is to have is made */
-  bool is_privileged; /* what its user's other programs can write it must not believe */
+  nb_rights rights;   /* the rights with which its files are made */
+  bool is_privileged; /* it must not trust what its user's other programs can write */
   bool is_elsewhere;  /* in an inner namespace of process ids */
   bool has_namespace;
   uint64_t namespace;
 } identity;
 
-/* Whether it is in our user namespace; `if_unknown` where it does not tell. */
+/* Whether it is in our user namespace; `if_unknown` if the system does not report it. */
 static bool is_same_user_namespace(const nearbuf_process *process, bool if_unknown) {
   struct stat theirs;
   struct stat ours;
@@ -72,8 +73,8 @@ static uint64_t capabilities_of(const nearbuf_process *process, const char *stat
              : 0;
 }
 
-/* By which id the process knows a user that we know by another one. Lines of a map hold the first id
- * inside, the first one outside, and how many they are. */
+/* The id by which the process knows a user that we know by another one. Lines of a map contain the
+ * first id inside, the first one outside, and their number. */
 static uint64_t user_inside(const nearbuf_process *process, uint64_t user) {
   char map[4096];
   if (is_same_user_namespace(process, true) ||
@@ -91,8 +92,9 @@ static uint64_t user_inside(const nearbuf_process *process, uint64_t user) {
   return user;
 }
 
-/* As nb_posix_is_privileged, as far as it can be told from here: what is in the entry of a process that
- * is not dumpable is root's, as is all about a first thread that has ended, which has no memory. */
+/* As nb_posix_is_privileged, as far as it can be determined from here: the entry of a process that
+ * is not dumpable belongs to root, and so does that of a first thread that has ended, which has no
+ * memory. */
 static bool is_privileged(const nearbuf_process *process, const char *status, uint64_t user) {
   const char *users = nb_linux_field(status, "Uid");
   const char *groups = nb_linux_field(status, "Gid");
@@ -125,7 +127,7 @@ static nb_result identify(const nearbuf_process *process, identity *who) {
   who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
   who->namespace = who->has_namespace ? namespace.st_ino : 0;
   if (!who->has_namespace && !who->is_elsewhere) {
-    who->has_namespace = nb_posix_namespace(&who->namespace); /* it hides it, but it is ours */
+    who->has_namespace = nb_posix_namespace(&who->namespace); /* hidden, but of our own user */
   }
   return nb_result_of(NEARBUF_OK);
 }
@@ -163,7 +165,7 @@ static nb_result open_folder(int temporary, const directory_call *call, bool mak
   return result;
 }
 
-/* Where the process points may be a place that is none of its business: nothing is followed. */
+/* The process may have put links to other places there: no link is followed. */
 static nb_result make_directory_there(void *context) {
   directory_call *call = context;
   int temporary = open_temporary(call->root, RESOLVE_NOTHING);
@@ -188,7 +190,7 @@ static nb_result open_directory(const nearbuf_process *process, const identity *
     result = nb_rights_run(&who->rights, make_directory_there, &call, sizeof call);
     *directory = call.directory;
   } else {
-    /* Links on the way mean what they mean to the process. */
+    /* Links on the path are resolved as for the process. */
     int temporary = open_temporary(root, RESOLVE_INSIDE);
     result = temporary < 0 ? nb_linux_result(process, errno)
                            : open_folder(temporary, &call, false, directory);
@@ -199,8 +201,8 @@ static nb_result open_directory(const nearbuf_process *process, const identity *
 
 /* ---- One file -------------------------------------------------------------------------------- */
 
-/* Opens a file that could be a locator of that user. It is looked at before it is opened: what has the
- * name could be a link, a pipe or a device, put there by whoever can write to the directory. */
+/* Opens a file that could be a locator of that user. It is checked before it is opened: any user
+ * who can write to the directory could have put a link, a pipe or a device there. */
 static int open_trusted(int directory, const char *name, uint64_t user) {
   int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (place < 0) {
@@ -212,7 +214,7 @@ static int open_trusted(int directory, const char *name, uint64_t user) {
   if (fstat(place, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == user &&
       (status.st_mode & S_IWOTH) == 0 && status.st_size >= NB_LOCATOR_SIZE) {
     char path[32];
-    int flags = O_NONBLOCK | O_CLOEXEC; /* its user may have a lease on it, and keep us waiting */
+    int flags = O_NONBLOCK | O_CLOEXEC; /* its user may have a lease on it, and make us wait */
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", place);
     file = open(path, O_RDWR | flags);
     if (file < 0 && (errno == EACCES || errno == EROFS)) {
@@ -225,7 +227,7 @@ static int open_trusted(int directory, const char *name, uint64_t user) {
   return file;
 }
 
-/* Why a file could not be opened. A lease ends soon: another try helps. */
+/* The reason why a file could not be opened. A lease ends soon: another try helps. */
 static nb_result result_of_opening(int error) {
   switch (error) {
   case EWOULDBLOCK:
@@ -244,7 +246,7 @@ static bool holds_address(const nb_remote_mapping *mapping, const void *context)
   return mapping->info.min <= address && address <= mapping->info.max;
 }
 
-/* What the process has mapped at an address. */
+/* The mapping of the process at an address. */
 static nb_result find_at(const nearbuf_process *process, uint64_t address,
                          nb_remote_mapping *mapping) {
   return nb_linux_find_mapping(process, holds_address, &address, mapping);
@@ -256,7 +258,8 @@ static bool is_as_long(int file, uint64_t size) {
   return fstat(file, &status) == 0 && (uint64_t)status.st_size >= size;
 }
 
-/* Maps the page of a file that the process has mapped at `theirs`, and sees whether it is. */
+/* Maps the page of a file that the process has mapped at `theirs`, and checks that it is the
+ * same. */
 static nb_result map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
                           nb_remote_view *view) {
   size_t page = nb_os_page_size();
@@ -314,7 +317,7 @@ static nb_result examine(const nearbuf_process *process, int file, uint64_t *add
   if (!is_locator_mapping(&theirs) || theirs.info.min != *address || theirs.info.file_offset != 0) {
     return nb_result_of(NEARBUF_NOT_FOUND);
   }
-  /* Only to be compared, so it need not be writable; see posix_pages.c. */
+  /* Only for comparison, so it need not be writable; see posix/pages.c. */
   void *mapped = mmap(NULL, nb_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
   if (mapped == MAP_FAILED) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
@@ -327,7 +330,7 @@ static nb_result examine(const nearbuf_process *process, int file, uint64_t *add
   return is_same || result.status != NEARBUF_OK ? result : nb_result_of(NEARBUF_NOT_FOUND);
 }
 
-/* Looks under the names of the process in an open directory. */
+/* Searches the names of the process in an open directory. */
 static nb_result find_in_directory(const nearbuf_process *process, int directory,
                                    const identity *who, uint64_t *address,
                                    nearbuf_dialect *dialect_if_empty) {
@@ -347,8 +350,8 @@ static nb_result find_in_directory(const nearbuf_process *process, int directory
   return result;
 }
 
-/* What a directory that cannot be opened holds is not known to be nothing, but no reason not to look
- * in the other one. */
+/* The contents of a directory that cannot be opened are unknown, but that does not prevent a search
+ * of the other. */
 static nb_result find_by_name(const nearbuf_process *process, const identity *who,
                               uint64_t *address, nearbuf_dialect *dialect_if_empty) {
   nb_result first = nb_result_of(NEARBUF_NOT_FOUND);
@@ -371,7 +374,7 @@ static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size)
   return pread64(memory, bytes, size, (off64_t)address) == (ssize_t)size;
 }
 
-/* The word of the anchor at a place, 0 where there is none or it is not of this process. */
+/* The word of the anchor at a place; 0: there is none, or it does not belong to this process. */
 static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uint32_t width) {
   uint32_t mark = 0;
   uint32_t known_tight = 0;
@@ -388,8 +391,8 @@ static uint64_t read_anchor(int memory, const identity *who, uint64_t place, uin
   return is_anchor && is_theirs ? known_tight | wide : 0;
 }
 
-/* By the anchor (posix/anchor.h), with which copies of the library in the process agree on the first
- * locator, whatever became of its name. */
+/* By the anchor (posix/anchor.h), by which the copies of the library in the process agree on the
+ * first locator, whatever happened to its name. */
 static nb_result find_by_anchor(const nearbuf_process *process, const identity *who,
                                 uint64_t *address, nearbuf_dialect *dialect_if_empty) {
   uint32_t width = process->address_bits / 8;
@@ -407,8 +410,9 @@ static nb_result find_by_anchor(const nearbuf_process *process, const identity *
   return nb_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-/* Where a reference took the page for its own (pages.h), and the process's copies of the library have not
- * come to mend it yet, its header names another mapping of it, which shows the same. */
+/* If another implementation took the page for its own (pages.h), and the copies of the library in
+ * the process have not restored it yet, its header contains the address of another mapping of the
+ * same page. */
 static void follow_other_name(const nearbuf_process *process, uint64_t *address) {
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
@@ -428,7 +432,7 @@ typedef struct map_search {
   const nearbuf_process *process;
   const identity *who;
   nb_path temporary; /* where its /tmp is in the map that we see */
-  nb_result *unread; /* why something that could have been it was not read */
+  nb_result *unread; /* why a candidate could not be read */
 } map_search;
 
 static nb_path path_of_temporary(const nearbuf_process *process) {
@@ -443,7 +447,7 @@ static nb_path path_of_temporary(const nearbuf_process *process) {
   return path;
 }
 
-/* Whether something is at each place of an anchor, so that the process could have none. */
+/* Whether every place of an anchor is occupied, so that the process could have none. */
 static bool are_anchors_places_taken(const nearbuf_process *process) {
   uint32_t width = process->address_bits / 8;
   uint64_t place;
@@ -456,7 +460,7 @@ static bool are_anchors_places_taken(const nearbuf_process *process) {
   return true;
 }
 
-/* What is believed of a name in the map; see posix_pages.c. */
+/* How far a name in the map is trusted; see posix/pages.c. */
 static bool is_believed(const nb_remote_mapping *mapping, const map_search *search) {
   nb_origin origin = nb_path_origin(mapping->info.name, sizeof mapping->info.name,
                                     search->who->own_id, search->who->user, &search->temporary);
@@ -481,7 +485,7 @@ static bool is_first_locator(const nb_remote_mapping *mapping, const void *conte
          address_in(header, search->process->address_bits) == mapping->info.min;
 }
 
-/* Opens a file that a process which does not let itself be looked at has in use, as its lock tells. */
+/* Opens a file that a process which hides its memory has in use, as the file's lock shows. */
 static int open_in_use(int directory, const char *name, const identity *who) {
   int file = open_trusted(directory, name, who->user.owner);
   if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
@@ -491,8 +495,8 @@ static int open_in_use(int directory, const char *name, const identity *who) {
   return file;
 }
 
-/* Opens the first locator of a hidden process under one of its names, in a directory of our own root.
- * Its user's own names are not known then: they are taken for ours. */
+/* Opens the first locator of a hidden process under one of its names, in a directory of our own
+ * root. The names of its user inside are unknown then: they are assumed to be ours. */
 static int open_first_of_hidden(const identity *who) {
   nb_name names[2];
   int count = names_of(who, names);
@@ -510,8 +514,8 @@ static int open_first_of_hidden(const identity *who) {
   return file;
 }
 
-/* The address in the header of an open file. The system does not tell how wide the addresses of a
- * hidden process are; then they are as wide as ours. */
+/* The address in the header of an open file. The system does not report the address width of a
+ * hidden process: it is assumed to be ours. */
 static uint64_t header_address(int file) {
   _Alignas(8) unsigned char header[8] = {0};
   ssize_t count = pread(file, header, sizeof header, 0);
@@ -582,7 +586,8 @@ static bool visit_later(const char *name, void *context) {
   return search->file < 0;
 }
 
-/* Opens the file of a locator of a hidden process. The names of later ones do not tell which is which. */
+/* Opens the file of a locator of a hidden process. The names of later ones do not show which is
+ * which. */
 static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
   identity who = {0};
   int first = identify(process, &who).status == NEARBUF_OK ? open_first_of_hidden(&who) : -1;
@@ -638,8 +643,8 @@ static nb_result view_hidden(const nearbuf_process *process, uint64_t address,
   return nb_result_of(NEARBUF_OK);
 }
 
-/* The name of a locator's file at the end of a mapped path. Its folders are the process's choice: only
- * what is directly in one of the directories is opened. */
+/* The name of a locator's file at the end of a mapped path. The process chooses its folders: only a
+ * file directly in one of the directories is opened. */
 static bool name_at_end(const char *path, nb_name *name) {
   const char *slash = strrchr(path, '/');
   const char *last = slash == NULL ? path : slash + 1;
@@ -650,15 +655,16 @@ static bool name_at_end(const char *path, nb_name *name) {
   return true;
 }
 
-/* The names that the file of a mapping can have: the one that the map tells and, because that is the
- * temporary one where the system could not rename it (nb_file_publish), those of a first locator. */
+/* The names that the file of a mapping can have: the one in the map and, because that is the
+ * temporary one if the system could not rename it (nb_file_publish), those of a first locator. */
 static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs,
                             nb_name names[3]) {
   int count = name_at_end(theirs->info.name, &names[0]) ? 1 : 0;
   return count == 0 ? 0 : count + names_of(who, &names[1]);
 }
 
-/* By its name in a directory of the process. Whatever is found there is proved to be what is mapped. */
+/* By its name in a directory of the process. The file that is found is proved to be the mapped
+ * one. */
 static nb_result view_in(int directory, const identity *who, const nb_remote_mapping *theirs,
                          uint64_t address, nb_remote_view *view) {
   nb_name names[3];
@@ -697,7 +703,7 @@ static nb_result view_by_name(const nearbuf_process *process, const nb_remote_ma
   return first;
 }
 
-/* Where the name is gone: through a door that only the privileged may use. */
+/* If the name is gone: through /proc/<id>/map_files, which only privileged programs may use. */
 static nb_result view_by_map(const nearbuf_process *process, const nb_remote_mapping *theirs,
                              uint64_t address, nb_remote_view *view) {
   char path[64] = "map_files/";
@@ -736,7 +742,7 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
     return result;
   }
   if (!is_locator_mapping(&theirs)) {
-    return nb_result_of(NEARBUF_DENIED); /* a later locator of a reference, on its heap */
+    return nb_result_of(NEARBUF_DENIED); /* another implementation's later locator, on its heap */
   }
   result = view_by_name(process, &theirs, address, view);
   bool is_attached = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
@@ -745,12 +751,12 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
 
 /* ---- Making a page in it --------------------------------------------------------------------- */
 
-/* What the script needs; `path` is a copy in the process. */
+/* The data of the script; `path` is a copy in the process. */
 typedef struct page_call {
   uint64_t path;
   uint64_t size;
   uint64_t address;    /* out */
-  nb_result of_folder; /* out: what the process got where it may not open its own file */
+  nb_result of_folder; /* out: the error of the process if it may not open its own file */
 } page_call;
 
 static nb_result result_of_call(int64_t returned) {
@@ -762,8 +768,8 @@ static nb_result result_of_call(int64_t returned) {
              : nb_result_of(NEARBUF_OK);
 }
 
-/* The birth of a locator, as posix/files.c does it in its own process: open, map, lock, close; the
- * lock lives on in the mapping. It is kept out of children. */
+/* Makes a locator as posix/files.c does in its own process: open, map, lock, close; the mapping
+ * keeps the lock. It is kept out of children. */
 static nb_result page_script(nb_trace *trace, void *context) {
   page_call *page = context;
   const nb_result gone = nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
@@ -776,7 +782,7 @@ static nb_result page_script(nb_trace *trace, void *context) {
     return gone;
   }
   if (file == -ENOENT) {
-    return nb_result_of(NEARBUF_BUSY); /* it was cleaned away before it was locked */
+    return nb_result_of(NEARBUF_BUSY); /* a clean-up removed it before it was locked */
   }
   if (file < 0) {
     page->of_folder = result_of_call(file);
@@ -809,8 +815,8 @@ typedef struct file_call {
 
 /* 0 or an errno value. */
 static int fill_file(const file_call *call) {
-  /* Ours until the process has its own: whoever cleans up in a namespace where this process is absent
-   * would take a file without a lock for a dead one's. */
+  /* Our lock, until the process has its own: a process that cleans up in a namespace where this
+   * process does not exist would take a file without a lock for a dead one's. */
   int error = flock(call->file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
   nb_posix_avoid_copy_on_write(call->file);
   error = error == 0 ? nb_file_fill(call->file, call->initial) : error;
@@ -840,7 +846,7 @@ static nb_result make_file_there(void *context) {
                           error);
 }
 
-/* Makes a complete file that nobody sees yet, as the process would make it. */
+/* Makes a complete file that no other process can see yet, as the process would make it. */
 static nb_result make_file(int directory, const identity *who, const nb_layout *layout,
                            const nb_item *item, uint32_t slot, nb_new_file *made, int *file) {
   nb_item items[NB_FIRST_SLOT + 1] = {{0}};
@@ -857,13 +863,13 @@ static nb_result make_file(int directory, const identity *who, const nb_layout *
   return result;
 }
 
-/* What happens to names, with the rights of the process as well. */
+/* Changes of names, with the rights of the process as well. */
 typedef enum name_change { NAME_PUBLISH, NAME_REPLACE, NAME_REMOVE } name_change;
 
 typedef struct name_call {
   int directory;
   name_change change;
-  const nb_new_file *made; /* null where a name is removed */
+  const nb_new_file *made; /* null: the name is removed */
   const char *name;
   int error; /* out */
 } name_call;
@@ -894,7 +900,7 @@ static int change_name(int directory, const identity *who, name_change change,
                                      : EAGAIN;
 }
 
-/* Lets the process map the file. Its path is put into the new buffer for that long. */
+/* Lets the process map the file. The new buffer contains its path meanwhile. */
 static nb_result map_there(const nearbuf_process *process, const nb_item *item,
                            const nb_name *directory, const nb_new_file *made, page_call *page) {
   char path[sizeof directory->text + sizeof made->temporary.text];
@@ -916,7 +922,7 @@ static nb_result map_there(const nearbuf_process *process, const nb_item *item,
   return result;
 }
 
-/* Whether the process itself calls another locator its first one. */
+/* Whether the process itself has another first locator. */
 static bool has_another_first(const nearbuf_process *process, const identity *who,
                               uint64_t address) {
   uint64_t theirs;
@@ -924,8 +930,8 @@ static bool has_another_first(const nearbuf_process *process, const identity *wh
   return find_by_anchor(process, who, &theirs, &ignored).status == NEARBUF_OK && theirs != address;
 }
 
-/* Takes back a first locator that was published: its name and its address go. The page stays mapped,
- * for a copy of the library in the process may just be looking at it. */
+/* Withdraws a published first locator: its name and its address are removed. The page stays mapped,
+ * since a copy of the library in the process may just be reading it. */
 static void withdraw(int directory, const identity *who, const char *name, int file,
                      uint64_t *address) {
   static const unsigned char none[8];
@@ -940,7 +946,7 @@ static bool is_of_same_file(const nb_remote_mapping *mapping, const void *contex
          mapping->inode == of_file->inode;
 }
 
-/* True also where the map of the process cannot be read: nothing is known. */
+/* Also true if the map of the process cannot be read: then it is unknown. */
 static bool is_mapped_there(const nearbuf_process *process, int file) {
   void *fresh = mmap(NULL, nb_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
   if (fresh == MAP_FAILED) {
@@ -962,9 +968,9 @@ static bool is_blank(int file, struct stat *status) {
          pread(file, &address, sizeof address, 0) == (ssize_t)sizeof address && address == 0;
 }
 
-/* A file under a name of the process that says no address and that it has mapped is just being made by a
- * reference in it, whatever its age (see posix/pages.c): it looks at every file in the directory first. Waits
- * for that. True: it is not done at the end of the bound. */
+/* A file under a name of the process without an address, which the process has mapped, is just
+ * being made by another implementation in it, whatever its age (see posix/pages.c): that reads
+ * every file in the directory first. Waits for it. True: it is not done at the end of the bound. */
 static bool is_still_being_made(const nearbuf_process *process, int file) {
   struct stat status;
   uint64_t start = nb_os_nanoseconds();
@@ -980,9 +986,10 @@ static bool is_still_being_made(const nearbuf_process *process, int file) {
   return false;
 }
 
-/* Gives the file the first of the process's names that is not somebody else's. A copy of the library in
- * the process attaches to what has the name; but it may just have made a private locator, which its
- * anchor tells, and then ours is none. `*address` becomes 0 where the page must stay. */
+/* Gives the file the first of the process's names that no other process has. A copy of the library
+ * in the process attaches to the file with that name; but it may just have made a private locator,
+ * which its anchor shows, and then ours is withdrawn. `*address` becomes 0 if the page must
+ * stay. */
 static nb_result publish_first(const nearbuf_process *process, int directory, const identity *who,
                                const nb_new_file *made, int made_file, uint64_t *address) {
   nb_name names[2];
@@ -996,10 +1003,10 @@ static nb_result publish_first(const nearbuf_process *process, int directory, co
       bool is_theirs =
           is_still_being_made(process, file) || examine(process, file, &other).status == NEARBUF_OK;
       if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
-        /* It was a dead process's. */
+        /* It belonged to a dead process. */
         error = change_name(directory, who, NAME_REPLACE, made, names[i].text);
       } else {
-        is_theirs = is_theirs || other == 0; /* or is becoming so: somebody has it open */
+        is_theirs = is_theirs || other == 0; /* or is becoming so: a process has it open */
       }
       close(file);
       if (is_theirs) {
@@ -1014,7 +1021,7 @@ static nb_result publish_first(const nearbuf_process *process, int directory, co
   return error == 0 ? nb_result_of(NEARBUF_OK) : nb_result_system(NEARBUF_DENIED, error);
 }
 
-/* What leads to a later locator is its address in the one before; see posix_files.h. */
+/* A later locator is found by its address in the one before it; see posix/files.h. */
 static nb_name name_of_later(const identity *who, const nb_remote_page *page) {
   nb_name first = nb_name_of_process(who->own_id);
   return nb_name_of_later(&first, (uint32_t)page->handle);
@@ -1027,7 +1034,7 @@ static nb_result publish_later(int directory, const identity *who, const nb_new_
   return error == 0 ? nb_result_of(NEARBUF_OK) : nb_result_system(NEARBUF_DENIED, error);
 }
 
-/* What a page is made of, in one of the directories of the process. */
+/* The parts of a page, in one of the directories of the process. */
 typedef struct page_plan {
   const nearbuf_process *process;
   const identity *who;
@@ -1036,7 +1043,8 @@ typedef struct page_plan {
   bool is_first;
 } page_plan;
 
-/* Stores its own address in the mapped file, which nobody sees yet, and gives it its name. */
+/* Stores its own address in the mapped file, which no other process can see yet, and gives it its
+ * name. */
 static nb_result publish(const page_plan *plan, int directory, const nb_new_file *made, int file,
                          const nb_remote_page *page, uint64_t *address) {
   _Alignas(8) unsigned char header[8];
@@ -1049,7 +1057,7 @@ static nb_result publish(const page_plan *plan, int directory, const nb_new_file
                         : publish_later(directory, plan->who, made, page);
 }
 
-/* `*of_folder` tells what the directory is to blame for. */
+/* `*of_folder` is the failure that concerns the directory. */
 static nb_result make_in(const page_plan *plan, nb_folder folder, nb_remote_page *page,
                          nb_result *of_folder) {
   const nearbuf_process *process = plan->process;
@@ -1166,7 +1174,7 @@ static bool visit_file(const char *name, void *context) {
   return !all->is_cancelled;
 }
 
-/* OK also where there is no such directory. */
+/* OK also if there is no such directory. */
 static nb_result visit_folder(file_visit *all) {
   nb_result result = nb_directory_open(all->folder, false, &all->directory);
   if (result.status != NEARBUF_OK) {
@@ -1180,7 +1188,8 @@ static nb_result visit_folder(file_visit *all) {
   return error == 0 ? nb_result_of(NEARBUF_OK) : nb_result_system(NEARBUF_SYSTEM_ERROR, error);
 }
 
-/* Where the shared directory is another user's, which is no failure, there is nothing of ours in it. */
+/* If the shared directory belongs to another user, which is not a failure, it contains nothing of
+ * ours. */
 nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
   file_visit all = {.visit = visit, .context = context, .folder = NB_FOLDER_SHARED};
   nb_result result = visit_folder(&all);
@@ -1207,7 +1216,7 @@ nb_result nb_remote_remove_file(const nearbuf_file *file) {
     result = nb_result_system(errno == ENOENT ? NEARBUF_NOT_FOUND : NEARBUF_DENIED, errno);
   } else {
     bool is_absent = kill((pid_t)process, 0) != 0 && errno == ESRCH;
-    /* The lock of a dead file is held from here until it is gone. */
+    /* The lock of a dead file is held from here until it is removed. */
     if (!is_absent || !nb_file_is_dead(directory, file->name, opened)) {
       result = nb_result_of(NEARBUF_BUSY);
     } else if (unlinkat(directory, file->name, 0) != 0) {

@@ -28,8 +28,8 @@ typedef struct thread_search {
   int refusals;
 } thread_search;
 
-/* A thread that is just ending refuses what the others grant; whom all refuse has one asked after the
- * other no longer. */
+/* A thread that is just ending refuses what the others grant; if all refuse, no further threads are
+ * tried. */
 enum { MOST_REFUSALS = 4 };
 
 static bool open_of_thread(const char *thread, void *context) {
@@ -71,9 +71,9 @@ static bool may_be_another_threads(int error) {
   return error == ESRCH || error == ENOENT || error == EACCES;
 }
 
-/* Some entries lead to files of others' choice, who may have leases on them: never waited for. The
- * first thread is asked twice: another one that replaces the program becomes the first while it is
- * looked for among the others. */
+/* Some entries lead to files that others chose, and may have leases on: never waits for them. The
+ * first thread is tried twice: another one that replaces the program becomes the first during the
+ * search among the others. */
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   enum { TRIES = 2 };
   if (process == NULL) {
@@ -171,7 +171,7 @@ int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
   return id;
 }
 
-/* Behind so many spaces of a line; null: it has fewer. */
+/* The text behind this number of spaces of a line; null: it has fewer. */
 static const char *skip_fields(const char *at, int count) {
   for (; count > 0 && at != NULL; count--) {
     at = strchr(at, ' ');

@@ -8,12 +8,12 @@
 
 #include <nearbuf/process.h>
 
-/* Where the descriptors of an open process are in its `handles`, plus one each, so that a zeroed
- * structure holds none. */
+/* The descriptors of an open process in its `handles`, plus one each, so that a zeroed structure
+ * contains none. */
 enum { NB_LINUX_PIDFD = 0, NB_LINUX_DIRECTORY = 1 };
 
 /* Enough for what nb_linux_read_text keeps of /proc/<id>/status: some 60 lines, of which ten are
- * long. The whole is longer where a process is in hundreds of groups (65,536 at most). */
+ * long. The whole is longer if a process is in hundreds of groups (65,536 at most). */
 enum { NB_LINUX_STATUS_SIZE = 8192 };
 
 /* The descriptors of an open process: a pidfd, or -1 where the kernel is too old, and the directory
@@ -21,41 +21,41 @@ enum { NB_LINUX_STATUS_SIZE = 8192 };
 int nb_linux_pidfd(const nearbuf_process *process);
 int nb_linux_directory(const nearbuf_process *process);
 
-/* Opens an entry of it, or of our own where `process` is null; -1 and errno. Where its first
- * thread has ended, the entry of another one. */
+/* Opens an entry of it, or of our own if `process` is null; -1 and errno. If its first thread has
+ * ended, the entry of another one. */
 int nb_linux_open(const nearbuf_process *process, const char *name, int flags);
 
-/* Opens an entry of another thread: where the first one has ended, its own entries of what all
- * threads have, as their memory, lead nowhere, and belong to root. -1: there is no other thread. */
+/* Opens an entry of another thread: if the first one has ended, its own entries of what all threads
+ * share, such as their memory, lead nowhere, and belong to root. -1: there is no other thread. */
 int nb_linux_open_of_another_thread(const nearbuf_process *process, const char *name, int flags);
 
-/* Reads the beginning of every line of an entry, as far as that fits, and ends it with a zero. The
+/* Reads the beginning of every line of an entry, as far as that fits, and appends a zero. The
  * longest line that is read to its end lists the ids of a process in 33 namespaces. 0 or an errno
  * value. */
 int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size);
 int nb_linux_read_lines(int file, char *text, size_t size);
 
-/* What /proc/<id>/stat, or that of a thread, begins with. 0 or an errno value. */
+/* The first fields of /proc/<id>/stat, or of a thread's. 0 or an errno value. */
 typedef struct nb_linux_stat {
   char state;
   uint32_t flags; /* PF_… of the kernel's task */
   int32_t threads;
-  uint32_t signals;   /* that wait for this thread alone, of the first 31 */
-  uint32_t processor; /* that it ran on last */
+  uint32_t signals;   /* signals pending for this thread alone, of the first 31 */
+  uint32_t processor; /* the processor that it ran on last */
 } nb_linux_stat;
 int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat);
 
-/* Behind the colon of "field:" in such a text, or null. */
+/* The text behind the colon of "field:", or null. */
 const char *nb_linux_field(const char *text, const char *field);
 
-/* The number with this index in a line of numbers; 0 where there is none. */
+/* The number with this index in a line of numbers; 0: there is none. */
 uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base);
 
-/* By which id the process knows itself, from its status; `*depth`: in so many namespaces, from ours
- * inwards, it has one. */
+/* The id by which the process knows itself, from its status; `*depth` is the number of namespaces,
+ * from ours inwards, in which it has an id. */
 int64_t nb_linux_own_id(const char *status, uint32_t *depth);
 
-/* Calls `visit` for all names of a directory until it answers false. 0 or an errno value. */
+/* Calls `visit` for all names of a directory until it returns false. 0 or an errno value. */
 int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context);
 
 #endif

@@ -1,8 +1,9 @@
-/* Linux: other processes; see remote.h. Their locators are in remote/linux/pages.c, making memory in
- * them is remote/linux/trace.c's. Sources: proc(5), ptrace(2), pidfd_open(2), process_vm_readv(2).
+/* Linux: other processes; see remote/port.h. Their locators are in remote/linux/pages.c,
+ * remote/linux/trace.c makes memory in them. Sources: proc(5), ptrace(2), pidfd_open(2),
+ * process_vm_readv(2).
  *
- * A process is held by two descriptors: a pidfd, which tells that it ended, and /proc/<id>, which
- * goes on to mean this process when the id is given to another one. */
+ * A process is held by two descriptors: a pidfd, which reports its end, and /proc/<id>, which
+ * refers to this process even when another one gets the id. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -52,7 +53,7 @@ nb_result nb_linux_result(const nearbuf_process *process, int error) {
   if (alive.status != NEARBUF_OK) {
     return alive;
   }
-  /* It lives and is not to be found: it is just being replaced by another program. */
+  /* It lives and cannot be found: another program is just replacing it. */
   return error == ESRCH ? nb_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
@@ -63,8 +64,8 @@ static bool is_gone(int error) {
   return error == ESRCH || error == ENOENT;
 }
 
-/* Whether a thread was killed, or is on its way out. From SIGKILL until it notes that it ends, a busy
- * machine may take milliseconds, in which whatever is asked of it fails for reasons of all kinds. */
+/* Whether a thread was killed, or is ending. From SIGKILL until its end is recorded, a busy machine
+ * may take milliseconds, in which every request about it fails for various reasons. */
 static bool is_thread_ending(const nb_linux_stat *stat) {
   enum { EXITING = 0x4, SIGNALED = 0x400 }; /* PF_... of the kernel */
   return (stat->flags & (EXITING | SIGNALED)) != 0 ||
@@ -88,8 +89,9 @@ static bool look_for_alive(const char *thread, void *context) {
   return !search->is_any_alive;
 }
 
-/* Whether all of its threads are on their way out; its memory goes before the process does. One thread
- * may be so that is not the last one, as the first one when another replaces the program (exec). */
+/* Whether all of its threads are ending; its memory goes before the process does. A thread that is
+ * not the last one may end, such as the first one when another thread replaces the program
+ * (exec). */
 static bool is_ending(const nearbuf_process *process) {
   nb_linux_stat stat = {0};
   int error = nb_linux_read_stat(nb_linux_directory(process), "stat", &stat);
@@ -114,8 +116,8 @@ static bool looks_ended(const nearbuf_process *process) {
   return (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
 }
 
-/* A process whose second thread replaces the program (exec) looks ended for a moment: that thread becomes
- * the first one, which has ended, and a reader may still have that one in its hands. */
+/* A process whose second thread replaces the program (exec) looks ended for a moment: that thread
+ * becomes the first one, which has ended, and a reader may still have that one open. */
 nb_result nb_remote_check(const nearbuf_process *process) {
   enum { LOOKS = 4 };
   for (int i = 0; i < LOOKS; i++) {
@@ -127,7 +129,7 @@ nb_result nb_remote_check(const nearbuf_process *process) {
   return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
 }
 
-/* The width of its addresses, by the program that it runs; 0 where that is hidden from us. */
+/* The width of its addresses, by the program that it runs; 0: hidden from us. */
 static nb_result find_width(const nearbuf_process *process, uint32_t *bits) {
   *bits = 0;
   int file = nb_linux_open(process, "exe", O_RDONLY);
@@ -164,14 +166,14 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
   if (directory < 0) {
     int error = errno;
     nb_remote_close(process);
-    /* It was there a moment ago: /proc is mounted so that others' processes are hidden. */
+    /* It existed a moment ago: /proc is mounted so that the processes of others are hidden. */
     bool is_hidden = error == ENOENT && pidfd >= 0;
     return is_hidden ? nb_result_system(NEARBUF_DENIED, error) : result_of_error(error);
   }
   process->handles[NB_LINUX_DIRECTORY] = directory + 1;
   process->id = id;
   nb_result width = find_width(process, &process->address_bits);
-  /* Still running, so the directory is that of the process that the pidfd means. */
+  /* Still running, so the directory belongs to the process of the pidfd. */
   nb_result result = nb_remote_check(process);
   result = result.status == NEARBUF_OK ? width : result;
   if (result.status != NEARBUF_OK) {
@@ -256,7 +258,7 @@ static bool is_same(const nb_linux_program *one, const nb_linux_program *other) 
 }
 
 /* Reads through process_vm_readv, whose addresses are as wide as ours. 0 or an errno value; ENOSYS:
- * this cannot be done so. */
+ * not possible. */
 static int read_direct(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
                        size_t *done) {
   if (address > UINTPTR_MAX || size > UINTPTR_MAX - (uintptr_t)address) {
@@ -396,7 +398,7 @@ void nb_remote_map_close(nb_remote_map *map) {
   }
 }
 
-/* Keeps the end of a name, where it tells what it is, and no part of a character. */
+/* Keeps the end of a name, which identifies it, and no part of a character. */
 static void keep_end(const char *text, char *name, size_t size) {
   size_t length = strlen(text);
   size_t from = length < size ? 0 : length - (size - 1);
@@ -455,7 +457,7 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
 
 /* ---- Which program it runs ------------------------------------------------------------------- */
 
-/* The place of its random bytes, as the kernel told the program at its start. */
+/* The address of its random bytes, as the kernel gave it to the program at its start. */
 static nb_result find_random(const nearbuf_process *process, uint64_t *address) {
   enum { RANDOM = 25, MOST_ENTRIES = 128 }; /* AT_RANDOM */
   _Alignas(8) unsigned char entries[MOST_ENTRIES * 16];
@@ -482,7 +484,7 @@ static nb_result find_random(const nearbuf_process *process, uint64_t *address) 
       *address = nb_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
     }
   }
-  /* Every program is given one; before it is, it is just taking the place of another. */
+  /* Every program gets one; one that has none is just replacing another program. */
   bool is_made = width == 0 || *address != 0;
   return nb_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
@@ -502,7 +504,7 @@ nb_result nb_remote_note_program(nearbuf_process *process) {
   nb_linux_program program;
   nb_result result = find_program(process, &program);
   if (result.status == NEARBUF_NO_ROOM && program.address != 0) {
-    return nb_result_of(NEARBUF_BUSY); /* another program came between the two looks */
+    return nb_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
   }
   if (result.status == NEARBUF_OK) {
     process->reserved[0] = program.address;
@@ -525,9 +527,9 @@ nb_result nb_remote_check_program(const nearbuf_process *process) {
 
 /* ---- Making memory --------------------------------------------------------------------------- */
 
-/* Looks for the bytes of an instruction in what is readable of a mapping. They need not be meant as
- * one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it could not
- * be read. */
+/* Looks for the bytes of an instruction in the readable part of a mapping. They need not be meant
+ * as one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it
+ * could not be read. */
 static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
                             const unsigned char *bytes, size_t size, uint64_t *address) {
   unsigned char text[4096];
@@ -551,7 +553,7 @@ static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapp
   return nb_result_of(NEARBUF_NOT_FOUND);
 }
 
-/* In the mappings that can be run: in the system's own, or in any. NOT_FOUND: in none of them. */
+/* Searches the executable mappings: the system's own, or any. NOT_FOUND: none has it. */
 static nb_result find_entry_in(const nearbuf_process *process, nb_trace_target *target,
                                bool in_any) {
   const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
@@ -572,8 +574,8 @@ static nb_result find_entry_in(const nearbuf_process *process, nb_trace_target *
   return result.status == NEARBUF_OK ? found : result;
 }
 
-/* An instruction that enters the kernel: the system puts one into every process ([vdso]), and where
- * that was switched off the C library has some. */
+/* An instruction that enters the kernel: the system puts one into every process ([vdso]), and if
+ * that was switched off, the C library has some. */
 static nb_result find_entry(const nearbuf_process *process, nb_trace_target *target) {
   nb_result result = find_entry_in(process, target, false);
   if (result.status == NEARBUF_NOT_FOUND && result.system_error == 0) {
@@ -582,7 +584,7 @@ static nb_result find_entry(const nearbuf_process *process, nb_trace_target *tar
   if (result.status != NEARBUF_NOT_FOUND || result.system_error != 0) {
     return result;
   }
-  /* It has none, or another program is just taking its place. */
+  /* It has none, or another program is just replacing it. */
   bool is_same = nb_remote_check_program(process).status == NEARBUF_OK;
   return nb_result_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
 }
@@ -628,7 +630,8 @@ static nb_result result_of_mmap(int64_t returned) {
 static nb_result allocate_script(nb_trace *trace, void *context) {
   const memory_call *ctx = context;
   /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
-   * address is a hint, for a demand would not heed what the kernel keeps free below a stack. */
+   * address is a hint, since MAP_FIXED_NOREPLACE would ignore what the kernel keeps free below a
+   * stack. */
   const uint64_t map[6] = {ctx->address, ctx->size, ctx->protection, 0x22, UINT64_MAX, 0};
   int64_t returned;
   if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &returned)) {

@@ -1,4 +1,4 @@
-/* What the Linux files for other processes share. */
+/* Shared by the Linux files for other processes. */
 #ifndef NB_LINUX_REMOTE_H
 #define NB_LINUX_REMOTE_H
 
@@ -9,7 +9,8 @@
 /* The result of a failed system call about the process; its death explains every failure. */
 nb_result nb_linux_result(const nearbuf_process *process, int error);
 
-/* The first mapping of the process (null: of ourselves) that is the one; NOT_FOUND: none is. */
+/* The first mapping of the process (null: of this one) for which `matches` is true; NOT_FOUND: none
+ * is. */
 nb_result nb_linux_find_mapping(const nearbuf_process *process,
                                 bool (*matches)(const nb_remote_mapping *mapping,
                                                 const void *context),

@@ -1,4 +1,4 @@
-/* Linux: the processors that remote system calls are made on; see registers.h. Sources: kernel
+/* Linux: the processors on which remote system calls are made; see registers.h. Sources: kernel
  * 6.18 (arch/x86/kernel/signal.c, arch/arm64/kernel/signal.c, arch/arm64/kernel/ptrace.c). */
 #include "remote/linux/registers.h"
 
@@ -21,17 +21,17 @@ long nb_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t data)
   return syscall(SYS_ptrace, ctx, (long)thread, address, data);
 }
 
-/* What the kernel itself keeps as the result of a call that it interrupted (include/linux/errno.h): on
- * the way out, knowing whether a handler runs, it turns this into a restart or into EINTR. */
+/* The results that the kernel stores for a call that it interrupted (include/linux/errno.h): on the
+ * way out, when it knows whether a handler runs, it turns them into a restart or into EINTR. */
 enum {
   RESTART_AS_HANDLER_SAYS = -512, /* ERESTARTSYS: its SA_RESTART decides */
   RESTART_WITHOUT_HANDLER = -514, /* ERESTARTNOHAND */
   RESTART_WITH_TIME_LEFT = -516   /* ERESTART_RESTARTBLOCK: else like the one before */
 };
 
-/* Calls that the kernel ends with EINTR when their thread is woken for no signal, while it restarts
- * others by itself: they wait for events, for signals, or on a socket with a time limit. None has done
- * anything yet when it ends so. */
+/* Calls that the kernel ends with EINTR when their thread is woken without a signal, while it
+ * restarts others by itself: they wait for events, for signals, or on a socket with a time limit.
+ * None has had an effect when it ends so. */
 static const uint16_t restartable[] = {
 #if defined(__x86_64__)
     SYS_epoll_wait,
@@ -95,7 +95,7 @@ static const uint16_t numbers_32[NB_TRACE_CALLS] = {
 };
 
 bool nb_registers_get(pid_t thread, nb_registers *set) {
-  /* Not the register set of the target: a 32-bit one would have a form of its own. */
+  /* Not the register set of the target: a 32-bit one would have another form. */
   return nb_trace_request(thread, PTRACE_GETREGS, 0, (uintptr_t)set) == 0;
 }
 
@@ -103,7 +103,7 @@ bool nb_registers_set(pid_t thread, const nb_registers *set) {
   return nb_trace_request(thread, PTRACE_SETREGS, 0, (uintptr_t)set) == 0;
 }
 
-/* The registers of a stopped thread tell all of it. */
+/* The registers of a stopped thread contain all of it. */
 void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call) {
   (void)directory;
   (void)thread;
@@ -114,7 +114,7 @@ void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_t
                           const uint64_t arguments[6], const nb_blocked_call *before) {
   (void)before;
   set->rip = target->entry;
-  set->orig_rax = UINT64_MAX; /* it is in no call: there is nothing to restart */
+  set->orig_rax = UINT64_MAX; /* not in a call: there is nothing to restart */
   if (target->is_64_bit) {
     set->cs = 0x33; /* also where the thread runs 32-bit code just now */
     set->rax = numbers_64[call];
@@ -259,11 +259,12 @@ void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call) 
   call->next = field[3];
 }
 
-/* The instruction is never the one that the thread was blocked in: there the kernel would believe
- * that it restarts that call, and change the number.
+/* The instruction is never the one in which the thread was blocked: there the kernel would assume a
+ * restart of that call, and change the number.
  *
- * What the first argument is when the kernel is entered, it keeps for a restart, and tells nobody. So
- * it must be the one of the call that will be restarted; the remote call's own comes afterwards. */
+ * The kernel keeps the first argument at its entry for a restart, and does not report it. So it
+ * must be the one of the call that will be restarted; the argument of the remote call is set
+ * afterwards. */
 void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_trace_call call,
                           const uint64_t arguments[6], const nb_blocked_call *before) {
   set->pc = target->entry;
@@ -284,7 +285,7 @@ int64_t nb_registers_result(const nb_registers *set, const nb_trace_target *targ
   return (int64_t)set->regs[0];
 }
 
-/* Sleeps that the kernel goes on with by a call of its own, for it keeps the time that is left. */
+/* Sleeps that the kernel resumes by a call of its own, since it keeps the remaining time. */
 static bool is_timed_sleep(const nb_registers *set) {
   uint64_t wait = set->regs[1] & 0x7f; /* the futex operation, without its flags */
   return set->regs[8] == RESTART_SYSCALL || set->regs[8] == SYS_nanosleep ||
@@ -293,7 +294,7 @@ static bool is_timed_sleep(const nb_registers *set) {
 }
 
 /* The result that the interrupted call had before the kernel changed it, which it does here before
- * the thread stops; 0: it was in none that goes on. */
+ * the thread stops; 0: it was not in a call that is resumed. */
 static int restart_code(const nb_registers *saved, const nb_blocked_call *before) {
   static const uint16_t ended_by_handlers[] = {SYS_rt_sigsuspend,   SYS_ppoll,  SYS_pselect6,
                                                SYS_clock_nanosleep, SYS_msgrcv, SYS_msgsnd};
@@ -315,8 +316,9 @@ static int restart_code(const nb_registers *saved, const nb_blocked_call *before
                     : RESTART_AS_HANDLER_SAYS;
 }
 
-/* Behind a call the kernel decides anew, if it believes the thread to be in one. Where none was made
- * it has decided already, before the thread stopped; and a call that was entered must not be made. */
+/* Behind a call the kernel decides again, if it assumes that the thread is in one. If none was made
+ * it has decided already, before the thread stopped; and a call that was entered must not be
+ * made. */
 bool nb_registers_restore(pid_t thread, const nb_registers *saved, const nb_trace_target *target,
                           const nb_blocked_call *before, nb_call_stage stage) {
   (void)target;

@@ -1,5 +1,5 @@
-/* What remote system calls have to know of a processor: its registers, the numbers of its system
- * calls, and how the kernel restarts one that was interrupted. */
+/* The processor-dependent part of remote system calls: registers, the numbers of system calls, and
+ * how the kernel restarts an interrupted one. */
 #ifndef NB_LINUX_REGISTERS_H
 #define NB_LINUX_REGISTERS_H
 
@@ -15,7 +15,7 @@
 
 typedef struct user_regs_struct nb_registers;
 
-/* The call that a thread was blocked in before it was stopped, as /proc tells it. */
+/* The call in which a thread was blocked before it was stopped, as /proc reports it. */
 typedef struct nb_blocked_call {
   bool is_known;
   uint64_t number;
@@ -24,7 +24,7 @@ typedef struct nb_blocked_call {
   uint64_t next; /* address of the next instruction */
 } nb_blocked_call;
 
-/* How far a remote call has come. */
+/* The progress of a remote call. */
 typedef enum nb_call_stage {
   NB_CALL_NONE = 0,
   NB_CALL_PREPARED = 1, /* the thread has the registers, and has not entered the kernel */
@@ -32,32 +32,32 @@ typedef enum nb_call_stage {
   NB_CALL_DONE = 3      /* at the stop behind it */
 } nb_call_stage;
 
-/* A request of ptrace, as the system has it: it returns -1 and sets errno. */
+/* A request of ptrace with the system's convention: it returns -1 and sets errno. */
 long nb_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t data);
 
 bool nb_registers_get(pid_t thread, nb_registers *set);
 bool nb_registers_set(pid_t thread, const nb_registers *set);
 
-/* Notes what a thread that runs is blocked in, where its registers will not tell that once it is stopped.
- * `directory`: /proc/<id>. */
+/* Records the call in which a running thread is blocked, on processors whose registers do not show
+ * it once it is stopped. `directory`: /proc/<id>. */
 void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call);
 
-/* Makes the registers of a stopped thread those of a thread that is about to make a system call. */
+/* Gives a stopped thread the registers of a thread that is about to make a system call. */
 void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_trace_call call,
                           const uint64_t arguments[6], const nb_blocked_call *before);
 
-/* Does what is left to do at the stop where the kernel has been entered. */
+/* Completes the registers at the stop where the kernel has been entered. */
 bool nb_registers_at_entry(pid_t thread, nb_registers *set, const uint64_t arguments[6]);
 
 /* The call's result, -errno included, at the stop behind it. */
 int64_t nb_registers_result(const nb_registers *set, const nb_trace_target *target);
 
-/* Gives the thread its own registers back, in such a way that the kernel restarts the call that the
- * thread was blocked in, or ends it, as it does after any interruption. `stage`: where it is stopped. */
+/* Restores the thread's own registers, in such a way that the kernel restarts or ends the call in
+ * which the thread was blocked, as it does after any interruption. `stage`: where it is stopped. */
 bool nb_registers_restore(pid_t thread, const nb_registers *saved, const nb_trace_target *target,
                           const nb_blocked_call *before, nb_call_stage stage);
 
-/* The address of the next instruction; and another one instead, outside of any call. */
+/* Gets the address of the next instruction; sets another one, outside of any call. */
 uint64_t nb_registers_instruction(const nb_registers *set);
 void nb_registers_move(nb_registers *set, uint64_t instruction);
 

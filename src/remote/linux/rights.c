@@ -1,4 +1,4 @@
-/* Linux: work on files with another's rights; see linux_rights.h. Sources: credentials(7),
+/* Linux: work on files with the rights of another process; see rights.h. Sources: credentials(7),
  * setfsuid(2), capabilities(7), commit_creds in the kernel's kernel/cred.c. */
 #include "remote/linux/rights.h"
 
@@ -56,7 +56,7 @@ static bool set_capabilities(uint64_t kept) {
 
 /* ---- Rights ---------------------------------------------------------------------------------- */
 
-/* The id that is set; asking for one that cannot exist changes nothing. */
+/* The id that is set; setting one that cannot exist changes nothing. */
 static uint32_t id_now(long call) {
   return (uint32_t)syscall(call, -1L);
 }
@@ -68,7 +68,7 @@ static bool has_no_more(const nb_rights *rights) {
                                                    (ours & ~rights->capabilities) == 0));
 }
 
-/* Takes them on. 0 or an errno value. */
+/* Assumes the rights. 0 or an errno value. */
 static int take_on(const nb_rights *rights) {
   uint64_t ours;
   if (!get_capabilities(&ours) || (getgroups(0, NULL) != 0 && syscall(SET_GROUPS, 0L, NULL) != 0)) {
@@ -89,7 +89,7 @@ typedef struct work {
   const nb_rights *rights;
   nb_result (*run)(void *context);
   void *context;
-  void *shared; /* a page of ours and the child's: the context, and what came of it */
+  void *shared; /* a page shared with the child: the context and the result */
   size_t size;
 } work;
 
@@ -99,7 +99,7 @@ static nb_result *result_of(const work *ctx) {
 
 static int child(void *context) {
   const work *ctx = context;
-  (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
+  (void)setpgid(0, 0); /* a signal to the host's group must not kill us half-way */
   int error = take_on(ctx->rights);
   nb_result result = error == 0 ? ctx->run(ctx->context) : nb_result_system(NEARBUF_DENIED, error);
   memcpy(ctx->shared, ctx->context, ctx->size);
@@ -107,7 +107,7 @@ static int child(void *context) {
   return 0;
 }
 
-/* Runs the child to its end, all signals blocked: their handlers would run in it, too. */
+/* Runs the child to its end with all signals blocked, since their handlers would run in it, too. */
 static nb_result run_child(work *ctx) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);

@@ -1,5 +1,5 @@
-/* Work on files with no more rights than another process has: what is made where that process says may
- * only be what it could make itself. */
+/* Work on files with at most the rights of another process: what is made where that process says
+ * may only be what it could make itself. */
 #ifndef NB_LINUX_RIGHTS_H
 #define NB_LINUX_RIGHTS_H
 
@@ -9,20 +9,20 @@
 
 #include "base/result.h"
 
-/* What decides about files, as our namespaces see it. */
+/* The ids and capabilities that decide about access to files, in our namespaces. */
 typedef struct nb_rights {
   uint64_t user; /* of the file system (setfsuid) */
   uint64_t group;
-  uint64_t capabilities; /* a set of bits; 0 where they count in another user namespace only */
+  uint64_t capabilities; /* a set of bits; 0 if they count only in another user namespace */
 } nb_rights;
 
-/* Calls `run` with these rights, but without supplementary groups, or with the caller's own where those
- * are no more. A child process does it where the caller has more: rights belong to a thread, but to
- * change them clears the dumpable flag of its whole process. The child has a copy of the caller's
- * memory, and shares its descriptors.
+/* Calls `run` with these rights, but without supplementary groups, or with the caller's own if
+ * those are not more. If the caller has more rights, a child process does it: rights belong to a
+ * thread, but changing them clears the dumpable flag of its whole process. The child has a copy of
+ * the caller's memory, and shares its descriptors.
  *
  * `*context`, of `size` bytes, at most a page, is all that the caller gets back; `run` makes system
- * calls and nothing else. Its result, or why it did not run: DENIED, OUT_OF_MEMORY. */
+ * calls and nothing else. Returns its result, or why it did not run: DENIED, OUT_OF_MEMORY. */
 nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context), void *context,
                         size_t size);
 

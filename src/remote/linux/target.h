@@ -1,4 +1,4 @@
-/* What remote system calls have to know of a process: which program it runs, and where that enters
+/* The process-dependent part of remote system calls: which program it runs, and where that enters
  * the kernel. */
 #ifndef NB_LINUX_TARGET_H
 #define NB_LINUX_TARGET_H
@@ -17,8 +17,8 @@ typedef enum nb_trace_call {
   NB_TRACE_CALLS
 } nb_trace_call;
 
-/* What tells one program of a process from the next: the random bytes that the kernel gives to each
- * (AT_RANDOM), and where they are; 0: that is not known. */
+/* Distinguishes one program of a process from the next: the random bytes that the kernel gives to
+ * each (AT_RANDOM), and their address; 0: unknown. */
 typedef struct nb_linux_program {
   uint64_t address;
   uint64_t random[2];
@@ -28,7 +28,7 @@ typedef struct nb_trace_target {
   int64_t id;
   int directory; /* /proc/<id>, open */
   bool is_64_bit;
-  uint64_t entry; /* where the process has an instruction that enters the kernel */
+  uint64_t entry; /* the address of an instruction in the process that enters the kernel */
   nb_linux_program program;
 } nb_trace_target;
 

@@ -2,28 +2,29 @@
  * (kernel/ptrace.c, kernel/signal.c, kernel/entry). What differs between processors is in
  * registers.c.
  *
- * Tracing is done by a helper process, for a thread of the host that waits for any child would take
- * our stops away. It shares our memory and we stand still until it is done, as in vfork: that costs
+ * A helper process traces, since a thread of the host that waits for any child would take our stops
+ * away. It shares our memory, and our thread does not run until it is done, as in vfork: that costs
  * no copy, whatever the size of the host. It sends no signal when it ends. When it ends, for
- * whatever reason, the kernel lets the thread go.
+ * whatever reason, the kernel detaches the thread.
  *
  * How a thread is left as it was:
- *   - it is seized, not attached to, so no signal is made up that the program could see;
- *   - what was learned about the process before is verified once the thread has stopped: the process
- *     may have ended, replaced its program or restricted its system calls since;
- *   - its signals are blocked while it works for us, and come afterwards. A signal that the work
- *     itself causes is never delivered: the work is given up;
- *   - it is let go from the stop behind its last call, with the registers that it had at first. On the
- *     way out of that stop the kernel looks for signals, and then restarts the call that was
- *     interrupted, or ends it where a handler runs, as after any interruption;
- *   - no wait is unbounded. When its time is over the thread is stopped once more, restored and let go.
+ *   - it is seized, not attached to, so that no additional signal is visible to the program;
+ *   - what was learned about the process before is verified once the thread has stopped: the process may have
+ *     ended, replaced its program or restricted its system calls since;
+ *   - its signals are blocked while it works for us, and are delivered afterwards. A signal that the work
+ *     itself causes is never delivered: the work is abandoned;
+ *   - it is detached at the stop behind its last call, with the registers that it had at first. On the way
+ *     out of that stop the kernel looks for signals, and then restarts the call that was interrupted, or
+ *     ends it if a handler runs, as after any interruption;
+ *   - no wait is unbounded. When its time is over the thread is stopped once more, restored and detached.
  *
  * While a thread has the registers of a remote call, until it gets its own ones back, it needs this
- * helper: should the helper be killed just then (SIGKILL to itself, nobody else's reaches it), the
- * thread runs on with the wrong registers. So whatever can be done before that time or after it, is;
- * docs/decisions/21-remote-system-calls.md has the times. A signal frame from which the thread could
- * return by itself needs memory of its own in the process, and the first call is the one that makes
- * memory: its stack is not to be had, for small stacks, as of goroutines, have no room below. */
+ * helper: if the helper is killed just then (by a SIGKILL to itself; no other process's reaches
+ * it), the thread runs on with the wrong registers. So whatever can be done before or after that
+ * time, is; docs/decisions/21-remote-system-calls.md has the times. A signal frame from which the
+ * thread could return by itself needs memory of its own in the process, and the first call is the
+ * one that makes memory: its stack cannot be used, since small stacks, such as those of goroutines,
+ * have no room below. */
 #include "remote/linux/trace.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ enum {
 enum {
   STOP_BOUND_NS = 100000000,   /* what does not stop by then waits in the kernel for others, */
   RUN_BOUND_NS = 1000000000,   /* or on a busy machine for a processor */
-  TRACER_BOUND_NS = 100000000, /* who traces longer than this is a debugger */
+  TRACER_BOUND_NS = 100000000, /* a tracer that traces longer than this is a debugger */
   SEIZE_BOUND_S = 2,
   MOST_THREADS = 4, /* number of threads that are tried */
   CALL_STOP = SIGTRAP | 0x80
@@ -110,7 +111,7 @@ static int signal_of(int status) {
   return is_event_stop(status) || is_call_stop(status) ? 0 : WSTOPSIG(status);
 }
 
-/* The result of a failure to look at a thread. */
+/* The result of a failure to read about a thread. */
 static nb_result result_of_look(int error) {
   switch (error) {
   case ENOENT:
@@ -125,13 +126,14 @@ static nb_result result_of_look(int error) {
   }
 }
 
-/* The result of a failed request about a stopped thread. It is not stopped any more where it was killed,
- * for which the request's own failure is `otherwise`. */
+/* The result of a failed request about a stopped thread. If the thread was killed it is not stopped
+ * any more, and the result says so; else it is `otherwise`. */
 static nb_result result_of_request(nearbuf_status otherwise, int error) {
   return nb_result_system(error == ESRCH ? NEARBUF_NOT_FOUND : otherwise, error);
 }
 
-/* The state of a thread, as one letter; 0: it is gone, or errno tells why that is not known. */
+/* The state of a thread, as one letter; 0: it is gone, or errno is the reason why the state is
+ * unknown. */
 static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS_SIZE]) {
   char path[32];
   (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
@@ -160,8 +162,8 @@ static bool is_asleep(const nb_trace *trace) {
   return state != '\0' && state != 'R'; /* not where it cannot be told */
 }
 
-/* Waits for the next stop until `end`, or only until `if_asleep_ns` have passed where the thread is not
- * running then. False: it has ended (`is_gone`), or it did not stop in time. */
+/* Waits for the next stop until `end`, or, if the thread is not running then, only until
+ * `if_asleep_ns` have passed. False: it has ended (`is_gone`), or it did not stop in time. */
 static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
   uint64_t start = nb_os_nanoseconds();
   bool is_over = false;
@@ -178,7 +180,7 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
     if (is_over) {
       return false;
     }
-    /* One more look then: it may have stopped while we waited for a processor ourselves. */
+    /* Checks once more: it may have stopped while we waited for a processor ourselves. */
     uint64_t now = nb_os_nanoseconds();
     is_over = now > end || (now - start > if_asleep_ns && is_asleep(trace));
     if (is_over) {
@@ -192,8 +194,8 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
   }
 }
 
-/* Brings the running thread to a stop where the kernel looks for signals. False: it has ended, or does not
- * come to it in time; which of them, the process tells. */
+/* Brings the running thread to a stop where the kernel looks for signals. False: it has ended, or
+ * does not stop in time; the process shows which. */
 static bool stop(nb_trace *trace) {
   uint64_t end = nb_os_nanoseconds() + RUN_BOUND_NS;
   int status;
@@ -214,9 +216,9 @@ static bool give_up(nb_trace *trace, nb_result failure) {
   return false;
 }
 
-/* A signal that could not be blocked is about to be delivered. Where the call itself has caused it, it
- * goes nowhere: the program would die of it, or believe it. Another one the thread gets when it is let
- * go. */
+/* A signal that could not be blocked is about to be delivered. If the call itself has caused it, it
+ * is discarded, since the program would die of it, or react to it. Another one is delivered when
+ * the thread is detached. */
 static bool give_up_for_signal(nb_trace *trace, int signal_number) {
   siginfo_t info = {.si_code = 0};
   (void)request(trace, PTRACE_GETSIGINFO, 0, (uintptr_t)&info);
@@ -227,8 +229,8 @@ static bool give_up_for_signal(nb_trace *trace, int signal_number) {
   return give_up(trace, nb_result_of(NEARBUF_BUSY));
 }
 
-/* Stops a thread that does not get to the edge of its call: it is frozen, or the call takes too long.
- * True: it has come there in the end. */
+/* Stops a thread that does not reach the entry or the end of its call: it is frozen, or the call
+ * takes too long. True: it has reached it in the end. */
 static bool rescue(nb_trace *trace) {
   uint64_t end = nb_os_nanoseconds() + rescue_bound_ns;
   int status;
@@ -307,9 +309,9 @@ static void set_signal_mask(uint64_t mask, uint64_t *before) {
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);
 }
 
-/* Lets an alarm end this helper, which is all the harm it does before a thread has stopped. A thread
- * that replaces the program keeps tracers out until the others have ended, which takes as long as the
- * tracer of one of those likes; the kernel lets nothing else end that wait. */
+/* Lets an alarm end this helper, which is harmless before a thread has stopped. A thread that
+ * replaces the program keeps tracers out until the others have ended, which takes as long as the
+ * tracer of one of those wants; the kernel lets nothing else end that wait. */
 static void limit_seizing(void) {
   const uint64_t by_default[4] = {0}; /* the kernel's struct sigaction */
   const struct itimerval alarm_time = {{0, 0}, {SEIZE_BOUND_S, 0}};
@@ -318,8 +320,9 @@ static void limit_seizing(void) {
   set_signal_mask(~(UINT64_C(1) << (SIGALRM - 1)), NULL);
 }
 
-/* Becomes the tracer. One tracer excludes another; most let go soon, as we do, and some time is
- * given to them. Refused without a tracer in sight we ask again: it may have gone before we looked. */
+/* Becomes the tracer. One tracer excludes another; most detach soon, as we do, and get some time
+ * for it. If it is refused although no tracer is visible, tries again: the tracer may have gone
+ * before the check. */
 static nb_result seize(nb_trace *trace) {
   uint64_t end = nb_os_nanoseconds() + TRACER_BOUND_NS;
   for (int refusals = 0;;) {
@@ -342,9 +345,9 @@ static nb_result seize(nb_trace *trace) {
   }
 }
 
-/* Keeps this helper on the processor that the thread runs on. Whenever one waits for the other, the other
- * goes on at once then; with the two apart, on a busy machine, each waits for a turn of its own, while the
- * thread stands still: 5 ms for 1 in 100, instead of 30 us. */
+/* Keeps this helper on the processor on which the thread runs. Whenever one waits for the other,
+ * the other then runs at once; with the two apart, on a busy machine, each waits for a turn of its
+ * own, while the thread stands still: 5 ms for 1 in 100, instead of 30 us. */
 static void stay_beside(const nb_trace *trace) {
   char path[32];
   nb_linux_stat stat = {0};
@@ -357,8 +360,8 @@ static void stay_beside(const nb_trace *trace) {
   }
 }
 
-/* Whether what was seized by its id is a thread of the process that is held open: NOT_FOUND where the id
- * is another process's by now. While it is traced nothing else can get the id. */
+/* Whether the thread that was seized by its id belongs to the process that is held open: NOT_FOUND
+ * if the id is another process's by now. While it is traced no other thread can get the id. */
 static nb_result check_identity(const nb_trace *trace) {
   char path[32];
   struct stat ignored;
@@ -367,7 +370,7 @@ static nb_result check_identity(const nb_trace *trace) {
                                                                    : result_of_look(errno);
 }
 
-/* BUSY where the program is no longer the one that the instruction was looked up in. */
+/* BUSY: the program is no longer the one in which the instruction was looked up. */
 static nb_result check_program(const nb_trace *trace) {
   const nb_trace_target *target = trace->target;
   unsigned char seen[4 + sizeof target->program.random];
@@ -386,7 +389,7 @@ static nb_result check_program(const nb_trace *trace) {
   return nb_result_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
-/* Looks again, now that the thread stands still, at what decides whether it may make a call. */
+/* Checks again, now that the thread is stopped, what decides whether it may make a call. */
 static nb_result examine_thread(nb_trace *trace) {
   char status[NB_LINUX_STATUS_SIZE];
   if (read_status(trace->target->directory, trace->thread, status) == '\0') {
@@ -396,7 +399,8 @@ static nb_result examine_thread(nb_trace *trace) {
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  /* Also where there is no filter yet: another thread may put one on this one while it is stopped. */
+  /* Also if there is no filter yet: another thread may install one on this one while it is
+   * stopped. */
   bool is_suspended =
       request(trace, PTRACE_SETOPTIONS, 0, PTRACE_O_TRACESYSGOOD | SUSPEND_SECCOMP) == 0;
   int error = errno;
@@ -408,7 +412,7 @@ static nb_result examine_thread(nb_trace *trace) {
 }
 
 /* A restartable sequence that was interrupted must be aborted, as the kernel does after an
- * interruption; it will not see this one, because meanwhile the thread is elsewhere. */
+ * interruption; the kernel will not see this one, because the thread is elsewhere meanwhile. */
 static void abort_sequence(nb_trace *trace) {
   struct {
     uint64_t area;
@@ -445,9 +449,9 @@ static void abort_sequence(nb_trace *trace) {
 
 /* Keeps its signals and its own handling of system calls away from what it does for us.
  *
- * Where the kernel is older than the request, whether its system calls become signals (SIGSYS) cannot be
- * told, nor be changed. That signal must stay open then: a blocked one that the kernel forces on a thread
- * takes the program's handler away. */
+ * If the kernel is older than the request, it cannot be determined or changed whether its system
+ * calls become signals (SIGSYS). That signal must stay open then: a blocked one that the kernel
+ * forces on a thread removes the program's handler. */
 static nb_result shield(nb_trace *trace) {
   uint64_t mask = UINT64_MAX;
   const uint64_t system_call_signal = UINT64_C(1) << (SIGSYS - 1);
@@ -470,8 +474,9 @@ static nb_result shield(nb_trace *trace) {
   return nb_result_of(NEARBUF_OK);
 }
 
-/* Stops the thread and makes it ready for calls. After a failure it is as it was, and let go if it has
- * stopped; what does not stop cannot be told to go on, but our end lets it. */
+/* Stops the thread and makes it ready for calls. After a failure it is as it was, and detached if
+ * it has stopped; a thread that does not stop cannot be detached, but the helper's end detaches
+ * it. */
 static nb_result enter(nb_trace *trace) {
   stay_beside(trace);
   limit_seizing();
@@ -527,7 +532,7 @@ typedef struct helper {
 
 static int help(void *context) {
   helper *work = context;
-  (void)setpgid(0, 0); /* who kills the host's group must not kill us half-way */
+  (void)setpgid(0, 0); /* a signal to the host's group must not kill us half-way */
   work->result = enter(&work->trace);
   work->trace.end = nb_os_nanoseconds() + calls_bound_ns;
   if (work->result.status == NEARBUF_OK) {
@@ -540,7 +545,8 @@ static int help(void *context) {
   return 0;
 }
 
-/* Signals that would kill the host, which the user may want while it waits; ours are not theirs. */
+/* Signals that would kill the host, and which the user may send while it waits; ours are not
+ * theirs. */
 static uint64_t deadly_signals(void) {
   static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
   uint64_t set = 0;
@@ -552,8 +558,8 @@ static uint64_t deadly_signals(void) {
   return set;
 }
 
-/* Runs the helper to its end. Signals with handlers are blocked meanwhile, for they would run in it, too.
- * Where the host dies of one, the helper does its work all the same. */
+/* Runs the helper to its end. Signals with handlers are blocked meanwhile, since they would run in
+ * it, too. If the host dies of one, the helper does its work nevertheless. */
 static nb_result run_helper(helper *work) {
   enum { STACK_SIZE = 64 << 10 };
   char *stack = nb_os_own_pages(STACK_SIZE);
@@ -602,8 +608,8 @@ static bool add_thread(const char *name, void *context) {
   return all->count < MOST_THREADS;
 }
 
-/* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time: some time
- * is given to it. */
+/* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time, so it
+ * gets some time. */
 static nb_result find_threads(threads *all) {
   uint64_t end = nb_os_nanoseconds() + STOP_BOUND_NS;
   do {

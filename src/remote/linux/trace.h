@@ -11,22 +11,22 @@
 
 typedef struct nb_trace nb_trace;
 
-/* Makes one call in the stopped thread. False: it was not made, nor will a later one be.
- * `*returned` is the kernel's, -errno included. An mmap's offset is always 0. */
+/* Makes one call in the stopped thread. False: it was not made, and no later one will be.
+ * `*returned` is the kernel's result, -errno included. The offset of an mmap is always 0. */
 bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
                       int64_t *returned);
 
-/* What is done while the thread is stopped. It runs in a helper process that shares our memory:
- * nothing but system calls and stores. */
+/* The work while the thread is stopped. It runs in a helper process that shares our memory: only
+ * system calls and stores. */
 typedef nb_result (*nb_trace_script)(nb_trace *trace, void *context);
 
-/* Stops a thread of the process, runs the script, and lets the thread go on. The result is the
- * script's, or why it did not run or not come to its end: DENIED, NOT_FOUND, UNSUPPORTED (this
- * processor), BUSY: no thread stopped in time, or one did not come back from a call in time, or
- * the process runs another program by now.
+/* Stops a thread of the process, runs the script, and lets the thread go on. Returns the script's
+ * result, or why it did not run or not finish: DENIED, NOT_FOUND, UNSUPPORTED (this processor),
+ * BUSY: no thread stopped in time, or one did not return from a call in time, or the process runs
+ * another program by now.
  *
- * It lasts 6 seconds at most where no thread stops, 12 more where a call does not come back;
- * usually less than a tenth of a millisecond. */
+ * It takes at most 6 seconds if no thread stops, 12 more if a call does not return; usually less
+ * than a tenth of a millisecond. */
 nb_result nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context);
 
 #endif

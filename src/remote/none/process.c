@@ -1,4 +1,4 @@
-/* Systems without a port for other processes; see remote.h. */
+/* Systems without a port for other processes; see remote/port.h. */
 #include <string.h>
 
 #include "os/os.h"

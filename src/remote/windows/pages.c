@@ -1,13 +1,13 @@
-/* Windows: the sections that the locators of another process live in; see remote/port.h and
- * windows_pages.c.
+/* Windows: the sections that contain the locators of another process; see remote/port.h and
+ * windows/pages.c.
  *
  * Names lead only to processes of our own session that see the names that we see (a packaged app
- * has others). What a name leads to is believed for reading if the process has a view of a section
- * there whose header names that address; for writing if the header's lock, taken here, is taken
+ * has others). A section found by name is trusted for reading if the process has a view of a
+ * section at the address in its header; for writing if the header's lock, taken here, is taken
  * there. A locator without a name is looked for in the map.
  *
  * A section is made here and mapped into the process, which also gets a handle, so that the name
- * lives as long as it does. No thread of the process takes part. */
+ * lives as long as the process. No thread of the process takes part. */
 #include <string.h>
 
 #include <windows.h>
@@ -30,20 +30,20 @@ static nb_section_name first_name(const nearbuf_process *process, int which) {
   return nb_section_name_of_first(which, (uint32_t)process->id, nb_windows_process(process));
 }
 
-/* ---- What is mapped in the process ------------------------------------------------------------- */
+/* ---- What is mapped in the process ----------------------------------------------------------- */
 
 static bool is_view(const nb_windows_region *region) {
   return region->type == MEM_MAPPED && region->base == region->allocation &&
          region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
 }
 
-/* Memory of the process itself, where it could not have a section. */
+/* Memory of the process itself, if it could not have a section. */
 static bool is_private_page(const nb_windows_region *region) {
   return region->type == MEM_PRIVATE && region->base == region->allocation &&
          region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
 }
 
-/* OK: the process has a locator there, for all that can be seen from outside. */
+/* OK: the process has a locator there, as far as can be seen from outside. */
 static nb_result check_locator_at(const nearbuf_process *process, uint64_t address,
                                   bool may_be_private) {
   nb_windows_region region;
@@ -64,7 +64,7 @@ static nb_result check_locator_at(const nearbuf_process *process, uint64_t addre
   return is_other ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
-/* The next locator in the map, from `*from` on, which is moved behind it. */
+/* The next locator in the map, at or above `*from`, which is advanced behind it. */
 static nb_result next_in_map(const nearbuf_process *process, uint64_t *from, uint64_t *address) {
   for (;;) {
     nb_windows_region region;
@@ -114,9 +114,9 @@ static nb_result find_in_map(const nearbuf_process *process, uint64_t *address) 
   return result;
 }
 
-/* ---- Sections ---------------------------------------------------------------------------------- */
+/* ---- Sections -------------------------------------------------------------------------------- */
 
-/* Whether its names are in the same place as ours. */
+/* Whether its names are in the same directory as ours. */
 static bool shares_names(const nearbuf_process *process) {
   DWORD ours;
   DWORD theirs;
@@ -160,7 +160,7 @@ static uintptr_t open_page(const nb_section_name *name, DWORD access) {
   return view;
 }
 
-/* The address in the header of the section of a name; 0 where there is none. */
+/* The address in the header of the section of a name; 0: there is none. */
 static uint64_t address_by_name(const nearbuf_process *process, const nb_section_name *name) {
   uintptr_t view = open_page(name, FILE_MAP_READ);
   if (view == 0) {
@@ -171,9 +171,9 @@ static uint64_t address_by_name(const nearbuf_process *process, const nb_section
   return address;
 }
 
-/* ---- The anchor -------------------------------------------------------------------------------- */
+/* ---- The anchor ------------------------------------------------------------------------------ */
 
-/* The word of the anchor at a place, 0: there is none, or it says nothing yet. */
+/* The word of the anchor at a place; 0: there is none, or it is still empty. */
 static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
   nb_windows_region region;
   nb_result result =
@@ -193,7 +193,7 @@ static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
                    : 0;
 }
 
-/* Copies of the library in the process agree on what the anchor says, whatever became of names. */
+/* The copies of the library in the process agree on the anchor, whatever happened to names. */
 static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *address) {
   uint64_t word = 0;
   uint64_t place;
@@ -205,13 +205,13 @@ static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *addres
   return check_locator_at(process, *address, (word & NB_ANCHOR_PRIVATE) != 0);
 }
 
-/* ---- The first locator ------------------------------------------------------------------------- */
+/* ---- The first locator ----------------------------------------------------------------------- */
 
 nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
                           nearbuf_dialect *dialect_if_empty) {
   *address = 0;
   *dialect_if_empty =
-      NEARBUF_DIALECT_UNKNOWN; /* nobody's is empty: the tail is listed from the start */
+      NEARBUF_DIALECT_UNKNOWN; /* none is empty: the tail is listed from the start */
   if (!nb_windows_may_look(process)) {
     return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
@@ -232,7 +232,7 @@ nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
   return result;
 }
 
-/* ---- Images and views -------------------------------------------------------------------------- */
+/* ---- Images and views ------------------------------------------------------------------------ */
 
 nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
                           unsigned char image[NB_LOCATOR_SIZE]) {
@@ -240,7 +240,7 @@ nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
   return nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
 }
 
-/* Whether a page of ours is what the process has at an address: its lock, taken here, is taken
+/* Whether our page is the one that the process has at an address: its lock, taken here, is taken
  * there. If it is held for too long, its content decides. */
 static bool is_same_memory(const nearbuf_process *process, uintptr_t view, uint64_t address) {
   const nb_layout *layout = nb_layout_of(address_width(process), NEARBUF_DIALECT_UNKNOWN);
@@ -272,7 +272,7 @@ static bool open_view(const nearbuf_process *process, const nb_section_name *nam
   return true;
 }
 
-/* The number in the name of a later locator; 0 where it cannot be read. */
+/* The number in the name of a later locator; 0: it cannot be read. */
 static uint32_t number_of(const nearbuf_process *process, uint64_t address) {
   uint32_t number = 0;
   size_t done;
@@ -286,7 +286,7 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
   *view = (nb_remote_view){0, 0, 0};
   nb_result result = check_locator_at(process, address, false);
   if (result.status != NEARBUF_OK) {
-    /* A reference's later locator is on its heap, where it cannot be shared. */
+    /* A later locator of another implementation is on its heap, where it cannot be shared. */
     return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_DENIED) : result;
   }
   bool is_open = false;
@@ -309,9 +309,9 @@ void nb_remote_view_close(nb_remote_view *view) {
   }
 }
 
-/* ---- Making a section -------------------------------------------------------------------------- */
+/* ---- Making a section ------------------------------------------------------------------------ */
 
-/* Who may open a section that the process itself would make. */
+/* The access rights of a section that the process itself would make. */
 typedef struct permissions {
   SECURITY_ATTRIBUTES attributes;
   SECURITY_DESCRIPTOR descriptor;
@@ -321,7 +321,7 @@ typedef struct permissions {
   } list;
 } permissions;
 
-/* Null, which means ours, where the process does not tell its own. */
+/* Null, which means ours, if the process does not reveal its own. */
 static SECURITY_ATTRIBUTES *permissions_of(const nearbuf_process *process, permissions *of) {
   HANDLE token;
   DWORD size;
@@ -337,8 +337,8 @@ static SECURITY_ATTRIBUTES *permissions_of(const nearbuf_process *process, permi
   return is_known ? &of->attributes : NULL;
 }
 
-/* Waits until whoever made the section of a name has completed it. BUSY: it is the process's own
- * locator; DENIED: the name is somebody else's. */
+/* Waits until the maker of the section of a name has completed it. BUSY: it is the process's own
+ * locator; DENIED: another process has the name. */
 static nb_result examine_taken(const nearbuf_process *process, const nb_section_name *name) {
   uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
   uint64_t address = address_by_name(process, name);
@@ -381,7 +381,7 @@ static void unmap_there(const nearbuf_process *process, uint64_t address) {
   }
 }
 
-/* Maps all of a section into the process, where the system likes. */
+/* Maps all of a section into the process, at an address of the system's choice. */
 static nb_result map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
   const DWORD view_unmap = 2; /* not inherited */
   map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
@@ -401,8 +401,8 @@ static nb_result map_there(const nearbuf_process *process, HANDLE section, uint6
   return nb_result_of(NEARBUF_OK);
 }
 
-/* Puts a locator into a new section and the section into the process. Once its address stands in
- * the header, others may be using it: that comes last. */
+/* Puts a locator into a new section and the section into the process. Its address is stored in the
+ * header last: from then on other modules may use it. */
 static nb_result publish(const nearbuf_process *process, HANDLE section,
                          const nb_initial_items *initial, uint32_t number, nb_remote_page *page) {
   uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, nb_section_size());
@@ -426,7 +426,7 @@ static nb_result publish(const nearbuf_process *process, HANDLE section,
   return result;
 }
 
-/* Makes the section of a later locator. DENIED: so many names are not ours. */
+/* Makes the section of a later locator. DENIED: too many names belong to others. */
 static nb_result make_later_section(const nearbuf_process *process, uint32_t *number,
                                     HANDLE *section) {
   nb_result result = nb_result_of(NEARBUF_DENIED);
@@ -471,7 +471,7 @@ void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page
                         DUPLICATE_CLOSE_SOURCE);
 }
 
-/* ---- Files: the sections of a process end with it ----------------------------------------------- */
+/* ---- Files: the sections of a process end with it -------------------------------------------- */
 
 nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
   (void)visit;

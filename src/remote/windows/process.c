@@ -1,10 +1,11 @@
-/* Windows: other processes; see remote.h. Their locators are in windows_remote_pages.c. Sources:
- * learn.microsoft.com on OpenProcess, VirtualQueryEx, ReadProcessMemory, WriteProcessMemory.
+/* Windows: other processes; see remote/port.h. Their locators are in remote/windows/pages.c.
+ * Sources: learn.microsoft.com on OpenProcess, VirtualQueryEx, ReadProcessMemory,
+ * WriteProcessMemory.
  *
- * A process is held by a handle, which goes on to mean this process when its id is given to another
- * one. A 32-bit program asks about a 64-bit process by functions of ntdll.dll that only 32-bit
- * programs on 64-bit systems have; Wine has those that read and write, and not the one that tells
- * what is where. */
+ * A process is held by a handle, which refers to this process even when another one gets its id. A
+ * 32-bit program queries a 64-bit process through functions of ntdll.dll that only 32-bit programs
+ * on 64-bit systems have; Wine has those that read and write, but not the one that queries the
+ * memory map. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ HANDLE nb_windows_process(const nearbuf_process *process) {
   return (HANDLE)process->handles[PROCESS];
 }
 
-/* ---- Errors ------------------------------------------------------------------------------------ */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 nb_result nb_windows_result(DWORD error) {
   return error == ERROR_SUCCESS ? nb_result_of(NEARBUF_OK) : nb_windows_failure(error);
@@ -67,9 +68,9 @@ uintptr_t nb_windows_native(const char *name) {
   return 0;
 }
 
-/* ---- Open and close ---------------------------------------------------------------------------- */
+/* ---- Open and close -------------------------------------------------------------------------- */
 
-/* From the right to change a process to the least that tells anything about it. */
+/* From the right to change a process to the least right that reveals anything about it. */
 static const DWORD rights[] = {
     PROCESS_QUERY_INFORMATION | PROCESS_VM_READ | PROCESS_VM_WRITE | PROCESS_VM_OPERATION |
         PROCESS_DUP_HANDLE | SYNCHRONIZE,
@@ -126,8 +127,8 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
   process->handles[PROCESS] = (intptr_t)opened;
   process->id = id;
   process->address_bits = address_bits_of(opened);
-  /* The system leaves the last two bits of an id out of account; and whoever has a handle of a dead
-   * process keeps its id alive. */
+  /* The system ignores the last two bits of an id; and a handle to a dead process keeps its id
+   * alive. */
   nb_result result = GetProcessId(opened) == (DWORD)id ? nb_remote_check(process)
                                                        : nb_result_of(NEARBUF_NOT_FOUND);
   if (result.status != NEARBUF_OK) {
@@ -143,7 +144,7 @@ void nb_remote_close(nearbuf_process *process) {
   process->handles[PROCESS] = 0;
 }
 
-/* ---- About a process --------------------------------------------------------------------------- */
+/* ---- About a process ------------------------------------------------------------------------- */
 
 enum { PATH_LENGTH = 1024, UTF8_MAX = 3 /* bytes of one unit of UTF-16 */ };
 
@@ -234,14 +235,14 @@ nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   return result;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 typedef enum direction { FROM_PROCESS, TO_PROCESS } direction;
 
 typedef LONG(NTAPI *wide_copy)(HANDLE process, ULONG64 address, void *bytes, ULONG64 size,
                                ULONG64 *done);
 
-/* Copies all of it or, as far as anybody is told, nothing. */
+/* Copies all of it or, as far as is reported, nothing. */
 static bool copy_whole(HANDLE process, direction where, uint64_t address, void *bytes,
                        size_t size) {
   if (address <= UINTPTR_MAX && size - 1 <= UINTPTR_MAX - (uintptr_t)address) {
@@ -256,8 +257,8 @@ static bool copy_whole(HANDLE process, direction where, uint64_t address, void *
   return copy_wide != NULL && copy_wide(process, address, bytes, size, &done) >= 0;
 }
 
-/* Writes into a page that the process may only read: it may be written for that long. A mapped file
- * would be changed for everybody, so that is left alone. */
+/* Writes into a page that the process may only read: it is made writable meanwhile. A mapped file
+ * would change for every process, so that is not done. */
 static bool write_read_only(HANDLE process, uint64_t address, void *bytes, size_t size) {
   nb_windows_region region;
   DWORD before;
@@ -274,7 +275,7 @@ static bool write_read_only(HANDLE process, uint64_t address, void *bytes, size_
   return is_done;
 }
 
-/* How much of it is there to be read. What is only reserved is not, but Wine would copy it. */
+/* How much of it can be read. Reserved memory cannot, but Wine would copy it. */
 static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address, size_t size) {
   uint64_t at = address;
   while (at - address < size) {
@@ -291,7 +292,7 @@ static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address
   return at - address < size ? (size_t)(at - address) : size;
 }
 
-/* Copies as much as can be copied, page by page where not all of it can. */
+/* Copies as much as possible, page by page if not all of it can be copied. */
 static nb_result copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
                       void *bytes, size_t size, size_t *done) {
   size_t page = nb_os_page_size();
@@ -307,7 +308,7 @@ static nb_result copy(HANDLE process, uint32_t address_bits, direction where, ui
               (where == TO_PROCESS && write_read_only(process, from, here, part));
     *done += is_done ? part : 0;
   }
-  /* Whoever calls this has the rights: what is refused is the memory. */
+  /* Callers have the rights: what is refused is the memory. */
   return *done == size ? nb_result_of(NEARBUF_OK)
                        : nb_result_system(NEARBUF_NO_ROOM, ERROR_PARTIAL_COPY);
 }
@@ -346,7 +347,7 @@ nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, cons
                       done);
 }
 
-/* A process keeps its address space for life, and the handle outlives everything that is got
+/* A process keeps its address space until its end, and the handle outlives everything that was got
  * through it. */
 /* A process runs one program here, to its end. */
 nb_result nb_remote_note_program(nearbuf_process *process) {
@@ -368,7 +369,7 @@ nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory
 nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
                                  size_t size) {
   size_t done;
-  /* Nobody gets a buffer in a process that is wider than its own. */
+  /* A program cannot get a buffer in a process that is wider than itself. */
   return write_memory((HANDLE)memory, sizeof(uintptr_t) * 8, address, bytes, size, &done);
 }
 
@@ -376,7 +377,7 @@ void nb_remote_memory_close(intptr_t memory) {
   (void)memory;
 }
 
-/* ---- Its map ----------------------------------------------------------------------------------- */
+/* ---- Its map --------------------------------------------------------------------------------- */
 
 bool nb_windows_is_writable(DWORD protection) {
   return (protection &
@@ -506,8 +507,8 @@ nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
   return result;
 }
 
-/* Of a 32-bit process the upper half as well: without the flag of the large addresses the system
- * refuses what is taken there. */
+/* For a 32-bit process the upper half as well: without the large-address flag the system refuses
+ * what is requested there. */
 nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   nb_range limits = nb_os_limits(0, around);
   if (address_bits == 32) {
@@ -516,7 +517,7 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   return limits;
 }
 
-/* ---- Making memory ----------------------------------------------------------------------------- */
+/* ---- Making memory --------------------------------------------------------------------------- */
 
 nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
   void *wanted = (void *)(uintptr_t)address;
@@ -538,7 +539,7 @@ nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, u
   return nb_result_of(NEARBUF_OK);
 }
 
-/* The system releases what was reserved at once, and nothing else. */
+/* The system releases exactly what was reserved at once. */
 nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
   nb_windows_region region;
   nb_result result =

@@ -1,4 +1,4 @@
-/* What the Windows files for other processes share. */
+/* Shared by the Windows files for other processes. */
 #ifndef NB_WINDOWS_REMOTE_H
 #define NB_WINDOWS_REMOTE_H
 
@@ -9,7 +9,7 @@
 /* The process itself. */
 HANDLE nb_windows_process(const nearbuf_process *process);
 
-/* Whether we have the right to look into it, and to change it. */
+/* Whether we have the right to read it, and to change it. */
 bool nb_windows_may_look(const nearbuf_process *process);
 bool nb_windows_may_change(const nearbuf_process *process);
 
@@ -22,18 +22,18 @@ typedef struct nb_windows_region {
   uint64_t allocation; /* the start of what was reserved at once */
   DWORD state;
   DWORD type;
-  DWORD protection; /* PAGE_NOACCESS where it cannot be touched, whatever the reason */
+  DWORD protection; /* PAGE_NOACCESS if it cannot be accessed, for whatever reason */
 } nb_windows_region;
 
-/* What is at an address. NOT_FOUND: it is beyond the last one; UNSUPPORTED: the process is wider than
- * ours, and the system does not tell us. */
+/* The memory at an address. NOT_FOUND: it is beyond the last one; UNSUPPORTED: the process is wider
+ * than ours, and the system does not report it. */
 nb_result nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
                            nb_windows_region *region);
 
 bool nb_windows_is_readable(DWORD protection);
 bool nb_windows_is_writable(DWORD protection);
 
-/* A function of ntdll.dll, which not every system has; 0 where it has not. */
+/* A function of ntdll.dll that not every system has; 0: it is missing. */
 uintptr_t nb_windows_native(const char *name);
 
 #endif
