@@ -1,9 +1,9 @@
 /* nearbuf: memory inside an address range, shared by everything that lives in the process.
  *
- * A hook needs a few bytes within reach of a 5-byte jump, a compiler needs room below 2 GiB. nearbuf
- * hands out such bytes from *buffers* that every module of a process shares, however it is linked
- * and in whatever order it starts, and that other processes can find. The shared bytes are those of
- * the Buffers specification, version 0 (docs/format.md).
+ * A hook needs a few bytes within reach of a 5-byte jump, a compiler needs room below 2 GiB.
+ * nearbuf hands out such bytes from *buffers* that every module of a process shares, however it is
+ * linked and in whatever order it starts, and that other processes can find. The shared bytes are
+ * those of the Buffers specification, version 0 (docs/format.md).
  *
  * What holds for every function, unless it says otherwise:
  *
@@ -14,12 +14,12 @@
  *   lifetime    buffers are permanent: what was appended keeps its address and value until the
  *               process ends. They survive the unloading of the module that made them. After a
  *               fork the child keeps a private copy of what it inherited. Their pages are shared
- *               with other modules: nobody may unmap them or change their protection.
+ *               with other modules: no module may unmap them or change their protection.
  *   threads     any number of threads of any number of modules may call at the same time.
  *   signals     functions marked "signal handlers: yes" may be called in one, even in one that
- *               interrupted the same function; they then answer NEARBUF_BUSY at worst. A call
+ *               interrupted the same function; at worst they then return NEARBUF_BUSY. A call
  *               needs up to 16 KiB of stack, which SIGSTKSZ may be less than.
- *               errno (GetLastError on Windows) is after a call what it was before.
+ *               errno (GetLastError on Windows) is preserved.
  *   heap        the library never calls malloc, keeps no descriptor open, and starts no thread.
  *
  * Since version 1.0 unless a function says otherwise. */
@@ -63,23 +63,23 @@ NEARBUF_API uint32_t nearbuf_version(void);
 
 /* ---- Status ---------------------------------------------------------------------------------- */
 
-/* What became of a call. Values never change and mean the same on every system. */
+/* The result of a call. Values never change and mean the same on every system. */
 typedef enum nearbuf_status {
   NEARBUF_OK = 0,
-  NEARBUF_NO_ROOM = 1,       /* nothing free fits into the range: widen it, or give up */
-  NEARBUF_OUT_OF_MEMORY = 2, /* memory, address space, descriptors or mappings are used up */
-  NEARBUF_DENIED = 3,        /* the system forbids it: policy, rights, hardening */
-  NEARBUF_BUSY = 4,          /* somebody holds what is needed for longer than the bound: retry */
-  NEARBUF_STALE = 5,         /* the handle comes from before a fork */
-  NEARBUF_INCOMPATIBLE = 6,  /* a locator of another version, or a damaged one: not touched */
-  NEARBUF_NOT_FOUND = 7,     /* there is no such thing */
-  NEARBUF_UNSUPPORTED = 8,   /* this system cannot do it */
-  NEARBUF_SYSTEM_ERROR = 9,  /* any other failure of a system call: see `system_error` */
-  NEARBUF_BEYOND_ROOM = 10,  /* more bytes than the buffer has room for: nothing was written */
-  NEARBUF_CANCELLED = 11,    /* the caller's callback answered a negative number */
+  NEARBUF_NO_ROOM = 1,            /* nothing free fits into the range: widen it, or give up */
+  NEARBUF_OUT_OF_MEMORY = 2,      /* memory, address space, descriptors or mappings are used up */
+  NEARBUF_DENIED = 3,             /* the system forbids it: policy, rights, hardening */
+  NEARBUF_BUSY = 4,               /* a lock was held for longer than the bound: retry */
+  NEARBUF_STALE = 5,              /* the handle comes from before a fork */
+  NEARBUF_INCOMPATIBLE = 6,       /* a locator of another version, or a damaged one: not touched */
+  NEARBUF_NOT_FOUND = 7,          /* there is no such thing */
+  NEARBUF_UNSUPPORTED = 8,        /* this system cannot do it */
+  NEARBUF_SYSTEM_ERROR = 9,       /* any other failure of a system call: see `system_error` */
+  NEARBUF_BEYOND_ROOM = 10,       /* more bytes than the buffer has room for: nothing was written */
+  NEARBUF_CANCELLED = 11,         /* the caller's callback returned a negative number */
   NEARBUF_INVALID_ARGUMENT = 12,  /* a null pointer, an unknown flag, a wrong struct_size */
   NEARBUF_INVALID_SIZE = 13,      /* a size of 0, or of 4 GiB and more */
-  NEARBUF_INVALID_ALIGNMENT = 14, /* an alignment that is no power of two */
+  NEARBUF_INVALID_ALIGNMENT = 14, /* an alignment that is not a power of two */
   NEARBUF_INVALID_RANGE = 15,     /* the minimum lies above the maximum */
   NEARBUF_RANGE_TOO_SMALL = 16,   /* the range cannot hold the size at that alignment */
   NEARBUF_INVALID_HANDLE = 17     /* a handle that was never filled, or is already released */
@@ -234,10 +234,10 @@ typedef struct nearbuf_memory {
 
 /* ---- Shared buffers -------------------------------------------------------------------------- */
 
-/* A buffer that the caller holds: nobody else can append to it until it is released. The structure
- * is the caller's, has a fixed size and needs no clean-up of its own. Read it through the functions
- * below; only `system_error` is for the caller. It is for the copy of the library that filled it:
- * where modules have copies of their own, hand each other addresses, not handles. */
+/* A buffer that the caller holds: only the caller can append to it until it is released. The
+ * structure is the caller's, has a fixed size and needs no clean-up of its own. Read it through the
+ * functions below; only `system_error` is for the caller. It is for the copy of the library that
+ * filled it: where modules have copies of their own, hand each other addresses, not handles. */
 typedef struct nearbuf_buffer {
   uintptr_t item;        /* the item in its locator, tagged; 0: not held */
   uintptr_t address;     /* of the buffer, where it runs */
@@ -258,7 +258,7 @@ typedef struct nearbuf_buffer {
  * is made as near to the target as there is room. Where nothing so near is free, what is farther
  * away is used in the same order. On Windows new memory keeps 16 MiB clear of executables and DLLs,
  * where the loader puts those that come later, as long as there is other room in the range. The
- * room that the caller does not append to is free for all after nearbuf_release.
+ * room that the caller does not append to is free for other callers after nearbuf_release.
  *
  *   request  see there; not null. Alignment holds for the first byte that is appended.
  *   buffer   out: the handle; its item is 0 after a failure.
@@ -266,8 +266,9 @@ typedef struct nearbuf_buffer {
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE, RANGE_TOO_SMALL: the
  * request cannot work, ever. NO_ROOM: nothing free in the range now. OUT_OF_MEMORY: also the
  * exhaustion of descriptors and mappings; a retry helps once there is room. DENIED: memory that is
- * writable and executable is forbidden here, or the memory map may not be read. BUSY: a retry helps. INCOMPATIBLE: the locator of this
- * process is damaged or of an unknown version. SYSTEM_ERROR.
+ * writable and executable is forbidden here, or the memory map may not be read. BUSY: a retry
+ * helps. INCOMPATIBLE: the locator of this process is damaged or of an unknown version.
+ * SYSTEM_ERROR.
  *
  * Threads: a thread starts at the buffer it used last, so that threads do not queue for one.
  * Signal handlers: yes. Fork: the child must not use the handle (STALE).
@@ -275,7 +276,7 @@ typedef struct nearbuf_buffer {
  * memory must be found; the first call of a process also finds or makes the locator. */
 NEARBUF_API nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer);
 
-/* Appends bytes to a held buffer and tells where they are.
+/* Appends bytes to a held buffer and returns where they are.
  *
  *   bytes       `size_bytes` bytes, not null.
  *   size_bytes  1 or more.
@@ -306,20 +307,21 @@ NEARBUF_API nearbuf_status nearbuf_append_code(nearbuf_buffer *buffer, const voi
 NEARBUF_API nearbuf_status nearbuf_reserve(nearbuf_buffer *buffer, size_t size_bytes,
                                            size_t alignment_bytes, nearbuf_memory *room);
 
-/* Keeps the first `used_bytes` of the reserved room for good, 0 for none of it, and ends the
+/* Keeps the first `used_bytes` of the reserved room permanently, 0 for none of it, and ends the
  * reservation. Makes the bytes fit to run.
  * Errors: BEYOND_ROOM (more than was reserved: the reservation stays), INVALID_ARGUMENT (null, or
  * nothing is reserved), INVALID_HANDLE, STALE. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes);
 
 /* About a held buffer: its first address, its size, and the bytes that can still be appended within
- * the request's range. All are 0 for a handle that is not held or is stale. Signal handlers: yes. */
+ * the request's range. All are 0 for a handle that is not held or is stale. Signal handlers:
+ * yes. */
 NEARBUF_API uintptr_t nearbuf_buffer_address(const nearbuf_buffer *buffer);
 NEARBUF_API size_t nearbuf_buffer_size(const nearbuf_buffer *buffer);
 NEARBUF_API size_t nearbuf_buffer_room(const nearbuf_buffer *buffer);
 
-/* Ends the holding. What was appended stays, a reservation is dropped, and the rest is everybody's.
- * Any thread may do it. The handle is empty afterwards.
+/* Releases the buffer. What was appended stays, a reservation is dropped, and the rest is free for
+ * all. Any thread may do it. The handle is empty afterwards.
  * Errors: INVALID_ARGUMENT, INVALID_HANDLE (never filled, or released already), STALE (the parent's
  * item is left alone; the handle is emptied). Signal handlers: yes. Cost: one store. */
 NEARBUF_API nearbuf_status nearbuf_release(nearbuf_buffer *buffer);
@@ -333,16 +335,16 @@ NEARBUF_API nearbuf_status nearbuf_release(nearbuf_buffer *buffer);
 NEARBUF_API nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
                                          nearbuf_memory *placed);
 
-/* Writes into `room` and answers how many bytes it used, 0 ... room->size_bytes, or a negative
+/* Writes into `room` and returns how many bytes it used, 0 ... room->size_bytes, or a negative
  * number to give up. It may call any function of this library. It must not leave by longjmp or an
  * exception: the buffer would stay held. */
 typedef ptrdiff_t (*nearbuf_writer)(const nearbuf_memory *room, void *context);
 
 /* As nearbuf_place, for bytes that depend on where they are: `writer` is called once, with room for
- * the request. What it says it used is kept, and is fit to run; the rest is everybody's.
+ * the request. What it says it used is kept, and is fit to run; the rest is free for other callers.
  *
- * Errors: as nearbuf_get; CANCELLED (the writer answered a negative number) and BEYOND_ROOM (it
- * answered more than the room): nothing is consumed, nothing stays held. Signal handlers: yes. */
+ * Errors: as nearbuf_get; CANCELLED (the writer returned a negative number) and BEYOND_ROOM (it
+ * returned more than the room): nothing is consumed, nothing stays held. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, nearbuf_writer writer,
                                               void *context, nearbuf_memory *placed);
 
@@ -368,9 +370,9 @@ NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
 /* ---- Unloading ------------------------------------------------------------------------------- */
 
 /* Gives back the memory that this copy of the library keeps for itself (8 KiB, on Windows 64), as
- * unloading its module does where the module runs its destructors. It is for hosts that run none, and
- * for systems whose destructors do not tell unloading from the end of the process: all but Linux with
- * glibc. Buffers, private memory and the locators stay, for whoever uses them.
+ * unloading its module does where the module runs its destructors. It is for hosts that run none,
+ * and for systems whose destructors do not tell unloading from the end of the process: all but
+ * Linux with glibc. Buffers, private memory and the locators stay, for the modules that use them.
  *
  * Release what is held before: handles of this copy are STALE afterwards, and what they held stays
  * taken. No other thread may be in a call of this copy. A later call begins anew.
@@ -392,13 +394,14 @@ NEARBUF_API void nearbuf_unload(void);
  *
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, NOT_FOUND (the bytes do not lie in one buffer nor in
  * private memory: nothing is written), and those of looking (below). Private memory is told by the
- * memory map: it can be read, written and run, belongs to no file, and is shared with no other process.
+ * memory map: it can be read, written and run, belongs to no file, and is shared with no other
+ * process.
  * Signal handlers: yes. Cost: a walk of the buffers; a map query when none has the address. */
 NEARBUF_API nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_bytes,
                                              int32_t *system_error);
 
-/* The same with a callback, which writes the new bytes in place through room->write_to. What it
- * answers below 0 makes the result CANCELLED; what it wrote until then stays written. */
+/* The same with a callback, which writes the new bytes in place through room->write_to. If it
+ * returns a negative number the result is CANCELLED; what it wrote until then stays written. */
 NEARBUF_API nearbuf_status nearbuf_overwrite_with(void *address, size_t size_bytes,
                                                   nearbuf_writer writer, void *context,
                                                   int32_t *system_error);
@@ -417,9 +420,9 @@ NEARBUF_API void nearbuf_sync_code(const void *address, size_t size_bytes);
 typedef enum nearbuf_dialect {
   NEARBUF_DIALECT_UNKNOWN = 0,
   NEARBUF_DIALECT_WRITTEN = 1, /* the specification as written, with the count kept twice, so that
-                                  the .NET reference shares it */
-  NEARBUF_DIALECT_DOTNET = 2,  /* the .NET reference */
-  NEARBUF_DIALECT_RUST = 3     /* the Rust reference */
+                                  the .NET implementation shares it */
+  NEARBUF_DIALECT_DOTNET = 2,  /* the .NET implementation */
+  NEARBUF_DIALECT_RUST = 3     /* the Rust implementation */
 } nearbuf_dialect;
 
 /* One buffer, as it was when it was looked at. */
@@ -429,29 +432,29 @@ typedef struct nearbuf_info {
   uint32_t size_bytes;
   uint32_t used_bytes;
   uint32_t index;          /* in its locator */
-  uint32_t is_taken;       /* 1: somebody held it */
+  uint32_t is_taken;       /* 1: it was held */
   nearbuf_dialect dialect; /* of its locator */
   uint32_t reserved_for_growth[3];
 } nearbuf_info;
 
-/* Where a walk stands; zero it to start: nearbuf_walk walk = {0}. */
+/* The position of a walk; zero it to start: nearbuf_walk walk = {0}. */
 typedef struct nearbuf_walk {
   uint32_t next;
   uint32_t generation;
 } nearbuf_walk;
 
-/* Tells one buffer of this process after the other, of all modules, in the order of their
- * registration. NOT_FOUND: there are no more. Buffers that appear meanwhile may be told.
+/* Iterates over the buffers of this process, of all modules, in the order of their registration.
+ * NOT_FOUND: there are no more. Buffers that appear meanwhile may be reported.
  * Errors: NOT_FOUND, INVALID_ARGUMENT, STALE (a fork happened since the walk began), INCOMPATIBLE
  * (what exists cannot be read). Never makes a locator. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_next(nearbuf_walk *walk, nearbuf_info *info);
 
-/* Tells the buffer that holds `address`, used or not.
+/* Finds the buffer that contains `address`, used or not.
  * Errors: NOT_FOUND, INVALID_ARGUMENT, INCOMPATIBLE. Never makes a locator. Signal handlers: yes.
  * Cost: a walk of all buffers. */
 NEARBUF_API nearbuf_status nearbuf_find(const void *address, nearbuf_info *info);
 
-/* Who can see the locator of this process. */
+/* Which modules and processes can see the locator of this process. */
 typedef enum nearbuf_sharing {
   NEARBUF_SHARING_NONE = 0,   /* there is no locator yet */
   NEARBUF_SHARING_SHARED = 1, /* every module, and other processes that are allowed to */
@@ -479,32 +482,34 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
 
 /* ---- Sharing --------------------------------------------------------------------------------- */
 
-/* Chooses who can see the locator that this module would make: SHARED (the default) or PRIVATE, for
- * programs that are checkpointed, live in jails, or are to leave nothing in /tmp. The environment
- * variable NEARBUF_SHARING=private does the same for programs that do not ask.
+/* Chooses which modules and processes can see the locator that this module would make: SHARED (the
+ * default) or PRIVATE, for programs that are checkpointed, live in jails, or are to leave nothing
+ * in /tmp. The environment variable NEARBUF_SHARING=private does the same for programs that do not
+ * ask.
  *
  * With PRIVATE no file is made. All modules of the process that use this library still share their
- * buffers; the references (docs/interoperability.md) do not take part, and other processes can look
- * with the rights of a debugger and not make memory in the process. A locator that the process has
- * already is used as it is. A child of fork makes its own by the same choice.
+ * buffers; the other implementations (docs/interoperability.md) do not take part, and other
+ * processes can look with the rights of a debugger and not make memory in the process. A locator
+ * that the process has already is used as it is. A child of fork makes its own by the same choice.
  *
- * On POSIX systems the locator of a privileged program is always private, chosen or not: one that was
- * started with rights that its user does not have, that is not dumpable (prctl, Linux), or whose real,
- * effective and saved ids differ. Such a program does not believe NEARBUF_ variables, if it was
- * started so.
+ * On POSIX systems the locator of a privileged program is always private, chosen or not: one that
+ * was started with rights that its user does not have, that is not dumpable (prctl, Linux), or
+ * whose real, effective and saved ids differ. Such a program does not believe NEARBUF_ variables,
+ * if it was started so.
  *
  * Call it before the first use.
- * Errors: INVALID_ARGUMENT (another value), INCOMPATIBLE (the process has a first locator of the other
- * kind already: it stays, and nothing is chosen), and those of looking. Signal handlers: yes. */
+ * Errors: INVALID_ARGUMENT (another value), INCOMPATIBLE (the process has a first locator of the
+ * other kind already: it stays, and nothing is chosen), and those of looking. Signal handlers:
+ * yes. */
 NEARBUF_API nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing);
 
 /* ---- Dialects -------------------------------------------------------------------------------- */
 
 /* Chooses the layout of the locator that this module would make: WRITTEN (the default) or RUST, for
- * programs that also load the Rust reference. The environment variable NEARBUF_DIALECT=rust does
- * the same for programs that do not ask; it is read when the module is loaded, and not in programs
- * that run with more rights than their user's (set-user-ID). An existing locator is used in its own
- * dialect, always.
+ * programs that also load the Rust implementation. The environment variable NEARBUF_DIALECT=rust
+ * does the same for programs that do not ask; it is read when the module is loaded, and not in
+ * programs that run with more rights than their user's (set-user-ID). An existing locator is used
+ * in its own dialect, always.
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another dialect), INCOMPATIBLE (the process has a first locator of

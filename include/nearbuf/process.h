@@ -13,41 +13,44 @@
  *               for want of rights or by policy: DENIED. A system without this: UNSUPPORTED.
  *   threads     one at a time for one nearbuf_process, any number for several. No signal handlers.
  *   heap        never calls malloc and starts no thread. An open process keeps descriptors.
- *   waiting     has a bound, then BUSY: 20 seconds where the process does not come back from a step, a
- *               minute where it delays every step (get may wait three times). That long waits only the
- *               last resort; a process that is frozen or in the middle of
- *               replacing itself is BUSY after a tenth of a second to two seconds, and a retry helps later.
- *               On Linux a signal that ends our program (SIGINT, SIGTERM, SIGHUP, SIGQUIT without a
- *               handler) ends it at any time, and what was begun in the process is still brought to its
- *               end; other signals come when the call returns.
+ *   waiting     has a bound, then BUSY: 20 seconds where the process does not come back from a
+ *               step, a minute where it delays every step (get may wait three times). That long
+ *               waits only the last resort; a process that is frozen or in the middle of
+ *               replacing itself is BUSY after a tenth of a second to two seconds, and a retry
+ *               helps later. On Linux a signal that ends our program (SIGINT, SIGTERM, SIGHUP,
+ *               SIGQUIT without a handler) ends it at any time, and what was begun in the process
+ *               is still brought to its end; other signals come when the call returns.
  *
  * Rights. On Linux: reading and locking want what ptrace wants (ptrace(2), "ptrace access mode
  * checking"): usually the same user and a process that is dumpable. Making memory is done by remote
- * system calls through ptrace, so it also wants a process that nobody traces, and no seccomp filter
+ * system calls through ptrace, so it also wants a process without a tracer, and no seccomp filter
  * unless the caller may suspend it (CAP_SYS_ADMIN). Another tracer has a tenth of a second to let
  * go, for most need less, we among them; a debugger keeps the process: DENIED. Where only ptrace is
- * refused everything else works. A process whose system calls become signals to itself (syscall user
- * dispatch; Wine) has that switched off for the moment; kernels before 6.4 cannot: DENIED. A locator whose file has lost its name is opened through
- * /proc/<pid>/map_files, which wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
+ * refused everything else works. A process whose system calls become signals to itself (syscall
+ * user dispatch; Wine) has that switched off for the moment; kernels before 6.4 cannot: DENIED. A
+ * locator whose file has lost its name is opened through /proc/<pid>/map_files, which wants
+ * CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
- * What the process notices. On Linux a thread of it stands still for less than a tenth of a millisecond
- * where that is not busy. A system call that the thread sleeps in goes on as if nothing had happened: it
- * ends with EINTR only where one of the program's own handlers runs. Two things can be seen:
+ * What the process notices. On Linux a thread of it stands still for less than a tenth of a
+ * millisecond where that is not busy. A system call that the thread sleeps in goes on as if nothing
+ * had happened: it ends with EINTR only where one of the program's own handlers runs. Two things
+ * can be seen:
  *   - a transfer that is half done comes back short, with what was transferred, as it does for any
  *     signal: a write of more than fits into a pipe or a socket, a receive that waits for all;
- *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin, sigtimedwait,
- *     semtimedop, io_getevents, io_uring_enter, and of sockets (SO_RCVTIMEO, SO_SNDTIMEO). Sleeps, poll,
- *     select, futexes (mutexes, conditions, semaphores) and limits that name a point in time keep theirs.
- * Of calls on devices (ioctl) some drivers return EINTR, which stays. And a thread cannot be given back
- * what it had if the process that does it is killed by itself within some 20 microseconds: by a cgroup
- * that is killed, or for want of memory. That our own program is killed does not matter.
+ *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin,
+ *     sigtimedwait, semtimedop, io_getevents, io_uring_enter, and of sockets (SO_RCVTIMEO,
+ *     SO_SNDTIMEO). Sleeps, poll, select, futexes (mutexes, conditions, semaphores) and limits that
+ *     name a point in time keep theirs.
+ * Of calls on devices (ioctl) some drivers return EINTR, which stays. And a thread cannot be given
+ * back what it had if the process that does it is killed by itself within some 20 microseconds: by
+ * a cgroup that is killed, or for want of memory. That our own program is killed does not matter.
  *
- * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is made
- * by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to processes
- * of one's own session that are not packaged apps; the locators of others are found in their memory
- * maps and can be read, not held. Memory comes in granules of 64 KiB and is freed whole. A 32-bit program
- * reads a 64-bit process; its memory map is UNSUPPORTED where the system lacks
- * NtWow64QueryVirtualMemory64, as Wine does.
+ * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is
+ * made by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to
+ * processes of one's own session that are not packaged apps; the locators of others are found in
+ * their memory maps and can be read, not held. Memory comes in granules of 64 KiB and is freed
+ * whole. A 32-bit program reads a 64-bit process; its memory map is UNSUPPORTED where the system
+ * lacks NtWow64QueryVirtualMemory64, as Wine does.
  *
  * Other systems: all of it is UNSUPPORTED.
  *
@@ -88,10 +91,10 @@ typedef struct nearbuf_process {
   uint64_t reserved[6];
 } nearbuf_process;
 
-/* Opens a process. The handle means this process for ever: when it dies, calls answer NOT_FOUND,
- * whoever has its id. When it replaces itself (exec) the handle stays good, its buffers and what was
- * allocated are gone. A call that meets that moment changes nothing in the new program: BUSY, and a retry
- * is about the new one.
+/* Opens a process. The handle refers to this process permanently: when it dies, calls return
+ * NOT_FOUND, even if another process has its id. When it replaces itself (exec) the handle stays
+ * valid, its buffers and what was allocated are gone. A call that meets that moment changes nothing
+ * in the new program: BUSY, and a retry is about the new one.
  *
  *   process  out: zero after a failure, but for its system_error.
  *
@@ -123,8 +126,8 @@ typedef struct nearbuf_process_info {
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_describe(nearbuf_process *process,
                                                             nearbuf_process_info *info);
 
-/* Tells `visit` the ids of all processes that we can see, in ascending order, until it answers a
- * negative number. Processes that start or end meanwhile may be missed or told.
+/* Calls `visit` with the ids of all processes that we can see, in ascending order, until it returns
+ * a negative number. Processes that start or end meanwhile may be missed or reported.
  * Errors: INVALID_ARGUMENT, CANCELLED (the visitor's wish), DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_process_visitor)(int64_t id, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit,
@@ -144,7 +147,7 @@ typedef struct nearbuf_process_mapping {
   char name[128]; /* of the file or what the system calls it ("[heap]"); the end of a long one */
 } nearbuf_process_mapping;
 
-/* Tells `visit` the mappings in ascending order, until it answers a negative number.
+/* Calls `visit` with the mappings in ascending order, until it returns a negative number.
  * Errors: NOT_FOUND, DENIED, CANCELLED, INVALID_ARGUMENT, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_process_map_visitor)(const nearbuf_process_mapping *mapping, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
@@ -161,7 +164,7 @@ typedef struct nearbuf_process_locator {
   nearbuf_dialect dialect;
   uint32_t count; /* of buffers; 0 where the header cannot be believed */
   uint32_t capacity;
-  uint32_t is_locked;   /* 1: somebody was changing it */
+  uint32_t is_locked;   /* 1: it was being changed */
   uint32_t is_shared;   /* 1: other processes can hold its buffers; 0: it can only be read */
   const char *fault;    /* what is wrong with it, a sentence; null: it is valid */
   uint32_t fault_index; /* which buffer is meant, where one is */
@@ -175,7 +178,7 @@ typedef struct nearbuf_process_item {
   uint32_t size_bytes;
   uint32_t used_bytes;
   uint32_t index;    /* in its locator */
-  uint32_t is_taken; /* 1: somebody held it; a lock names no owner */
+  uint32_t is_taken; /* 1: it was held; a lock names no owner */
   const char *fault; /* what is wrong with it, or null */
 } nearbuf_process_item;
 
@@ -197,22 +200,23 @@ typedef struct nearbuf_process_walk {
 } nearbuf_process_walk;
 
 enum {
-  /* In the `flags` of a walk: the names of the locators, and whether they are shared, are not looked up.
-   * For each the memory map is read as far as it is; who has the map already can do without. */
+  /* In the `flags` of a walk: the names of the locators, and whether they are shared, are not
+   * looked up. For each the memory map is read up to its address; a caller that has the map does
+   * not need it. */
   NEARBUF_PROCESS_UNNAMED = 1
 };
 
-/* Tells one locator of the process after the other, in the order of the chain. They are found by
+/* Iterates over the locators of the process, in the order of the chain. They are found by
  * name, also from outside its namespaces or its root, and where the name is gone in its memory map.
  *
- * A damaged one is told with its `fault`. Where its header cannot be believed it is the last, and
- * has no buffers to tell; so is the 4,096th, for no program has so many.
+ * A damaged one is reported with its `fault`. If its header is not valid it is the last, and has no
+ * buffers to report; so is the 4,096th, since no program has that many.
  * Errors: NOT_FOUND (no more, or none at all), DENIED, INVALID_ARGUMENT, SYSTEM_ERROR. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_locator(nearbuf_process *process,
                                                                 nearbuf_process_walk *walk,
                                                                 nearbuf_process_locator *locator);
 
-/* Tells one buffer after the other of the locator that was told last, all from the same copy.
+/* Iterates over the buffers of the locator returned last, all from the same copy.
  * Errors: NOT_FOUND (no more), INVALID_ARGUMENT. No system calls. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk,
                                                              nearbuf_process_item *item);
@@ -256,21 +260,21 @@ typedef struct nearbuf_process_buffer {
 } nearbuf_process_buffer;
 
 /* Takes a buffer of the process with room for the request, and holds it. The lock is the one that
- * its own threads take: they and we exclude each other. Who dies while it holds a buffer, leaves it
- * taken for ever.
+ * its own threads take: they and we exclude each other. A program that dies while it holds a buffer
+ * leaves it taken permanently.
  *
  * Where nothing listed will do, memory is made in the process and listed, with a first locator if
  * it had none, unless the request says NEARBUF_PROCESS_EXISTING. The first one is made where the
  * process's own copies of the library would make it, and they find it: on Linux as a file in the
- * /tmp that the process sees. The file is made with the rights of the process, not with the caller's, and
- * through no link, for the process may have mounted what it likes at that place; a caller with more
- * rights has a child process do it, for a few milliseconds. Where no file can be made there the process
- * gets none from outside (SYSTEM_ERROR or DENIED): to agree on a private one takes a store by its own
- * threads.
+ * /tmp that the process sees. The file is made with the rights of the process, not with the
+ * caller's, and through no link, for the process may have mounted what it likes at that place; a
+ * caller with more rights has a child process do it, for a few milliseconds. Where no file can be
+ * made there the process gets none from outside (SYSTEM_ERROR or DENIED): to agree on a private one
+ * takes a store by its own threads.
  *
  * The page of the locator is shared for as long as the buffer is held. On Linux it is a file of the
- * process's user, who can shorten it then: the next call with the buffer is a SIGBUS to us. A program
- * that gets buffers in processes that it does not trust must expect that signal.
+ * process's user, who can shorten it then: the next call with the buffer is a SIGBUS to us. A
+ * program that gets buffers in processes that it does not trust must expect that signal.
  *
  *   buffer  out: the handle; all zero after a failure.
  *
@@ -294,7 +298,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_append(nearbuf_process *proce
                                                           const void *bytes, size_t size_bytes,
                                                           uint64_t *address);
 
-/* Ends the holding; works after the death of the process, too. The handle is empty afterwards.
+/* Releases the buffer; works after the death of the process, too. The handle is empty afterwards.
  * Errors: INVALID_ARGUMENT, INVALID_HANDLE. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_release(nearbuf_process *process,
                                                            nearbuf_process_buffer *buffer);
@@ -307,8 +311,9 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_release(nearbuf_process *proc
  *
  *   done_bytes  out, may be null: how many bytes were copied, also after a failure.
  *
- * Errors: NO_ROOM (something of it is not mapped, or not for this use), NOT_FOUND, DENIED, BUSY (it is
- * just replacing itself), INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on meanwhile. */
+ * Errors: NO_ROOM (something of it is not mapped, or not for this use), NOT_FOUND, DENIED, BUSY (it
+ * is just replacing itself), INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on
+ * meanwhile. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address,
                                                         void *bytes, size_t size_bytes,
                                                         size_t *done_bytes);
@@ -331,9 +336,10 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *pro
                                                             uint64_t *address,
                                                             uint64_t *size_bytes);
 
-/* Unmaps what nearbuf_process_allocate gave: whole, or (not on Windows) whole pages of it. Memory that a locator
- * lists is refused, as is what is not readable, writable and executable private memory, and everything
- * where the process runs another program than when memory was last made in it through this handle.
+/* Unmaps what nearbuf_process_allocate gave: whole, or (not on Windows) whole pages of it. Memory
+ * that a locator lists is refused, as is what is not readable, writable and executable private
+ * memory, and everything where the process runs another program than when memory was last made in
+ * it through this handle.
  * Errors: INVALID_ARGUMENT (not whole pages, size 0), NO_ROOM (it is no such memory), NOT_FOUND,
  * DENIED, BUSY, UNSUPPORTED, SYSTEM_ERROR. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
@@ -343,7 +349,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process
 
 /* What a locator's file is, as far as we can tell from here. */
 typedef enum nearbuf_file_state {
-  NEARBUF_FILE_UNKNOWN = 0, /* nobody of that id here, but somebody may live elsewhere */
+  NEARBUF_FILE_UNKNOWN = 0, /* no process of that id here, but perhaps elsewhere */
   NEARBUF_FILE_LIVE = 1,    /* a process of that id runs here */
   NEARBUF_FILE_STALE = 2    /* proved to be dead; its user may remove it */
 } nearbuf_file_state;
@@ -352,15 +358,15 @@ typedef struct nearbuf_file {
   int64_t process;              /* the id in its name */
   uint32_t is_later;            /* 1: of a later locator, 0: of a first one */
   uint32_t is_in_own_directory; /* 1: in the directory of our own user, 0: in the shared one */
-  uint64_t user;                /* who owns it */
+  uint64_t user;                /* its owner */
   uint64_t size_bytes;
   nearbuf_file_state state;
   char name[128]; /* in its directory */
 } nearbuf_file;
 
-/* Tells `visit` the files of locators in our own shared directory and in that of our own user, which is
- * used where the shared one is another user's, until it returns a negative number; it may remove
- * the one it is told. Systems whose locators are no files have none.
+/* Tells `visit` the files of locators in our own shared directory and in that of our own user,
+ * which is used where the shared one is another user's, until it returns a negative number; it may
+ * remove the one it is told. Systems whose locators are no files have none.
  * Errors: INVALID_ARGUMENT, CANCELLED, DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_file_visitor)(const nearbuf_file *file, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit,

@@ -1,17 +1,18 @@
-/* The C functions of the Rust reference, `reloaded-memory-buffers` 4.1.0, under their own names: a
- * library to load in its place (docs/interoperability.md lists what differs, and why).
+/* The C functions of the Rust implementation, `reloaded-memory-buffers` 4.1.0, under their own
+ * names: a library to load in its place (docs/interoperability.md lists what differs, and why).
  *
- * Programs of that interface look into the item, so it is the shared one, at its real address, in the
- * Rust reference's layout. Whatever else uses buffers in the process works with it: nearbuf's own
- * functions, of this or any other copy of the library, and the Rust reference itself.
+ * Programs of that interface look into the item, so it is the shared one, at its real address, in
+ * the Rust implementation's layout. Whatever else uses buffers in the process works with it:
+ * nearbuf's own functions, of this or any other copy of the library, and the Rust implementation
+ * itself.
  *
- *   results  by value, without a heap: texts are static strings, and what the free_ functions have to
- *            give back is the lock of an item or private memory, never the result itself.
+ *   results  by value, without a heap: texts are static strings, and what the free_ functions have
+ *            to give back is the lock of an item or private memory, never the result itself.
  *   errors   is_ok is false, err says why, ok is null. Nothing aborts, prints or hangs, but for
  *            locatoritem_lock, which waits for its lock. A null pointer is an error, or is ignored
  *            where there is nothing to tell it with.
- *   ranges   a buffer or an allocation lies in [min_address, max_address) as a whole: max_address is
- *            where it may end, so that all of the room of an item can be used.
+ *   ranges   a buffer or an allocation lies in [min_address, max_address) as a whole: max_address
+ *            is where it may end, so that all of the room of an item can be used.
  *   threads  as many as you like, but one at a time for one item that is held.
  *   signals  every function may be called in a signal handler.
  *
@@ -41,7 +42,8 @@ extern "C" {
 
 /* ---- Structures ------------------------------------------------------------------------------ */
 
-/* Every field has the reference's name in Rust, and the one that its generated C header gives it. */
+/* Every field has the implementation's name in Rust, and the one that its generated C header
+ * has. */
 #define NEARBUF_RELOADED_FIELD(type, name, Name)                                                   \
   union {                                                                                          \
     type name;                                                                                     \
@@ -96,9 +98,9 @@ typedef struct AllocationResult {
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
-/* Settings for `size` bytes of which none is further than `proximity` from `target`. The ends of the
- * address space are the limit of the range. A size that 32 bits cannot hold becomes their maximum,
- * which is refused. */
+/* Settings for `size` bytes of which none is further than `proximity` from `target`. The ends of
+ * the address space are the limit of the range. A size that 32 bits cannot hold becomes their
+ * maximum, which is refused. */
 NEARBUF_RELOADED_API BufferSearchSettings buffersearchsettings_from_proximity(uintptr_t proximity,
                                                                               uintptr_t target,
                                                                               size_t size);
@@ -107,20 +109,20 @@ bufferallocatorsettings_from_proximity(uintptr_t proximity, uintptr_t target, si
 
 /* ---- Buffers --------------------------------------------------------------------------------- */
 
-/* Takes a buffer with room for settings->size bytes and holds it: an existing one, or else a new one,
- * as low in the range as there is room. Give it back with free_get_buffer_result, free_locator_item
- * or locatoritem_unlock; what was appended stays.
+/* Takes a buffer with room for settings->size bytes and holds it: an existing one, or else a new
+ * one, as low in the range as there is room. Give it back with free_get_buffer_result,
+ * free_locator_item or locatoritem_unlock; what was appended stays.
  *
- * The aligned one moves the item's position to a multiple of `alignment`, which is a power of two, of
- * any size.
+ * The aligned one moves the item's position to a multiple of `alignment`, which is a power of two,
+ * of any size.
  *
  * The first call in a process that has no locator makes one in the Rust layout, unless
  * nearbuf_choose_dialect (in a program that links both libraries statically) or the environment
  * variable NEARBUF_DIALECT=written says otherwise.
  *
- * Errors: settings that cannot work (size 0, an empty range, one that is too small, an alignment that
- * is no power of two); no room in the range; memory, descriptors or mappings used up; executable
- * memory forbidden; a locator that is damaged or of an unknown version. */
+ * Errors: settings that cannot work (size 0, an empty range, one that is too small, an alignment
+ * that is not a power of two); no room in the range; memory, descriptors or mappings used up;
+ * executable memory forbidden; a locator that is damaged or of an unknown version. */
 NEARBUF_RELOADED_API GetBufferResult buffers_get_buffer(const BufferSearchSettings *settings);
 NEARBUF_RELOADED_API GetBufferResult
 buffers_get_buffer_aligned(const BufferSearchSettings *settings, uint32_t alignment);
@@ -140,7 +142,7 @@ NEARBUF_RELOADED_API uint32_t locatoritem_bytes_left(const LocatorItem *item);
 NEARBUF_RELOADED_API uintptr_t locatoritem_min_address(const LocatorItem *item);
 NEARBUF_RELOADED_API uintptr_t locatoritem_max_address(const LocatorItem *item);
 
-/* Whether the item has a buffer, and whether somebody holds it. */
+/* Whether the item has a buffer, and whether it is held. */
 NEARBUF_RELOADED_API bool locatoritem_is_allocated(const LocatorItem *item);
 NEARBUF_RELOADED_API bool locatoritem_is_taken(const LocatorItem *item);
 
@@ -148,7 +150,7 @@ NEARBUF_RELOADED_API bool locatoritem_is_taken(const LocatorItem *item);
 NEARBUF_RELOADED_API bool locatoritem_try_lock(LocatorItem *item);
 NEARBUF_RELOADED_API void locatoritem_lock(LocatorItem *item);
 
-/* Gives the lock back; the rest of the buffer is everybody's. Both names do the same. */
+/* Releases the lock; the rest of the buffer is free for other callers. Both names do the same. */
 NEARBUF_RELOADED_API void locatoritem_unlock(LocatorItem *item);
 NEARBUF_RELOADED_API void free_locator_item(LocatorItem *item);
 
@@ -157,15 +159,16 @@ NEARBUF_RELOADED_API void free_locator_item(LocatorItem *item);
 NEARBUF_RELOADED_API bool locatoritem_can_use(const LocatorItem *item, uint32_t size,
                                               uintptr_t min_address, uintptr_t max_address);
 
-/* Appends to an item that the caller holds, and answers where the bytes are: 0, and nothing is
+/* Appends to an item that the caller holds, and returns where the bytes are: 0, and nothing is
  * changed, where there are more than locatoritem_bytes_left. */
 NEARBUF_RELOADED_API uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data,
                                                         size_t data_len);
 
 /* ---- Private memory -------------------------------------------------------------------------- */
 
-/* Maps memory in the range for the caller alone: readable, writable, executable, zeroed, whole pages.
- * settings->size becomes the size that was mapped. Free it with either of the functions below.
+/* Maps memory in the range for the caller alone: readable, writable, executable, zeroed, whole
+ * pages. settings->size becomes the size that was mapped. Free it with either of the functions
+ * below.
  * Errors: as buffers_get_buffer; also another process than this one. */
 NEARBUF_RELOADED_API AllocationResult
 buffers_allocate_private_memory(BufferAllocatorSettings *settings);

@@ -23,7 +23,8 @@ void nb_maps_file_start(nb_maps_file *maps, int file);
 /* Fills the empty buffer. False: at the end, or after a failure. */
 bool nb_maps_file_fill(nb_maps_file *maps);
 
-/* Reads the next line that is a mapping: MAPPING or WIDE_MAPPING; MORE at the end or after a failure. */
+/* Reads the next line that is a mapping: MAPPING or WIDE_MAPPING; MORE at the end or after a
+ * failure. */
 nb_maps_answer nb_maps_file_next(nb_maps_file *maps, nb_maps_line *line);
 
 #endif

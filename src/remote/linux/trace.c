@@ -9,14 +9,15 @@
  *
  * How a thread is left as it was:
  *   - it is seized, not attached to, so that no additional signal is visible to the program;
- *   - what was learned about the process before is verified once the thread has stopped: the process may have
- *     ended, replaced its program or restricted its system calls since;
- *   - its signals are blocked while it works for us, and are delivered afterwards. A signal that the work
- *     itself causes is never delivered: the work is abandoned;
- *   - it is detached at the stop behind its last call, with the registers that it had at first. On the way
- *     out of that stop the kernel looks for signals, and then restarts the call that was interrupted, or
- *     ends it if a handler runs, as after any interruption;
- *   - no wait is unbounded. When its time is over the thread is stopped once more, restored and detached.
+ *   - what was learned about the process before is verified once the thread has stopped: the
+ *     process may have ended, replaced its program or restricted its system calls since;
+ *   - its signals are blocked while it works for us, and are delivered afterwards. A signal that
+ *     the work itself causes is never delivered: the work is abandoned;
+ *   - it is detached at the stop behind its last call, with the registers that it had at first. On
+ *     the way out of that stop the kernel looks for signals, and then restarts the call that was
+ *     interrupted, or ends it if a handler runs, as after any interruption;
+ *   - no wait is unbounded. When its time is over the thread is stopped once more, restored and
+ *     detached.
  *
  * While a thread has the registers of a remote call, until it gets its own ones back, it needs this
  * helper: if the helper is killed just then (by a SIGKILL to itself; no other process's reaches
