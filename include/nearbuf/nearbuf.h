@@ -72,7 +72,7 @@ typedef enum nearbuf_status {
   NEARBUF_BUSY = 4,               /* a lock was held for longer than the bound: retry */
   NEARBUF_STALE = 5,              /* the handle comes from before a fork */
   NEARBUF_INCOMPATIBLE = 6,       /* a locator of another version, or a damaged one: not touched */
-  NEARBUF_NOT_FOUND = 7,          /* there is no such thing */
+  NEARBUF_NOT_FOUND = 7,          /* it does not exist */
   NEARBUF_UNSUPPORTED = 8,        /* this system cannot do it */
   NEARBUF_SYSTEM_ERROR = 9,       /* any other failure of a system call: see `system_error` */
   NEARBUF_BEYOND_ROOM = 10,       /* more bytes than the buffer has room for: nothing was written */
@@ -162,8 +162,8 @@ enum {
   NEARBUF_DATA = 1
 };
 
-/* What is wanted. Start from NEARBUF_REQUEST_INIT; a field that is added later means, when it is
- * zero, what it meant before. */
+/* A request for memory. Start from NEARBUF_REQUEST_INIT. A field that a later version adds keeps
+ * the present behaviour when it is zero. */
 typedef struct nearbuf_request {
   size_t struct_size;     /* sizeof(nearbuf_request) */
   nearbuf_range range;    /* the constraint: every byte handed out lies inside */
@@ -213,7 +213,7 @@ NEARBUF_API nearbuf_status nearbuf_module_extent(const void *address, nearbuf_ra
 
 /* As nearbuf_request_near, for memory that reaches *all* of the module that holds `target`, and is
  * reached from all of it: what copies code must reach whatever that code refers to. As near to
- * `target` as possible; near_bytes is 0, for all of the range will do.
+ * `target` as possible; near_bytes is 0: any distance within the range is accepted.
  *
  * Errors: INVALID_ARGUMENT (null), NOT_FOUND (`target` is in no module), NO_ROOM (the module is
  * larger than the reach). Signal handlers: no. Cost: as nearbuf_module_extent. */
@@ -327,7 +327,7 @@ NEARBUF_API size_t nearbuf_buffer_room(const nearbuf_buffer *buffer);
 NEARBUF_API nearbuf_status nearbuf_release(nearbuf_buffer *buffer);
 
 /* Gets a buffer, appends the request's `size_bytes` from `bytes`, releases it: what most callers
- * want. The bytes are fit to run, unless the request says NEARBUF_DATA.
+ * need. The bytes are ready to be executed, unless the request says NEARBUF_DATA.
  *
  *   placed  out: where the bytes are.
  *
@@ -353,13 +353,13 @@ NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, ne
 /* Maps memory in a range for the caller alone: readable, writable and executable, zeroed, whole
  * pages (64 KiB granules on Windows). The whole of it lies inside the range.
  *
- *   memory  out: the addresses and the true size, which is the request's size rounded up to pages.
+ *   memory  out: the addresses and the actual size, which is the request's rounded up to pages.
  *
  * Errors: as nearbuf_get, but never BUSY or INCOMPATIBLE: no locator is involved.
  * Ownership: the caller frees it with nearbuf_free, in any module; it survives the unloading of the
  * module. A forked child has a copy. Signal handlers: yes.
- * Cost: one system call beside the last region, else a search that grows with the number of
- * mappings between the target and the gap. */
+ * Cost: one system call beside the last region, otherwise a search whose cost grows with the number
+ * of mappings between the target and the gap. */
 NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory);
 
 /* Unmaps what nearbuf_allocate filled in and empties the structure.
@@ -388,9 +388,9 @@ NEARBUF_API void nearbuf_unload(void);
  *   bytes         `size_bytes` bytes, not null, 1 or more.
  *   system_error  out, may be null.
  *
- * 1, 2, 4 or 8 bytes at an address aligned to their number are one store: another thread runs the
- * old or the new ones. Anything else is copied and is *not* atomic. Then the instruction caches are
- * cleaned and the other processors made to follow (Linux: membarrier, where it is supported).
+ * 1, 2, 4 or 8 bytes at an address aligned to their number are one store: another thread executes
+ * the old or the new ones. Anything else is copied and is *not* atomic. Then the instruction caches
+ * are cleaned and the other processors are synchronised (Linux: membarrier, where supported).
  *
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, NOT_FOUND (the bytes do not lie in one buffer nor in
  * private memory: nothing is written), and those of looking (below). Private memory is told by the
@@ -406,15 +406,15 @@ NEARBUF_API nearbuf_status nearbuf_overwrite_with(void *address, size_t size_byt
                                                   nearbuf_writer writer, void *context,
                                                   int32_t *system_error);
 
-/* Makes bytes that the caller wrote itself through `write_to` fit to run at `address`: cleans the
- * instruction cache (nothing on x86). Signal handlers: yes. */
+/* Makes bytes that the caller wrote itself through `write_to` ready to be executed at `address`:
+ * cleans the instruction cache (nothing on x86). Signal handlers: yes. */
 NEARBUF_API void nearbuf_sync_code(const void *address, size_t size_bytes);
 
-/* ---- Looking ----------------------------------------------------------------------------------
+/* ---- Inspection -------------------------------------------------------------------------------
  *
- * Where the chain of locators must first be found, looking can also fail with OUT_OF_MEMORY,
- * DENIED, SYSTEM_ERROR (the memory map cannot be read) and BUSY (another thread is finding it): a
- * retry helps, but where it is denied. */
+ * Where the chain of locators must first be found, inspection can also fail with OUT_OF_MEMORY,
+ * DENIED, SYSTEM_ERROR (the memory map cannot be read) and BUSY (another thread is finding it). A
+ * retry helps, except after DENIED. */
 
 /* How the bytes of a locator are laid out (docs/format.md). */
 typedef enum nearbuf_dialect {
@@ -425,7 +425,7 @@ typedef enum nearbuf_dialect {
   NEARBUF_DIALECT_RUST = 3     /* the Rust implementation */
 } nearbuf_dialect;
 
-/* One buffer, as it was when it was looked at. */
+/* One buffer, as it was when it was read. */
 typedef struct nearbuf_info {
   uintptr_t address;
   uintptr_t locator; /* address of the locator that lists it */
@@ -471,8 +471,8 @@ typedef struct nearbuf_totals {
   uint64_t size_bytes; /* of all buffers */
   uint64_t used_bytes;
   uintptr_t first_locator;
-  int32_t private_reason; /* PRIVATE: the system's code of why, where this module made it; 0: it was
-                             chosen */
+  int32_t private_reason; /* PRIVATE: the system's error code for why, where this module made it; 0:
+                             it was chosen */
   uint32_t reserved_for_growth[5];
 } nearbuf_totals;
 
@@ -499,7 +499,7 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another value), INCOMPATIBLE (the process has a first locator of the
- * other kind already: it stays, and nothing is chosen), and those of looking. Signal handlers:
+ * other kind already: it stays, and nothing is chosen), and those of inspection. Signal handlers:
  * yes. */
 NEARBUF_API nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing);
 
@@ -513,7 +513,7 @@ NEARBUF_API nearbuf_status nearbuf_choose_sharing(nearbuf_sharing sharing);
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another dialect), INCOMPATIBLE (the process has a first locator of
- * another layout already: it stays), and those of looking. Signal handlers: yes. */
+ * another layout already: it stays), and those of inspection. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_choose_dialect(nearbuf_dialect dialect);
 
 #ifdef __cplusplus

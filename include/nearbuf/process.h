@@ -1,41 +1,42 @@
-/* nearbuf, other processes: find their buffers, look, read, write, get, allocate.
+/* nearbuf, other processes: find their buffers, inspect, read, write, get, allocate.
  *
- * A library of its own, nearbuf_process: programs that only use buffers of their own need none of
- * it. Nothing is loaded into the other process, and it need not know of nearbuf at all.
+ * A library of its own, nearbuf_process: programs that only use buffers of their own do not need
+ * it. Nothing is loaded into the other process, and it need not use nearbuf at all.
  *
  * What holds for every function, unless it says otherwise:
  *
- *   addresses   are those of the other process, and 64 bits wide: a 32-bit process can be looked at
+ *   addresses   are those of the other process, and 64 bits wide: a 32-bit process can be inspected
  *               by a 64-bit program and the other way round. What changes the process (getting,
  *               allocating, freeing) needs a program at least as wide as the process: UNSUPPORTED.
  *   errors      as in nearbuf.h; the system's own code stands in `system_error` of the process. The
- *               process is gone, or its id is another one's by now: NOT_FOUND. The system refuses,
- *               for want of rights or by policy: DENIED. A system without this: UNSUPPORTED.
+ *               process is gone, or its id belongs to another one by now: NOT_FOUND. The system
+ *               refuses, for lack of rights or by policy: DENIED. A system without this:
+ *               UNSUPPORTED.
  *   threads     one at a time for one nearbuf_process, any number for several. No signal handlers.
  *   heap        never calls malloc and starts no thread. An open process keeps descriptors.
  *   waiting     has a bound, then BUSY: 20 seconds where the process does not come back from a
  *               step, a minute where it delays every step (get may wait three times). That long
  *               waits only the last resort; a process that is frozen or in the middle of
  *               replacing itself is BUSY after a tenth of a second to two seconds, and a retry
- *               helps later. On Linux a signal that ends our program (SIGINT, SIGTERM, SIGHUP,
- *               SIGQUIT without a handler) ends it at any time, and what was begun in the process
- *               is still brought to its end; other signals come when the call returns.
+ *               helps later. On Linux a signal that ends the calling program (SIGINT, SIGTERM,
+ *               SIGHUP, SIGQUIT without a handler) ends it at any time, and what was begun in the
+ *               process is still brought to its end; other signals come when the call returns.
  *
- * Rights. On Linux: reading and locking want what ptrace wants (ptrace(2), "ptrace access mode
+ * Rights. On Linux: reading and locking need the rights for ptrace (ptrace(2), "ptrace access mode
  * checking"): usually the same user and a process that is dumpable. Making memory is done by remote
- * system calls through ptrace, so it also wants a process without a tracer, and no seccomp filter
- * unless the caller may suspend it (CAP_SYS_ADMIN). Another tracer has a tenth of a second to let
- * go, for most need less, we among them; a debugger keeps the process: DENIED. Where only ptrace is
- * refused everything else works. A process whose system calls become signals to itself (syscall
- * user dispatch; Wine) has that switched off for the moment; kernels before 6.4 cannot: DENIED. A
- * locator whose file has lost its name is opened through /proc/<pid>/map_files, which wants
- * CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
+ * system calls through ptrace, so it also needs a process without a tracer, and no seccomp filter
+ * unless the caller may suspend it (CAP_SYS_ADMIN). Another tracer has a tenth of a second to
+ * detach (most need less, this library among them); a debugger keeps the process: DENIED. Where
+ * only ptrace is refused, everything else works. A process whose system calls become signals to
+ * itself (syscall user dispatch; Wine) has that switched off for the moment; kernels before 6.4
+ * cannot: DENIED. A locator whose file has lost its name is opened through /proc/<pid>/map_files,
+ * which needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
  * What the process notices. On Linux a thread of it stands still for less than a tenth of a
  * millisecond where that is not busy. A system call that the thread sleeps in goes on as if nothing
  * had happened: it ends with EINTR only where one of the program's own handlers runs. Two things
  * can be seen:
- *   - a transfer that is half done comes back short, with what was transferred, as it does for any
+ *   - a transfer that is half done returns early, with what was transferred, as it does for any
  *     signal: a write of more than fits into a pipe or a socket, a receive that waits for all;
  *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin,
  *     sigtimedwait, semtimedop, io_getevents, io_uring_enter, and of sockets (SO_RCVTIMEO,
@@ -43,7 +44,8 @@
  *     name a point in time keep theirs.
  * Of calls on devices (ioctl) some drivers return EINTR, which stays. And a thread cannot be given
  * back what it had if the process that does it is killed by itself within some 20 microseconds: by
- * a cgroup that is killed, or for want of memory. That our own program is killed does not matter.
+ * a cgroup that is killed, or for lack of memory. That the calling program is killed does not
+ * matter.
  *
  * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is
  * made by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to
@@ -84,8 +86,8 @@ extern "C" {
 /* An open process. The structure is the caller's and has a fixed size; read the first three fields
  * and leave the rest to the library. */
 typedef struct nearbuf_process {
-  int64_t id;            /* here; the process may know itself by another one */
-  uint32_t address_bits; /* 32 or 64; 0 where the system does not tell us */
+  int64_t id;            /* in the namespace of the caller */
+  uint32_t address_bits; /* 32 or 64; 0 where the system does not tell */
   int32_t system_error;  /* of the last call with this process; 0: the system was not at fault */
   intptr_t handles[4];
   uint64_t reserved[6];
@@ -96,14 +98,14 @@ typedef struct nearbuf_process {
  * valid, its buffers and what was allocated are gone. A call that meets that moment changes nothing
  * in the new program: BUSY, and a retry is about the new one.
  *
- *   process  out: zero after a failure, but for its system_error.
+ *   process  out: zero after a failure, except its system_error.
  *
  * Errors: NOT_FOUND, DENIED, INVALID_ARGUMENT (null, an id below 1), OUT_OF_MEMORY (descriptors),
  * UNSUPPORTED. A success promises nothing about what else is allowed. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process);
 
 /* Closes it; buffers that were got through it must be released before. A zeroed or closed structure
- * is let pass. Errors: INVALID_ARGUMENT (null). */
+ * is accepted. Errors: INVALID_ARGUMENT (null). */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_close(nearbuf_process *process);
 
 /* Whether it still runs: OK, or NOT_FOUND (dead, a zombie included, or killed and about to end). */
@@ -112,8 +114,8 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_check(nearbuf_process *proces
 /* About a process. What the system does not tell is 0 or empty. */
 typedef struct nearbuf_process_info {
   int64_t id;
-  int64_t own_id;     /* by which it knows itself: in a namespace of its own it is another one */
-  uint64_t user;      /* effective user id, as we see it */
+  int64_t own_id;     /* in its own process-id namespace */
+  uint64_t user;      /* effective user id, as the caller's namespace has it */
   char name[64];      /* of the program, as the system shows it */
   char user_name[64]; /* empty where the system gives only a number */
   uint32_t address_bits;
@@ -126,7 +128,7 @@ typedef struct nearbuf_process_info {
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_describe(nearbuf_process *process,
                                                             nearbuf_process_info *info);
 
-/* Calls `visit` with the ids of all processes that we can see, in ascending order, until it returns
+/* Calls `visit` with the ids of all visible processes, in ascending order, until it returns
  * a negative number. Processes that start or end meanwhile may be missed or reported.
  * Errors: INVALID_ARGUMENT, CANCELLED (the visitor's wish), DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_process_visitor)(int64_t id, void *context);
@@ -162,11 +164,11 @@ typedef struct nearbuf_process_locator {
   uint64_t next;   /* address of the next one, or 0 */
   uint32_t number; /* in the chain, from 0 */
   nearbuf_dialect dialect;
-  uint32_t count; /* of buffers; 0 where the header cannot be believed */
+  uint32_t count; /* of buffers; 0 where the header is damaged */
   uint32_t capacity;
   uint32_t is_locked;   /* 1: it was being changed */
   uint32_t is_shared;   /* 1: other processes can hold its buffers; 0: it can only be read */
-  const char *fault;    /* what is wrong with it, a sentence; null: it is valid */
+  const char *fault;    /* a sentence that says what is wrong; null: it is valid */
   uint32_t fault_index; /* which buffer is meant, where one is */
   uint32_t reserved_for_growth;
   char name[128]; /* of its file, as the memory map of the process tells it; may be empty */
@@ -182,8 +184,8 @@ typedef struct nearbuf_process_item {
   const char *fault; /* what is wrong with it, or null */
 } nearbuf_process_item;
 
-/* Where a walk stands; zero its `stage` to start: nearbuf_process_walk walk = {0}. It keeps a copy
- * of one locator. */
+/* The position of a walk; zero its `stage` to start: nearbuf_process_walk walk = {0}. It keeps a
+ * copy of one locator. */
 typedef struct nearbuf_process_walk {
   uint32_t stage;
   uint32_t number;
@@ -224,11 +226,11 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_next_item(nearbuf_process_wal
 /* ---- Getting a buffer in it ------------------------------------------------------------------ */
 
 enum {
-  /* Take what is listed; make nothing. The process is never stopped. */
+  /* Use only buffers that are listed; make nothing. The process is never stopped. */
   NEARBUF_PROCESS_EXISTING = 2
 };
 
-/* What is wanted, in addresses of the process. Start from NEARBUF_PROCESS_REQUEST_INIT. */
+/* A request for memory, in addresses of the process. Start from NEARBUF_PROCESS_REQUEST_INIT. */
 typedef struct nearbuf_process_request {
   size_t struct_size; /* sizeof(nearbuf_process_request) */
   uint64_t min;       /* every byte lies in [min, max] */
@@ -260,10 +262,10 @@ typedef struct nearbuf_process_buffer {
 } nearbuf_process_buffer;
 
 /* Takes a buffer of the process with room for the request, and holds it. The lock is the one that
- * its own threads take: they and we exclude each other. A program that dies while it holds a buffer
- * leaves it taken permanently.
+ * its own threads take: they and the caller exclude each other. A program that dies while it holds
+ * a buffer leaves it taken permanently.
  *
- * Where nothing listed will do, memory is made in the process and listed, with a first locator if
+ * If no listed buffer fits, memory is made in the process and listed, with a first locator if
  * it had none, unless the request says NEARBUF_PROCESS_EXISTING. The first one is made where the
  * process's own copies of the library would make it, and they find it: on Linux as a file in the
  * /tmp that the process sees. The file is made with the rights of the process, not with the
@@ -273,8 +275,8 @@ typedef struct nearbuf_process_buffer {
  * takes a store by its own threads.
  *
  * The page of the locator is shared for as long as the buffer is held. On Linux it is a file of the
- * process's user, who can shorten it then: the next call with the buffer is a SIGBUS to us. A
- * program that gets buffers in processes that it does not trust must expect that signal.
+ * process's user, who can shorten it then: the next call with the buffer is a SIGBUS in the caller.
+ * A program that gets buffers in processes that it does not trust must expect that signal.
  *
  *   buffer  out: the handle; all zero after a failure.
  *
@@ -327,7 +329,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_write(nearbuf_process *proces
  * locator is involved. It lives until it is freed or the process ends.
  *
  *   address     out: 0 after a failure.
- *   size_bytes  out, may be null: the true size, the request's rounded up to pages.
+ *   size_bytes  out, may be null: the actual size, the request's rounded up to pages.
  *
  * Errors: those of nearbuf_allocate, about the other process; UNSUPPORTED, NOT_FOUND. BUSY: its
  * threads could not be stopped in time; nothing was changed. */
@@ -347,7 +349,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process
 
 /* ---- Files of locators ----------------------------------------------------------------------- */
 
-/* What a locator's file is, as far as we can tell from here. */
+/* The state of a locator's file, as far as the caller can tell. */
 typedef enum nearbuf_file_state {
   NEARBUF_FILE_UNKNOWN = 0, /* no process of that id here, but perhaps elsewhere */
   NEARBUF_FILE_LIVE = 1,    /* a process of that id runs here */
@@ -357,22 +359,22 @@ typedef enum nearbuf_file_state {
 typedef struct nearbuf_file {
   int64_t process;              /* the id in its name */
   uint32_t is_later;            /* 1: of a later locator, 0: of a first one */
-  uint32_t is_in_own_directory; /* 1: in the directory of our own user, 0: in the shared one */
+  uint32_t is_in_own_directory; /* 1: in the directory of the caller's user, 0: in the shared one */
   uint64_t user;                /* its owner */
   uint64_t size_bytes;
   nearbuf_file_state state;
   char name[128]; /* in its directory */
 } nearbuf_file;
 
-/* Tells `visit` the files of locators in our own shared directory and in that of our own user,
- * which is used where the shared one is another user's, until it returns a negative number; it may
- * remove the one it is told. Systems whose locators are no files have none.
+/* Calls `visit` with the files of locators in the caller's shared directory and in that of its
+ * user, which is used where the shared one is another user's, until it returns a negative number;
+ * it may remove the one it is told. Systems whose locators are not files have none.
  * Errors: INVALID_ARGUMENT, CANCELLED, DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_file_visitor)(const nearbuf_file *file, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit,
                                                                void *context);
 
-/* Removes a stale file; looks again whether it is.
+/* Removes a stale file, after checking again that it is stale.
  *
  *   system_error  out, may be null.
  *

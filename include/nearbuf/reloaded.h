@@ -8,12 +8,12 @@
  *
  *   results  by value, without a heap: texts are static strings, and what the free_ functions have
  *            to give back is the lock of an item or private memory, never the result itself.
- *   errors   is_ok is false, err says why, ok is null. Nothing aborts, prints or hangs, but for
+ *   errors   is_ok is false, err says why, ok is null. Nothing aborts, prints or hangs, except
  *            locatoritem_lock, which waits for its lock. A null pointer is an error, or is ignored
- *            where there is nothing to tell it with.
+ *            where the function has no result.
  *   ranges   a buffer or an allocation lies in [min_address, max_address) as a whole: max_address
  *            is where it may end, so that all of the room of an item can be used.
- *   threads  as many as you like, but one at a time for one item that is held.
+ *   threads  any number, but one at a time for one item that is held.
  *   signals  every function may be called in a signal handler.
  *
  * Since version 1.0 unless a function says otherwise. */
@@ -50,8 +50,8 @@ extern "C" {
     type Name;                                                                                     \
   }
 
-/* A buffer as it stands in the locator, aligned to 4 bytes and no more. Look, but change it only
- * while you hold it; other modules see the same bytes. */
+/* A buffer as it is in the locator, aligned to 4 bytes and no more. Change it only while you hold
+ * it; other modules see the same bytes. */
 #pragma pack(push, 4)
 typedef struct LocatorItem {
   NEARBUF_RELOADED_FIELD(uintptr_t, base_address, BaseAddress);
@@ -61,21 +61,21 @@ typedef struct LocatorItem {
 } LocatorItem;
 #pragma pack(pop)
 
-/* What buffer is wanted. */
+/* A request for a buffer. */
 typedef struct BufferSearchSettings {
   NEARBUF_RELOADED_FIELD(uintptr_t, min_address, MinAddress);
   NEARBUF_RELOADED_FIELD(uintptr_t, max_address, MaxAddress);
   NEARBUF_RELOADED_FIELD(uint32_t, size, Size); /* 1 or more */
 } BufferSearchSettings;
 
-/* What private memory is wanted. */
+/* A request for private memory. */
 typedef struct BufferAllocatorSettings {
   NEARBUF_RELOADED_FIELD(uintptr_t, min_address, MinAddress);
   NEARBUF_RELOADED_FIELD(uintptr_t, max_address, MaxAddress);
   NEARBUF_RELOADED_FIELD(uint32_t, size, Size); /* 1 or more; out: rounded up to pages */
   NEARBUF_RELOADED_FIELD(uint32_t, target_process_id, TargetProcessId); /* this one, or 0 for it */
-  NEARBUF_RELOADED_FIELD(int32_t, retry_count, RetryCount);             /* not looked at */
-  NEARBUF_RELOADED_FIELD(bool, brute_force, BruteForce);                /* not looked at */
+  NEARBUF_RELOADED_FIELD(int32_t, retry_count, RetryCount);             /* ignored */
+  NEARBUF_RELOADED_FIELD(bool, brute_force, BruteForce);                /* ignored */
 } BufferAllocatorSettings;
 
 typedef struct PrivateAllocation {
@@ -110,7 +110,7 @@ bufferallocatorsettings_from_proximity(uintptr_t proximity, uintptr_t target, si
 /* ---- Buffers --------------------------------------------------------------------------------- */
 
 /* Takes a buffer with room for settings->size bytes and holds it: an existing one, or else a new
- * one, as low in the range as there is room. Give it back with free_get_buffer_result,
+ * one, as low in the range as there is room. Release it with free_get_buffer_result,
  * free_locator_item or locatoritem_unlock; what was appended stays.
  *
  * The aligned one moves the item's position to a multiple of `alignment`, which is a power of two,
@@ -127,7 +127,7 @@ NEARBUF_RELOADED_API GetBufferResult buffers_get_buffer(const BufferSearchSettin
 NEARBUF_RELOADED_API GetBufferResult
 buffers_get_buffer_aligned(const BufferSearchSettings *settings, uint32_t alignment);
 
-/* Gives back the item of a result, if it has one. */
+/* Releases the item of a result, if it has one. */
 NEARBUF_RELOADED_API void free_get_buffer_result(GetBufferResult item);
 
 /* Does nothing: texts are static. */
@@ -184,12 +184,12 @@ NEARBUF_RELOADED_API void overwrite_allocated_code(const uint8_t *source, uint8_
                                                    size_t size);
 
 /* Calls `callback` with the first three arguments, to do the copying, and then makes the bytes at
- * `target` fit to run. */
+ * `target` ready to be executed. */
 NEARBUF_RELOADED_API void
 overwrite_allocated_code_ex(const uint8_t *source, uint8_t *target, size_t size,
                             void (*callback)(const uint8_t *source, uint8_t *target, size_t size));
 
-/* Makes the bytes of [start, end) fit to run (nothing on x86). */
+/* Makes the bytes of [start, end) ready to be executed (nothing on x86). */
 NEARBUF_RELOADED_API void utilities_clear_instruction_cache(uint8_t *start, uint8_t *end);
 
 #ifdef __cplusplus
