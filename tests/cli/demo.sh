@@ -7,12 +7,12 @@ run demo
 expect_status 0
 unloaded='unloaded'
 if grep -q ld-musl "$NEARBUF"; then
-  unloaded='given back, and stays loaded' # musl unloads nothing
+  unloaded='closed, and stays loaded' # musl unloads nothing
 fi
 sed -E 's/process [0-9]+/process PID/; s/0x[0-9a-f]+/ADDRESS/g
   s/[0-9.]+ [KMGT]iB (above|below)/DISTANCE/; s/in \/[^ ]*\.$/in LIBRARY./
   s/jump \(.*\) to/jump to/; s/first [45] bytes/first bytes/; s/stub of [0-9]+/stub of N/
-  s/of which [0-9]+/of which N/; s/^   [0-9]+ KiB were taken/   SIZE were taken/
+  s/of which [0-9]+/of which N/; s/^   [0-9]+ KiB were allocated/   SIZE were allocated/
   s/buffers of [0-9]+ KiB/buffers of SIZE/' "$work/out" >"$work/words"
 mv "$work/words" "$work/out"
 expect_output - <<END
@@ -21,16 +21,16 @@ nearbuf 1.0.0 in process PID
 1. A function of the C library is detoured
    getenv is at ADDRESS, in LIBRARY.
    A stub of N bytes lies at ADDRESS, DISTANCE it.
-   Its first bytes became a jump to the stub; called, it answered
+   Its first bytes became a jump to the stub; called, it returned
    "this comes from the detour".
-   Those bytes were put back, and it answers as before.
+   Those bytes were restored, and it returns what it did before.
 
 2. Getting a buffer again
    A thread that gets a buffer a second time gets the one it had:
    the stub's, at ADDRESS, with room left.
 
 3. A plug-in shares the buffer
-   A plug-in with a copy of the library of its own was loaded: its nearbuf_place is at
+   A plug-in with its own copy of the library was loaded: its nearbuf_place is at
    ADDRESS, this program's at ADDRESS.
    It found the locator at ADDRESS and, in it, the stub's buffer at ADDRESS.
    It placed 22 bytes in the room that was left, right at the stub's end.
@@ -40,12 +40,12 @@ nearbuf 1.0.0 in process PID
    8 bytes of data lie at ADDRESS, where 32-bit addresses reach them.
 
 5. Private memory
-   SIZE were taken at ADDRESS, DISTANCE getenv, and written.
-   They were given back: nothing is mapped there now.
+   SIZE were allocated at ADDRESS, DISTANCE getenv, and written.
+   They were freed: nothing is mapped there now.
 
-6. What it took
+6. Totals
    2 buffers of SIZE in all, of which N bytes are used; 1 locator of 4 KiB.
    Other processes can find them.
 
-All of this was checked.
+All of this was verified.
 END

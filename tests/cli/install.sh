@@ -11,11 +11,11 @@ find "$work/moved" -name nearbuf-demo-plugin.so | grep -q . || fail 'the plug-in
 run demo
 expect_status 0
 tail -n 1 "$work/out" >"$work/last"
-[ "$(cat "$work/last")" = 'All of this was checked.' ] || fail 'the demo did not end well'
+[ "$(cat "$work/last")" = 'All of this was verified.' ] || fail 'the demo did not end well'
 
 # Without its plug-in the demo must not succeed.
 find "$work/moved" -name nearbuf-demo-plugin.so -delete
 run demo
 expect_status 1
-grep -q 'NOT SO: The plug-in is there:' "$work/out" || fail 'the missing plug-in is not named'
-expect_error 'nearbuf: not all of this held'
+grep -q 'FAILED: The plug-in can be loaded:' "$work/out" || fail 'the missing plug-in is not named'
+expect_error 'nearbuf: not every check passed'

@@ -1,9 +1,10 @@
-/* Processes that are invented: the inspector is linked with this in place of nearbuf_process, so that all that
- * it prints is known. What it asks for is told on the error output, in brackets. The clock stands still but
- * while the inspector sleeps.
+/* Processes that are invented: the inspector is linked with this in place of nearbuf_process, so
+ * that all that it prints is known. What it asks for is told on the error output, in brackets. The
+ * clock stands still but while the inspector sleeps.
  *
  * INVENTED_LACK=N in the environment: the Nth block of memory that it wants is not to be had.
- * INVENTED_FAILURE="CALL STATUS CODE TIMES" in the environment lets a call fail so often, as in "get BUSY 0 3". */
+ * INVENTED_FAILURE="CALL STATUS CODE TIMES" in the environment lets a call fail so often, as in
+ * "get BUSY 0 3". */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 enum { PAGE = 4096, SOUND = 7, DENIED = 8, STRANGE = 9, EMPTY = 10, GROWING = 11, DEAD = 12 };
 
-/* ---- What a call answers ------------------------------------------------------------------------ */
+/* ---- What a call answers --------------------------------------------------------------------- */
 
 static nearbuf_status status_of(const char *name) {
   int status = NEARBUF_OK;
@@ -64,7 +65,7 @@ const char *__wrap_host_denied_hint(void) {
   return "(a hint)";
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static bool is_lacking(void) {
   static long count;
@@ -92,7 +93,7 @@ void *__wrap_malloc(size_t size) {
 }
 /* NOLINTEND(bugprone-reserved-identifier) */
 
-/* ---- Processes ---------------------------------------------------------------------------------- */
+/* ---- Processes ------------------------------------------------------------------------------- */
 
 /* With U+202E, which reverses what follows. */
 static const char strange_name[] = {'a', '<', 'b',    '>',    '&',    '"',
@@ -145,7 +146,7 @@ nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *co
   return status;
 }
 
-/* ---- Its map ------------------------------------------------------------------------------------ */
+/* ---- Its map --------------------------------------------------------------------------------- */
 
 #define LOCATOR "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID 7"
 static const struct {
@@ -212,7 +213,7 @@ nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, 
   return status != NEARBUF_OK ? status : done == size_bytes ? NEARBUF_OK : NEARBUF_NO_ROOM;
 }
 
-/* ---- Its locators ------------------------------------------------------------------------------- */
+/* ---- Its locators ---------------------------------------------------------------------------- */
 
 static const nearbuf_process_locator sound_locators[] = {
     {.address = 0x2001000,
@@ -299,7 +300,7 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
   return NEARBUF_NOT_FOUND;
 }
 
-/* ---- Changing it -------------------------------------------------------------------------------- */
+/* ---- Changing it ----------------------------------------------------------------------------- */
 
 static void tell(const char *call, const nearbuf_process_request *request) {
   (void)fprintf(stderr,
@@ -350,7 +351,7 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   return failure_of("free", process);
 }
 
-/* ---- Files -------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit, void *context) {
   nearbuf_status status = failure_of("visit_files", NULL);

@@ -14,7 +14,7 @@ $(cat "$work/out")"
 start_holder
 run map "$holder"
 expect_status 0
-has_line "^process $holder, cli_holder; all of its address space\$"
+has_line "^process $holder, cli_holder; whole address space\$"
 has_line '^0x000000000000  \.\.\. .* 64 KiB  free'
 has_line '^0x000000010000  BBB .* 64 KiB  buffers    1 buffer, 100 bytes used, 1 held$'
 has_line '^0x[0-9a-f]*  BBB .* 64 KiB  buffers    1 buffer, 24 bytes used, 0 held$'
@@ -30,7 +30,7 @@ fi
 
 run map "$holder" --near getenv
 expect_status 0
-has_line "^process $holder, cli_holder; within reach of getenv at 0x[0-9a-f]*, 64 MiB a sign:\$"
+has_line "^process $holder, cli_holder; within reach of getenv at 0x[0-9a-f]*, 64 MiB per character:\$"
 has_line '^  0x[0-9a-f]* \[.{64}\] 0x[0-9a-f]*$'
 has_line '^0x[0-9a-f]*  BBB .* 24 bytes used, 0 held, .* below getenv$'
 has_line '^0x[0-9a-f]*  #+ .*  module     '"$libc  <-- getenv\$"
@@ -49,7 +49,7 @@ grep -q 'prefers-color-scheme: dark' "$work/map.svg" || fail 'the picture has no
 
 run map "$holder" --near no_such_symbol
 expect_status 4
-expect_error "nearbuf: process $holder has no module of this name, and none that exports it: no_such_symbol"
+expect_error "nearbuf: process $holder has no such module or exported symbol: no_such_symbol"
 run map "$holder" --svg "$work/no/such/folder"
 expect_status 1
 expect_error "nearbuf: map: cannot be written: $work/no/such/folder"

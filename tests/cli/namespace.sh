@@ -16,7 +16,7 @@ holder=$(tr -d " " <"/proc/$outer/task/$outer/children")
 
 run show "$holder"
 expect_status 0
-grep -q '^  it lives in another namespace and knows itself as process 1$' "$work/out" ||
+grep -q '^  it is in another pid namespace, where its id is 1$' "$work/out" ||
   fail 'the namespace is not told'
 grep -q ' 24  free   rwxp' "$work/out" || fail "the buffers are not shown: $(cat "$work/out")"
 

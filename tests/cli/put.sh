@@ -47,7 +47,7 @@ if grep -q "^0*${memory#0x}-" "/proc/$target/maps"; then
 fi
 run free "$target" "$memory" "$size"
 expect_status 4
-expect_error "nearbuf: process $target has no memory there that alloc took"
+expect_error "nearbuf: process $target has no memory there that alloc allocated"
 run free "$target" "$address" 4096
 [ "$status" != 0 ] || fail 'free gives back a part of a buffer'
 run dump "$target" "$address" 9
@@ -58,16 +58,16 @@ expect_status 4
 expect_error "nearbuf: process $target has nothing at 0x1000"
 run put "$target" "$work/bytes"
 expect_status 2
-expect_error 'nearbuf: put: say where, with either --near or --range'
+expect_error 'nearbuf: put: either --near or --range is required'
 run put "$target" --near getenv "$work/no_such_file"
 expect_status 4
-expect_error "nearbuf: put: there is no file to read: $work/no_such_file"
+expect_error "nearbuf: put: cannot open the file: $work/no_such_file"
 run put "$target" --near getenv - </dev/null
 expect_status 2
-expect_error 'nearbuf: put: nothing is in: -'
+expect_error 'nearbuf: put: the input is empty: -'
 run put "$target" --range 1 2 "$work/bytes"
 expect_status 1
-expect_error "nearbuf: process $target: no buffer could be got: the range cannot hold the size at that alignment"
+expect_error "nearbuf: process $target: no buffer could be acquired: the range cannot hold the size at that alignment"
 
 before=$(wc -l <"$work/count")
 sleep 0.3

@@ -1,7 +1,7 @@
 /* refuse CALL=ERROR... -- PROGRAM [ARGUMENT...]
  *
- * Runs the program with a filter that lets these system calls fail: what the system does where a policy
- * or an old kernel refuses them. */
+ * Runs the program with a filter that lets these system calls fail: what the system does where a
+ * policy or an old kernel refuses them. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

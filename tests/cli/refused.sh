@@ -55,4 +55,4 @@ refused pwrite64=ENOSPC -- put "$holder" --near getenv "$work/bytes"
 expect_status 1
 says 'The system says: No space left on device'
 run show "$holder" # and the buffer is not held for ever
-grep -q '; 1 taken; all is valid$' "$work/out" || fail "show: $(cat "$work/out")"
+grep -q '; 1 held; no fault found$' "$work/out" || fail "show: $(cat "$work/out")"

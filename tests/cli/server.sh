@@ -63,7 +63,7 @@ grep -Eq "^ *$target  redis-server +[^ ]+ +1 +1 +324 bytes +64 KiB  written\$" "
 run show "$target"
 expect_status 0
 grep -Eq "^ +[0-9]+  0x[0-9a-f]+ +65536 +324  free   rwxp  " "$work/out" || fail "show: $(cat "$work/out")"
-grep -q '^1 buffer of 64 KiB, of which 324 bytes are used; 0 taken; all is valid$' "$work/out" ||
+grep -q '^1 buffer of 64 KiB, of which 324 bytes are used; 0 held; no fault found$' "$work/out" ||
   fail "show: $(cat "$work/out")"
 
 # Within reach of the function, and told so.
@@ -86,7 +86,7 @@ watcher=$!
 sleep 0.7
 put --near processCommand "$work/stub"
 wait "$watcher" || fail "watch ends with status $?"
-grep -q '340 bytes used (16 bytes more since the first look' "$work/watched" ||
+grep -q '340 bytes used (16 bytes more since the first report' "$work/watched" ||
   fail "watch: $(cat "$work/watched")"
 
 # No request was lost, nothing hangs, and the server ends in its own way.

@@ -21,11 +21,11 @@ process HOLDER, cli_holder, $(bits) bits
 
 locator 0 at ADDRESS : 2 of $capacity items, dialect written, shared
   file      /tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID HOLDER
-  item  address                   size        used  taken  prot  near
+  item  address                   size        used  held   prot  near
     $slot  ADDRESS 65536          24  free   rwxp  DISTANCE $libc
-    $next  ADDRESS 65536         100  taken  rwxp  DISTANCE cli_holder
+    $next  ADDRESS 65536         100  held   rwxp  DISTANCE cli_holder
 
-2 buffers of 128 KiB, of which 124 bytes are used; 1 taken; all is valid
+2 buffers of 128 KiB, of which 124 bytes are used; 1 held; no fault found
 END
 
 run show 999999
@@ -49,4 +49,4 @@ ran='nearbuf show as another user'
 expect_status 3
 grep -q "^nearbuf: process $holder: its buffers cannot be read: the system forbids it\$" \
   "$work/err" || fail 'it does not say what was refused'
-grep -q '^  Root may; ' "$work/err" || fail 'it does not say what would help'
+grep -q '^  Run as root' "$work/err" || fail 'it does not say what would help'

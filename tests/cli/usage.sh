@@ -25,15 +25,15 @@ refused 'dump: not a length from 1 to 1048576: long' dump "$holder" 0x10000 long
 refused 'put: not addresses: low 2' put "$holder" --range low 2 "$work/bytes"
 refused 'put: not addresses: 1 high' put "$holder" --range 1 high "$work/bytes"
 refused 'put: not a number: some' put "$holder" --near getenv --align some "$work/bytes"
-refused 'put: say where, with either --near or --range' \
+refused 'put: either --near or --range is required' \
   put "$holder" --near getenv --range 1 2 "$work/bytes"
-refused 'put: --range wants MIN MAX' put "$holder" "$work/bytes" --range 1
-refused 'put: --near wants PLACE' put "$holder" "$work/bytes" --near
+refused 'put: --range requires MIN MAX' put "$holder" "$work/bytes" --range 1
+refused 'put: --near requires PLACE' put "$holder" "$work/bytes" --near
 refused 'show: one argument too many: 7' show "$holder" 7
 refused 'show: no such option: --near' show "$holder" --near getenv
 refused 'watch: not a number of milliseconds: soon' watch "$holder" --interval soon
-refused 'watch: not a number of looks: 0' watch "$holder" --count 0
-refused 'watch: not a number of looks: often' watch "$holder" --count often
+refused 'watch: not a number of reports: 0' watch "$holder" --count 0
+refused 'watch: not a number of reports: often' watch "$holder" --count often
 
 # What the holder placed low is 64 KiB, with nothing behind it: the last byte is there.
 run dump "$holder" 0x1ffff 1
@@ -41,7 +41,7 @@ expect_status 0
 grep -q '^0x00*1ffff  *00 ' "$work/out" || fail "$ran: $(cat "$work/out")"
 run dump "$holder" 0x1fff8 16
 expect_status 1
-expect_error 'nearbuf: dump: the rest cannot be read'
+expect_error 'nearbuf: dump: the remaining bytes cannot be read'
 run dump "$holder" 0x10000 65536 --json
 expect_status 0
 [ "$(sed -n 's/^ *"bytes": "\([0-9a-f]*\)".*/\1/p' "$work/out" | tr -d '\n' | wc -c)" = 131072 ] ||

@@ -11,9 +11,9 @@ expect_status 0
 sed -i 's/seen for 2 s/seen for 1 s/' "$work/out" # the second may have ended meanwhile
 normalise
 cat >"$work/expected" <<'END'
-process HOLDER, cli_holder: 1 locator, 2 buffers of 128 KiB, 124 bytes used (0 bytes more since the first look, 0 bytes since the last), 1 held
+process HOLDER, cli_holder: 1 locator, 2 buffers of 128 KiB, 124 bytes used (0 bytes more since the first report, 0 bytes since the last), 1 held
   held, seen for 0 s: ADDRESS , 64 KiB
-process HOLDER, cli_holder: 1 locator, 2 buffers of 128 KiB, 124 bytes used (0 bytes more since the first look, 0 bytes since the last), 1 held
+process HOLDER, cli_holder: 1 locator, 2 buffers of 128 KiB, 124 bytes used (0 bytes more since the first report, 0 bytes since the last), 1 held
   held, seen for 1 s: ADDRESS , 64 KiB
 END
 sed -i 's/ADDRESS ,/ADDRESS,/' "$work/expected"
@@ -29,7 +29,7 @@ exec 9>&- # the holder ends
 wait "$holder" || fail 'the holder did not end well'
 wait "$watcher" || fail "watch ends with status $?"
 # 24 bytes were used; the next ones start at 32.
-grep -q '142 bytes used (18 bytes more since the first look, 18 bytes since the last)' "$work/watched" ||
+grep -q '142 bytes used (18 bytes more since the first report, 18 bytes since the last)' "$work/watched" ||
   fail "growth is not seen: $(cat "$work/watched")"
 [ "$(tail -n 1 "$work/watched")" = "process $holder has ended" ] || fail 'the end is not told'
 

@@ -1,4 +1,5 @@
-/* The inspector on Windows: what it does to a program that nobody prepared, and what it shows of it. */
+/* The inspector on Windows: what it does to a program that nobody prepared, and what it shows of
+ * it. */
 #include <string.h>
 
 #include "remote_windows.h"
@@ -66,7 +67,7 @@ TEST(memory_is_taken_and_given_back) {
   char place[64];
   (void)snprintf(place, sizeof place, "0x%llx 65536", strtoull(taken->output, NULL, 0));
   check(run_on(&idle, "free", place, ""), 0, "");
-  check(run_on(&idle, "free", place, ""), 4, "has no memory there that alloc took");
+  check(run_on(&idle, "free", place, ""), 4, "has no memory there that alloc allocated");
   CHECK_EQUAL(0, target_end(&idle));
 }
 
@@ -75,7 +76,7 @@ TEST(symbols_of_modules_are_found_in_any_case_of_the_modules_name) {
   check(run_on(&idle, "dump", "KERNEL32.DLL 2", ""), 0, "|MZ|");
   check(run_on(&idle, "dump", "kernel32.dll 2", ""), 0, "|MZ|");
   check(run_on(&idle, "dump", "VirtualProtect 1", ""), 0, "0x");
-  check(run_on(&idle, "dump", "NoSuchFunctionAnywhere 1", ""), 4, "no module of this name");
+  check(run_on(&idle, "dump", "NoSuchFunctionAnywhere 1", ""), 4, "no such module");
   CHECK_EQUAL(0, target_end(&idle));
 }
 

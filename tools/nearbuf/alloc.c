@@ -1,4 +1,4 @@
-/* nearbuf alloc: private memory in a process. */
+/* nearbuf alloc: allocates private memory in a process. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -24,7 +24,7 @@ exit_code alloc_run(const tool_arguments *arguments) {
       status = nearbuf_process_allocate(&target.process, &request, &address, &size_bytes);
     } while (target_try_again(status, &tries));
     code = status == NEARBUF_OK ? EXIT_DONE
-                                : target_complain(&target, "no memory could be taken", status);
+                                : target_complain(&target, "no memory could be allocated", status);
   }
   if (code == EXIT_DONE && arguments_option(arguments, "--json") != NULL) {
     json_writer json = json_begin_document("alloc");

@@ -1,4 +1,4 @@
-/* Reading a command's arguments by its entry in the table. */
+/* Parses the arguments of a command according to its entry in the table. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@ exit_code complain(exit_code code, const char *format, ...) {
   return code;
 }
 
-/* How many words follow an option. */
+/* The number of values of an option. */
 static int value_count(const tool_option *option) {
   int count = option->values[0] != '\0';
   for (const char *at = option->values; *at != '\0'; at++) {
@@ -34,7 +34,7 @@ static const tool_option *find_option(const tool_command *command, const char *n
   return NULL;
 }
 
-/* A lone "-" stands for the standard input. */
+/* A single "-" is not an option: it stands for the standard input. */
 static bool is_option(const char *word) {
   return word[0] == '-' && word[1] != '\0';
 }
@@ -59,7 +59,7 @@ bool arguments_read(tool_arguments *arguments) {
     }
     i += value_count(option);
     if (i >= arguments->count) {
-      (void)complain(EXIT_USAGE, "%s: %s wants %s", command->name, word, option->values);
+      (void)complain(EXIT_USAGE, "%s: %s requires %s", command->name, word, option->values);
       return false;
     }
   }

@@ -1,4 +1,4 @@
-/* nearbuf clean: removes the files that dead processes left. */
+/* nearbuf clean: removes the files that dead processes left behind. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "text.h"
 
 typedef struct clean_state {
-  json_writer *json; /* null: for people */
+  json_writer *json; /* null: text output */
   uint64_t removed;
   uint64_t kept;
   uint64_t refused;

@@ -1,5 +1,5 @@
-/* The commands of the inspector: one table (commands.c), one file per command. Help, the manual page
- * and the reading of arguments all come from the table. */
+/* The commands of the inspector: one table (commands.c), one file per command. Help, the manual
+ * page and the parsing of arguments all use the table. */
 #ifndef NEARBUF_TOOL_COMMAND_H
 #define NEARBUF_TOOL_COMMAND_H
 
@@ -15,16 +15,16 @@ typedef enum exit_code {
   EXIT_NOT_FOUND = 4, /* there is no such process, locator, buffer or symbol */
 } exit_code;
 
-/* What stands behind a command's name on the command line, read by arguments_read. */
+/* The arguments of a command, parsed by arguments_read. */
 typedef struct tool_arguments {
   const struct tool_command *command;
-  char **given; /* the words behind the command's name */
+  char **given; /* the words after the command's name */
   int count;
   char *positional[4];
   int positional_count;
 } tool_arguments;
 
-/* `values` names what follows the option, separated by spaces; "" where nothing does. */
+/* `values` names the values that follow the option, separated by spaces; "" if it has none. */
 typedef struct tool_option {
   const char *name;
   const char *values;
@@ -35,28 +35,29 @@ enum { OPTIONS_MAX = 8 };
 
 typedef struct tool_command {
   const char *name;
-  const char *usage;   /* of the positional arguments and the main options */
-  const char *summary; /* a line */
-  const char *text;    /* more of it, for its own help; in lines that fit a terminal */
+  const char *usage;   /* the positional arguments and the options */
+  const char *summary; /* one line */
+  const char *text;    /* for the command's own help; in lines that fit a terminal */
   int positional_min;
   int positional_max;
-  tool_option options[OPTIONS_MAX]; /* ends with the first that has no name */
+  tool_option options[OPTIONS_MAX]; /* ends at the first without a name */
   exit_code (*run)(const tool_arguments *arguments);
 } tool_command;
 
 extern const tool_command commands[];
 extern const size_t command_count;
 
-/* The options that the program itself knows, and what its exit statuses mean. */
+/* The options of the program itself, and what its exit statuses mean. */
 extern const tool_option program_options[];
 extern const size_t program_option_count;
 extern const char *const exit_texts[];
 extern const size_t exit_text_count;
 
-/* Fills in `positional`. False: they are invalid, and the reason is on the standard error output. */
+/* Fills in `positional`. False: they are invalid, and the reason is on the standard error
+ * output. */
 bool arguments_read(tool_arguments *arguments);
 
-/* The words behind an option, which are as many as its entry names, or null where it is not given. */
+/* The values of an option, as many as its entry names, or null if the option was not given. */
 char **arguments_option(const tool_arguments *arguments, const char *name);
 
 exit_code alloc_run(const tool_arguments *arguments);
@@ -71,10 +72,10 @@ exit_code self_test_run(const tool_arguments *arguments);
 exit_code show_run(const tool_arguments *arguments);
 exit_code watch_run(const tool_arguments *arguments);
 
-/* The manual page, made from the table. */
+/* Prints the manual page, generated from the table. */
 void manual_print(void);
 
-/* Says on the error output what is wrong, with the program's name before it. Answers `code`. */
+/* Prints a message on the error output, prefixed with the program's name. Returns `code`. */
 __attribute__((format(printf, 2, 3))) exit_code complain(exit_code code, const char *format, ...);
 
 #endif

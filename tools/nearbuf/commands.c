@@ -41,13 +41,11 @@ const tool_command commands[] = {
         .summary = "draw a process's address space",
         .text =
             "What is mapped, from low to high addresses: modules, buffers, heap, stack, and the\n"
-            "free addresses between them. With --near only what a jump reaches from there, and\n"
+            "free addresses between them. With --near only within reach of a jump from there, and\n"
             "before that an overview to one scale.",
         .positional_min = 1,
         .positional_max = 1,
-        .options = {OPTION_NEAR,
-                    {"--svg", "FILE", "write a picture for a browser instead"},
-                    OPTION_JSON},
+        .options = {OPTION_NEAR, {"--svg", "FILE", "write an SVG picture instead"}, OPTION_JSON},
         .run = map_run,
     },
     {

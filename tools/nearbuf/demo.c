@@ -1,5 +1,5 @@
-/* nearbuf demo: the work the library is made for, on a function that nothing has prepared. Whatever
- * it prints it has checked. */
+/* nearbuf demo: detours a function that was not prepared for it, which is what the library is made
+ * for. Every statement that it prints has been verified. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,24 +14,24 @@
 #include "host.h"
 #include "text.h"
 
-/* Set by CMake: the plug-in beside this program, and from its installed place. */
+/* Set by CMake: the plug-in's path beside this program, and where it is installed. */
 #define PLUGIN_PATHS                                                                               \
   { NEARBUF_TOOL_PLUGIN_BUILT, NEARBUF_TOOL_PLUGIN_INSTALLED }
 
-/* What a step needs of the steps before it. */
+/* What later steps need from earlier ones. */
 typedef struct demo_state {
   uintptr_t target; /* the function that is detoured */
   char target_module[1024];
-  nearbuf_request near; /* what asks for room near it */
+  nearbuf_request near; /* a request for memory near it */
   nearbuf_memory stub;
   nearbuf_info stub_buffer;
 } demo_state;
 
-/* ---- Claims ------------------------------------------------------------------------------------ */
+/* ---- Claims ---------------------------------------------------------------------------------- */
 
-/* Prints a sentence if it is true, and else that it is not. */
+/* Prints a statement, marked as failed if it does not hold. */
 __attribute__((format(printf, 2, 3))) static bool claim(bool holds, const char *format, ...) {
-  (void)fputs(holds ? "   " : "   NOT SO: ", stdout);
+  (void)fputs(holds ? "   " : "   FAILED: ", stdout);
   va_list values;
   va_start(values, format);
   (void)vprintf(format, values);
@@ -54,19 +54,19 @@ static bool lies_in(const nearbuf_memory *memory, nearbuf_range range) {
   return first >= range.min && first + (memory->size_bytes - 1) <= range.max;
 }
 
-/* ---- A detour ---------------------------------------------------------------------------------- */
+/* ---- A detour -------------------------------------------------------------------------------- */
 
 typedef char *environment_function(const char *name);
 
 static const char asked_name[] = "NEARBUF_DEMO";
-static char detoured_answer[] = "this comes from the detour";
+static char detoured_result[] = "this comes from the detour";
 
-/* Where the detour leads. */
+/* The function that the detour leads to. */
 static char *detoured(const char *name) {
-  return strcmp(name, asked_name) == 0 ? detoured_answer : NULL;
+  return strcmp(name, asked_name) == 0 ? detoured_result : NULL;
 }
 
-/* Calls the function at an address, without the compiler knowing which one it is. */
+/* Calls the function at an address, hidden from the compiler, which might otherwise evaluate it. */
 static const char *call(uintptr_t function, const char *name) {
   environment_function *volatile opaque = (environment_function *)function;
   return opaque(name);
@@ -94,29 +94,29 @@ static bool place_stub(demo_state *demo) {
                text_distance(demo->target, (uintptr_t)demo->stub.run_at).characters);
 }
 
-/* Detours the target, calls it, and puts back what was there. */
+/* Detours the target, calls it, and restores its code. */
 static bool detour(const demo_state *demo) {
   unsigned char original[DETOUR_STUB_SIZE];
   unsigned char jump[DETOUR_STUB_SIZE];
   const void *start = (const void *)demo->target;
   const char *reason = "";
-  const char *answer_before = call(demo->target, asked_name);
+  const char *result_before = call(demo->target, asked_name);
   memcpy(original, start, DETOUR_JUMP_SIZE);
   detour_write_jump(jump, demo->target, (uintptr_t)demo->stub.run_at);
   if (!host_write_code(demo->target, jump, DETOUR_JUMP_SIZE, &reason)) {
-    return claim(false, "The system does not let code be changed: %s.", reason);
+    return claim(false, "The system does not allow code to be changed: %s.", reason);
   }
-  const char *answer = call(demo->target, asked_name);
+  const char *result = call(demo->target, asked_name);
   if (!host_write_code(demo->target, original, DETOUR_JUMP_SIZE, &reason)) {
-    return claim(false, "The system does not let code be put back: %s.", reason);
+    return claim(false, "The system does not allow code to be restored: %s.", reason);
   }
-  bool holds = claim(answer != NULL && strcmp(answer, detoured_answer) == 0,
-                     "Its first %d bytes became a jump (%s) to the stub; called, it answered\n"
+  bool holds = claim(result != NULL && strcmp(result, detoured_result) == 0,
+                     "Its first %d bytes became a jump (%s) to the stub; called, it returned\n"
                      "   \"%s\".",
-                     DETOUR_JUMP_SIZE, DETOUR_JUMP_NAME, answer == NULL ? "" : answer);
+                     DETOUR_JUMP_SIZE, DETOUR_JUMP_NAME, result == NULL ? "" : result);
   return claim(memcmp(original, start, DETOUR_JUMP_SIZE) == 0 &&
-                   call(demo->target, asked_name) == answer_before,
-               "Those bytes were put back, and it answers as before.") &&
+                   call(demo->target, asked_name) == result_before,
+               "Those bytes were restored, and it returns what it did before.") &&
          holds;
 }
 
@@ -130,15 +130,15 @@ static bool show_detour(demo_state *demo) {
     return false;
   }
   if (DETOUR_JUMP_SIZE == 0) {
-    return claim(true, "The demo does not know this processor's jumps, so nothing is detoured.");
+    return claim(true, "The demo has no jump for this processor, so nothing is detoured.");
   }
   return detour(demo);
 }
 
-/* ---- The second get ---------------------------------------------------------------------------- */
+/* ---- The second get -------------------------------------------------------------------------- */
 
-/* What is printed right before and after the second get is written at once, so that a trace of
- * system calls shows that nothing is between the two. */
+/* The text around the second get is flushed, so that a trace of system calls shows that there is
+ * none between the two writes. */
 static bool show_second_get(demo_state *demo) {
   static const unsigned char filler[16] = {0};
   nearbuf_request request = demo->near;
@@ -163,7 +163,7 @@ static bool show_second_get(demo_state *demo) {
   return claim(is_same, "the stub's, at 0x%" PRIxPTR ", with room left.", address);
 }
 
-/* ---- A plug-in --------------------------------------------------------------------------------- */
+/* ---- A plug-in ------------------------------------------------------------------------------- */
 
 static void *load_plugin(void) {
   static const char *const paths[] = PLUGIN_PATHS;
@@ -173,7 +173,7 @@ static void *load_plugin(void) {
     module = host_load(paths[i], &reason);
   }
   if (module == NULL) {
-    (void)claim(false, "The plug-in is there: %s", reason);
+    (void)claim(false, "The plug-in can be loaded: %s", reason);
   }
   return module;
 }
@@ -183,26 +183,25 @@ static bool share_with(const demo_state *demo, demo_plugin_function *plugin_plac
   nearbuf_request request = demo->near;
   request.size_bytes = sizeof bytes;
   request.alignment_bytes = 1;
-  demo_plugin_answer answer;
-  plugin_place(&request, bytes, &answer);
-  if (!works(answer.status, "The plug-in could not place bytes", answer.placed.system_error)) {
+  demo_plugin_result result;
+  plugin_place(&request, bytes, &result);
+  if (!works(result.status, "The plug-in could not place bytes", result.placed.system_error)) {
     return false;
   }
-  uintptr_t address = (uintptr_t)answer.placed.run_at;
+  uintptr_t address = (uintptr_t)result.placed.run_at;
   uintptr_t stub_end = (uintptr_t)demo->stub.run_at + demo->stub.size_bytes;
   nearbuf_totals totals;
   (void)nearbuf_get_totals(&totals);
-  return claim(
-             answer.copy_of_library != (uintptr_t)nearbuf_place,
-             "A plug-in with a copy of the library of its own was loaded: its nearbuf_place is at\n"
-             "   0x%" PRIxPTR ", this program's at 0x%" PRIxPTR ".",
-             answer.copy_of_library, (uintptr_t)nearbuf_place) &&
-         claim(answer.totals.first_locator == totals.first_locator &&
-                   answer.buffer.address == demo->stub_buffer.address,
+  return claim(result.copy_of_library != (uintptr_t)nearbuf_place,
+               "A plug-in with its own copy of the library was loaded: its nearbuf_place is at\n"
+               "   0x%" PRIxPTR ", this program's at 0x%" PRIxPTR ".",
+               result.copy_of_library, (uintptr_t)nearbuf_place) &&
+         claim(result.totals.first_locator == totals.first_locator &&
+                   result.buffer.address == demo->stub_buffer.address,
                "It found the locator at 0x%" PRIxPTR " and, in it, the stub's buffer at 0x%" PRIxPTR
                ".",
-               totals.first_locator, answer.buffer.address) &&
-         claim(memcmp(answer.placed.run_at, bytes, sizeof bytes) == 0 && address >= stub_end &&
+               totals.first_locator, result.buffer.address) &&
+         claim(memcmp(result.placed.run_at, bytes, sizeof bytes) == 0 && address >= stub_end &&
                    address - stub_end < 16,
                "It placed %" PRIu64 " bytes in the room that was left, %s the stub's end.",
                (uint64_t)sizeof bytes, text_distance(stub_end, address).characters);
@@ -216,15 +215,15 @@ static bool show_plugin(const demo_state *demo) {
   uintptr_t function = host_symbol(module, DEMO_PLUGIN_FUNCTION_NAME);
   bool holds = function != 0 && share_with(demo, (demo_plugin_function *)function);
   host_unload(module);
-  bool is_gone = !host_lies_in_module(function); /* musl unloads nothing */
+  bool is_gone = !host_lies_in_module(function); /* musl never unloads */
   nearbuf_info info;
   return holds && claim(nearbuf_find(demo->stub.run_at, &info) == NEARBUF_OK &&
                             info.used_bytes > demo->stub_buffer.used_bytes,
                         "It was %s; what it placed stays.",
-                        is_gone ? "unloaded" : "given back, and stays loaded");
+                        is_gone ? "unloaded" : "closed, and stays loaded");
 }
 
-/* ---- The rest ---------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static bool show_low_data(void) {
   uint64_t value = UINT64_C(0x1122334455667788);
@@ -251,7 +250,7 @@ static bool show_private_memory(const demo_state *demo) {
   request.size_bytes = 100000;
   nearbuf_memory memory;
   nearbuf_status status = nearbuf_allocate(&request, &memory);
-  if (!works(status, "Private memory could not be had", memory.system_error)) {
+  if (!works(status, "Private memory could not be allocated", memory.system_error)) {
     return false;
   }
   const void *address = memory.run_at;
@@ -260,17 +259,16 @@ static bool show_private_memory(const demo_state *demo) {
   bool holds =
       claim(lies_in(&memory, request.range) && memory.size_bytes >= request.size_bytes &&
                 memory.run_at[memory.size_bytes - 1] == 0x5A,
-            "%s were taken at 0x%" PRIxPTR ", %s getenv, and written.", size.characters,
+            "%s were allocated at 0x%" PRIxPTR ", %s getenv, and written.", size.characters,
             (uintptr_t)address, text_distance(demo->target, (uintptr_t)address).characters);
   status = nearbuf_free(&memory);
-  return works(status, "They could not be given back", memory.system_error) &&
-         claim(!host_is_mapped(address), "They were given back: nothing is mapped there now.") &&
-         holds;
+  return works(status, "They could not be freed", memory.system_error) &&
+         claim(!host_is_mapped(address), "They were freed: nothing is mapped there now.") && holds;
 }
 
 static bool show_totals(void) {
   nearbuf_totals totals;
-  if (!works(nearbuf_get_totals(&totals), "The buffers cannot be summed up", 0)) {
+  if (!works(nearbuf_get_totals(&totals), "The totals cannot be read", 0)) {
     return false;
   }
   uint64_t size = 0;
@@ -290,12 +288,11 @@ static bool show_totals(void) {
                totals.buffers, text_size(size).characters, text_size(used).characters,
                totals.locators) &&
          claim(totals.sharing != NEARBUF_SHARING_NONE,
-               is_shared
-                   ? "Other processes can find them."
-                   : "Other processes cannot find them: the shared place cannot be used here.");
+               is_shared ? "Other processes can find them."
+                         : "Other processes cannot find them: the locator cannot be shared here.");
 }
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------- */
 
 static void title(const char *text) {
   (void)printf("\n%s\n", text);
@@ -317,12 +314,12 @@ exit_code demo_run(const tool_arguments *arguments) {
     holds &= show_low_data();
     title("5. Private memory");
     holds &= show_private_memory(&demo);
-    title("6. What it took");
+    title("6. Totals");
     holds &= show_totals();
   }
   if (!holds) {
-    return complain(EXIT_FAILED, "not all of this held");
+    return complain(EXIT_FAILED, "not every check passed");
   }
-  (void)puts("\nAll of this was checked.");
+  (void)puts("\nAll of this was verified.");
   return EXIT_DONE;
 }

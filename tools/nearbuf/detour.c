@@ -30,7 +30,7 @@ void detour_write_jump(unsigned char *bytes, uintptr_t from, uintptr_t to) {
 #if defined(__x86_64__) || defined(_M_X64)
 
 int detour_write_stub(unsigned char *bytes, uintptr_t at, uintptr_t to) {
-  /* endbr64; jmp *[the next 8 bytes]; those 8 bytes. It runs anywhere. */
+  /* endbr64; jmp *[the next 8 bytes]; those 8 bytes. Position-independent. */
   static const unsigned char code[] = {0xF3, 0x0F, 0x1E, 0xFA, 0xFF, 0x25, 0, 0, 0, 0};
   (void)at;
   memcpy(bytes, code, sizeof code);
@@ -41,7 +41,7 @@ int detour_write_stub(unsigned char *bytes, uintptr_t at, uintptr_t to) {
 #elif defined(__aarch64__) || defined(_M_ARM64)
 
 int detour_write_stub(unsigned char *bytes, uintptr_t at, uintptr_t to) {
-  /* ldr x16, 8 bytes ahead; br x16; those 8 bytes. It runs anywhere. */
+  /* ldr x16, 8 bytes ahead; br x16; those 8 bytes. Position-independent. */
   static const uint32_t code[] = {0x58000050, 0xD61F0200};
   (void)at;
   memcpy(bytes, code, sizeof code);
@@ -52,7 +52,7 @@ int detour_write_stub(unsigned char *bytes, uintptr_t at, uintptr_t to) {
 #else
 
 int detour_write_stub(unsigned char *bytes, uintptr_t at, uintptr_t to) {
-  /* Where a jump reaches everything, it is all the stub needs; elsewhere it is not run. */
+  /* On i386 a jump reaches every address. On other processors the stub is never run. */
   detour_write_jump(bytes, at, to);
   return DETOUR_JUMP_SIZE != 0 ? DETOUR_JUMP_SIZE : DETOUR_STUB_SIZE;
 }

@@ -1,5 +1,5 @@
-/* A detour, in the instructions of this processor: a jump over the start of a function leads to a
- * stub near it, which goes on to code that may be anywhere. */
+/* A detour in the instructions of this processor: a jump written over the start of a function leads
+ * to a stub near it, which jumps on to any address. */
 #ifndef NEARBUF_TOOL_DETOUR_H
 #define NEARBUF_TOOL_DETOUR_H
 
@@ -12,7 +12,7 @@ enum { DETOUR_JUMP_SIZE = 5 };
 enum { DETOUR_JUMP_SIZE = 4 };
 #define DETOUR_JUMP_NAME "b"
 #else
-enum { DETOUR_JUMP_SIZE = 0 }; /* not known for this processor */
+enum { DETOUR_JUMP_SIZE = 0 }; /* not implemented for this processor */
 #define DETOUR_JUMP_NAME ""
 #endif
 
@@ -21,7 +21,7 @@ enum { DETOUR_STUB_SIZE = 24 };
 /* Writes the jump that leads from `from` to `to`, which must be within NEARBUF_REACH_JUMP. */
 void detour_write_jump(unsigned char *bytes, uintptr_t from, uintptr_t to);
 
-/* Writes the stub that runs at `at` and leads to `to`, wherever that is. Answers its size. */
+/* Writes the stub that runs at `at` and jumps to `to`, at any distance. Returns its size. */
 int detour_write_stub(unsigned char *bytes, uintptr_t at, uintptr_t to);
 
 #endif

@@ -1,4 +1,4 @@
-/* nearbuf dump: bytes of a process, and what they say as instructions. */
+/* nearbuf dump: bytes of a process, and the instructions that they encode. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,17 +10,17 @@
 
 enum { DEFAULT_LENGTH = 64, LENGTH_MAX = 1 << 20, BYTES_OF_LINE = 16, INSTRUCTION_SIZE_MAX = 15 };
 
-/* Bytes that were read. */
+/* The bytes that were read. */
 typedef struct dump_state {
   uint64_t address;
   unsigned char *bytes;
   size_t size;
-  size_t available; /* some more were read: the last instruction may need them */
-  bool is_code;     /* they may be run, and instructions are known */
+  size_t available; /* including bytes after `size` that the last instruction may need */
+  bool is_code;     /* executable, and this program can disassemble */
   uint32_t address_bits;
 } dump_state;
 
-/* One instruction, or a byte that is none. */
+/* One instruction, or a byte that does not start one. */
 typedef struct decoded {
   size_t size;
   char text[128];
@@ -45,7 +45,7 @@ static void write_hexadecimal(const unsigned char *bytes, size_t size, char *tex
   text[2 * size] = '\0';
 }
 
-/* ---- For people -------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static void print_line(const dump_state *dumped, size_t offset) {
   size_t count = dumped->size - offset < BYTES_OF_LINE ? dumped->size - offset : BYTES_OF_LINE;
@@ -66,7 +66,7 @@ static void print_line(const dump_state *dumped, size_t offset) {
   (void)puts("|");
 }
 
-static void dump_for_people(const dump_state *dumped) {
+static void dump_as_text(const dump_state *dumped) {
   for (size_t offset = 0; offset < dumped->size; offset += BYTES_OF_LINE) {
     print_line(dumped, offset);
   }
@@ -84,7 +84,7 @@ static void dump_for_people(const dump_state *dumped) {
   }
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static bool dump_as_json(const tool_target *target, const dump_state *dumped) {
   char *bytes = malloc(2 * dumped->size + 1);
@@ -112,7 +112,7 @@ static bool dump_as_json(const tool_target *target, const dump_state *dumped) {
   return true;
 }
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------- */
 
 static exit_code read_place(const tool_arguments *arguments, tool_target *target,
                             dump_state *dumped) {
@@ -147,11 +147,11 @@ static exit_code dump(const tool_arguments *arguments, tool_target *target, dump
   bool is_whole = done >= dumped->size;
   dumped->size = is_whole ? dumped->size : done;
   if (arguments_option(arguments, "--json") == NULL) {
-    dump_for_people(dumped);
+    dump_as_text(dumped);
   } else if (!dump_as_json(target, dumped)) {
     return complain(EXIT_FAILED, "dump: out of memory");
   }
-  return is_whole ? EXIT_DONE : complain(EXIT_FAILED, "dump: the rest cannot be read");
+  return is_whole ? EXIT_DONE : complain(EXIT_FAILED, "dump: the remaining bytes cannot be read");
 }
 
 exit_code dump_run(const tool_arguments *arguments) {

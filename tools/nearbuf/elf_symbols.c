@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* What of ELF is needed here, with the offsets of its 64-bit and its 32-bit form: System V ABI,
- * "Object files" and "Dynamic linking". */
+/* The offsets in the 32-bit and 64-bit forms of ELF that are needed here: System V ABI, "Object
+ * files" and "Dynamic linking". */
 typedef struct elf_class {
   unsigned word_size;
   unsigned program_headers; /* in the file's header */
@@ -34,10 +34,10 @@ enum {
 
 typedef struct elf_module {
   nearbuf_process *process;
-  nearbuf_status *refusal; /* out: why memory could not be read that is there */
+  nearbuf_status *refusal; /* out: why mapped memory could not be read */
   const elf_class *class;
   uint64_t start;
-  uint64_t bias; /* what is added to the addresses in the file */
+  uint64_t bias; /* added to the addresses in the file */
   uint64_t dynamic;
   uint64_t strings;
   uint64_t symbols;
@@ -56,7 +56,7 @@ static bool read_u32(const elf_module *module, uint64_t address, uint32_t *value
   return read_bytes(module, address, value, sizeof *value);
 }
 
-/* A number of `size` bytes inside bytes that were read. */
+/* Decodes a number of `size` bytes. */
 static uint64_t number_at(const unsigned char *bytes, unsigned size) {
   uint16_t half;
   uint32_t word;
@@ -87,7 +87,7 @@ static bool read_header(elf_module *module, uint64_t *headers, uint64_t *count) 
   return *count <= SEGMENTS_MAX;
 }
 
-/* Finds the dynamic segment, and how far the module is from where its file would have it. */
+/* Finds the dynamic segment and the load bias: the difference to the addresses in the file. */
 static bool read_segments(elf_module *module, uint64_t headers, uint64_t count) {
   const elf_class *class = module->class;
   bool has_bias = false;
@@ -110,8 +110,8 @@ static bool read_segments(elf_module *module, uint64_t headers, uint64_t count) 
   return has_bias && module->dynamic != module->bias;
 }
 
-/* Some loaders write true addresses into the dynamic section, others leave the file's. */
-static uint64_t true_address(const elf_module *module, uint64_t address) {
+/* Some loaders relocate the addresses in the dynamic section, others leave those of the file. */
+static uint64_t relocated(const elf_module *module, uint64_t address) {
   return address < module->start ? address + module->bias : address;
 }
 
@@ -122,7 +122,7 @@ static bool read_dynamic(elf_module *module) {
     if (!read_bytes(module, module->dynamic + (uint64_t)i * 2 * word, bytes, (size_t)2 * word)) {
       return false;
     }
-    uint64_t value = true_address(module, number_at(bytes + word, word));
+    uint64_t value = relocated(module, number_at(bytes + word, word));
     switch (number_at(bytes, word)) {
     case DYNAMIC_END:
       return module->strings != 0 && module->symbols != 0 && module->hash != 0;
@@ -169,7 +169,7 @@ static uint32_t gnu_hash(const char *name) {
 }
 
 static bool look_up(const elf_module *module, const char *name, uint64_t *address) {
-  uint32_t header[4]; /* buckets, first symbol, words of the filter, a shift */
+  uint32_t header[4]; /* buckets, first symbol, words of the Bloom filter, shift */
   uint32_t index;
   uint32_t hash = gnu_hash(name);
   if (!read_bytes(module, module->hash, header, sizeof header) || header[0] == 0) {

@@ -1,4 +1,4 @@
-/* nearbuf free: gives back what alloc took. */
+/* nearbuf free: frees memory that alloc allocated. */
 #include <inttypes.h>
 
 #include "json.h"
@@ -21,10 +21,11 @@ exit_code free_run(const tool_arguments *arguments) {
       status = nearbuf_process_free(&target.process, address, size_bytes);
     } while (target_try_again(status, &tries));
     if (status == NEARBUF_NO_ROOM) {
-      code = complain(EXIT_NOT_FOUND, "process %" PRId64 " has no memory there that alloc took",
-                      target.info.id);
+      code =
+          complain(EXIT_NOT_FOUND, "process %" PRId64 " has no memory there that alloc allocated",
+                   target.info.id);
     } else if (status != NEARBUF_OK) {
-      code = target_complain(&target, "the memory could not be given back", status);
+      code = target_complain(&target, "the memory could not be freed", status);
     }
   }
   if (code == EXIT_DONE && arguments_option(arguments, "--json") != NULL) {

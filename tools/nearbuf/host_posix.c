@@ -119,7 +119,7 @@ bool host_user_name(uint64_t user, char *name, size_t name_size) {
   return true;
 }
 
-/* Who may trace, as Linux' Yama has it: 0, everybody who could without it, to 3, nobody. */
+/* The restriction of tracing by Yama, on Linux: from 0, none, to 3, no process may trace. */
 static int tracing_scope(void) {
   FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "r");
   int scope = file == NULL ? '0' : getc(file);
@@ -132,17 +132,16 @@ static int tracing_scope(void) {
 const char *host_denied_hint(void) {
   int scope = tracing_scope();
   if (scope == 3) {
-    return "On this system no process may be traced: /proc/sys/kernel/yama/ptrace_scope is 3.";
+    return "On this system no process can be traced: /proc/sys/kernel/yama/ptrace_scope is 3.";
   }
   if (geteuid() == 0) {
-    return "Root may not where the right to trace (Linux: CAP_SYS_PTRACE) was taken from it, as "
-           "in\n"
-           "  containers.";
+    return "Root needs the right to trace (Linux: CAP_SYS_PTRACE), which containers often lack.";
   }
   if (scope == 1 || scope == 2) {
-    return "Root may; its own user may not, because /proc/sys/kernel/yama/ptrace_scope is not 0.";
+    return "Run as root; /proc/sys/kernel/yama/ptrace_scope is not 0, so being its user is not "
+           "enough.";
   }
-  return "Root may; and its own user, but for programs that opted out or were started with more\n"
+  return "Run as root, or as its user unless the program opted out or was started with more\n"
          "  rights than that user has.";
 }
 
@@ -155,13 +154,14 @@ bool host_has_colours(void) {
 }
 
 static void end_of_shared_memory(int signal_number) {
-  static const char sentence[] = "nearbuf: a process took away memory that it shares with others\n";
+  static const char sentence[] =
+      "nearbuf: a process truncated a locator's file while it was being read\n";
   (void)signal_number;
   (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
   _exit(EXIT_FAILED);
 }
 
-/* Whoever owns the file of a locator can shorten it while it is mapped. */
+/* The owner of a locator's file can truncate it while it is mapped. */
 void host_expect_loss(void) {
   (void)signal(SIGBUS, end_of_shared_memory);
 }

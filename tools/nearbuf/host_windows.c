@@ -11,7 +11,7 @@
 
 enum { PATH_SIZE = 1024, REASON_SIZE = 256 };
 
-/* The text of the last error, in memory that the next call uses again. */
+/* The text of the last error, valid until the next call. */
 static const char *last_error(void) {
   static char text[REASON_SIZE];
   DWORD length = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
@@ -106,14 +106,14 @@ const char *host_error_text(int32_t code) {
 }
 
 bool host_user_name(uint64_t user, char *name, size_t name_size) {
-  (void)user; /* users are no numbers here */
+  (void)user; /* users do not have numbers here */
   (void)name;
   (void)name_size;
   return false;
 }
 
 const char *host_denied_hint(void) {
-  return "An administrator may, for processes that the system does not protect.";
+  return "Run as an administrator; processes that the system protects stay closed.";
 }
 
 bool host_has_colours(void) {
@@ -125,7 +125,7 @@ bool host_has_colours(void) {
 }
 
 void host_expect_loss(void) {
-  /* What is mapped of a section stays, whatever another process does. */
+  /* A mapped section cannot be truncated. */
 }
 
 void host_input_of_bytes(void) {

@@ -18,7 +18,7 @@ static void print_string(const char *text) {
   (void)putchar('"');
 }
 
-/* What comes before a value: the comma, the place, the key. */
+/* Prints what precedes a value: comma, indentation and key. */
 static void print_lead(json_writer *json, const char *key) {
   if (json->needs_comma) {
     (void)putchar(',');

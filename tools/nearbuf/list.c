@@ -1,4 +1,4 @@
-/* nearbuf list: the processes that have buffers, and the files of those that are dead. */
+/* nearbuf list: the processes that have buffers, and the files of dead processes. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -8,13 +8,13 @@
 #include "snapshot.h"
 #include "text.h"
 
-/* More than these are only counted. */
+/* Further stale files are only counted. */
 enum { STALE_LINES = 10 };
 
-/* What the visitors share. */
+/* The state that the visitors share. */
 typedef struct list_state {
-  json_writer *json; /* null: a table for people */
-  uint64_t refused;  /* processes that the system does not let us look into */
+  json_writer *json; /* null: text output */
+  uint64_t refused;  /* processes that the system did not let us read */
   uint64_t stale;
 } list_state;
 
@@ -67,7 +67,7 @@ static int visit_file(const nearbuf_file *file, void *context) {
   return 0;
 }
 
-static exit_code list_for_people(void) {
+static exit_code list_as_text(void) {
   list_state listing = {0};
   (void)printf("%8s  %-16s %-10s %4s %7s  %10s  %10s  %s\n", "PROCESS", "NAME", "OWNER", "LOC",
                "BUFFERS", "USED", "OF", "DIALECT");
@@ -81,7 +81,7 @@ static exit_code list_for_people(void) {
                  text_count(listing.stale, "file").characters);
   }
   if (listing.refused != 0) {
-    (void)printf("%" PRIu64 " more process%s could not be looked into.\n  %s\n", listing.refused,
+    (void)printf("%" PRIu64 " more process%s could not be read.\n  %s\n", listing.refused,
                  listing.refused == 1 ? "" : "es", host_denied_hint());
   }
   return EXIT_DONE;
@@ -104,5 +104,5 @@ static exit_code list_as_json(void) {
 }
 
 exit_code list_run(const tool_arguments *arguments) {
-  return arguments_option(arguments, "--json") != NULL ? list_as_json() : list_for_people();
+  return arguments_option(arguments, "--json") != NULL ? list_as_json() : list_as_text();
 }

@@ -1,4 +1,4 @@
-/* The inspector: finds the command and runs it. */
+/* The inspector: finds the command in the table and runs it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static void print_help(FILE *out) {
   for (size_t i = 0; i < command_count; i++) {
     (void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
   }
-  (void)fputs("\n`nearbuf COMMAND --help` tells more about one.\n", out);
+  (void)fputs("\n`nearbuf COMMAND --help` shows help on a command.\n", out);
 }
 
 static void print_command_help(const tool_command *command) {
@@ -32,7 +32,7 @@ static void print_command_help(const tool_command *command) {
   }
 }
 
-/* What is asked of the program itself. */
+/* The options of the program itself. */
 static exit_code run_program_option(const char *word) {
   if (strcmp(word, "--version") == 0) {
     (void)printf("nearbuf %d.%d.%d\n", NEARBUF_VERSION_MAJOR, NEARBUF_VERSION_MINOR,

@@ -1,4 +1,4 @@
-/* nearbuf map: the picture of an address space, in the terminal, as JSON or as an SVG file. */
+/* nearbuf map: the layout of an address space, as text, JSON or SVG. */
 #include "map.h"
 
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include "text.h"
 #include "where.h"
 
-/* ---- In the terminal --------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 typedef struct sign {
   char character;
@@ -36,7 +36,7 @@ static void print_sign(row_kind kind, bool has_colours) {
 
 static void print_strip(const process_map *map, bool has_colours) {
   uint64_t cell_size = (map->reach_max - map->reach_min) / STRIP_CELLS + 1;
-  (void)printf("within reach of %s at 0x%" PRIx64 ", %s a sign:\n\n  0x%" PRIx64 " [",
+  (void)printf("within reach of %s at 0x%" PRIx64 ", %s per character:\n\n  0x%" PRIx64 " [",
                map->target_name, map->target, text_size(cell_size).characters, map->reach_min);
   for (unsigned cell = 0; cell < STRIP_CELLS; cell++) {
     print_sign(map_strip_cell(map, cell), has_colours);
@@ -51,7 +51,7 @@ void map_print(const tool_target *target, const process_map *map) {
   if (map->has_target) {
     print_strip(map, has_colours);
   } else {
-    (void)puts("all of its address space\n");
+    (void)puts("whole address space\n");
   }
   for (size_t i = 0; i < map->count; i++) {
     const map_row *row = &map->rows[i];
@@ -65,10 +65,11 @@ void map_print(const tool_target *target, const process_map *map) {
     (void)printf("%*s %10s  %-9s  %s\n", (int)(BAR_WIDTH - magnitude), "",
                  text_size(row->max - row->min + 1).characters, row_kind_name(row->kind), text);
   }
-  (void)puts("\nA bar grows by a sign when the size becomes fourfold; the first is 4 KiB.");
+  (void)puts("\nA bar grows by one character each time the size quadruples; the first stands for "
+             "up to 4 KiB.");
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 void map_report(const tool_target *target, const process_map *map) {
   json_writer json = json_begin_document("map");
@@ -97,7 +98,7 @@ void map_report(const tool_target *target, const process_map *map) {
   json_end_document(&json);
 }
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------- */
 
 static exit_code find_reach(tool_target *target, const process_snapshot *snapshot, const char *near,
                             process_map *map) {

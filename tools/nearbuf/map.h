@@ -1,4 +1,4 @@
-/* The three ways in which an address space is drawn. */
+/* The three output formats of nearbuf map. */
 #ifndef NEARBUF_TOOL_MAP_H
 #define NEARBUF_TOOL_MAP_H
 

@@ -14,7 +14,7 @@ const char *row_kind_name(row_kind kind) {
   return kind_names[kind];
 }
 
-/* ---- Making ------------------------------------------------------------------------------------ */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 static bool append(process_map *map, const map_row *row) {
   if (map->rows == NULL || (map->count & (map->count - 1)) == 0) { /* full: a power of two */
@@ -31,19 +31,19 @@ static bool append(process_map *map, const map_row *row) {
 
 enum { ZEROS_MAX = 128 * 1024 };
 
-/* Whether what follows a row without a gap is a part of it. */
+/* Whether the next row is a part of this one. */
 static bool joins(const map_row *row, const map_row *next, bool next_is_zeros) {
   if (row->max + 1 != next->min) {
     return false;
   }
   if (row->kind == ROW_MODULE && next->kind == ROW_ANONYMOUS) {
-    /* Data that a module starts with; what is larger is more likely a neighbour. */
+    /* The zeroed data of the module (.bss); a larger mapping is more likely unrelated. */
     return next_is_zeros && next->max - next->min < ZEROS_MAX;
   }
   return row->kind == next->kind && strcmp(row->name, next->name) == 0;
 }
 
-/* Adds a row behind the others, or joins it to the last, and the gap between. */
+/* Appends a row, or merges it with the last one; and the gap before it. */
 static bool add(process_map *map, const map_row *row, bool is_zeros) {
   map_row *last = map->count == 0 ? NULL : &map->rows[map->count - 1];
   if (last != NULL && joins(last, row, is_zeros)) {
@@ -82,7 +82,7 @@ static row_kind kind_of(const process_snapshot *snapshot, const nearbuf_process_
   return mapping->name[0] == '\0' ? ROW_ANONYMOUS : ROW_FILE;
 }
 
-/* A file with code in it is a module, all of it. */
+/* Every mapping of a file with code belongs to a module. */
 static bool is_in_module(const process_snapshot *snapshot, uint64_t address) {
   process_module module;
   return snapshot_nearest_module(snapshot, address, &module) && address >= module.min &&
@@ -109,7 +109,7 @@ static size_t first_buffer(const listed_buffer *buffers, size_t count, uint64_t 
   return low;
 }
 
-/* Adds a mapping that buffers may lie in: theirs and what is between. */
+/* Adds a mapping, split into the buffers in it and the memory between them. */
 static bool add_with_buffers(process_map *map, const map_row *row, bool is_zeros,
                              const listed_buffer *buffers, size_t buffer_count) {
   map_row rest = *row;
@@ -144,7 +144,7 @@ static bool add_mappings(const process_snapshot *snapshot, process_map *map,
   for (size_t i = 0; i < snapshot->mapping_count; i++) {
     const nearbuf_process_mapping *mapping = &snapshot->mappings[i];
     if (mapping->min > INT64_MAX) {
-      break; /* the kernel's half */
+      break; /* the kernel's half of the address space */
     }
     map_row row = {.kind = kind_of(snapshot, mapping), .min = mapping->min, .max = mapping->max};
     if (row.kind == ROW_FILE && is_in_module(snapshot, mapping->min)) {
@@ -160,7 +160,7 @@ static bool add_mappings(const process_snapshot *snapshot, process_map *map,
   return true;
 }
 
-/* Cuts the rows at the edges of reach and drops what is outside. */
+/* Clips the rows to the reach and drops those outside. */
 static void keep_within_reach(process_map *map) {
   size_t kept = 0;
   for (size_t i = 0; i < map->count; i++) {
@@ -175,7 +175,7 @@ static void keep_within_reach(process_map *map) {
   map->count = kept;
 }
 
-/* What is free above the last mapping and still within reach. */
+/* Adds the free addresses above the last mapping that are within reach. */
 static bool add_last_gap(process_map *map) {
   uint64_t free_from = map->count == 0 ? 0 : map->rows[map->count - 1].max + 1;
   map_row gap = {.kind = ROW_GAP, .min = free_from, .max = map->reach_max};
@@ -205,7 +205,7 @@ void map_rows_free(process_map *map) {
   *map = (process_map){0};
 }
 
-/* ---- Telling ----------------------------------------------------------------------------------- */
+/* ---- Describing ------------------------------------------------------------------------------ */
 
 unsigned row_magnitude(const map_row *row) {
   unsigned magnitude = 1;

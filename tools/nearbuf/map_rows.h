@@ -1,11 +1,11 @@
-/* An address space as a list of rows from low to high, for a picture: what belongs together is one row,
- * and so is what is free between two. */
+/* An address space as a list of rows from low to high addresses: mappings that belong together are
+ * one row, and each gap between two rows is one. */
 #ifndef NEARBUF_TOOL_MAP_ROWS_H
 #define NEARBUF_TOOL_MAP_ROWS_H
 
 #include "snapshot.h"
 
-/* In the order of what is shown where several share a spot. */
+/* In ascending priority: where several share a cell, the highest is shown. */
 typedef enum row_kind {
   ROW_GAP,
   ROW_SYSTEM, /* of the kernel */
@@ -24,36 +24,37 @@ typedef struct map_row {
   uint64_t min;
   uint64_t max; /* inclusive */
   char name[64];
-  uint32_t count;      /* buffers, for ROW_BUFFERS: neighbours are one row */
-  uint32_t taken;      /* of them */
-  uint64_t used_bytes; /* in them */
+  uint32_t count;      /* ROW_BUFFERS: number of adjacent buffers in this row */
+  uint32_t taken;      /* held ones */
+  uint64_t used_bytes; /* sum over them */
 } map_row;
 
-/* The picture. */
+/* The rows, and what they are about. */
 typedef struct process_map {
   map_row *rows;
   size_t count;
-  bool has_target; /* then the rows are those within reach of it */
+  bool has_target; /* then only rows within its reach are kept */
   uint64_t target;
   uint64_t reach_min;
   uint64_t reach_max;
   char target_name[64];
 } process_map;
 
-/* Makes the rows. With `has_target` set before, those within reach. False: out of memory. */
+/* Makes the rows; if `has_target` is set, those within reach. False: out of memory. */
 bool map_rows_make(const process_snapshot *snapshot, process_map *map);
 void map_rows_free(process_map *map);
 
 const char *row_kind_name(row_kind kind);
 
-/* The size of a row in fourfolds of 4 KiB: what its bar shows. 4 KiB and less: 1. */
+/* The length of the bar of a row: 1 for at most 4 KiB, one more each time the size quadruples. */
 unsigned row_magnitude(const map_row *row);
 
-/* How many cells the strip has that shows all within reach to one scale, and what is in one. */
+/* The strip shows all addresses within reach to scale, in this many cells; and the kind of a
+ * cell. */
 enum { STRIP_CELLS = 64 };
 row_kind map_strip_cell(const process_map *map, unsigned cell);
 
-/* What there is to say about a row beyond its kind and size. */
+/* Describes a row beyond its kind and size. */
 void row_describe(const process_map *map, const map_row *row, char *text, size_t text_size);
 
 #endif

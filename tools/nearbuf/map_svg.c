@@ -1,5 +1,5 @@
-/* The picture as a standalone SVG file: rows from low to high addresses, each with a tooltip, in
- * colours that follow the reader's light or dark scheme. Sizes are in pixels. */
+/* The map as a standalone SVG file: rows from low to high addresses, each with a tooltip, in
+ * colours that follow the viewer's light or dark scheme. Sizes are in pixels. */
 #include <inttypes.h>
 
 #include "map.h"
@@ -18,7 +18,7 @@ enum {
   KIND_WIDTH = 80
 };
 
-/* No colour alone says anything: every row has its kind in words. */
+/* Colour is never the only information: every row also names its kind. */
 static const char style[] =
     "<style>\n"
     "  svg { --paper: #ffffff; --ink: #1c2024; --faint: #6b7280; --line: #c9ced6;\n"
@@ -94,15 +94,15 @@ static void draw_strip(FILE *file, const process_map *map, int y) {
   (void)fprintf(
       file,
       "<text class=\"faint\" x=\"%d\" y=\"%d\">0x%" PRIx64 "</text>\n"
-      "<text class=\"faint\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s a cell; the line "
-      "is the target</text>\n"
+      "<text class=\"faint\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s per cell; the line "
+      "marks the target</text>\n"
       "<text class=\"faint\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
       MARGIN, y + STRIP_HEIGHT + 18, map->reach_min, WIDTH / 2, y + STRIP_HEIGHT + 18,
       text_size(size).characters, MARGIN + width * STRIP_CELLS, y + STRIP_HEIGHT + 18,
       map->reach_max);
 }
 
-/* The part of a row of buffers that is used. */
+/* The width of the used part of a row of buffers. */
 static int used_width(const map_row *row, int width) {
   return (int)((double)width * (double)row->used_bytes / (double)(row->max - row->min + 1));
 }
@@ -153,13 +153,13 @@ void map_draw(FILE *file, const tool_target *target, const process_map *map) {
   write_text(file, target->info.name);
   (void)fprintf(file, "</text>\n<text class=\"faint\" x=\"%d\" y=\"50\">", MARGIN);
   if (map->has_target) {
-    (void)fputs("what a jump reaches from ", file);
+    (void)fputs("within reach of a jump from ", file);
     write_text(file, map->target_name);
     (void)fprintf(file, " at 0x%" PRIx64, map->target);
   } else {
-    (void)fputs("its address space", file);
+    (void)fputs("whole address space", file);
   }
-  (void)fputs("; a bar grows by a step when the size becomes fourfold</text>\n", file);
+  (void)fputs("; a bar grows by one step each time the size quadruples</text>\n", file);
   if (map->has_target) {
     draw_strip(file, map, HEAD + 8);
   }

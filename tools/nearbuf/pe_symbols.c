@@ -2,38 +2,38 @@
 
 #include <string.h>
 
-/* What of PE is needed here: learn.microsoft.com/windows/win32/debug/pe-format. All numbers are of 32
- * bits and count from the start of the module, but for those of the header. */
+/* The parts of PE that are needed here: learn.microsoft.com/windows/win32/debug/pe-format. Offsets
+ * have 32 bits and count from the start of the module, except those in the headers. */
 enum {
-  DOS_PE_HEADER = 0x3c, /* where the PE header is */
-  OPTIONAL_HEADER = 24, /* in the PE header, behind the signature and the header of the file */
+  DOS_PE_HEADER = 0x3c, /* offset of the PE header */
+  OPTIONAL_HEADER = 24, /* in the PE header, after the signature and the file header */
   MAGIC_32 = 0x10b,
   MAGIC_64 = 0x20b,
-  EXPORTS_32 = 96, /* in the optional header: where the exports are, and their size */
+  EXPORTS_32 = 96, /* in the optional header: offset and size of the exports */
   EXPORTS_64 = 112,
   HEADERS_SIZE = OPTIONAL_HEADER + EXPORTS_64 + 8,
   NAMES_MAX = 65536, /* ordinals have 16 bits */
   NAME_MAX = 256
 };
 
-/* The table of exports: three arrays. */
+/* The export directory: three arrays. */
 typedef struct pe_exports {
   uint32_t start;
   uint32_t size;
   uint32_t function_count;
   uint32_t name_count;
-  uint32_t functions; /* their addresses, by number */
-  uint32_t names;     /* where each name is, in alphabetical order */
-  uint32_t numbers;   /* of 16 bits, for each name */
+  uint32_t functions; /* addresses, by ordinal */
+  uint32_t names;     /* offset of each name, in alphabetical order */
+  uint32_t numbers;   /* a 16-bit ordinal for each name */
 } pe_exports;
 
 typedef struct pe_module {
   nearbuf_process *process;
-  nearbuf_status *refusal; /* out: why memory could not be read that is there */
+  nearbuf_status *refusal; /* out: why mapped memory could not be read */
   uint64_t start;
 } pe_module;
 
-/* Reads what is there; answers whether that is all of it. */
+/* Reads as much as is mapped; returns whether that is all. */
 static bool read_some(const pe_module *module, uint64_t offset, void *bytes, size_t size,
                       size_t *done) {
   nearbuf_status status =
@@ -82,7 +82,7 @@ static bool read_exports(const pe_module *module, pe_exports *exports) {
   return exports->name_count <= NAMES_MAX;
 }
 
-/* Reads as much of a name as there is room for; it may be the last thing that can be read. */
+/* Reads a name, truncated to the array; the mapping may end right after the name. */
 static bool read_name(const pe_module *module, uint32_t offset, char name[NAME_MAX]) {
   size_t done = 0;
   (void)read_some(module, offset, name, NAME_MAX - 1, &done);
@@ -90,7 +90,7 @@ static bool read_name(const pe_module *module, uint32_t offset, char name[NAME_M
   return done != 0;
 }
 
-/* The position of a name among the names. */
+/* The index of a name in the sorted names. */
 static bool find_name(const pe_module *module, const pe_exports *exports, const char *name,
                       uint32_t *index) {
   uint32_t low = 0;
@@ -128,7 +128,7 @@ static bool find(const pe_module *pe, const char *name, uint32_t *function) {
       !read_at(pe, exports.functions + (uint64_t)number * 4, function, sizeof *function)) {
     return false;
   }
-  /* What points into the table itself is the name of a function in another module. */
+  /* An address inside the directory is a forwarder: the name of a function in another module. */
   bool is_forwarded = *function >= exports.start && *function - exports.start < exports.size;
   return *function != 0 && !is_forwarded;
 }

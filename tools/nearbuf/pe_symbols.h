@@ -1,11 +1,12 @@
-/* Where a module of another process has a symbol that it exports, read from the process's memory. */
+/* The address of a symbol that a PE module of another process exports, read from its memory. */
 #ifndef NEARBUF_TOOL_PE_SYMBOLS_H
 #define NEARBUF_TOOL_PE_SYMBOLS_H
 
 #include "snapshot.h"
 
 /* OK, or why the module could not be read. NOT_FOUND: it does not export the symbol, forwards it to
- * another module, or is no PE file, as Windows and Wine load them. Never believes what it reads. */
+ * another module, or is not a PE file as Windows and Wine load them. What is read is not
+ * trusted. */
 nearbuf_status pe_symbol_find(tool_target *target, const process_module *module, const char *name,
                               uint64_t *address);
 

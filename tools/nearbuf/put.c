@@ -41,7 +41,7 @@ static exit_code read_content(const char *name, file_content *content) {
   }
   FILE *file = is_standard_input ? stdin : fopen(name, "rb");
   if (file == NULL) {
-    return complain(EXIT_NOT_FOUND, "put: there is no file to read: %s", name);
+    return complain(EXIT_NOT_FOUND, "put: cannot open the file: %s", name);
   }
   bool is_read = read_all(file, content);
   if (!is_standard_input) {
@@ -50,7 +50,7 @@ static exit_code read_content(const char *name, file_content *content) {
   if (!is_read) {
     return complain(EXIT_FAILED, "put: cannot be read, or is larger than 32 MiB: %s", name);
   }
-  return content->size == 0 ? complain(EXIT_USAGE, "put: nothing is in: %s", name) : EXIT_DONE;
+  return content->size == 0 ? complain(EXIT_USAGE, "put: the input is empty: %s", name) : EXIT_DONE;
 }
 
 static void print_place(const tool_arguments *arguments, const tool_target *target,
@@ -77,13 +77,14 @@ static exit_code put(const tool_arguments *arguments, tool_target *target,
     status = nearbuf_process_get(&target->process, request, &buffer);
   } while (target_try_again(status, &tries));
   if (status != NEARBUF_OK) {
-    return target_complain(target, "no buffer could be got", status);
+    return target_complain(target, "no buffer could be acquired", status);
   }
   nearbuf_process_buffer held = buffer;
   uint64_t address;
   status =
       nearbuf_process_append(&target->process, &buffer, content->bytes, content->size, &address);
-  int32_t system_error = target->process.system_error; /* of the append: the release has its own */
+  int32_t system_error =
+      target->process.system_error; /* of the append; the release overwrites it */
   nearbuf_status released = nearbuf_process_release(&target->process, &buffer);
   if (status == NEARBUF_OK) {
     status = released;

@@ -1,5 +1,5 @@
-/* nearbuf self-test: does the library work on this machine? Every check uses it in this process, and
- * names what it did in a sentence that is printed behind "ok" or "FAILED". */
+/* nearbuf self-test: does the library work on this machine? Every check uses it in this process;
+ * its sentence is printed after "ok" or "FAILED". */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "command.h"
 #include "detour.h"
 
-/* A check answers whether it held; `note` may say more. */
+/* `holds` returns whether the check passed, and may write details into `note`. */
 typedef struct check {
   const char *sentence;
   bool (*holds)(char *note, size_t note_size);
@@ -25,7 +25,7 @@ static bool lies_in(const nearbuf_memory *memory, nearbuf_range range) {
   return first >= range.min && first + (memory->size_bytes - 1) <= range.max;
 }
 
-/* Places bytes and sees that they are there, where they were asked for. */
+/* Places bytes and verifies them and their address. */
 static bool place(const nearbuf_request *request, const void *bytes, nearbuf_memory *placed,
                   char *note, size_t note_size) {
   nearbuf_status status = nearbuf_place(request, bytes, placed);
@@ -163,13 +163,13 @@ static bool private_memory(char *note, size_t note_size) {
   return nearbuf_free(&memory) == NEARBUF_OK && memory.run_at == NULL && is_as_promised;
 }
 
-/* Whether getting answers that status; else `note` says what it answered instead. */
-static bool get_answers(nearbuf_status expected, const nearbuf_request *request, char *note,
+/* Whether nearbuf_get returns that status; if not, `note` names the one that it returned. */
+static bool get_returns(nearbuf_status expected, const nearbuf_request *request, char *note,
                         size_t note_size) {
   nearbuf_buffer buffer;
   nearbuf_status status = nearbuf_get(request, &buffer);
   if (status != expected) {
-    (void)snprintf(note, note_size, "%s where %s is due", nearbuf_status_name(status),
+    (void)snprintf(note, note_size, "%s instead of %s", nearbuf_status_name(status),
                    nearbuf_status_name(expected));
   }
   return status == expected;
@@ -183,10 +183,10 @@ static bool refusals(char *note, size_t note_size) {
   nearbuf_request reversed = NEARBUF_REQUEST_INIT;
   reversed.size_bytes = 16;
   reversed.range = (nearbuf_range){2, 1};
-  return get_answers(NEARBUF_INVALID_SIZE, &request, note, note_size) &&
-         get_answers(NEARBUF_INVALID_ALIGNMENT, &crooked, note, note_size) &&
-         get_answers(NEARBUF_INVALID_RANGE, &reversed, note, note_size) &&
-         get_answers(NEARBUF_INVALID_ARGUMENT, NULL, note, note_size);
+  return get_returns(NEARBUF_INVALID_SIZE, &request, note, note_size) &&
+         get_returns(NEARBUF_INVALID_ALIGNMENT, &crooked, note, note_size) &&
+         get_returns(NEARBUF_INVALID_RANGE, &reversed, note, note_size) &&
+         get_returns(NEARBUF_INVALID_ARGUMENT, NULL, note, note_size);
 }
 
 static bool the_sum_is_right(char *note, size_t note_size) {
@@ -218,17 +218,17 @@ static bool the_place_is_shared(char *note, size_t note_size) {
 }
 
 static const check checks[] = {
-    {"the header and the library are of one version", header_and_library_agree},
+    {"the header and the library have the same version", header_and_library_agree},
     {"bytes lie within reach of a function", near_bytes},
-    {"code that was written for its place runs", code_that_runs},
+    {"code written for its address runs", code_that_runs},
     {"data lie below 2 GiB, on a cache line of their own", data_below_2_gib},
     {"an alignment to 4096 bytes is kept", aligned_bytes},
-    {"what one leaves of a buffer is there for the next", used_twice},
-    {"a buffer that is held is given to nobody else", held_alone},
+    {"the rest of a buffer serves the next request", used_twice},
+    {"a held buffer is not handed out again", held_alone},
     {"bytes in a buffer can be replaced", overwritten},
-    {"private memory is taken and given back", private_memory},
-    {"requests that cannot work are refused", refusals},
-    {"buffers are told one by one and in sum", the_sum_is_right},
+    {"private memory is allocated and freed", private_memory},
+    {"invalid requests are refused", refusals},
+    {"the listed buffers and the totals agree", the_sum_is_right},
     {"the locator can be found", the_place_is_shared},
 };
 

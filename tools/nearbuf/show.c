@@ -1,4 +1,4 @@
-/* nearbuf show: a process's locators and buffers, field by field. */
+/* nearbuf show: the locators and buffers of a process, field by field. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -17,7 +17,7 @@ static process_protection protection_at(const process_snapshot *snapshot, uint64
   return mapping == NULL ? none : protection_of(mapping);
 }
 
-/* ---- For people -------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static void print_locator(const nearbuf_process_locator *locator) {
   (void)printf("\nlocator %" PRIu32 " at 0x%" PRIx64 ": %" PRIu32 " of %" PRIu32
@@ -36,7 +36,7 @@ static void print_locator(const nearbuf_process_locator *locator) {
   }
   if (locator->count != 0) {
     (void)printf("  %4s  %-18s  %10s  %10s  %-5s  %-4s  %s\n", "item", "address", "size", "used",
-                 "taken", "prot", "near");
+                 "held", "prot", "near");
   }
 }
 
@@ -49,7 +49,7 @@ static void print_buffer(const process_snapshot *snapshot, const nearbuf_process
   }
   (void)printf("  %4" PRIu32 "  0x%-16" PRIx64 "  %10" PRIu32 "  %10" PRIu32 "  %-5s  %-4s  %s\n",
                item->index, item->address, item->size_bytes, item->used_bytes,
-               item->is_taken != 0 ? "taken" : "free",
+               item->is_taken != 0 ? "held" : "free",
                protection_at(snapshot, item->address).letters, near);
   if (item->fault != NULL) {
     (void)printf("        DAMAGED: %s\n", item->fault);
@@ -58,17 +58,17 @@ static void print_buffer(const process_snapshot *snapshot, const nearbuf_process
 
 static void print_totals(const process_snapshot *snapshot) {
   snapshot_sums sums = snapshot_sum(snapshot);
-  (void)printf("\n%s of %s, of which %s are used; %" PRIu64 " taken; %s\n",
+  (void)printf("\n%s of %s, of which %s are used; %" PRIu64 " held; %s\n",
                text_count(snapshot->buffer_count, "buffer").characters,
                text_size(sums.size_bytes).characters, text_size(sums.used_bytes).characters,
-               sums.taken, sums.fault == NULL ? "all is valid" : sums.fault);
+               sums.taken, sums.fault == NULL ? "no fault found" : sums.fault);
 }
 
-static void show_for_people(const tool_target *target, const process_snapshot *snapshot) {
+static void show_as_text(const tool_target *target, const process_snapshot *snapshot) {
   (void)printf("process %" PRId64 ", %s, %" PRIu32 " bits%s\n", target->info.id, target->info.name,
                target->info.address_bits, target->info.is_stopped != 0 ? ", stopped" : "");
   if (target->info.own_id != target->info.id && target->info.own_id != 0) {
-    (void)printf("  it lives in another namespace and knows itself as process %" PRId64 "\n",
+    (void)printf("  it is in another pid namespace, where its id is %" PRId64 "\n",
                  target->info.own_id);
   }
   size_t buffer = 0;
@@ -83,7 +83,7 @@ static void show_for_people(const tool_target *target, const process_snapshot *s
   print_totals(snapshot);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void report_buffer(json_writer *json, const process_snapshot *snapshot,
                           const listed_buffer *buffer) {
@@ -150,7 +150,7 @@ exit_code show_run(const tool_arguments *arguments) {
     } else if (arguments_option(arguments, "--json") != NULL) {
       show_as_json(&target, &snapshot);
     } else {
-      show_for_people(&target, &snapshot);
+      show_as_text(&target, &snapshot);
     }
   }
   snapshot_free(&snapshot);

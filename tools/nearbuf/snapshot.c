@@ -6,10 +6,10 @@
 #include "host.h"
 #include "text.h"
 
-/* An array of `count` elements with room for one more; null: there is no memory, and the array stays
- * as it was. */
+/* Returns the array of `count` elements with room for one more; null: out of memory, and the array
+ * is unchanged. */
 static void *with_room(void *array, size_t count, size_t element_size) {
-  /* It grows when it is full, which it is at every power of two. */
+  /* Capacities are powers of two, so the array is full when the count is one. */
   if ((count & (count - 1)) != 0) {
     return array;
   }
@@ -62,13 +62,14 @@ nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *sna
     }
   }
   if (status == NEARBUF_NOT_FOUND) {
-    /* No more of them; or the process is gone. */
+    /* No more locators, or the process has ended. */
     status = nearbuf_process_check(&target->process);
   }
   return status;
 }
 
-/* The map is read once, and not for every locator: a process can have thousands of both. */
+/* Looks the names up in the map, which is read only once: a process can have thousands of mappings
+ * and of locators. */
 static void name_locators(process_snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->locator_count; i++) {
     nearbuf_process_locator *locator = &snapshot->locators[i];
@@ -190,7 +191,7 @@ bool snapshot_next_module(const process_snapshot *snapshot, size_t *at, process_
     }
     *module = (process_module){mapping_file_name(first), first->min, first->max};
     bool is_module = first->is_executable != 0;
-    /* The pieces of one file follow each other, with the memory that it starts with zeros. */
+    /* The mappings of one file are adjacent, with its zeroed data after them. */
     for (; *at < snapshot->mapping_count; (*at)++) {
       const nearbuf_process_mapping *next = &snapshot->mappings[*at];
       if (mapping_is_of_file(next) && strcmp(next->name, first->name) == 0) {
@@ -218,7 +219,7 @@ bool snapshot_nearest_module(const process_snapshot *snapshot, uint64_t address,
                              process_module *module) {
   size_t low = 0;
   size_t high = snapshot->module_count;
-  while (low < high) { /* the first that does not end below the address */
+  while (low < high) { /* the first module that does not end below the address */
     size_t middle = (low + high) / 2;
     if (snapshot->modules[middle].max < address) {
       low = middle + 1;

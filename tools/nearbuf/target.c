@@ -16,7 +16,7 @@ bool number_read(const char *text, uint64_t *number) {
   errno = 0;
   unsigned long long value = strtoull(digits, &end, is_hexadecimal ? 16 : 10);
   *number = value;
-  /* What strtoull takes beyond digits: spaces and signs. */
+  /* strtoull also accepts leading spaces and signs. */
   bool starts_well = digits[0] != '\0' && strchr(" \t\n\v\f\r+-", digits[0]) == NULL;
   return starts_well && *end == '\0' && errno == 0;
 }
@@ -44,13 +44,14 @@ static exit_code code_of(nearbuf_status status) {
   }
 }
 
-/* Why the system refuses it, as far as that can be seen, and what would help. */
+/* Prints why the system denies access, as far as that is visible, and what would help. */
 static void print_hint(const tool_target *target) {
   if (target->info.traced_by != 0) {
-    (void)fprintf(stderr, "  It is traced by process %" PRId64 "; end that first.\n",
+    (void)fprintf(stderr, "  It is traced by process %" PRId64 "; detach that process first.\n",
                   target->info.traced_by);
   } else if (target->info.is_filtered != 0) {
-    (void)fputs("  Its system calls are filtered, so it cannot be made to take memory.\n", stderr);
+    (void)fputs("  Its system calls are filtered, so it cannot be made to allocate memory.\n",
+                stderr);
   }
   (void)fprintf(stderr, "  %s\n", host_denied_hint());
 }

@@ -47,8 +47,8 @@ phrase text_distance(uint64_t from, uint64_t to) {
   return result;
 }
 
-/* Characters that show nothing and change how others are shown: marks of direction, joiners, line
- * separators, tags. With them a name could be read as another one. Unicode 15, general category Cf, and
+/* Characters that are invisible and change how others are displayed: direction marks, joiners, line
+ * separators, tags. They can make a name look like another one. Unicode 15, general categories Cf,
  * Zl and Zp; pairs of first and last. */
 static bool is_invisible(uint32_t character) {
   static const uint32_t ranges[][2] = {
@@ -65,7 +65,7 @@ static bool is_invisible(uint32_t character) {
   return false;
 }
 
-/* How many bytes the UTF-8 character at `text` has; 0: it is none, or not one that can be seen. */
+/* The size in bytes of the UTF-8 character at `text`; 0: invalid or invisible. */
 static int character_size(const unsigned char *text) {
   if (text[0] < 0x80) {
     return text[0] >= 0x20 && text[0] != 0x7F;

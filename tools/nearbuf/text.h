@@ -1,4 +1,4 @@
-/* Sizes and distances in words for people. */
+/* Sizes and distances as readable text. */
 #ifndef NEARBUF_TOOL_TEXT_H
 #define NEARBUF_TOOL_TEXT_H
 
@@ -8,7 +8,7 @@ typedef struct phrase {
   char characters[48];
 } phrase;
 
-/* "14 bytes", "64 KiB", "1.5 MiB": whole, or with one digit behind the point, rounded down. */
+/* "14 bytes", "64 KiB", "1.5 MiB": an integer, or one decimal place, rounded down. */
 phrase text_size(uint64_t size_bytes);
 
 /* "1 buffer", "2 buffers". */
@@ -17,9 +17,9 @@ phrase text_count(uint64_t count, const char *noun);
 /* From one address to another: "1.5 MiB above", "14 bytes below", "right at". */
 phrase text_distance(uint64_t from, uint64_t to);
 
-/* Text that came from another process may hold anything: replaces what is no printable UTF-8, and what
- * is invisible in it or reverses the order of writing, by question marks, so that a terminal, JSON and
- * XML show what is there. */
+/* Text from another process can contain any bytes. Replaces everything that is not printable UTF-8,
+ * is invisible, or changes the direction of writing by question marks, so that it is safe in a
+ * terminal, JSON and XML. */
 void text_clean(char *text);
 
 #endif

@@ -1,5 +1,6 @@
-/* nearbuf watch: a process's sums again and again, what grew, and what is held. A lock names no owner,
- * and whether it was free between two looks cannot be seen: "held" means at every look since. */
+/* nearbuf watch: samples the totals of a process, its growth and the buffers that are held. A lock
+ * does not name its owner, and a release between two samples is not visible: "held" means held in
+ * every sample since. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +14,17 @@
 
 typedef struct watch_state {
   tool_target target;
-  process_snapshot snapshot; /* of the last look */
-  time_t *held_since;        /* for each buffer, 0: it was free at the last look */
-  size_t known;              /* how many buffers that is for */
-  uint64_t used_bytes;       /* at the look before */
-  uint64_t used_bytes_at_first;
+  process_snapshot snapshot; /* the last sample */
+  time_t *held_since;        /* for each buffer; 0: free in the last sample */
+  size_t known;              /* number of elements of held_since */
+  uint64_t used_bytes;       /* in the sample before */
+  uint64_t first_used_bytes;
   time_t now;
   bool has_ended;
 } watch_state;
 
-/* Remembers since when each buffer has been held. Buffers are never removed, and listed in order. */
-static bool remember_held(watch_state *watch) {
+/* Notes since when each buffer has been held. Buffers are never removed, and keep their order. */
+static bool update_held(watch_state *watch) {
   if (watch->snapshot.buffer_count > watch->known) {
     time_t *larger =
         realloc(watch->held_since, watch->snapshot.buffer_count * sizeof *watch->held_since);
@@ -49,17 +50,17 @@ static uint64_t held_seconds(const watch_state *watch, size_t buffer) {
   return (uint64_t)(watch->now - watch->held_since[buffer]);
 }
 
-static void print_look(const watch_state *watch, const snapshot_sums *sums) {
+static void print_sample(const watch_state *watch, const snapshot_sums *sums) {
   const process_snapshot *snapshot = &watch->snapshot;
   if (host_has_colours()) {
-    (void)fputs("\033[H\033[2J", stdout); /* to the corner, and clear */
+    (void)fputs("\033[H\033[2J", stdout); /* cursor to the top left, clear the screen */
   }
   (void)printf("process %" PRId64 ", %s: %s, %s of %s, %s used", watch->target.info.id,
                watch->target.info.name, text_count(snapshot->locator_count, "locator").characters,
                text_count(snapshot->buffer_count, "buffer").characters,
                text_size(sums->size_bytes).characters, text_size(sums->used_bytes).characters);
-  (void)printf(" (%s more since the first look, %s since the last), %" PRIu64 " held\n",
-               text_size(sums->used_bytes - watch->used_bytes_at_first).characters,
+  (void)printf(" (%s more since the first report, %s since the last), %" PRIu64 " held\n",
+               text_size(sums->used_bytes - watch->first_used_bytes).characters,
                text_size(sums->used_bytes - watch->used_bytes).characters, sums->taken);
   if (sums->fault != NULL) {
     (void)printf("  DAMAGED: %s\n", sums->fault);
@@ -73,11 +74,11 @@ static void print_look(const watch_state *watch, const snapshot_sums *sums) {
   }
 }
 
-static void report_look(const watch_state *watch, const snapshot_sums *sums) {
+static void report_sample(const watch_state *watch, const snapshot_sums *sums) {
   json_writer json = json_begin_document("watch");
   json_number(&json, "process", (uint64_t)watch->target.info.id);
   report_totals(&json, &watch->snapshot);
-  json_number(&json, "grown_bytes", sums->used_bytes - watch->used_bytes_at_first);
+  json_number(&json, "grown_bytes", sums->used_bytes - watch->first_used_bytes);
   json_begin_array(&json, "held");
   for (size_t i = 0; i < watch->snapshot.buffer_count; i++) {
     if (watch->held_since[i] != 0) {
@@ -91,8 +92,9 @@ static void report_look(const watch_state *watch, const snapshot_sums *sums) {
   json_end_document(&json);
 }
 
-/* Looks once, and tells. `is_first` has nothing to compare with. The process may end meanwhile. */
-static exit_code look(watch_state *watch, bool is_first, bool is_json) {
+/* Takes and prints a sample. The first one has nothing to compare with. The process may end
+ * meanwhile. */
+static exit_code sample(watch_state *watch, bool is_first, bool is_json) {
   snapshot_free(&watch->snapshot);
   watch->now = time(NULL);
   nearbuf_status status = snapshot_take_locators(&watch->target, &watch->snapshot);
@@ -103,31 +105,33 @@ static exit_code look(watch_state *watch, bool is_first, bool is_json) {
   if (status != NEARBUF_OK) {
     return target_complain(&watch->target, "its buffers cannot be read", status);
   }
-  if (!remember_held(watch)) {
+  if (!update_held(watch)) {
     return complain(EXIT_FAILED, "watch: out of memory");
   }
   snapshot_sums sums = snapshot_sum(&watch->snapshot);
-  if (is_first || sums.used_bytes < watch->used_bytes) { /* less: it became another program */
-    watch->used_bytes_at_first = sums.used_bytes;
+  if (is_first ||
+      sums.used_bytes < watch->used_bytes) { /* fewer bytes: it executed another program */
+    watch->first_used_bytes = sums.used_bytes;
     watch->used_bytes = sums.used_bytes;
   }
   if (is_json) {
-    report_look(watch, &sums);
+    report_sample(watch, &sums);
   } else {
-    print_look(watch, &sums);
+    print_sample(watch, &sums);
   }
   (void)fflush(stdout);
   watch->used_bytes = sums.used_bytes;
   return EXIT_DONE;
 }
 
-/* Looks until the process has ended, or `count` times. */
-static exit_code watch_on(watch_state *watch, uint64_t count, uint64_t interval_ms, bool is_json) {
-  for (uint64_t looks = 0; count == 0 || looks < count; looks++) {
-    if (looks != 0) {
+/* Takes samples until the process ends, or `count` of them. */
+static exit_code take_samples(watch_state *watch, uint64_t count, uint64_t interval_ms,
+                              bool is_json) {
+  for (uint64_t samples = 0; count == 0 || samples < count; samples++) {
+    if (samples != 0) {
       host_sleep((uint32_t)interval_ms);
     }
-    exit_code code = look(watch, looks == 0, is_json);
+    exit_code code = sample(watch, samples == 0, is_json);
     if (watch->has_ended && !is_json) {
       (void)printf("process %" PRId64 " has ended\n", watch->target.info.id);
     }
@@ -140,20 +144,20 @@ static exit_code watch_on(watch_state *watch, uint64_t count, uint64_t interval_
 
 exit_code watch_run(const tool_arguments *arguments) {
   char **interval = arguments_option(arguments, "--interval");
-  char **looks = arguments_option(arguments, "--count");
+  char **samples = arguments_option(arguments, "--count");
   uint64_t interval_ms = 1000;
   uint64_t count = 0;
   if (interval != NULL &&
       (!number_read(interval[0], &interval_ms) || interval_ms == 0 || interval_ms > UINT32_MAX)) {
     return complain(EXIT_USAGE, "watch: not a number of milliseconds: %s", interval[0]);
   }
-  if (looks != NULL && (!number_read(looks[0], &count) || count == 0)) {
-    return complain(EXIT_USAGE, "watch: not a number of looks: %s", looks[0]);
+  if (samples != NULL && (!number_read(samples[0], &count) || count == 0)) {
+    return complain(EXIT_USAGE, "watch: not a number of reports: %s", samples[0]);
   }
   watch_state watch = {0};
   exit_code code = target_open(arguments, &watch.target);
   if (code == EXIT_DONE) {
-    code = watch_on(&watch, count, interval_ms, arguments_option(arguments, "--json") != NULL);
+    code = take_samples(&watch, count, interval_ms, arguments_option(arguments, "--json") != NULL);
   }
   snapshot_free(&watch.snapshot);
   free(watch.held_since);

@@ -7,7 +7,7 @@
 #include "host.h"
 #include "pe_symbols.h"
 
-/* Reads MODULE or MODULE+OFFSET. */
+/* Parses MODULE or MODULE+OFFSET. */
 static bool read_in_module(const process_snapshot *snapshot, const char *text, uint64_t *address) {
   size_t at = 0;
   process_module module;
@@ -25,7 +25,8 @@ static bool read_in_module(const process_snapshot *snapshot, const char *text, u
   return false;
 }
 
-/* NOT_FOUND: no module exports it, as far as they could be read; else why one could not. */
+/* NOT_FOUND: no module that could be read exports it. Other failures: why a module could not be
+ * read. */
 static nearbuf_status read_symbol(tool_target *target, const process_snapshot *snapshot,
                                   const char *text, uint64_t *address) {
   size_t at = 0;
@@ -59,8 +60,7 @@ exit_code where_read(tool_target *target, const process_snapshot *snapshot, cons
   if (!snapshot->has_map) {
     return target_complain(target, "its memory map cannot be read", NEARBUF_UNSUPPORTED);
   }
-  return complain(EXIT_NOT_FOUND,
-                  "process %" PRId64 " has no module of this name, and none that exports it: %s",
+  return complain(EXIT_NOT_FOUND, "process %" PRId64 " has no such module or exported symbol: %s",
                   target->process.id, text);
 }
 
@@ -76,7 +76,8 @@ nearbuf_range where_reach(const tool_target *target, uint64_t address) {
   return reach;
 }
 
-/* How near hooks like memory to be: what is copied away from the target refers to what is around it. */
+/* How near hooks need memory to be: code copied from the target refers to data around the
+ * target. */
 static uint64_t near_bytes(const tool_target *target, uint64_t address) {
   nearbuf_request native;
   bool is_of_our_width = target->info.address_bits == 8 * sizeof(uintptr_t);
@@ -107,7 +108,7 @@ exit_code where_request(const tool_arguments *arguments, tool_target *target,
   char **range = arguments_option(arguments, "--range");
   char **align = arguments_option(arguments, "--align");
   if ((near == NULL) == (range == NULL)) {
-    return complain(EXIT_USAGE, "%s: say where, with either --near or --range", name);
+    return complain(EXIT_USAGE, "%s: either --near or --range is required", name);
   }
   if (align != NULL && !number_read(align[0], &request->alignment_bytes)) {
     return complain(EXIT_USAGE, "%s: not a number: %s", name, align[0]);
