@@ -56,7 +56,7 @@ static void lay_out(char **argv) {
   }
 }
 
-/* ---- Placing ----------------------------------------------------------------------------------- */
+/* ---- Placing --------------------------------------------------------------------------------- */
 
 static void *place(const unsigned char *stub) {
   if (bench_peer.place != NULL) {
@@ -133,7 +133,7 @@ static void do_first(void) {
   printf("{\"ns\": %.0f}\n", end - start);
 }
 
-/* ---- Again and again --------------------------------------------------------------------------- */
+/* ---- Again and again ------------------------------------------------------------------------- */
 
 static double repeat(bool (*work)(size_t), size_t count) {
   static double times[ROUNDS];
@@ -159,7 +159,7 @@ static void do_append(void) {
   printf("{\"ns\": %.3f}\n", median(times, ROUNDS));
 }
 
-/* ---- In threads --------------------------------------------------------------------------------- */
+/* ---- In threads ------------------------------------------------------------------------------ */
 
 enum { THREAD_ROUNDS = 21, OPERATIONS_OF_ROUND = 100000 };
 
@@ -217,7 +217,7 @@ static void do_threads(size_t count) {
          1e3 / each);
 }
 
-/* ---- While others are held ---------------------------------------------------------------------- */
+/* ---- While others are held ------------------------------------------------------------------- */
 
 /* What one more costs, and what get and release, and placing, cost then. */
 static void do_held(size_t count) {
@@ -249,7 +249,7 @@ static void do_held(size_t count) {
          repeat(bench_peer.get_and_release, 2000));
 }
 
-/* ---- Pages ------------------------------------------------------------------------------------- */
+/* ---- Pages ----------------------------------------------------------------------------------- */
 
 static void do_touch(void) {
   enum { PAGES = 1600, AT_ONCE = 16 };
@@ -272,7 +272,7 @@ static void do_touch(void) {
          (end - middle) / PAGES);
 }
 
-/* ------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------- */
 
 static int usage(void) {
   fprintf(stderr, "see the head of bench/main.c\n");

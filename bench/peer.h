@@ -19,7 +19,8 @@ typedef struct bench_peer_type {
   bool is_near;       /* its memory lies within reach of the target; verified */
   bool is_executable; /* its memory can be run where it lies; verified */
 
-  /* Makes it ready, without a first allocation. A sentence on why it cannot be measured, or null. */
+  /* Makes it ready, without a first allocation. A sentence on why it cannot be measured, or
+   * null. */
   const char *(*start)(void);
 
   /* Room near the target, readable and writable, untouched; for good. Null: there is none. */
@@ -40,7 +41,8 @@ typedef struct bench_peer_type {
    * nanoseconds all of it took, by bench_now; below 0: refused. */
   double (*append_16)(size_t count);
 
-  /* Gets one more buffer of 4096 bytes and keeps it held. Where its room is; null: there is none. */
+  /* Gets one more buffer of 4096 bytes and keeps it held. Where its room is; null: there is
+   * none. */
   void *(*hold)(void);
 } bench_peer_type;
 

@@ -15,8 +15,8 @@ typedef struct bench_results {
 enum { BENCH_STUB_SIZE = 64 };
 void bench_stub(unsigned char stub[BENCH_STUB_SIZE], size_t index);
 
-/* Wholly within reach, where the peer promises it; no overlap; writable to the last byte; stubs that
- * run, where the peer promises it. `are_placed`: the stubs are there already. */
+/* Wholly within reach, where the peer promises it; no overlap; writable to the last byte; stubs
+ * that run, where the peer promises it. `are_placed`: the stubs are there already. */
 void bench_verify(const bench_results *results, int are_placed);
 
 __attribute__((noreturn)) void bench_fail(const char *what);

@@ -26,8 +26,8 @@ static void write_jump(unsigned char *bytes, uintptr_t from, uintptr_t to) {
   memcpy(bytes + 1, &distance, sizeof distance);
 }
 
-/* An instruction that speaks of its own address, through 32 bits at `offset`, means another one when
- * it moves by `moved`. */
+/* An instruction that speaks of its own address, through 32 bits at `offset`, means another one
+ * when it moves by `moved`. */
 static int adjust(unsigned char *instruction, unsigned offset, intptr_t moved) {
   int32_t distance;
   memcpy(&distance, instruction + offset, sizeof distance);
@@ -91,7 +91,7 @@ static int patch(unsigned char *target, const unsigned char *bytes, size_t size)
   return mprotect((void *)first, length, PROT_READ | PROT_EXEC) == 0;
 }
 
-/* ---- The use ----------------------------------------------------------------------------------- */
+/* ---- The use --------------------------------------------------------------------------------- */
 
 static char *(*original_getenv)(const char *name);
 static int calls;

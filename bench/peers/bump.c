@@ -1,7 +1,7 @@
 /* Yardsticks: a bump pointer in areas of 64 KiB near the code, which is LuaJIT's way and the least
  * that a placement can cost; a bare compare-and-swap with a store on one cache line, the least that
- * taking and giving back can cost; and the two system calls of a region at a place that is known to be
- * free. No thread is kept from another. */
+ * taking and giving back can cost; and the two system calls of a region at a place that is known to
+ * be free. No thread is kept from another. */
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>

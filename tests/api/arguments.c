@@ -1,4 +1,5 @@
-/* What cannot work is refused at once, by a status that says why, with every output as documented. */
+/* What cannot work is refused at once, by a status that says why, with every output as
+ * documented. */
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "space.h"
 #include "test.h"
 
-/* ---- Requests ---------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static nearbuf_request good_request(void) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -207,7 +208,7 @@ TEST(dialects_that_cannot_be_made_are_refused) {
   check_untouched();
 }
 
-/* ---- Handles ----------------------------------------------------------------------------------- */
+/* ---- Handles --------------------------------------------------------------------------------- */
 
 static nearbuf_buffer get_buffer(size_t size) {
   nearbuf_request request;
@@ -329,7 +330,7 @@ TEST(commit_refuses_more_than_was_reserved_and_keeps_the_reservation) {
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_commit(&buffer, 0));
 }
 
-/* ---- Private memory and code ------------------------------------------------------------------- */
+/* ---- Private memory and code ----------------------------------------------------------------- */
 
 TEST(memory_is_freed_once) {
   nearbuf_request request = good_request();
@@ -355,7 +356,8 @@ TEST(free_of_what_the_system_refuses_keeps_the_structure_and_tells_why) {
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
   nearbuf_memory wrong = memory;
-  /* No user's address. The last piece of all would do, too, but qemu dies of one that ends at 2^64. */
+  /* No user's address. The last piece of all would do, too, but qemu dies of one that ends at
+   * 2^64. */
   wrong.run_at = (unsigned char *)(UINTPTR_MAX - 2 * memory.size_bytes + 1);
   unsigned char *before = wrong.run_at;
   nearbuf_status status = nearbuf_free(&wrong);

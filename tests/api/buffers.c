@@ -38,7 +38,7 @@ static uint32_t used_at(uintptr_t address) {
   return info.used_bytes;
 }
 
-/* ---- Append ------------------------------------------------------------------------------------ */
+/* ---- Append ---------------------------------------------------------------------------------- */
 
 TEST(a_buffer_has_the_room_that_was_asked_and_tells_where_it_is) {
   nearbuf_buffer buffer = get_buffer(1000, 16);
@@ -134,7 +134,7 @@ TEST(a_held_buffer_is_given_to_nobody_else) {
   CHECK(a + nearbuf_buffer_size(&first) <= b || b + nearbuf_buffer_size(&second) <= a);
 }
 
-/* ---- Alignment --------------------------------------------------------------------------------- */
+/* ---- Alignment ------------------------------------------------------------------------------- */
 
 TEST(alignments_from_1_byte_to_64_kib_are_honoured) {
   for (size_t alignment = 1; alignment <= 65536; alignment *= 2) {
@@ -174,7 +174,7 @@ TEST(every_small_size_and_alignment_gets_its_own_bytes) {
   }
 }
 
-/* ---- Data beside code --------------------------------------------------------------------------- */
+/* ---- Data beside code ------------------------------------------------------------------------ */
 
 TEST(data_starts_on_a_line_of_its_own_and_nothing_follows_in_its_last_line) {
   for (size_t size = 1; size <= (size_t)3 * NB_CACHE_LINE; size += NB_CACHE_LINE / 8 - 1) {
@@ -239,7 +239,7 @@ TEST(data_at_the_end_of_a_buffer_uses_it_up) {
   CHECK_EQUAL(info.size_bytes, info.used_bytes);
 }
 
-/* ---- Reserve and commit ------------------------------------------------------------------------- */
+/* ---- Reserve and commit ---------------------------------------------------------------------- */
 
 TEST(reserved_room_is_where_the_next_append_would_go_and_is_written_in_place) {
   nearbuf_buffer buffer = get_buffer(100, 16);
@@ -313,7 +313,7 @@ TEST(all_of_the_room_can_be_reserved) {
   CHECK_EQUAL(0, nearbuf_buffer_room(&buffer));
 }
 
-/* ---- Place ------------------------------------------------------------------------------------- */
+/* ---- Place ----------------------------------------------------------------------------------- */
 
 TEST(place_copies_the_bytes_and_holds_nothing) {
   nearbuf_request request = request_near_code(6, 16);

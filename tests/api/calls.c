@@ -1,4 +1,5 @@
-/* The second get of a thread makes no system call: from there on a filter kills the process at any. */
+/* The second get of a thread makes no system call: from there on a filter kills the process at
+ * any. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>

@@ -105,7 +105,7 @@ TEST(a_gap_holds_what_is_needed_at_a_large_alignment) {
   CHECK_EQUAL(aligned, (uintptr_t)address);
 }
 
-/* ---- Inside a buffer that exists ---------------------------------------------------------------- */
+/* ---- Inside a buffer that exists ------------------------------------------------------------- */
 
 /* A free buffer of some pages, nothing else around, and its address. */
 static uintptr_t make_buffer(uintptr_t pages) {
@@ -173,8 +173,8 @@ TEST(alignment_inside_the_last_bytes_of_a_range_is_exact) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_place(&request, "0123456789abcdef", &placed));
 }
 
-/* Random ranges, sizes and alignments inside one area: whatever is handed out lies inside, is aligned
- * and is nobody else's. */
+/* Random ranges, sizes and alignments inside one area: whatever is handed out lies inside, is
+ * aligned and is nobody else's. */
 TEST(whatever_is_asked_every_byte_lies_inside_the_range) {
   space_settle();
   enum { SPAN = 4 << 20 };
@@ -213,7 +213,7 @@ TEST(whatever_is_asked_every_byte_lies_inside_the_range) {
   CHECK(served > 1000);
 }
 
-/* ---- The bottom of the address space ------------------------------------------------------------ */
+/* ---- The bottom of the address space --------------------------------------------------------- */
 
 TEST(address_0_and_what_lies_just_above_is_never_handed_out) {
   for (int kind = 0; kind < 2; kind++) {

@@ -8,8 +8,8 @@
 
 enum { PAGE = 4096, JUMP = 5, LONGEST_PATCH = 32 };
 
-/* A page for targets with 2 GiB free on both sides. The addresses are ones that the sanitizers leave
- * to the program, too. */
+/* A page for targets with 2 GiB free on both sides. The addresses are ones that the sanitizers
+ * leave to the program, too. */
 static unsigned char *make_target_page(void) {
   for (uintptr_t i = 0; i < 64; i++) {
     uintptr_t wanted = 0x551000000000 + i * 0x400000000;

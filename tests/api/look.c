@@ -135,7 +135,7 @@ TEST(the_locator_of_the_totals_has_the_bytes_of_the_specification) {
   CHECK_EQUAL(0, item.taken);
 }
 
-/* ---- In signal handlers ------------------------------------------------------------------------- */
+/* ---- In signal handlers ---------------------------------------------------------------------- */
 
 static _Atomic int looks;
 static _Atomic int got;
@@ -238,7 +238,7 @@ TEST(place_works_in_a_handler_that_interrupts_place) {
   CHECK_EQUAL(0, totals.taken);
 }
 
-/* ---- While others work --------------------------------------------------------------------------- */
+/* ---- While others work ----------------------------------------------------------------------- */
 
 static _Atomic bool is_over;
 

@@ -93,8 +93,8 @@ TEST(memory_near_the_stack_leaves_the_room_the_stack_grows_into) {
 
 enum { BREAK_GROWTH = 64 << 20 };
 
-/* Whether the break could grow so far if nobody was there: under qemu 7.2 the stack lies 32 MiB above
- * the first one. */
+/* Whether the break could grow so far if nobody was there: under qemu 7.2 the stack lies 32 MiB
+ * above the first one. */
 static bool break_could_grow(void) {
   pid_t child = fork();
   CHECK(child >= 0);
@@ -165,7 +165,7 @@ TEST(ten_thousand_pieces_of_64_bytes_take_704_kib_in_two_mappings) {
   }
 }
 
-/* ---- Many at once ------------------------------------------------------------------------------- */
+/* ---- Many at once ---------------------------------------------------------------------------- */
 
 static void hold_many(int count) {
   nearbuf_buffer *held = calloc((size_t)count, sizeof *held);

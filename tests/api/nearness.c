@@ -117,7 +117,7 @@ TEST(memory_for_a_hook_is_within_a_quarter_of_the_reach) {
   CHECK(nb_distance((uintptr_t)place_in(&request), target) <= request.near_bytes);
 }
 
-/* ---- Without a target --------------------------------------------------------------------------- */
+/* ---- Without a target ------------------------------------------------------------------------ */
 
 static void needs_64_bits(void) {
   if (sizeof(void *) == 4) {

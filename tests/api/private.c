@@ -83,8 +83,8 @@ TEST(memory_that_is_freed_in_between_is_found_again) {
   CHECK(allocate(there, 0, 1, 1).run_at == freed);
 }
 
-/* What a long search found to be full is believed for a while, but not for a smaller request, and never
- * where the answer would be that there is no room. */
+/* What a long search found to be full is believed for a while, but not for a smaller request, and
+ * never where the answer would be that there is no room. */
 TEST(what_becomes_free_among_many_mappings_is_found) {
   enum { PAGES = 1024 };
   uintptr_t page = space_page();

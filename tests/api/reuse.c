@@ -1,4 +1,5 @@
-/* What a release gives back is used by the next request that fits, whatever was registered meanwhile. */
+/* What a release gives back is used by the next request that fits, whatever was registered
+ * meanwhile. */
 #include <string.h>
 
 #include "test.h"

@@ -1,5 +1,5 @@
-/* How often a search asks the memory map: what it costs where many mappings are in the way. The questions are
- * counted where the library asks them. */
+/* How often a search asks the memory map: what it costs where many mappings are in the way. The
+ * questions are counted where the library asks them. */
 #include <sys/mman.h>
 
 #include "os/os.h"

@@ -1,4 +1,5 @@
-/* How much stack a call needs: an alternate stack for signal handlers has to be made large enough. */
+/* How much stack a call needs: an alternate stack for signal handlers has to be made large
+ * enough. */
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-/* Memory that only looks free: what lies below a stack that grows on demand (MAP_GROWSDOWN), as some
- * libraries of user threads make them. */
+/* Memory that only looks free: what lies below a stack that grows on demand (MAP_GROWSDOWN), as
+ * some libraries of user threads make them. */
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>

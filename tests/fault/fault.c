@@ -17,7 +17,7 @@
 
 enum { SMALL = 64, LARGE = 1 << 20, PAGE = 4096 };
 
-/* ---- Calls ------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static const unsigned char bytes[SMALL] = "what is appended stays";
 
@@ -190,7 +190,7 @@ static nearbuf_status choose_dialect(void) {
   return nearbuf_choose_dialect(NEARBUF_DIALECT_WRITTEN);
 }
 
-/* ---- What came before -------------------------------------------------------------------------- */
+/* ---- What came before ------------------------------------------------------------------------ */
 
 /* The other copy of the library has made the locator, and a buffer with some code in it. */
 static void other_copy_was_first(void) {
@@ -235,7 +235,8 @@ static void make_directories(void) {
   CHECK(mkdir(LOCATOR_DIRECTORY, 0777) == 0 || errno == EEXIST);
 }
 
-/* A complete locator of a process that is gone, as another module of this one would have made it. */
+/* A complete locator of a process that is gone, as another module of this one would have made
+ * it. */
 static int write_locator(const char *path) {
   _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
   nb_item item = {.base = 0x7f0000000000, .size = PAGE};
@@ -328,7 +329,7 @@ static void private_memory_is_there(void) {
   code = allocated.write_to;
 }
 
-/* ---- Actors ------------------------------------------------------------------------------------ */
+/* ---- Actors ---------------------------------------------------------------------------------- */
 
 static void other_copy_starts(void) {
   nearbuf_request request = request_of(SMALL);
@@ -337,8 +338,8 @@ static void other_copy_starts(void) {
   CHECK_OK(other_copy.release(&buffer));
 }
 
-/* A reference that did not see the file when it looked for it takes the page for its own (src/core/header.h), and
- * another copy of the library starts behind it. */
+/* A reference that did not see the file when it looked for it takes the page for its own
+ * (src/core/header.h), and another copy of the library starts behind it. */
 static void reference_takes_the_page(void) {
   int file = reference_bytes == 0 ? open(own_path(""), O_RDWR | O_CLOEXEC) : -1;
   if (file < 0) {
@@ -422,7 +423,7 @@ static void directory_becomes_a_link(void) {
   }
 }
 
-/* ---- Every call fails -------------------------------------------------------------------------- */
+/* ---- Every call fails ------------------------------------------------------------------------ */
 
 static const scene first_get_scene = {NULL, get_small, NEARBUF_OK, 0};
 
@@ -759,7 +760,7 @@ TEST(get_where_nothing_can_be_shared_survives_every_lasting_failure) {
   fail_every_call_lastingly(&get_where_nothing_can_be_shared_scene);
 }
 
-/* ---- Others act -------------------------------------------------------------------------------- */
+/* ---- Others act ------------------------------------------------------------------------------ */
 
 TEST(first_get_survives_another_copy_that_starts) {
   act_before_every_call(&first_get_scene, other_copy_starts);

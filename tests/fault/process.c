@@ -1,5 +1,5 @@
-/* Every system call fails, at every place, of the functions that reach into another process: it goes on
- * as it was, nothing is left behind in it or here, and the call, made again, succeeds. */
+/* Every system call fails, at every place, of the functions that reach into another process: it
+ * goes on as it was, nothing is left behind in it or here, and the call, made again, succeeds. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -29,7 +29,7 @@ typedef struct scene {
   bool stays; /* what was listed in the process stays, also where the call then fails */
 } scene;
 
-/* ---- Calls ------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static nearbuf_process_request request_of(uint64_t size) {
   nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
@@ -104,7 +104,7 @@ static void prepare_free(void) {
   CHECK_OK(allocate());
 }
 
-/* ---- What must hold ---------------------------------------------------------------------------- */
+/* ---- What must hold -------------------------------------------------------------------------- */
 
 static int count_entries(const char *path) {
   int count = 0;
@@ -223,7 +223,7 @@ static bool is_told(nearbuf_status status, int error) {
          told->met == CALL_PREAD || told->met == CALL_FSTAT;
 }
 
-/* ---- Tries ------------------------------------------------------------------------------------- */
+/* ---- Tries ----------------------------------------------------------------------------------- */
 
 static pid_t start_process(void) {
   pid_t id = fork();
@@ -284,8 +284,8 @@ static bool run_try(const scene *what, const system_plan *plan) {
   return status == 0;
 }
 
-/* One part of several, which are tests of their own so that none takes long: the first call, and every
- * so many. */
+/* One part of several, which are tests of their own so that none takes long: the first call, and
+ * every so many. */
 static void fail_calls(const scene *what, int first, int step) {
   pid_t child = fork();
   if (child == 0) {

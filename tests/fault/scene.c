@@ -51,7 +51,7 @@ static void check_watched(void) {
   }
 }
 
-/* ---- What this process has --------------------------------------------------------------------- */
+/* ---- What this process has ------------------------------------------------------------------- */
 
 typedef struct possessions {
   size_t runnable_bytes; /* private, without a file, writable and executable: regions */
@@ -97,7 +97,7 @@ static possessions look_at_possessions(void) {
   return have;
 }
 
-/* ---- What must hold ---------------------------------------------------------------------------- */
+/* ---- What must hold -------------------------------------------------------------------------- */
 
 static void check_locators(const nearbuf_totals *totals) {
   uintptr_t at = totals->first_locator;
@@ -133,14 +133,15 @@ typedef struct report {
 
 static report *told;
 
-/* Both copies of the library see one locator, sound and complete, and nothing is mapped that it does
- * not list, but for the one page of a copy that loses a race. */
+/* Both copies of the library see one locator, sound and complete, and nothing is mapped that it
+ * does not list, but for the one page of a copy that loses a race. */
 static void check_memory(const possessions *before, const system_plan *plan) {
   nearbuf_totals totals;
   nearbuf_totals others;
   CHECK_OK(nearbuf_get_totals(&totals));
   CHECK_OK(other_copy.get_totals(&others));
-  /* Where a reference took the page while the anchor was made, one copy may know its mapping of it. */
+  /* Where a reference took the page while the anchor was made, one copy may know its mapping of
+   * it. */
   CHECK(totals.first_locator == others.first_locator || reference_bytes != 0);
   CHECK_OK(nearbuf_get_totals(&totals));
   CHECK_EQUAL(totals.buffers, others.buffers);
@@ -204,7 +205,7 @@ static bool is_documented(nearbuf_status status, const scene *what, const system
   }
 }
 
-/* ---- One try ----------------------------------------------------------------------------------- */
+/* ---- One try --------------------------------------------------------------------------------- */
 
 static void check_system_error(nearbuf_status status, const system_plan *plan) {
   bool is_of_system =

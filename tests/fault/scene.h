@@ -16,16 +16,16 @@ typedef struct scene {
 } scene;
 
 /* Makes the system calls of the scene's call fail, one after the other, with every error that is
- * plausible for them: once, or from then on until the call is over. After each failure all that must
- * hold is checked, and that the call then works. Each try is a process of its own. */
+ * plausible for them: once, or from then on until the call is over. After each failure all that
+ * must hold is checked, and that the call then works. Each try is a process of its own. */
 void fail_every_call(const scene *what);
 void fail_every_call_lastingly(const scene *what);
 
 /* Lets the actor act before every system call of the scene's call. */
 void act_before_every_call(const scene *what, void (*actor)(void));
 
-/* The same with an actor whose locator becomes the first while this copy makes another one: at some of
- * the calls it does. That one page stays mapped, without its address (decision 11). */
+/* The same with an actor whose locator becomes the first while this copy makes another one: at some
+ * of the calls it does. That one page stays mapped, without its address (decision 11). */
 void race_before_every_call(const scene *what, void (*actor)(void));
 
 /* ---- For scenes ---- */

@@ -1,9 +1,9 @@
 /* The system calls of the library, at which things go wrong on purpose.
  *
- * The program is linked with --wrap for every function of the C library that the system layer calls.
- * Between arm and disarm the calls are counted, in the order in which they come; one of them fails,
- * or another actor does something just before it. What the test itself calls meanwhile goes to
- * the system untouched. */
+ * The program is linked with --wrap for every function of the C library that the system layer
+ * calls. Between arm and disarm the calls are counted, in the order in which they come; one of them
+ * fails, or another actor does something just before it. What the test itself calls meanwhile goes
+ * to the system untouched. */
 #ifndef NEARBUF_FAULT_SYSTEM_H
 #define NEARBUF_FAULT_SYSTEM_H
 

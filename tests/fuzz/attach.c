@@ -1,9 +1,9 @@
 /* Fuzz target: attaching to whatever lies under the real name.
  *
- * An input says what kind of file that is, who made it, whether this process has it mapped, and what
- * its bytes are. The call must end in a fresh locator, in the use of a sound one, or in a clear
- * status with nothing written. Each input finds the library as a fresh process would: its state is
- * wiped, and what it mapped is unmapped. */
+ * An input says what kind of file that is, who made it, whether this process has it mapped, and
+ * what its bytes are. The call must end in a fresh locator, in the use of a sound one, or in a
+ * clear status with nothing written. Each input finds the library as a fresh process would: its
+ * state is wiped, and what it mapped is unmapped. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include "os/posix/files.h"
 #include "own_tmp.h"
 
-/* ---- What the library asks of the system ------------------------------------------------------- */
+/* ---- What the library asks of the system ----------------------------------------------------- */
 
 enum { MOST_MAPPINGS = 64 };
 
@@ -87,7 +87,7 @@ static bool is_made_by_library(uintptr_t address, size_t size) {
   return false;
 }
 
-/* ---- The scene --------------------------------------------------------------------------------- */
+/* ---- The scene ------------------------------------------------------------------------------- */
 
 enum {
   PAGE = 4096,
@@ -287,7 +287,7 @@ static void clear_scene(const scene *what) {
   require(nb_state_begin(&state).status == NEARBUF_OK);
 }
 
-/* ---- What must hold ---------------------------------------------------------------------------- */
+/* ---- What must hold -------------------------------------------------------------------------- */
 
 /* Whether the library may believe that the file is this process's locator. */
 static bool is_own(const scene *what) {
@@ -297,8 +297,8 @@ static bool is_own(const scene *what) {
   return is_regular && (what->how & IS_MAPPED) != 0 && (what->how & IS_READ_ONLY) == 0;
 }
 
-/* Whether it is a file that something in this process has open and has not written an address into yet: a
- * first locator that is being made, as far as the library can know. */
+/* Whether it is a file that something in this process has open and has not written an address into
+ * yet: a first locator that is being made, as far as the library can know. */
 static bool is_being_made(const scene *what) {
   static const uint8_t none[sizeof(uintptr_t)] = {0};
   return what->kind == REGULAR && (what->how & IS_LOCKED) != 0 &&

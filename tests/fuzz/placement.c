@@ -78,7 +78,8 @@ static bool is_free(const invented_map *map, const nb_place *place) {
 
 /* The least distance at which any gap has room for `size` bytes; UINTPTR_MAX with `*is_any` false
  * where none has. By brute force over the gaps and the starts that can be nearest. */
-/* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap, every start, no cleverness */
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap, every start, no
+ * cleverness */
 static uintptr_t least_distance(const invented_map *map, const nb_gap_request *gap_request,
                                 uintptr_t size, bool *saw_any) {
   uintptr_t origin = gap_request->target != 0 ? gap_request->target : gap_request->range.min;
@@ -113,7 +114,8 @@ static uintptr_t least_distance(const invented_map *map, const nb_gap_request *g
   return best;
 }
 
-/* No gap that the need could use, were its range everything, has a part in what is called barren. */
+/* No gap that the need could use, were its range everything, has a part in what is called
+ * barren. */
 static void check_barren(const invented_map *map, const nb_gap_request *gap_request,
                          nb_range known_full) {
   nb_gap_request anywhere = *gap_request;

@@ -22,8 +22,8 @@ typedef struct c_interface {
 /* Ends the test as skipped where the reference was not built (build-reference.sh says why). */
 c_interface reference_load(void);
 
-/* Removes the file of a dead process that had our id, which the reference believes and crashes with;
- * it removes none itself. To be called first thing in a process; reference_load does it. */
+/* Removes the file of a dead process that had our id, which the reference believes and crashes
+ * with; it removes none itself. To be called first thing in a process; reference_load does it. */
 void reference_remove_dead_namesake(void);
 
 c_interface dropin_load(void);

@@ -34,10 +34,10 @@ static unsigned byte_at(uintptr_t locator, uintptr_t offset) {
   return *(const unsigned char *)(locator + offset);
 }
 
-/* ---- A locator written by hand ----------------------------------------------------------------- */
+/* ---- A locator written by hand --------------------------------------------------------------- */
 
-/* What it leaves in its file when it has one buffer of 8192 bytes, 32 of them used. The addresses, of
- * the page and of the buffer, are filled in. */
+/* What it leaves in its file when it has one buffer of 8192 bytes, 32 of them used. The addresses,
+ * of the page and of the buffer, are filled in. */
 static const unsigned char image[] = {
     0,  0,    0, 0, 0, 0, 0, 0, /* 0: this address */
     0,  0,    0, 0, 0, 0, 0, 0, /* 8: next locator */
@@ -79,7 +79,7 @@ TEST(a_locator_of_its_bytes_is_recognised_and_spoken) {
   CHECK_EQUAL(nearbuf_buffer_address(&more), dotnet_items(page)[1].base);
 }
 
-/* ---- One after the other ----------------------------------------------------------------------- */
+/* ---- One after the other --------------------------------------------------------------------- */
 
 TEST(what_it_made_first_is_shared) {
   (void)use_own_tmp();
@@ -173,7 +173,7 @@ TEST(chains_of_locators_of_both_are_followed_by_both) {
   }
 }
 
-/* ---- While it is starting ----------------------------------------------------------------------- */
+/* ---- While it is starting -------------------------------------------------------------------- */
 
 static uintptr_t place_when_it_is_no_longer_busy(void) {
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 7);
@@ -359,11 +359,12 @@ TEST(a_chain_whose_first_link_it_cleared_is_linked_again) {
   CHECK_EQUAL(1, totals().taken);
 }
 
-/* ---- At the same time -------------------------------------------------------------------------- */
+/* ---- At the same time ------------------------------------------------------------------------ */
 
-/* The caller's range is all that it looks at, so every page is a range of its own, and the page behind
- * takes what it appends too much when it is overtaken between looking and locking. A page is a hole in
- * what the test mapped from when its turn comes: thousands of holes would only slow the search. */
+/* The caller's range is all that it looks at, so every page is a range of its own, and the page
+ * behind takes what it appends too much when it is overtaken between looking and locking. A page is
+ * a hole in what the test mapped from when its turn comes: thousands of holes would only slow the
+ * search. */
 enum { PAGES = 20000 };
 
 static dotnet_header *raced;
@@ -454,7 +455,7 @@ TEST(threads_of_both_keep_every_byte_when_we_are_first) {
   race();
 }
 
-/* ---- Rust locators of ours --------------------------------------------------------------------- */
+/* ---- Rust locators of ours ------------------------------------------------------------------- */
 
 TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
   (void)use_own_tmp();

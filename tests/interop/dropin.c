@@ -29,7 +29,7 @@ static bool can_get(const c_interface *library, uintptr_t min, uintptr_t max, ui
   return result.is_ok;
 }
 
-/* ---- Which locator, which items ---------------------------------------------------------------- */
+/* ---- Which locator, which items -------------------------------------------------------------- */
 
 TEST(its_first_locator_is_a_rust_one_and_nearbuf_shares_it) {
   c_interface dropin = load();
@@ -113,7 +113,7 @@ TEST(an_item_ends_inside_the_range_since_all_of_its_room_is_used) {
   CHECK_EQUAL(item->size - 1, nearbuf_buffer_room(&buffer));
 }
 
-/* ---- Requests ---------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 TEST(any_power_of_two_is_an_alignment) {
   c_interface dropin = load();
@@ -168,7 +168,7 @@ TEST(null_pointers_are_errors_or_ignored) {
   CHECK_EQUAL(0, item->position);
 }
 
-/* ---- Many, and at the same time ---------------------------------------------------------------- */
+/* ---- Many, and at the same time -------------------------------------------------------------- */
 
 TEST(what_was_given_back_is_found_again_before_anything_is_added) {
   enum { HELD = 1000 };
@@ -226,7 +226,7 @@ TEST(threads_of_both_keep_every_byte_when_both_start_at_once) {
   race();
 }
 
-/* ---- fork -------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 TEST(a_child_gets_buffers_of_its_own_and_leaves_the_parents_alone) {
   c_interface dropin = load();

@@ -1,4 +1,5 @@
-/* The C functions of the Rust reference, each by what its header says, in a process with nothing else. */
+/* The C functions of the Rust reference, each by what its header says, in a process with nothing
+ * else. */
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,7 +22,7 @@ static LocatorItem *get(uint32_t size) {
   return result.ok;
 }
 
-/* ---- Settings ----------------------------------------------------------------------------------- */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 TEST(settings_by_proximity_end_with_the_address_space) {
   BufferSearchSettings search = buffersearchsettings_from_proximity(0x1000, 0x50000, 77);
@@ -42,7 +43,7 @@ TEST(settings_by_proximity_end_with_the_address_space) {
   CHECK(settings.brute_force);
 }
 
-/* ---- Items -------------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 TEST(an_item_tells_its_addresses_its_room_and_its_lock) {
   LocatorItem item = {.base_address = 0x10000, .size = 0x1000, .position = 0x10};
@@ -177,7 +178,7 @@ TEST(the_last_item_is_used_again_only_where_it_fits) {
   free_string(NULL);
 }
 
-/* ---- Private memory and code -------------------------------------------------------------------- */
+/* ---- Private memory and code ----------------------------------------------------------------- */
 
 static bool is_mapped(const void *page) {
   unsigned char ignored;

@@ -20,8 +20,8 @@ typedef struct records {
   record all[MOST_RECORDS];
 } records;
 
-/* The next record, its bytes in `bytes`: LONGEST_RECORD at most. Its address is still to be set, and
- * records_keep to be called, once it is written. */
+/* The next record, its bytes in `bytes`: LONGEST_RECORD at most. Its address is still to be set,
+ * and records_keep to be called, once it is written. */
 record records_next(records *list, unsigned char bytes[LONGEST_RECORD]);
 void records_keep(records *list, const record *written);
 
@@ -32,9 +32,9 @@ bool records_go_on(const records *list);
 /* Appends by nearbuf_place, in the window. */
 void records_append_with_nearbuf(records *list);
 
-/* Two threads append with each writer for so long, or, where that may be too short, for a multiple of
- * it that is enough. Then the test fails where a byte is not what was written, or where a side wrote
- * nothing: nobody promises that every single thread gets its turn. */
+/* Two threads append with each writer for so long, or, where that may be too short, for a multiple
+ * of it that is enough. Then the test fails where a byte is not what was written, or where a side
+ * wrote nothing: nobody promises that every single thread gets its turn. */
 void records_race(records_writer theirs, records_writer ours, unsigned milliseconds,
                   bool (*is_enough)(void));
 

@@ -12,7 +12,7 @@
 
 enum { ITEMS_OF_A_LOCATOR = 203 };
 
-/* ---- One after the other ----------------------------------------------------------------------- */
+/* ---- One after the other --------------------------------------------------------------------- */
 
 TEST(what_the_reference_made_first_is_spoken_and_shared) {
   c_interface reference = reference_load();
@@ -64,7 +64,7 @@ TEST(a_locator_of_the_reference_without_items_is_used_in_its_dialect) {
   CHECK_EQUAL(7, item->position);
 }
 
-/* ---- Locks ------------------------------------------------------------------------------------- */
+/* ---- Locks ----------------------------------------------------------------------------------- */
 
 TEST(a_lock_of_the_reference_is_seen_by_us) {
   c_interface reference = reference_load();
@@ -97,12 +97,12 @@ TEST(a_lock_of_ours_is_seen_by_the_reference) {
   reference.free_result(got);
 }
 
-/* ---- More than one locator --------------------------------------------------------------------- */
+/* ---- More than one locator ------------------------------------------------------------------- */
 
 enum { HELD_OF_EACH = 400, HELD_OF_BOTH = 800 };
 
-/* Both hold pages of their own until there are several locators of each, then all are given back and
- * taken once more: nothing new must be needed. */
+/* Both hold pages of their own until there are several locators of each, then all are given back
+ * and taken once more: nothing new must be needed. */
 static void hold_many(bool is_reference_first) {
   static LocatorItem *theirs[HELD_OF_EACH];
   static nearbuf_buffer ours[HELD_OF_EACH];
@@ -154,7 +154,7 @@ TEST(chains_of_locators_of_both_are_followed_by_both_when_we_are_first) {
   hold_many(false);
 }
 
-/* ---- At the same time -------------------------------------------------------------------------- */
+/* ---- At the same time ------------------------------------------------------------------------ */
 
 static c_interface raced;
 static atomic_uint handed_less;
@@ -196,7 +196,7 @@ TEST(threads_of_both_keep_every_byte_when_we_are_first) {
   race();
 }
 
-/* ---- The first calls at once ------------------------------------------------------------------- */
+/* ---- The first calls at once ----------------------------------------------------------------- */
 
 enum { STARTS = 100 };
 
@@ -236,8 +236,9 @@ static uint64_t inode_at(uintptr_t address) {
   return inode;
 }
 
-/* Answers whether the reference uses the page at our address. It does not where it looked for a file
- * before ours was there, and then took ours for its own: it has a mapping of its own of the same page. */
+/* Answers whether the reference uses the page at our address. It does not where it looked for a
+ * file before ours was there, and then took ours for its own: it has a mapping of its own of the
+ * same page. */
 static bool start_both(void) {
   reference_remove_dead_namesake();
   LocatorItem *theirs;

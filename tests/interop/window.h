@@ -1,5 +1,5 @@
-/* Addresses that nobody else uses, for ranges that hold exactly what a test puts there, and short ways
- * to ask nearbuf. */
+/* Addresses that nobody else uses, for ranges that hold exactly what a test puts there, and short
+ * ways to ask nearbuf. */
 #ifndef NEARBUF_TEST_WINDOW_H
 #define NEARBUF_TEST_WINDOW_H
 

@@ -11,8 +11,8 @@
 #include "test.h"
 #include "threads.h"
 
-/* A place where so many granules were free a moment ago, and one on either side: qemu's map does not
- * tell neighbours apart. */
+/* A place where so many granules were free a moment ago, and one on either side: qemu's map does
+ * not tell neighbours apart. */
 static uintptr_t free_places(size_t granules) {
   const size_t size = (granules + 3) * nb_os_granularity();
   void *pages = nb_os_own_pages(size);
@@ -71,7 +71,7 @@ static bool look_up(const void *address, nb_mapping *mapping) {
   return answer == NB_MAP_FOUND && mapping->range.min <= (uintptr_t)address;
 }
 
-/* ---- Numbers ----------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 TEST(pages_and_granules_are_powers_of_two) {
   CHECK(nb_is_power_of_two(nb_os_page_size()));
@@ -126,7 +126,7 @@ TEST(an_environment_variable_is_copied_if_it_is_set_and_fits) {
   CHECK(!nb_os_environment("NEARBUF_DIALECT", value, sizeof "written" - 1));
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 TEST(mapped_memory_is_zeroed_and_writable) {
   size_t size = 2 * nb_os_granularity();
@@ -226,7 +226,7 @@ TEST(own_pages_come_back_with_unmap) {
   CHECK(!look_up(bytes, &mapping));
 }
 
-/* ---- The map ----------------------------------------------------------------------------------- */
+/* ---- The map --------------------------------------------------------------------------------- */
 
 TEST(the_map_tells_what_was_mapped_and_how) {
   needs_a_whole_map();
@@ -309,7 +309,7 @@ TEST(closing_a_map_that_could_not_be_opened_does_no_harm) {
   CHECK(look_up(&map, &mapping));
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 typedef struct meeting {
   _Atomic int arrived;
@@ -349,7 +349,7 @@ TEST(what_a_call_owes_to_its_thread_is_given_back) {
   CHECK_EQUAL(outer.last_error, again.last_error);
 }
 
-/* ---- Pages of locators --------------------------------------------------------------------------- */
+/* ---- Pages of locators ----------------------------------------------------------------------- */
 
 static const nb_layout *layout(void) {
   return nb_native_layout(NEARBUF_DIALECT_WRITTEN);

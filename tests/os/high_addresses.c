@@ -1,5 +1,6 @@
-/* Machines with more than 47 bits of addresses, which few are: the program is linked with --wrap for mmap
- * and munmap, which invent the memory above. The library takes it for free, for no map tells of it. */
+/* Machines with more than 47 bits of addresses, which few are: the program is linked with --wrap
+ * for mmap and munmap, which invent the memory above. The library takes it for free, for no map
+ * tells of it. */
 #include <errno.h>
 #include <stdbool.h>
 #include <sys/mman.h>

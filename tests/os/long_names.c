@@ -1,5 +1,5 @@
-/* The map of a Linux process tells of files whose paths are as long as its text is read at a time, and
- * longer: the kernel's query has no answer for the longest. */
+/* The map of a Linux process tells of files whose paths are as long as its text is read at a time,
+ * and longer: the kernel's query has no answer for the longest. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>

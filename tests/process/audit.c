@@ -1,6 +1,6 @@
-/* A library for LD_AUDIT with a copy of nearbuf, beside a C library of its own: it places memory whenever the
- * program loads something, in children too, where no fork handler of its C library runs. Ends the process with
- * status 90 to 93 if something does not hold. */
+/* A library for LD_AUDIT with a copy of nearbuf, beside a C library of its own: it places memory
+ * whenever the program loads something, in children too, where no fork handler of its C library
+ * runs. Ends the process with status 90 to 93 if something does not hold. */
 #include <errno.h>
 #include <link.h>
 #include <linux/audit.h>

@@ -1,5 +1,5 @@
-/* Programs with sanitizers, which demand fixed parts of the address space when they start, beside an
- * audit library that has used the library before. */
+/* Programs with sanitizers, which demand fixed parts of the address space when they start, beside
+ * an audit library that has used the library before. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

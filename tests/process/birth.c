@@ -1,4 +1,5 @@
-/* Birth of the first locator: one per process, complete when it is seen, found again without a name. */
+/* Birth of the first locator: one per process, complete when it is seen, found again without a
+ * name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -9,7 +10,7 @@
 
 #include "support.h"
 
-/* ---- Races ------------------------------------------------------------------------------------- */
+/* ---- Races ----------------------------------------------------------------------------------- */
 
 enum { STARTS = 400, CALLERS = 4 };
 
@@ -138,7 +139,7 @@ TEST(copies_of_which_some_must_be_private_end_with_one_locator) {
   in_child(leave_root, &copies);
 }
 
-/* ---- What others see --------------------------------------------------------------------------- */
+/* ---- What others see ------------------------------------------------------------------------- */
 
 static void make_locator(void *context) {
   (void)context;
@@ -192,7 +193,7 @@ TEST(the_directories_are_for_every_user_against_the_umask) {
   CHECK_EQUAL(01777, status.st_mode & 07777);
 }
 
-/* ---- Lost names -------------------------------------------------------------------------------- */
+/* ---- Lost names ------------------------------------------------------------------------------ */
 
 TEST(a_later_module_finds_the_locator_whose_file_was_removed) {
   own_tmp();

@@ -54,7 +54,7 @@ TEST(many_short_lives_leave_few_files) {
   CHECK(count_locator_files() <= 2);
 }
 
-/* ---- Cost -------------------------------------------------------------------------------------- */
+/* ---- Cost ------------------------------------------------------------------------------------ */
 
 static double cpu_seconds(void) {
   struct timespec now;
@@ -98,7 +98,7 @@ TEST(dead_files_behind_hundreds_of_others_go_in_time) {
   CHECK(count_locator_files() >= 2 * OTHERS);
 }
 
-/* ---- What stays -------------------------------------------------------------------------------- */
+/* ---- What stays ------------------------------------------------------------------------------ */
 
 TEST(other_files_stay) {
   own_tmp();
@@ -172,7 +172,8 @@ TEST(files_of_living_processes_stay) {
   expect_success(child);
 }
 
-/* The Rust reference locks nothing: its files prove their death only by being older than the boot. */
+/* The Rust reference locks nothing: its files prove their death only by being older than the
+ * boot. */
 TEST(a_rust_references_file_goes_only_when_it_is_older_than_the_boot) {
   own_tmp();
   make_locator_directory();
@@ -185,7 +186,7 @@ TEST(a_rust_references_file_goes_only_when_it_is_older_than_the_boot) {
   CHECK(!exists(old.text));
 }
 
-/* ---- At the same time -------------------------------------------------------------------------- */
+/* ---- At the same time ------------------------------------------------------------------------ */
 
 static void start_and_check(void *context) {
   (void)context;

@@ -1,7 +1,7 @@
-/* A reference that was starting when a first locator of ours was published takes its page for its own: it
- * clears the header through a mapping of its own, store by store and at any time, and lists buffers from the
- * first slot on (src/core/header.h). That is done by hand here, so that it runs with every width and byte order;
- * tests/interop does it with the references' own steps. */
+/* A reference that was starting when a first locator of ours was published takes its page for its
+ * own: it clears the header through a mapping of its own, store by store and at any time, and lists
+ * buffers from the first slot on (src/core/header.h). That is done by hand here, so that it runs
+ * with every width and byte order; tests/interop does it with the references' own steps. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 
 enum { PAGE = 4096, BIG = 40000, THEIRS = 8 };
 
-/* ---- The reference ------------------------------------------------------------------------------ */
+/* ---- The reference --------------------------------------------------------------------------- */
 
 typedef struct reference {
   const nb_layout *layout;
@@ -112,7 +112,7 @@ static void check_theirs(const reference *who) {
   }
 }
 
-/* ---- Our side ----------------------------------------------------------------------------------- */
+/* ---- Our side -------------------------------------------------------------------------------- */
 
 typedef struct holding {
   nearbuf_buffer buffers[600];
@@ -169,7 +169,7 @@ static void check_header(const reference *who, uintptr_t first, nearbuf_dialect 
   CHECK_EQUAL(is_other ? layout->capacity : nb_format_count(first, layout), count_of(who));
 }
 
-/* ---- One after the other ------------------------------------------------------------------------ */
+/* ---- One after the other --------------------------------------------------------------------- */
 
 typedef struct pair {
   nearbuf_dialect ours;
@@ -234,7 +234,7 @@ TEST(a_header_that_is_cleared_is_in_order_again_whenever_we_are_called) {
   }
 }
 
-/* ---- Several copies of the library -------------------------------------------------------------- */
+/* ---- Several copies of the library ----------------------------------------------------------- */
 
 typedef struct order {
   const pair *dialects;
@@ -341,7 +341,7 @@ TEST(any_copy_finds_the_chain_behind_a_header_that_was_cleared) {
   }
 }
 
-/* ---- At the same time --------------------------------------------------------------------------- */
+/* ---- At the same time ------------------------------------------------------------------------ */
 
 enum { THREADS = 3, HELD_OF_EACH = 12, STORMS = 60 };
 
@@ -415,7 +415,8 @@ TEST(nothing_is_lost_when_it_is_cleared_while_threads_of_two_copies_list_buffers
   }
 }
 
-/* A thread that lost the header's lock to a reference may be between taking a slot and filling it. */
+/* A thread that lost the header's lock to a reference may be between taking a slot and filling
+ * it. */
 TEST(a_slot_that_another_thread_has_taken_is_left_to_it) {
   own_tmp();
   (void)place("x", 1);
@@ -452,10 +453,10 @@ TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
   CHECK_EQUAL(0, nb_shared_load_acquire(lock));
 }
 
-/* ---- More than there are empty slots ------------------------------------------------------------ */
+/* ---- More than there are empty slots --------------------------------------------------------- */
 
-/* Before we are called again it lists more: what is held is the holder's all the same, and what took its
- * slot is let alone. */
+/* Before we are called again it lists more: what is held is the holder's all the same, and what
+ * took its slot is let alone. */
 TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
   static reference who;
   static holding mine;
@@ -483,7 +484,7 @@ TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
   check_theirs(&who);
 }
 
-/* ---- Before it clears ---------------------------------------------------------------------------- */
+/* ---- Before it clears ------------------------------------------------------------------------ */
 
 static int make_blank(bool is_sized) {
   make_locator_directory();

@@ -26,7 +26,8 @@ static unsigned char *publish_items(nearbuf_dialect dialect, const nb_item *item
 static void prepare(void) {
   own_tmp();
   make_locator_directory();
-  /* Apart from everything else: of memory that touches, qemu's map tells the protection of the lowest. */
+  /* Apart from everything else: of memory that touches, qemu's map tells the protection of the
+   * lowest. */
   unsigned char *room =
       mmap(NULL, (size_t)4 * BUFFER, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   buffer_memory = room + BUFFER;
@@ -177,10 +178,10 @@ TEST(an_item_whose_memory_is_not_mapped_is_never_used) {
   expect_damaged_item(page);
 }
 
-/* ---- Items that are passed over ---------------------------------------------------------------- */
+/* ---- Items that are passed over -------------------------------------------------------------- */
 
-/* Two modules, one of which comes later, place more than two items hold: not a byte goes into the memory of
- * the first `bad` items, which stay as they are, and the other one is used. */
+/* Two modules, one of which comes later, place more than two items hold: not a byte goes into the
+ * memory of the first `bad` items, which stay as they are, and the other one is used. */
 static void expect_passed_over(const unsigned char *page, nearbuf_dialect dialect, uint32_t bad,
                                uintptr_t good) {
   const nb_layout *items = nb_native_layout(dialect);
@@ -220,7 +221,8 @@ TEST(an_item_with_a_page_that_cannot_be_written_is_passed_over) {
   expect_protected_is_passed_over(PROT_READ | PROT_EXEC);
 }
 
-/* Emulators of user programs map what is executable to them as what is not, so that both look alike. */
+/* Emulators of user programs map what is executable to them as what is not, so that both look
+ * alike. */
 static bool does_map_tell_what_is_executable(void) {
   unsigned char *pages = mmap(NULL, (size_t)2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -281,7 +283,7 @@ TEST(an_item_that_is_passed_over_is_not_looked_up_again) {
   CHECK_EQUAL((uintptr_t)page, first_locator());
 }
 
-/* ---- Chains ------------------------------------------------------------------------------------ */
+/* ---- Chains ---------------------------------------------------------------------------------- */
 
 /* The first locator is full and sound; what it links to is not. */
 static unsigned char *publish_full(void) {

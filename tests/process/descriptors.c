@@ -1,4 +1,5 @@
-/* A process whose standard input is closed: descriptor 0 is as good as any, and is closed again like any. */
+/* A process whose standard input is closed: descriptor 0 is as good as any, and is closed again
+ * like any. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -42,7 +42,7 @@ TEST(after_exec_there_is_a_fresh_locator_and_the_old_files_are_gone) {
   exec_part("after_exec");
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------- */
+/* ---- Descriptors ----------------------------------------------------------------------------- */
 
 TEST(a_program_that_closes_all_descriptors_breaks_nothing) {
   own_tmp();
@@ -76,7 +76,7 @@ TEST(a_spawned_program_inherits_no_descriptor) {
   CHECK_EQUAL(42, call_answer(place_answer(42)));
 }
 
-/* ---- Shared memory for a while ----------------------------------------------------------------- */
+/* ---- Shared memory for a while --------------------------------------------------------------- */
 
 enum { STACK = 1 << 18 };
 

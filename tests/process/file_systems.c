@@ -1,5 +1,6 @@
-/* The shared place on the file systems that people have there. What differs: whether a lock outlives
- * the descriptor, which device a file seems to be on, and what a store to a full disk does. */
+/* The shared place on the file systems that people have there. What differs: whether a lock
+ * outlives the descriptor, which device a file seems to be on, and what a store to a full disk
+ * does. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "own_tmp.h"
 #include "support.h"
 
-/* ---- Places ------------------------------------------------------------------------------------ */
+/* ---- Places ---------------------------------------------------------------------------------- */
 
 /* Makes a file system in an image, and mounts it on /tmp. */
 static void mount_image(const char *make, const char *type, const char *size) {
@@ -50,7 +51,7 @@ static void mount_overlay(void) {
   CHECK(put_own_folder_back(&kept));
 }
 
-/* ---- What must hold on each -------------------------------------------------------------------- */
+/* ---- What must hold on each ------------------------------------------------------------------ */
 
 static void use_by_copy(const copy *library) {
   nearbuf_request request = request_of(8);
@@ -80,7 +81,8 @@ static bool is_lock_free(const char *name) {
   return is_free;
 }
 
-/* A process that maps its locator itself, as a reference does, so that only the map can prove it. */
+/* A process that maps its locator itself, as a reference does, so that only the map can prove
+ * it. */
 static void attach(void *context) {
   (void)context;
   path own = locator_path(getpid());
@@ -145,7 +147,7 @@ TEST(all_holds_on_overlayfs) {
   check_all(false);
 }
 
-/* ---- A disk that fills up ---------------------------------------------------------------------- */
+/* ---- A disk that fills up -------------------------------------------------------------------- */
 
 static void fill_disk(void) {
   int file = open("/tmp/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);

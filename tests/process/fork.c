@@ -16,7 +16,7 @@
 #include "core/locators.h"
 #include "support.h"
 
-/* ---- Handles and buffers ----------------------------------------------------------------------- */
+/* ---- Handles and buffers --------------------------------------------------------------------- */
 
 static nearbuf_buffer held_by_parent;
 static unsigned char *inherited;
@@ -122,7 +122,7 @@ TEST(an_inherited_buffer_is_a_private_copy) {
   CHECK_EQUAL(42, call_answer(inherited));
 }
 
-/* ---- Depth and death --------------------------------------------------------------------------- */
+/* ---- Depth and death ------------------------------------------------------------------------- */
 
 static void descend(void *context) {
   int depth = *(const int *)context - 1;
@@ -173,7 +173,7 @@ TEST(a_child_works_when_its_parent_is_gone) {
   CHECK_EQUAL('y', answered);
 }
 
-/* ---- Locks that are held at the moment --------------------------------------------------------- */
+/* ---- Locks that are held at the moment ------------------------------------------------------- */
 
 static void place_some(void *context) {
   (void)context;
@@ -247,7 +247,8 @@ TEST(forks_of_a_program_whose_threads_call_in_work) {
   }
 }
 
-/* Forks at the moment of the first call: between the mapping of a locator and what is done to it. */
+/* Forks at the moment of the first call: between the mapping of a locator and what is done to
+ * it. */
 static void *call_once(void *context) {
   (void)context;
   (void)place("x", 1);
@@ -275,7 +276,7 @@ TEST(forks_during_the_first_call_work) {
   }
 }
 
-/* ---- Without handlers -------------------------------------------------------------------------- */
+/* ---- Without handlers ------------------------------------------------------------------------ */
 
 static pid_t raw_clone(void) {
   return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
@@ -297,7 +298,7 @@ TEST(a_raw_clone_is_noticed) {
   CHECK_OK(nearbuf_release(&held_by_parent));
 }
 
-/* ---- What is left where the parent's locator was ----------------------------------------------- */
+/* ---- What is left where the parent's locator was --------------------------------------------- */
 
 /* A copy of a reference has the parent's address cached. It finds a full locator, and behind it the
  * child's. */
@@ -345,9 +346,10 @@ TEST(behind_a_grandparents_address_lies_the_grandchilds_locator) {
   in_child(fork_again, &cached);
 }
 
-/* ---- A private locator ------------------------------------------------------------------------- */
+/* ---- A private locator ----------------------------------------------------------------------- */
 
-/* Its page may lie where the parent's did, which it does not have. What is listed tells them apart. */
+/* Its page may lie where the parent's did, which it does not have. What is listed tells them
+ * apart. */
 static void use_private_in_child(void *context) {
   (void)context;
   copy other = load_copy(1);
@@ -380,7 +382,8 @@ TEST(a_private_locator_is_not_the_childs) {
   expect_success(child);
 }
 
-/* Another copy in the child must not believe an inherited page, even where it could not be kept out. */
+/* Another copy in the child must not believe an inherited page, even where it could not be kept
+ * out. */
 static void use_inherited_page(void *context) {
   uintptr_t parents = *(const uintptr_t *)context;
   copy other = load_copy(1);

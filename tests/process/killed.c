@@ -1,8 +1,8 @@
 /* A task that shares the memory dies at any instruction of any call; the others go on and verify.
  *
  * SIGKILL ends a whole process, threads and all, and a locator is one process's. So the victim is a
- * process of its own that was cloned with the memory of its parent: like a thread that can be killed
- * alone. It runs on the thread block of the main thread, which only waits meanwhile. */
+ * process of its own that was cloned with the memory of its parent: like a thread that can be
+ * killed alone. It runs on the thread block of the main thread, which only waits meanwhile. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

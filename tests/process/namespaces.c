@@ -133,7 +133,7 @@ TEST(a_living_process_of_another_namespace_keeps_its_files) {
   CHECK_EQUAL(files + 1, count_locator_files());
 }
 
-/* ---- Parent and child with the same id --------------------------------------------------------- */
+/* ---- Parent and child with the same id ------------------------------------------------------- */
 
 static void differ_from(void *context) {
   const uintptr_t *parents = context;

@@ -1,5 +1,5 @@
-/* A plug-in that contains its own static copy of the library, as the plug-ins of a host do that know
- * nothing of each other. Its functions call its own copy. */
+/* A plug-in that contains its own static copy of the library, as the plug-ins of a host do that
+ * know nothing of each other. Its functions call its own copy. */
 #ifndef PROCESS_PLUGIN_H
 #define PROCESS_PLUGIN_H
 

@@ -181,7 +181,7 @@ TEST(a_fork_after_the_plugin_was_unloaded_is_survived) {
   CHECK_EQUAL(0, status);
 }
 
-/* ---- Both at once ------------------------------------------------------------------------------- */
+/* ---- Both at once ---------------------------------------------------------------------------- */
 
 enum { ROUNDS = 20000, PIECE = 24 };
 
@@ -231,7 +231,7 @@ TEST(program_and_plugin_work_at_once_and_overwrite_nothing) {
   check_same_locator(other);
 }
 
-/* ---- Many starts -------------------------------------------------------------------------------- */
+/* ---- Many starts ----------------------------------------------------------------------------- */
 
 /* Runs the program that starts two copies at once, again and again. */
 TEST(two_copies_that_race_end_with_one_locator_at_every_process_start) {

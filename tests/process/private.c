@@ -153,7 +153,7 @@ TEST(a_shared_locator_stays_when_an_obstacle_comes) {
   CHECK_EQUAL(2, totals_of(&copies[0]).locators);
 }
 
-/* ---- By choice ---------------------------------------------------------------------------------- */
+/* ---- By choice ------------------------------------------------------------------------------- */
 
 static void expect_no_directories(void) {
   CHECK(!exists("/tmp/.reloaded"));
@@ -218,7 +218,7 @@ TEST(the_programs_choice_comes_before_the_environments) {
   exec_part("part_uses_what_the_program_chose");
 }
 
-/* ---- Privileged programs ------------------------------------------------------------------------ */
+/* ---- Privileged programs --------------------------------------------------------------------- */
 
 enum { STRANGER = 65534 };
 
@@ -266,8 +266,8 @@ TEST(the_locator_of_a_program_with_another_effective_group_is_private) {
   use_privileged(copies);
 }
 
-/* A program that was started with rights of its own: the file belongs to its user, the variables come
- * from its user. */
+/* A program that was started with rights of its own: the file belongs to its user, the variables
+ * come from its user. */
 PART(part_has_gained_rights) {
   CHECK_EQUAL(0, prctl(PR_SET_DUMPABLE, 1));
   (void)place("x", 1);
@@ -346,7 +346,7 @@ TEST(a_references_file_is_not_believed_by_a_privileged_program) {
   CHECK_EQUAL(1, count_locator_files());
 }
 
-/* ---- Files that are not ours --------------------------------------------------------------------- */
+/* ---- Files that are not ours ----------------------------------------------------------------- */
 
 /* Maps a file of our locator's name, as a server maps what a client sends it, and is not misled. */
 static void expect_not_taken(int file) {
@@ -378,7 +378,7 @@ TEST(a_file_of_our_name_in_another_directory_is_not_taken_for_the_locator) {
   expect_not_taken(open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 }
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* Every user of the machine can read them. */
 TEST(names_of_later_locators_tell_no_addresses) {

@@ -1,5 +1,5 @@
-/* Other processes, on every system: open, find, walk, get, append, read, write. The target is a program
- * that uses no part of the library. What only one system has is in other files. */
+/* Other processes, on every system: open, find, walk, get, append, read, write. The target is a
+ * program that uses no part of the library. What only one system has is in other files. */
 #include <string.h>
 #include <unistd.h>
 
@@ -224,7 +224,7 @@ TEST(requests_that_cannot_work_are_refused) {
   (void)target_end(&idle);
 }
 
-/* ---- Reading and writing ------------------------------------------------------------------------ */
+/* ---- Reading and writing --------------------------------------------------------------------- */
 
 static int find_code(const nearbuf_process_mapping *mapping, void *context) {
   uint64_t *address = context;

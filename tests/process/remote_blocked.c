@@ -1,5 +1,5 @@
-/* What becomes of the system call that a process is blocked in while memory is made in it: it goes on,
- * or it comes back short. process.h says which do; the calls are in remote_blocked_target.c. */
+/* What becomes of the system call that a process is blocked in while memory is made in it: it goes
+ * on, or it comes back short. process.h says which do; the calls are in remote_blocked_target.c. */
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -74,8 +74,8 @@ static bool disturb(const row *what) {
       status = nearbuf_process_free(&process, address, size);
     }
     done += status == NEARBUF_OK;
-    /* What came back at once, and short, ends, and has no memory before it is gone (NO_ROOM); a busy
-     * machine may be too slow for a stop. */
+    /* What came back at once, and short, ends, and has no memory before it is gone (NO_ROOM); a
+     * busy machine may be too slow for a stop. */
     CHECK(status == NEARBUF_OK || status == NEARBUF_BUSY || status == NEARBUF_NO_ROOM ||
           status == NEARBUF_NOT_FOUND);
   }

@@ -1,6 +1,7 @@
-/* Programs that are blocked in a system call; see remote_blocked.c. The first argument names the call.
- * Without one, the names are listed, with what the call must return in the end. "ready" first; when a
- * line is read, a second thread makes come what the call waits for; then the call's result and errno. */
+/* Programs that are blocked in a system call; see remote_blocked.c. The first argument names the
+ * call. Without one, the names are listed, with what the call must return in the end. "ready"
+ * first; when a line is read, a second thread makes come what the call waits for; then the call's
+ * result and errno. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -57,7 +58,7 @@ static struct timespec later(clockid_t clock) {
   return end;
 }
 
-/* ---- What comes ---------------------------------------------------------------------------------- */
+/* ---- What comes ------------------------------------------------------------------------------ */
 
 static void nothing(void) {
 }
@@ -90,7 +91,7 @@ static void wake(void) {
   syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* ---- Calls --------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static long read_pipe(void) {
   return read(in[0], bytes, 1);
@@ -689,7 +690,7 @@ static long io_getevents_timed(void) {
   return syscall(SYS_io_getevents, asynchronous, 1, 1, &event, &time);
 }
 
-/* ---- The table ----------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 typedef struct blocked {
   const char *name;

@@ -62,7 +62,7 @@ static ending end_of(target *what) {
   return end;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 TEST(allocated_memory_is_zeroed_and_can_be_written_and_is_freed) {
   target idle = target_start_idle();
@@ -167,10 +167,10 @@ TEST(a_locator_that_is_made_leaves_no_descriptor_behind) {
   (void)target_end(&idle);
 }
 
-/* ---- Calls that the process sleeps in ----------------------------------------------------------- */
+/* ---- Calls that the process sleeps in -------------------------------------------------------- */
 
-/* Disturbs a process that sleeps, until `until_ended` or for half a second. Where it had its 800 ms before the
- * machine gave us a turn it is tried again. */
+/* Disturbs a process that sleeps, until `until_ended` or for half a second. Where it had its 800 ms
+ * before the machine gave us a turn it is tried again. */
 static ending disturbed(const char *program, const char *mode, bool until_ended, bool *has_ended) {
   for (int tries = 0;; tries++) {
     target sleeper = target_start(program, mode, NULL);
@@ -247,7 +247,7 @@ TEST(a_signal_still_ends_the_call_that_it_ended_before) {
   check_goes_on("signal", -1, EINTR);
 }
 
-/* ---- Signals and threads ------------------------------------------------------------------------ */
+/* ---- Signals and threads --------------------------------------------------------------------- */
 
 static void *send_signals(void *context) {
   const target *idle = context;
@@ -347,7 +347,7 @@ TEST(a_process_that_is_stopped_and_continued_all_the_time_goes_on) {
   CHECK_EQUAL(1, target_end(&idle));
 }
 
-/* ---- Where it is refused ------------------------------------------------------------------------ */
+/* ---- Where it is refused --------------------------------------------------------------------- */
 
 /* A tracer of the process, which lets go after so many milliseconds. */
 static pid_t trace_for(const target *idle, long ms) {
@@ -472,7 +472,7 @@ TEST(a_process_that_is_killed_meanwhile_hangs_nobody) {
   }
 }
 
-/* ---- The host ----------------------------------------------------------------------------------- */
+/* ---- The host -------------------------------------------------------------------------------- */
 
 static _Atomic int is_over;
 
@@ -537,7 +537,7 @@ TEST(several_threads_of_the_host_do_not_harm_the_process) {
   CHECK_EQUAL(1, target_end(&idle));
 }
 
-/* ---- Programs that nobody wrote for this -------------------------------------------------------- */
+/* ---- Programs that nobody wrote for this ----------------------------------------------------- */
 
 TEST(a_shell_and_an_interpreter_go_on_unharmed) {
   const char *const programs[] = {"/bin/sh", "/usr/bin/python3"};

@@ -1,4 +1,5 @@
-/* Files of locators, as a program that cleans up sees them; and processes that have no locator to believe. */
+/* Files of locators, as a program that cleans up sees them; and processes that have no locator to
+ * believe. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -164,7 +165,7 @@ TEST(of_each_file_is_told_what_it_is) {
   CHECK_EQUAL(1, seen.count);
 }
 
-/* ---- Programs that must not believe what their user's other programs can write ------------------- */
+/* ---- Programs that must not believe what their user's other programs can write --------------- */
 
 typedef struct ids {
   uid_t users[3]; /* real, effective, saved */

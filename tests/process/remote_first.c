@@ -16,7 +16,7 @@
 #include "remote_linux.h"
 #include "test.h"
 
-/* ---- A process whose first thread has ended ------------------------------------------------------ */
+/* ---- A process whose first thread has ended -------------------------------------------------- */
 
 static void check_without_first_thread(void) {
   target headless = target_start(REMOTE_TARGET, "headless", NULL);
@@ -51,7 +51,7 @@ TEST(a_process_whose_first_thread_has_ended_is_understood_by_an_ordinary_user) {
   check_without_first_thread();
 }
 
-/* ---- A first locator that a reference is just making --------------------------------------------- */
+/* ---- A first locator that a reference is just making ----------------------------------------- */
 
 typedef struct blank_page {
   char name[sizeof((nearbuf_process_mapping *)0)->name];
@@ -104,7 +104,7 @@ TEST(so_it_is_where_the_shared_directory_is_another_users) {
   check_being_made();
 }
 
-/* ---- A first locator whose count a reference cleared --------------------------------------------- */
+/* ---- A first locator whose count a reference cleared ----------------------------------------- */
 
 /* It lists up to the last empty slot; what stands behind must not be listed over. */
 TEST(a_slot_in_use_behind_a_count_that_was_cleared_is_left_alone) {
@@ -139,7 +139,7 @@ TEST(a_slot_in_use_behind_a_count_that_was_cleared_is_left_alone) {
   (void)target_end(&idle);
 }
 
-/* ---- A process that uses the library ------------------------------------------------------------- */
+/* ---- A process that uses the library --------------------------------------------------------- */
 
 typedef struct told {
   unsigned long long first;
@@ -256,7 +256,7 @@ TEST(a_process_without_a_place_for_files_is_given_no_first_locator) {
   CHECK_EQUAL(0, target_end(&user));
 }
 
-/* ---- Old kernels -------------------------------------------------------------------------------- */
+/* ---- Old kernels ----------------------------------------------------------------------------- */
 
 static void refuse(unsigned call, unsigned error) {
   struct sock_filter filter[] = {

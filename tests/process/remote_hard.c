@@ -1,6 +1,6 @@
-/* Processes that are hard to reach into: they replace themselves, are frozen, handle their own system
- * calls, or change while they are looked at. Whatever comes of it, they go on unharmed, and no wait is
- * without a bound. */
+/* Processes that are hard to reach into: they replace themselves, are frozen, handle their own
+ * system calls, or change while they are looked at. Whatever comes of it, they go on unharmed, and
+ * no wait is without a bound. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,7 +18,7 @@
 #include "system_hook.h"
 #include "test.h"
 
-/* ---- What the tests share ------------------------------------------------------------------------ */
+/* ---- What the tests share -------------------------------------------------------------------- */
 
 /* What newer kernels have and the C library's headers lack. */
 enum { SET_DISPATCH = 0x4210, GET_DISPATCH = 0x4211 };
@@ -85,7 +85,7 @@ static int disturb_to_end(target *what) {
   return successes;
 }
 
-/* ---- Another program (exec) ---------------------------------------------------------------------- */
+/* ---- Another program (exec) ------------------------------------------------------------------ */
 
 TEST(a_program_that_replaces_itself_all_the_time_goes_on) {
   char count[16];
@@ -243,7 +243,7 @@ TEST(a_second_thread_may_replace_the_program_while_the_first_one_is_stopped) {
   CHECK_EQUAL(1, end_of(&what));
 }
 
-/* ---- Whose id it is ------------------------------------------------------------------------------ */
+/* ---- Whose id it is -------------------------------------------------------------------------- */
 
 static target innocent;
 
@@ -284,7 +284,7 @@ TEST(a_process_that_got_the_id_of_another_one_is_let_alone) {
   CHECK_EQUAL(1, target_end(&innocent));
 }
 
-/* ---- What is about to die ------------------------------------------------------------------------ */
+/* ---- What is about to die -------------------------------------------------------------------- */
 
 /* The frozen thread does not come to note that it was killed. */
 TEST(a_process_that_was_killed_is_not_found_though_it_is_still_frozen) {
@@ -343,10 +343,10 @@ TEST(a_process_that_is_killed_before_any_step_is_not_found) {
   }
 }
 
-/* ---- What does not stop, or not come back -------------------------------------------------------- */
+/* ---- What does not stop, or not come back ---------------------------------------------------- */
 
-/* A program whose exec lasts until a lease on its interpreter is given up. The kernel keeps tracers out
- * all the time. */
+/* A program whose exec lasts until a lease on its interpreter is given up. The kernel keeps tracers
+ * out all the time. */
 TEST(a_process_that_keeps_tracers_out_is_busy) {
   char script[] = "/tmp/nearbuf-script-XXXXXX";
   char interpreter[] = "/tmp/nearbuf-interpreter-XXXXXX";
@@ -528,7 +528,7 @@ TEST(threads_of_the_kernel_are_passed_by) {
   CHECK_EQUAL(1, end_of(&what));
 }
 
-/* ---- Its own handling of system calls ------------------------------------------------------------ */
+/* ---- Its own handling of system calls -------------------------------------------------------- */
 
 TEST(a_process_whose_system_calls_are_signals_goes_on_so) {
   target what = try_hard("dispatch");
@@ -542,7 +542,8 @@ TEST(a_process_whose_system_calls_are_signals_goes_on_so) {
 
 static int call_signals;
 
-/* Kernels before 6.4 do not have the requests. `call_signals`: what the process is sent meanwhile. */
+/* Kernels before 6.4 do not have the requests. `call_signals`: what the process is sent
+ * meanwhile. */
 static int be_older_kernel(long number, long arguments[6]) {
   if (is_request(number, arguments, PTRACE_SYSCALL) && call_signals > 0) {
     call_signals--;
@@ -599,7 +600,7 @@ TEST(a_filter_that_comes_between_look_and_stop_is_seen) {
   CHECK_EQUAL(0, end_of(&what));
 }
 
-/* ---- Signals and the call that it sleeps in ------------------------------------------------------ */
+/* ---- Signals and the call that it sleeps in -------------------------------------------------- */
 
 static int sent_signal;
 static long sent_before;

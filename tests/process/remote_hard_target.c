@@ -1,5 +1,5 @@
-/* Programs that are hard to reach into; see remote_hard.c. Like remote_target.c they use no part of the
- * library, say "ready", and do what their first argument says. */
+/* Programs that are hard to reach into; see remote_hard.c. Like remote_target.c they use no part of
+ * the library, say "ready", and do what their first argument says. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -60,7 +60,7 @@ static void become(const char *mode, const char *argument) {
   _exit(8);
 }
 
-/* ---- It replaces itself -------------------------------------------------------------------------- */
+/* ---- It replaces itself ---------------------------------------------------------------------- */
 
 static long replace_often(const char *count) {
   char next[16];
@@ -149,7 +149,7 @@ static long idle(const char *ignored) {
   return counted;
 }
 
-/* ---- Threads that start and end ------------------------------------------------------------------ */
+/* ---- Threads that start and end -------------------------------------------------------------- */
 
 static _Atomic long runs;
 
@@ -180,7 +180,7 @@ static long start_threads(const char *ignored) {
   return started == runs;
 }
 
-/* ---- Filters, dispatch, the kernel's threads ---------------------------------------------------- */
+/* ---- Filters, dispatch, the kernel's threads ------------------------------------------------- */
 
 /* When it is told to, it restricts itself to read, write and exit. */
 static long restrict_itself(const char *ignored) {
@@ -283,7 +283,8 @@ static long dispatch(const char *ignored) {
 #define SYS_io_uring_enter 426
 #endif
 
-/* Makes the kernel start a thread of its own in the process, which reads from a pipe that stays empty. */
+/* Makes the kernel start a thread of its own in the process, which reads from a pipe that stays
+ * empty. */
 static bool start_worker(void) {
   /* struct io_uring_params and io_uring_sqe, as far as they matter here */
   uint32_t parameters[30] = {0};
@@ -346,7 +347,7 @@ static long work_beside_kernel(const char *ignored) {
   return 0;
 }
 
-/* ---- A call that signals end, and others do not -------------------------------------------------- */
+/* ---- A call that signals end, and others do not ---------------------------------------------- */
 
 static long wait_for_events(const char *ignored) {
   (void)ignored;
@@ -359,7 +360,7 @@ static long wait_for_events(const char *ignored) {
   return result < 0 && errno == EINTR ? counted : -1;
 }
 
-/* ---- The main program --------------------------------------------------------------------------- */
+/* ---- The main program ------------------------------------------------------------------------ */
 
 typedef struct mode {
   const char *name;

@@ -1,5 +1,5 @@
-/* Other processes that show what no honest one would: nothing of it harms the process that looks. The
- * inspector is tried with the same by tests/cli/hostile_*.sh. */
+/* Other processes that show what no honest one would: nothing of it harms the process that looks.
+ * The inspector is tried with the same by tests/cli/hostile_*.sh. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static void end_of_input(target *what) {
   CHECK_EQUAL(0, target_wait(what));
 }
 
-/* ---- Long names --------------------------------------------------------------------------------- */
+/* ---- Long names ------------------------------------------------------------------------------ */
 
 /* What the map says, with the program's own reading of it beside. */
 typedef struct named_map {
@@ -99,7 +99,7 @@ TEST(a_locator_below_a_long_root_is_found_by_its_name) {
   CHECK_EQUAL(0, system(command));
 }
 
-/* ---- Long texts --------------------------------------------------------------------------------- */
+/* ---- Long texts ------------------------------------------------------------------------------ */
 
 TEST(a_filtered_process_in_thousands_of_groups_is_understood_and_lives) {
   if (geteuid() != 0) {
@@ -123,7 +123,7 @@ static void need_own_tmp(void) {
   want_own_tmp();
 }
 
-/* ---- Files of its choice ------------------------------------------------------------------------ */
+/* ---- Files of its choice --------------------------------------------------------------------- */
 
 /* Gives the process a first locator that is full, and a second one in the page that it prints. */
 static void chain_printed_page(target *what, nearbuf_process *process) {

@@ -30,10 +30,10 @@ static void fail(const char *what) {
   exit(1);
 }
 
-/* ---- Long names --------------------------------------------------------------------------------- */
+/* ---- Long names ------------------------------------------------------------------------------ */
 
-/* Maps a file of one page whose path has so many characters. Its folders have long names; the current
- * one is the last of them, because a path may only have 4,095 characters at once. */
+/* Maps a file of one page whose path has so many characters. Its folders have long names; the
+ * current one is the last of them, because a path may only have 4,095 characters at once. */
 static void map_path_of_length(const char *folder, size_t length) {
   enum { STEP = 200 };
   size_t left = length - strlen(folder);
@@ -67,7 +67,7 @@ static void show_names(const char *folder) {
   }
 }
 
-/* ---- A file ------------------------------------------------------------------------------------- */
+/* ---- A file ---------------------------------------------------------------------------------- */
 
 static void *show_file(const char *path, bool is_leased) {
   int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -82,7 +82,7 @@ static void *show_file(const char *path, bool is_leased) {
   return page;
 }
 
-/* ---- A long chain, and one that changes --------------------------------------------------------- */
+/* ---- A long chain, and one that changes ------------------------------------------------------ */
 
 /* Where its first locator is: somebody made it from outside. */
 static uint64_t *find_locator(void) {
@@ -193,7 +193,7 @@ static void show_when_told(bool is_mutated, size_t count) {
   exit(0);
 }
 
-/* ---- Locks that nobody gives back --------------------------------------------------------------- */
+/* ---- Locks that nobody gives back ------------------------------------------------------------ */
 
 /* The shared directory of this user's locators' files. */
 static int open_locators(size_t size) {
@@ -231,7 +231,7 @@ static void show_locked(size_t count) {
   }
 }
 
-/* ---- A long status ------------------------------------------------------------------------------ */
+/* ---- A long status --------------------------------------------------------------------------- */
 
 static void run_strictly_in_many_groups(void) {
   enum { GROUPS = 4000 };
@@ -249,7 +249,7 @@ static void run_strictly_in_many_groups(void) {
   (void)syscall(SYS_exit, 0);
 }
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------- */
 
 int main(int count, char **arguments) {
   void *page = NULL;

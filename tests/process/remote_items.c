@@ -1,5 +1,5 @@
-/* Which listed buffer of another process a request is given, and how what is made is listed. The target is a
- * program that uses no part of the library; its locator is filled from outside. */
+/* Which listed buffer of another process a request is given, and how what is made is listed. The
+ * target is a program that uses no part of the library; its locator is filled from outside. */
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -178,7 +178,7 @@ TEST(a_buffer_that_is_used_up_is_passed_over) {
   (void)target_end(&idle);
 }
 
-/* ---- What a walk tells ------------------------------------------------------------------------- */
+/* ---- What a walk tells ----------------------------------------------------------------------- */
 
 static void write_word(nearbuf_process *process, uint64_t address, uint32_t word) {
   CHECK_OK(nearbuf_process_write(process, address, &word, sizeof word, NULL));
@@ -270,7 +270,7 @@ TEST(items_that_lie_over_each_other_are_told_as_damaged_and_given_to_nobody) {
   (void)target_end(&idle);
 }
 
-/* ---- A header that is locked -------------------------------------------------------------------- */
+/* ---- A header that is locked ----------------------------------------------------------------- */
 
 typedef struct unlocking {
   nearbuf_process process;
@@ -354,7 +354,7 @@ TEST(an_ordinary_user_holds_buffers_of_a_later_locator_by_its_name) {
   (void)target_end(&idle);
 }
 
-/* ---- Freeing beside what is listed ------------------------------------------------------------- */
+/* ---- Freeing beside what is listed ----------------------------------------------------------- */
 
 TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
   const uint64_t two_pages = 8192;
@@ -372,7 +372,7 @@ TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
   (void)target_end(&idle);
 }
 
-/* ---- Where new memory goes --------------------------------------------------------------------- */
+/* ---- Where new memory goes ------------------------------------------------------------------- */
 
 TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
   target idle;
@@ -401,7 +401,7 @@ TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
   (void)target_end(&idle);
 }
 
-/* ---- Data -------------------------------------------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------------------------------ */
 
 /* Appends bytes to a buffer that a request with these flags gets, and tells where they are. */
 static uint64_t put_flagged(nearbuf_process *process, uint32_t flags, size_t size) {

@@ -28,8 +28,8 @@ void want_own_tmp(void) {
   is_done = true;
 }
 
-/* The folder of the programs once more, below /tmp. The project may lie where only root comes, as in
- * /root. */
+/* The folder of the programs once more, below /tmp. The project may lie where only root comes, as
+ * in /root. */
 static const char second_way[] = "/tmp/programs";
 
 static void make_second_way(void) {
@@ -213,7 +213,7 @@ uint64_t now_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- Control groups ------------------------------------------------------------------------------ */
+/* ---- Control groups -------------------------------------------------------------------------- */
 
 bool group_write(const control_group *what, const char *name, const char *text) {
   char path[192];

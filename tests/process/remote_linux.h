@@ -10,28 +10,28 @@ void want_own_tmp(void);
 /* target_start with a program that may be refused what it wants, which skips the test. */
 target target_try(const char *program, const char *mode);
 
-/* Opens a process that is about to stop being dumpable, once it is so. Skips the test where /proc then
- * shows nothing of it to an ordinary user (hidepid). */
+/* Opens a process that is about to stop being dumpable, once it is so. Skips the test where /proc
+ * then shows nothing of it to an ordinary user (hidepid). */
 nearbuf_process target_open_hidden(target *what);
 
 /* Its state in /proc, one letter; '?': it is gone. */
 char target_state(const target *what);
 
-/* Whether its state in /proc becomes this letter. When it is let go it is runnable, in the kernel, until
- * it had a processor to stop or to sleep again on. */
+/* Whether its state in /proc becomes this letter. When it is let go it is runnable, in the kernel,
+ * until it had a processor to stop or to sleep again on. */
 bool target_reaches(const target *what, char state);
 
 /* How many entries /proc/<id>/<name> has: lines or, of a directory, files. */
 int target_lines(const target *what, const char *name);
 int target_files(const target *what, const char *name);
 
-/* Goes on as a user without rights, whose files are seen by nobody's else; skips where that cannot be
- * done. */
+/* Goes on as a user without rights, whose files are seen by nobody's else; skips where that cannot
+ * be done. */
 void become_nobody(void);
 
 uint64_t now_ms(void);
 
-/* ---- Control groups ------------------------------------------------------------------------------ */
+/* ---- Control groups -------------------------------------------------------------------------- */
 
 /* A group of the test's own with one process in it. */
 typedef struct control_group {

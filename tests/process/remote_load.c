@@ -1,4 +1,5 @@
-/* Eight threads of a process and four other processes get, append and release in the same buffers. */
+/* Eight threads of a process and four other processes get, append and release in the same
+ * buffers. */
 #include "remote_load.h"
 #include "test.h"
 

@@ -23,7 +23,7 @@ static inline uint32_t record_check(const record *what) {
   return (what->mark ^ what->writer * 0x9E3779B1u) * 31 + what->number * 0x85EBCA77u;
 }
 
-/* ---- In the test -------------------------------------------------------------------------------- */
+/* ---- In the test ----------------------------------------------------------------------------- */
 
 typedef struct load {
   target inside;
@@ -33,8 +33,8 @@ typedef struct load {
 /* Starts the loaded process; its modes are in remote_load_target.c. */
 load load_start(const char *mode);
 
-/* Lets the others append, and the bully do what he wants with the process meanwhile. `is_mortal`: it
- * may end or become another program, and what they do be refused. */
+/* Lets the others append, and the bully do what he wants with the process meanwhile. `is_mortal`:
+ * it may end or become another program, and what they do be refused. */
 void load_from_outside(load *what, void (*bully)(pid_t id), bool is_mortal);
 
 /* Ends the work inside and counts all records. */
@@ -43,7 +43,7 @@ void load_check(load *what, bool are_outside_counted);
 /* All of it. */
 void check_load(const char *mode, void (*bully)(pid_t id));
 
-/* ---- In the loaded process ---------------------------------------------------------------------- */
+/* ---- In the loaded process ------------------------------------------------------------------- */
 
 bool load_is_over(void);
 nearbuf_status load_append(const void *bytes, size_t size);

@@ -1,5 +1,6 @@
-/* One of the outside processes of remote_load.c: appends records to the buffers of a process. "ready"
- * first, the number of appended records last. Its arguments are the process and its own number. */
+/* One of the outside processes of remote_load.c: appends records to the buffers of a process.
+ * "ready" first, the number of appended records last. Its arguments are the process and its own
+ * number. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -45,7 +45,7 @@ TEST(a_process_is_described) {
   (void)target_end(&idle);
 }
 
-/* ---- Locators that are not as they should be ---------------------------------------------------- */
+/* ---- Locators that are not as they should be ------------------------------------------------- */
 
 TEST(a_locator_whose_file_is_gone_is_found_in_the_map) {
   target idle = target_start_idle();
@@ -133,7 +133,7 @@ TEST(a_process_that_hides_its_memory_can_still_be_read_and_locked_by_name) {
   target_kill(&idle);
 }
 
-/* ---- Processes that change ---------------------------------------------------------------------- */
+/* ---- Processes that change ------------------------------------------------------------------- */
 
 /* In a namespace of process ids, where the next id can be chosen. */
 static void use_an_id_twice(void) {
@@ -196,7 +196,7 @@ TEST(nothing_is_written_into_a_program_that_replaced_the_one_with_the_buffer) {
   (void)target_end(&idle);
 }
 
-/* ---- Other places ------------------------------------------------------------------------------- */
+/* ---- Other places ---------------------------------------------------------------------------- */
 
 TEST(a_process_in_namespaces_of_its_own_is_understood) {
   if (geteuid() != 0) {
@@ -346,7 +346,7 @@ TEST(a_full_locator_of_a_32_bit_process_is_followed_by_another) {
 #endif
 }
 
-/* ---- Files -------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 typedef struct file_search {
   int64_t process;

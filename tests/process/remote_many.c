@@ -1,7 +1,7 @@
-/* Many remote calls into processes that change all the time: threads that start and end, freezing, other
- * programs, filters of system calls. None of the processes dies, hangs or does anything else than it
- * would, and every call is made or says BUSY. NEARBUF_REMOTE_ROUNDS tells how many are made; the rates in
- * docs/security.md are of 10,000. */
+/* Many remote calls into processes that change all the time: threads that start and end, freezing,
+ * other programs, filters of system calls. None of the processes dies, hangs or does anything else
+ * than it would, and every call is made or says BUSY. NEARBUF_REMOTE_ROUNDS tells how many are
+ * made; the rates in docs/security.md are of 10,000. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,8 @@ static int count_rounds(void) {
   return wanted == NULL ? 200 : atoi(wanted);
 }
 
-/* Maps memory in a process, and unmaps it. Free can be BUSY although memory was mapped; then it stays. */
+/* Maps memory in a process, and unmaps it. Free can be BUSY although memory was mapped; then it
+ * stays. */
 static nearbuf_status disturb(nearbuf_process *process) {
   nearbuf_process_request request = anywhere(4096);
   uint64_t address;
@@ -68,7 +69,7 @@ TEST(a_process_whose_threads_start_and_end_all_the_time_goes_on) {
   check_tally();
 }
 
-/* ---- Freezing ------------------------------------------------------------------------------------ */
+/* ---- Freezing -------------------------------------------------------------------------------- */
 
 static unsigned next_random(void) {
   static unsigned random = 1;
@@ -122,7 +123,7 @@ TEST(a_process_that_the_old_freezer_freezes_all_the_time_goes_on) {
   check_freezing(&what, &group);
 }
 
-/* ---- Other programs ------------------------------------------------------------------------------ */
+/* ---- Other programs -------------------------------------------------------------------------- */
 
 /* Until it ended, or enough was done. */
 static void disturb_to_end(target *what) {
@@ -139,8 +140,8 @@ static void disturb_to_end(target *what) {
   CHECK_EQUAL(0, target_wait(what));
 }
 
-/* Most calls meet a program that is just being replaced: so many processes are started until enough of
- * them were made. */
+/* Most calls meet a program that is just being replaced: so many processes are started until enough
+ * of them were made. */
 static void check_replacing(const char *mode) {
   int most_processes = 10 + count_rounds() / 10;
   for (int i = 0; i < most_processes && tally[NEARBUF_OK] < count_rounds(); i++) {
@@ -158,7 +159,7 @@ TEST(a_process_that_replaces_its_program_all_the_time_goes_on) {
   check_replacing("execs");
 }
 
-/* ---- Filters ------------------------------------------------------------------------------------- */
+/* ---- Filters --------------------------------------------------------------------------------- */
 
 TEST(a_process_whose_system_calls_are_filtered_goes_on) {
   target what = target_try(REMOTE_HARD_TARGET, "filters");

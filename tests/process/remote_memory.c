@@ -1,4 +1,5 @@
-/* Memory of another process that has rules of its own for it. The processes are children of the test. */
+/* Memory of another process that has rules of its own for it. The processes are children of the
+ * test. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static nearbuf_status allocate(child *what, uint64_t size) {
   return status;
 }
 
-/* ---- What the system refuses it ----------------------------------------------------------------- */
+/* ---- What the system refuses it -------------------------------------------------------------- */
 
 static bool refuse_writable_code(void) {
   return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0;
@@ -106,7 +107,7 @@ TEST(a_process_that_may_lock_no_more_memory_is_out_of_memory) {
   end_child(&what);
 }
 
-/* ---- Where it is to get its first locator -------------------------------------------------------- */
+/* ---- Where it is to get its first locator ---------------------------------------------------- */
 
 static nearbuf_status get(child *what, int32_t *code) {
   nearbuf_process_request request = anywhere(10);
@@ -166,7 +167,7 @@ TEST(what_no_process_can_have_is_no_room) {
   end_child(&what);
 }
 
-/* ---- What is freed ------------------------------------------------------------------------------ */
+/* ---- What is freed --------------------------------------------------------------------------- */
 
 static unsigned char *own_pages;
 
@@ -241,7 +242,7 @@ TEST(what_is_no_run_of_whole_pages_is_refused) {
   end_child(&what);
 }
 
-/* ---- Its map ------------------------------------------------------------------------------------ */
+/* ---- Its map --------------------------------------------------------------------------------- */
 
 typedef struct map_check {
   uint64_t page;

@@ -1,5 +1,5 @@
-/* What calls about another process leave behind when they fail: outputs as their header says, whatever was in
- * them before, and the system's own code beside. */
+/* What calls about another process leave behind when they fail: outputs as their header says,
+ * whatever was in them before, and the system's own code beside. */
 #include <errno.h>
 #include <string.h>
 

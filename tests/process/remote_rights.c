@@ -1,5 +1,5 @@
-/* What is made for another process is made with that process's own rights, wherever it points, and the
- * caller is the same afterwards. */
+/* What is made for another process is made with that process's own rights, wherever it points, and
+ * the caller is the same afterwards. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -91,7 +91,7 @@ static nearbuf_status get(pid_t id) {
   return status;
 }
 
-/* ---- Nothing is made where the process could not make it ---------------------------------------- */
+/* ---- Nothing is made where the process could not make it ------------------------------------- */
 
 static bool is_there(const char *path) {
   struct stat status;
@@ -164,7 +164,7 @@ TEST(nothing_is_made_through_a_link_below_tmp) {
   check_link("tmp/.reloaded", "../elsewhere");
 }
 
-/* ---- The caller -------------------------------------------------------------------------------- */
+/* ---- The caller ------------------------------------------------------------------------------ */
 
 /* What /proc says of the caller's rights. */
 static void read_rights(char *text, size_t size) {
@@ -199,7 +199,8 @@ TEST(the_caller_keeps_its_rights_and_stays_dumpable) {
   end_stranger(&what);
 }
 
-/* Who has only some capabilities, and is no user of the file's, has rights to spare all the same. */
+/* Who has only some capabilities, and is no user of the file's, has rights to spare all the
+ * same. */
 TEST(the_file_is_made_by_the_user_of_the_process_and_not_given_to_it) {
   need_users();
   CHECK(mkdir("/tmp/theirs", 0700) == 0 && chown("/tmp/theirs", 65534, 65534) == 0);

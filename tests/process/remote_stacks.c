@@ -1,5 +1,5 @@
-/* In another process, too, memory that only looks free is left alone: what lies below a stack that grows
- * on demand (MAP_GROWSDOWN). */
+/* In another process, too, memory that only looks free is left alone: what lies below a stack that
+ * grows on demand (MAP_GROWSDOWN). */
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>

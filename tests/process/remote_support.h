@@ -16,7 +16,7 @@ typedef struct target {
   void *handle; /* what the system has for it beside its id */
 } target;
 
-/* ---- Each system has these in a file of its own ------------------------------------------------- */
+/* ---- Each system has these in a file of its own ---------------------------------------------- */
 
 /* Starts a program with at most two arguments, and waits until it said "ready". */
 target target_start(const char *program, const char *first, const char *second);
@@ -36,7 +36,7 @@ void target_kill(target *what);
 /* Whether a later locator can be found by its address. */
 bool has_name_of_later(const target *what, const nearbuf_process_locator *locator);
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------- */
 
 /* The next line that it prints; and one for it to read. */
 void target_line(target *what, char *line, size_t size);

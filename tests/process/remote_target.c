@@ -61,7 +61,7 @@ static long milliseconds(void) {
   return (long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- Sleepers: all of them end by their time limit ---------------------------------------------- */
+/* ---- Sleepers: all of them end by their time limit ------------------------------------------- */
 
 static const struct timespec limit = {0, WAIT_MS * 1000000L};
 
@@ -172,7 +172,7 @@ static long run_strictly(void) {
   return 0;
 }
 
-/* ---- Workers: what they compute must not depend on what is done to them -------------------------- */
+/* ---- Workers: what they compute must not depend on what is done to them ---------------------- */
 
 static uint64_t compute(uint64_t seed, long rounds) {
   uint64_t a = seed;
@@ -238,7 +238,7 @@ static void measure(void) {
   rounds_for_a_second = rounds * 20;
 }
 
-/* ---- The main program --------------------------------------------------------------------------- */
+/* ---- The main program ------------------------------------------------------------------------ */
 
 static long idle(char **arguments) {
   const int signals[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGHUP, SIGRTMIN};
@@ -286,7 +286,8 @@ static int open_locator(const char *directory) {
   return open(path, O_RDWR | O_CREAT | O_EXCL, 0700);
 }
 
-/* Maps an empty locator under its own name, as a reference does that is just making its first one. */
+/* Maps an empty locator under its own name, as a reference does that is just making its first
+ * one. */
 static bool map_blank(void) {
   static const char zeros[65536];
   char own[64];

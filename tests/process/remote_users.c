@@ -24,7 +24,7 @@ static void need_root(void) {
   }
 }
 
-/* ---- The shared directory is another user's ------------------------------------------------------ */
+/* ---- The shared directory is another user's -------------------------------------------------- */
 
 static void close_shared_directory(mode_t mode) {
   need_root();
@@ -222,7 +222,7 @@ TEST(a_user_is_found_in_each_line_of_a_namespaces_map) {
   }
 }
 
-/* ---- Processes that must not believe their user's files ------------------------------------------ */
+/* ---- Processes that must not believe their user's files -------------------------------------- */
 
 TEST(root_makes_no_file_for_a_process_that_is_not_dumpable) {
   need_root();
@@ -247,7 +247,7 @@ TEST(root_makes_no_file_for_a_process_that_is_not_dumpable) {
   CHECK_EQUAL(middle, waitpid(middle, NULL, 0));
 }
 
-/* ---- Files that a process maps for others -------------------------------------------------------- */
+/* ---- Files that a process maps for others ---------------------------------------------------- */
 
 /* A child that maps a file of its own locator's name, as a server maps what a client sends. */
 static pid_t start_mapper(int (*make)(const char *name)) {
@@ -309,7 +309,7 @@ TEST(a_file_in_another_directory_is_not_taken_for_the_locator) {
   expect_no_locator(make_file_elsewhere);
 }
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* A later locator of a process that hides its memory is found by what is in its file. */
 TEST(a_later_locator_of_a_process_that_hides_its_memory_is_found) {

@@ -40,7 +40,7 @@ static void expect_success_now(void) {
   CHECK_EQUAL(42, call_answer(place_answer(42)));
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------- */
+/* ---- Descriptors ----------------------------------------------------------------------------- */
 
 static int use_up_descriptors(int keep) {
   int made = 0;
@@ -102,7 +102,7 @@ TEST(held_buffers_work_without_descriptors) {
   CHECK_OK(nearbuf_release(&buffer));
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 TEST(without_address_space_a_call_fails_and_works_later) {
   own_tmp();
@@ -147,7 +147,7 @@ TEST(without_mappings_a_call_fails_and_works_later) {
   CHECK_OK(nearbuf_get(&far, &buffer));
 }
 
-/* ---- Forbidden memory -------------------------------------------------------------------------- */
+/* ---- Forbidden memory ------------------------------------------------------------------------ */
 
 TEST(where_executable_memory_is_forbidden_the_answer_is_denied_and_no_locator_is_made) {
   own_tmp();

@@ -1,5 +1,5 @@
-/* Files under our own name that are not our locator: nothing in them is believed, nothing is followed,
- * and where they are provably dead they are replaced. */
+/* Files under our own name that are not our locator: nothing in them is believed, nothing is
+ * followed, and where they are provably dead they are replaced. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -155,7 +155,7 @@ TEST(a_file_of_a_dead_process_with_our_id_is_replaced) {
   expect_replaced(inode_of(own.text));
 }
 
-/* ---- What must stay ---------------------------------------------------------------------------- */
+/* ---- What must stay -------------------------------------------------------------------------- */
 
 TEST(a_link_is_not_followed) {
   own_tmp();
@@ -216,7 +216,8 @@ TEST(a_file_whose_owner_lives_elsewhere_is_left_alone) {
   expect_left_alone(own.text, stale);
 }
 
-/* The Rust reference's way: the file is there before it has a size, and a size before an address. */
+/* The Rust reference's way: the file is there before it has a size, and a size before an
+ * address. */
 static void *be_born(void *context) {
   const path *own = context;
   int file = open(own->text, O_RDWR | O_CLOEXEC);
@@ -258,7 +259,7 @@ TEST(a_references_locator_whose_file_was_removed_is_found) {
   CHECK(!exists(own.text));
 }
 
-/* ---- What cannot be looked at ------------------------------------------------------------------ */
+/* ---- What cannot be looked at ---------------------------------------------------------------- */
 
 /* Without a memory map nothing can be told, and nothing may be replaced. */
 TEST(an_unreadable_memory_map_is_an_error_and_harms_nothing) {

@@ -11,7 +11,7 @@
 
 #include "own_tmp.h"
 
-/* ---- Surroundings ------------------------------------------------------------------------------ */
+/* ---- Surroundings ---------------------------------------------------------------------------- */
 
 void need_root(void) {
   if (geteuid() != 0) {
@@ -25,7 +25,7 @@ void own_tmp(void) {
   }
 }
 
-/* ---- Children ---------------------------------------------------------------------------------- */
+/* ---- Children -------------------------------------------------------------------------------- */
 
 pid_t start_child(body run, void *context) {
   fflush(NULL);
@@ -63,7 +63,7 @@ void exec_part(const char *name) {
   test_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
 }
 
-/* ---- Locators ---------------------------------------------------------------------------------- */
+/* ---- Locators -------------------------------------------------------------------------------- */
 
 path locator_path(pid_t process) {
   path made;
@@ -144,7 +144,7 @@ int count_mappings(void) {
   return count;
 }
 
-/* ---- Using the library ------------------------------------------------------------------------- */
+/* ---- Using the library ----------------------------------------------------------------------- */
 
 nearbuf_request request_of(size_t size) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -189,7 +189,7 @@ uintptr_t first_locator(void) {
   return totals.first_locator;
 }
 
-/* ---- Copies of the library --------------------------------------------------------------------- */
+/* ---- Copies of the library ------------------------------------------------------------------- */
 
 static void copy_library(const char *to) {
   int from = open(NEARBUF_LIBRARY, O_RDONLY | O_CLOEXEC);

@@ -1,4 +1,5 @@
-/* What the process tests share: a /tmp of their own, children, copies of the library, code to run. */
+/* What the process tests share: a /tmp of their own, children, copies of the library, code to
+ * run. */
 #ifndef PROCESS_SUPPORT_H
 #define PROCESS_SUPPORT_H
 
@@ -11,16 +12,16 @@
 #define LOCATOR_DIRECTORY "/tmp/.reloaded/memory.buffers"
 #define LOCATOR_PREFIX "Reloaded.Memory.Buffers.MemoryBuffer, PID "
 
-/* ---- Surroundings ------------------------------------------------------------------------------ */
+/* ---- Surroundings ---------------------------------------------------------------------------- */
 
-/* Gives this process an empty /tmp (a tmpfs) that no other process sees; skips the test where that is
- * not allowed. The programs and libraries of the build stay reachable. */
+/* Gives this process an empty /tmp (a tmpfs) that no other process sees; skips the test where that
+ * is not allowed. The programs and libraries of the build stay reachable. */
 void own_tmp(void);
 
 /* Skips the test unless it runs as root. */
 void need_root(void);
 
-/* ---- Children ---------------------------------------------------------------------------------- */
+/* ---- Children -------------------------------------------------------------------------------- */
 
 typedef void (*body)(void *context);
 
@@ -32,12 +33,12 @@ void expect_success(pid_t child);
 
 void in_child(body run, void *context);
 
-/* A part of a test that needs a fresh image: the program runs it by its name as it runs a test, but it
- * is none. exec_part replaces the process with it. */
+/* A part of a test that needs a fresh image: the program runs it by its name as it runs a test, but
+ * it is none. exec_part replaces the process with it. */
 #define PART(name) TEST(name)
 __attribute__((noreturn)) void exec_part(const char *name);
 
-/* ---- Locators ---------------------------------------------------------------------------------- */
+/* ---- Locators -------------------------------------------------------------------------------- */
 
 /* The path of the first locator's file of a process. */
 typedef struct path {
@@ -64,7 +65,7 @@ void obstruct_directories(void);
 int count_descriptors(void);
 int count_mappings(void);
 
-/* ---- Using the library ------------------------------------------------------------------------- */
+/* ---- Using the library ----------------------------------------------------------------------- */
 
 nearbuf_request request_of(size_t size);
 
@@ -80,7 +81,7 @@ int call_answer(const unsigned char *code);
 /* The first locator of this process. */
 uintptr_t first_locator(void);
 
-/* ---- Copies of the library --------------------------------------------------------------------- */
+/* ---- Copies of the library ------------------------------------------------------------------- */
 
 /* A copy of the shared library that shares nothing with other copies but the process. */
 typedef struct copy {
@@ -97,8 +98,8 @@ typedef struct copy {
 /* Loads the copy of that number; needs own_tmp. */
 copy load_copy(int number);
 
-/* The same in a namespace of the linker of its own, beside another C library, whose fork handlers nobody
- * calls; skips the test where there are no namespaces. */
+/* The same in a namespace of the linker of its own, beside another C library, whose fork handlers
+ * nobody calls; skips the test where there are no namespaces. */
 copy load_copy_apart(int number);
 uintptr_t first_locator_of(const copy *library);
 

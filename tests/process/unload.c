@@ -150,7 +150,7 @@ TEST(what_the_environment_says_later_is_not_heard) {
   CHECK_EQUAL(NEARBUF_DIALECT_WRITTEN, info.dialect);
 }
 
-/* ---- The end of the process -------------------------------------------------------------------- */
+/* ---- The end of the process ------------------------------------------------------------------ */
 
 static copy shared_by_threads;
 
@@ -225,7 +225,7 @@ TEST(what_a_thread_placed_outlives_it) {
   CHECK_EQUAL(0, totals.taken);
 }
 
-/* ---- Before main and after it ------------------------------------------------------------------ */
+/* ---- Before main and after it ---------------------------------------------------------------- */
 
 static unsigned char *placed_before_main;
 

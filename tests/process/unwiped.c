@@ -1,6 +1,6 @@
-/* Children where the system does not wipe pages (MADV_WIPEONFORK), and where no fork handler runs: a raw
- * clone, a copy of the library in another namespace of the linker. And processes whose pages were to be
- * wiped once, but are not any more. */
+/* Children where the system does not wipe pages (MADV_WIPEONFORK), and where no fork handler runs:
+ * a raw clone, a copy of the library in another namespace of the linker. And processes whose pages
+ * were to be wiped once, but are not any more. */
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -24,7 +24,7 @@
 #define MADV_KEEPONFORK 19
 #endif
 
-/* ---- Surroundings ------------------------------------------------------------------------------ */
+/* ---- Surroundings ---------------------------------------------------------------------------- */
 
 /* From now on madvise refuses every advice from the first to the last. */
 static void refuse_advice(uint32_t first, uint32_t last) {
@@ -62,7 +62,7 @@ static pid_t raw_clone(void) {
   return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
-/* ---- What must hold ---------------------------------------------------------------------------- */
+/* ---- What must hold -------------------------------------------------------------------------- */
 
 static nearbuf_buffer held_by_parent;
 static unsigned char *of_parent;
@@ -212,7 +212,7 @@ TEST(buffers_work_as_ever_where_pages_cannot_be_wiped) {
   CHECK_EQUAL(0, after.taken);
 }
 
-/* ---- Another namespace of the linker ----------------------------------------------------------- */
+/* ---- Another namespace of the linker --------------------------------------------------------- */
 
 static copy apart;
 
@@ -260,7 +260,7 @@ TEST(so_it_does_where_no_advice_may_be_given) {
   check_apart();
 }
 
-/* ---- LD_AUDIT ---------------------------------------------------------------------------------- */
+/* ---- LD_AUDIT -------------------------------------------------------------------------------- */
 
 static void use_audited(void *context) {
   (void)context;
@@ -309,7 +309,7 @@ TEST(so_they_do_where_pages_cannot_be_wiped) {
   check_audited();
 }
 
-/* ---- Pages that are not wiped any more --------------------------------------------------------- */
+/* ---- Pages that are not wiped any more ------------------------------------------------------- */
 
 /* What a process finds that was restored from a checkpoint by CRIU before 4.2. */
 static void forget_to_wipe(void) {

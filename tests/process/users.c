@@ -34,7 +34,7 @@ static void start_here(void) {
   (void)load_copy(1); /* the file, while we may write it */
 }
 
-/* ---- Both work --------------------------------------------------------------------------------- */
+/* ---- Both work ------------------------------------------------------------------------------- */
 
 static void use_as_stranger(void *context) {
   (void)context;
@@ -68,7 +68,7 @@ TEST(directories_that_a_stranger_made_first_serve_everybody) {
   CHECK_EQUAL(NEARBUF_SHARING_SHARED, totals_now().sharing);
 }
 
-/* ---- What a stranger made unusable ------------------------------------------------------------- */
+/* ---- What a stranger made unusable ----------------------------------------------------------- */
 
 static void expect_one_locator(nearbuf_sharing sharing) {
   copy other = load_copy(1);
@@ -168,7 +168,7 @@ TEST(a_directory_that_is_opened_to_us_later_changes_nothing) {
   expect_success(child);
 }
 
-/* ---- What a stranger planted ------------------------------------------------------------------- */
+/* ---- What a stranger planted ----------------------------------------------------------------- */
 
 static void expect_empty(const char *directory) {
   CHECK_EQUAL(0, rmdir(directory));
@@ -270,7 +270,7 @@ TEST(a_strangers_file_that_everybody_may_write_is_not_believed) {
   expect_not_believed(0666);
 }
 
-/* ---- Who gave up rights ------------------------------------------------------------------------ */
+/* ---- Who gave up rights ---------------------------------------------------------------------- */
 
 TEST(a_copy_that_starts_after_the_process_gave_up_root_finds_the_locator) {
   start_here();
@@ -283,7 +283,7 @@ TEST(a_copy_that_starts_after_the_process_gave_up_root_finds_the_locator) {
   CHECK_EQUAL(first_locator(), first_locator_of(&other));
 }
 
-/* ---- Who may remove our names ------------------------------------------------------------------ */
+/* ---- Who may remove our names ---------------------------------------------------------------- */
 
 TEST(a_directory_that_belongs_to_a_stranger_is_used_and_not_trusted) {
   start_here();

@@ -1,4 +1,5 @@
-/* Nobody waits for ever: for holders that are dead or stopped, in signal handlers, after cancellation. */
+/* Nobody waits for ever: for holders that are dead or stopped, in signal handlers, after
+ * cancellation. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -36,7 +37,7 @@ static uint32_t locators(void) {
   return totals.locators;
 }
 
-/* ---- Locks of the dead ------------------------------------------------------------------------- */
+/* ---- Locks of the dead ----------------------------------------------------------------------- */
 
 TEST(an_items_lock_is_never_waited_for) {
   own_tmp();
@@ -111,7 +112,7 @@ TEST(a_lock_of_the_regions_whose_holder_died_is_taken_over) {
   CHECK_EQUAL(0, atomic_load(&nb_own_regions.lock));
 }
 
-/* ---- Signal handlers --------------------------------------------------------------------------- */
+/* ---- Signal handlers ------------------------------------------------------------------------- */
 
 static _Atomic int answers[NEARBUF_INVALID_HANDLE + 1];
 
@@ -169,7 +170,7 @@ TEST(a_handler_that_interrupts_the_holder_of_a_lock_gets_an_answer) {
   CHECK_EQUAL(1, answers[NEARBUF_OK]);
 }
 
-/* ---- Cancellation ------------------------------------------------------------------------------ */
+/* ---- Cancellation ---------------------------------------------------------------------------- */
 
 static void *call_until_cancelled(void *context) {
   int type = *(const int *)context;
@@ -253,8 +254,9 @@ TEST(deferred_cancellation_leaves_no_lock_and_no_descriptor) {
   CHECK_EQUAL(1, totals.taken); /* the one that was registered to see */
 }
 
-/* glibc 2.36 cancels a thread that has just disabled cancellation, if the signal was on its way. So a
- * lock of the library can be left behind, as by a thread that was killed; it is waited for once. */
+/* glibc 2.36 cancels a thread that has just disabled cancellation, if the signal was on its way. So
+ * a lock of the library can be left behind, as by a thread that was killed; it is waited for
+ * once. */
 TEST(asynchronous_cancellation_costs_an_item_at_most) {
   cancel_many(PTHREAD_CANCEL_ASYNCHRONOUS);
   double before = seconds();

@@ -147,7 +147,7 @@ TEST(eight_threads_get_append_and_release_and_every_byte_stays) {
   free(all.pieces);
 }
 
-/* ---- Everything at once ------------------------------------------------------------------------- */
+/* ---- Everything at once ---------------------------------------------------------------------- */
 
 static ptrdiff_t write_pattern(const nearbuf_memory *room, void *context) {
   const uint32_t *seed = context;
@@ -193,7 +193,7 @@ TEST(threads_that_hold_place_give_up_allocate_and_look_disturb_nobody) {
   free(all.pieces);
 }
 
-/* ---- One handle is one holder -------------------------------------------------------------------- */
+/* ---- One handle is one holder ---------------------------------------------------------------- */
 
 /* Threads count in the first bytes of a buffer that all of them want: holding it keeps the others
  * out, and release shows what was written to the next holder. */

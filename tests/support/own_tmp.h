@@ -8,8 +8,8 @@
 
 /* Gives the calling process, which must have one thread, a mount namespace of its own whose mounts
  * appear in no other one. An ordinary user gets a user namespace around it, and keeps its numbers.
- * False, with errno, where the user may not do that: without user namespaces, and as an ordinary user
- * in a chroot. */
+ * False, with errno, where the user may not do that: without user namespaces, and as an ordinary
+ * user in a chroot. */
 bool unshare_mounts(void);
 
 /* Gives the calling process, which must have one thread, an empty file system in memory on /tmp, in

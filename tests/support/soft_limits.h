@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Sets one, a RLIMIT_ number, and answers what it was. By number, for the C libraries do not agree on
- * its type. */
+/* Sets one, a RLIMIT_ number, and answers what it was. By number, for the C libraries do not agree
+ * on its type. */
 uint64_t set_limit(int which, uint64_t value);
 
 #endif

@@ -1,4 +1,5 @@
-/* Address space of the test's own making: stretches in which nothing is free but what the test frees. */
+/* Address space of the test's own making: stretches in which nothing is free but what the test
+ * frees. */
 #ifndef NEARBUF_TEST_SPACE_H
 #define NEARBUF_TEST_SPACE_H
 

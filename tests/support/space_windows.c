@@ -1,5 +1,5 @@
-/* Address space of the test's own making, on Windows; see space.h. A granule is what can be occupied and
- * freed by itself. */
+/* Address space of the test's own making, on Windows; see space.h. A granule is what can be
+ * occupied and freed by itself. */
 #include <windows.h>
 
 #include "space.h"

@@ -1,11 +1,12 @@
-/* The shared bytes, against images that are written here by hand from the tables of docs/format.md. */
+/* The shared bytes, against images that are written here by hand from the tables of
+ * docs/format.md. */
 #include "base/format.h"
 
 #include <string.h>
 
 #include "test.h"
 
-/* ---- Golden images ----------------------------------------------------------------------------- */
+/* ---- Golden images --------------------------------------------------------------------------- */
 
 typedef struct image {
   _Alignas(8) unsigned char bytes[NB_LOCATOR_SIZE];
@@ -64,8 +65,8 @@ static const unsigned char rust_64[] = {
     0x00, 0x00, 0x00, 0x00,                         /* 60: is taken */
 };
 
-/* The same of a 32-bit process: buffers at 0x22340000 and 0x89abc000, the locator at 0xaa001000, the
- * next one at 0xaa042000. */
+/* The same of a 32-bit process: buffers at 0x22340000 and 0x89abc000, the locator at 0xaa001000,
+ * the next one at 0xaa042000. */
 static const unsigned char written_32[] = {
     0x00, 0x10, 0x00, 0xaa, /* 0: this address */
     0x00, 0x20, 0x04, 0xaa, /* 4: next locator */
@@ -245,7 +246,7 @@ TEST(built_locators_equal_the_golden_images_byte_by_byte) {
   }
 }
 
-/* ---- Capacity ---------------------------------------------------------------------------------- */
+/* ---- Capacity -------------------------------------------------------------------------------- */
 
 /* A locator with as many items as it can have, a page each. */
 static image full_image(const nb_layout *layout) {
@@ -317,7 +318,7 @@ TEST(a_rust_locator_that_is_made_here_looks_full_to_the_dotnet_reference) {
   }
 }
 
-/* ---- Recognition ------------------------------------------------------------------------------- */
+/* ---- Recognition ----------------------------------------------------------------------------- */
 
 static nearbuf_dialect recognise(const image *whole, uint32_t width) {
   return nb_format_recognise((uintptr_t)whole->bytes, width, NEARBUF_DIALECT_RUST);
@@ -410,7 +411,7 @@ TEST(items_of_the_dotnet_reference_in_a_rust_locator_are_told_as_taken) {
   }
 }
 
-/* ---- Faults ------------------------------------------------------------------------------------ */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 static void expect_header_fault(nb_fault fault, int which, uint32_t offset, uint64_t value,
                                 uint32_t width) {
@@ -507,15 +508,15 @@ TEST(every_fault_has_a_text_of_its_own) {
   CHECK(strcmp("unknown", nb_fault_text((nb_fault)(NB_FAULT_ITEM_OVERLAP + 1))) == 0);
 }
 
-/* ---- Any bytes --------------------------------------------------------------------------------- */
+/* ---- Any bytes ------------------------------------------------------------------------------- */
 
 static uint32_t next_random(uint64_t *state) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth */
   return (uint32_t)(*state >> 32);
 }
 
-/* Random bytes in a golden image: whatever they are, nothing is written and what is called valid can
- * be used. */
+/* Random bytes in a golden image: whatever they are, nothing is written and what is called valid
+ * can be used. */
 TEST(hostile_images_are_never_written_and_what_is_called_valid_is) {
   uint64_t state = 1;
   for (int round = 0; round < 200000; round++) {

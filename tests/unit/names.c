@@ -1,4 +1,5 @@
-/* Names and paths of locators' files, which other programs and this one's references make as well. */
+/* Names and paths of locators' files, which other programs and this one's references make as
+ * well. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,7 +102,7 @@ TEST(a_name_is_of_a_process_in_any_namespace_and_also_where_it_is_gone) {
   }
 }
 
-/* ---- Paths in a memory map ----------------------------------------------------------------------- */
+/* ---- Paths in a memory map ------------------------------------------------------------------- */
 
 static const nb_user user = {.owner = 1000, .named = 7};
 

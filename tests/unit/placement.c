@@ -3,7 +3,7 @@
 
 #include "test.h"
 
-/* ---- Invented maps ----------------------------------------------------------------------------- */
+/* ---- Invented maps --------------------------------------------------------------------------- */
 
 enum { MOST_OCCUPIED = 4096 };
 
@@ -78,7 +78,7 @@ static void check_no_room(map *all, const nb_gap_request *gap_request) {
   }
 }
 
-/* ---- Where there is one answer ------------------------------------------------------------------ */
+/* ---- Where there is one answer --------------------------------------------------------------- */
 
 TEST(an_empty_map_gives_the_lowest_place_without_a_target) {
   map all = new_map();
@@ -231,7 +231,7 @@ TEST(a_gap_that_ends_at_the_target_is_used_around_it) {
   check_found(&all, &gap_request, 0x4fd000, 0x4000);
 }
 
-/* ---- More room than is needed ------------------------------------------------------------------- */
+/* ---- More room than is needed ---------------------------------------------------------------- */
 
 static const uintptr_t mib = 1 << 20;
 
@@ -312,7 +312,7 @@ TEST(a_source_that_fails_fails_the_search) {
   }
 }
 
-/* ---- Any map, against trying everything --------------------------------------------------------- */
+/* ---- Any map, against trying everything ------------------------------------------------------ */
 
 /* 128 MiB are 32 granules here, so that both sides of that rule occur in a small space. */
 enum { GRANULES = 160 };
@@ -475,7 +475,7 @@ TEST(both_searches_find_the_best_place_below_the_end_of_the_address_space) {
   check_random_maps(UINTPTR_MAX - (GRANULES * GRANULE - 1));
 }
 
-/* ---- Without a target --------------------------------------------------------------------------- */
+/* ---- Without a target ------------------------------------------------------------------------ */
 
 static nb_gap_request need_anywhere(uintptr_t min, uintptr_t max) {
   return gap_request_of(min, max, 4096, 0);

@@ -241,7 +241,7 @@ TEST(a_request_near_nothing_is_refused_and_zero) {
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_request_near(&request, 1, NULL));
 }
 
-/* ---- Groups ------------------------------------------------------------------------------------- */
+/* ---- Groups ---------------------------------------------------------------------------------- */
 
 static nearbuf_range group_of(const nearbuf_range *all, size_t count, nearbuf_reach reach) {
   nearbuf_range range = {0, 0};

@@ -1,5 +1,5 @@
-/* How the inspector finds the functions that a module of another process exports: in invented modules, sound
- * ones, damaged ones and ones of which a part cannot be read. */
+/* How the inspector finds the functions that a module of another process exports: in invented
+ * modules, sound ones, damaged ones and ones of which a part cannot be read. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "../../tools/nearbuf/pe_symbols.h"
 #include "test.h"
 
-/* ---- The process -------------------------------------------------------------------------------- */
+/* ---- The process ----------------------------------------------------------------------------- */
 
 enum { ALL = 0x3000, NONE = 1 << 30 };
 
@@ -105,13 +105,13 @@ static void check_needed(finder how, const char *name, uint64_t offset, unsigned
   CHECK_OK(status_of(how, name));
 }
 
-/* ---- ELF ---------------------------------------------------------------------------------------- */
+/* ---- ELF ------------------------------------------------------------------------------------- */
 
 enum { HEADERS = 0x80, DYNAMIC = 0x1000, HASH = 0x2100, SYMBOLS = 0x2400, STRINGS = 0x2800 };
 enum { FIRST_HASHED = 3, BUCKETS = 3, FILTER_WORDS = 2 };
 
-/* What a module exports, by the order of its table; the first is of another module, and the last two have
- * the same hash. */
+/* What a module exports, by the order of its table; the first is of another module, and the last
+ * two have the same hash. */
 static const char *const names[] = {"", "local", "foreign", "malloc", "free", "open", "ab", "bA"};
 enum { NAMES = sizeof names / sizeof names[0] };
 
@@ -155,7 +155,8 @@ static void add_entry(uint64_t tag, uint64_t offset) {
   store(at + elf.word, offset + (elf.is_relocated ? memory.start : elf.linked_at), elf.word);
 }
 
-/* The hashed symbols must stand in the order of their buckets; a permutation leads from one to the other. */
+/* The hashed symbols must stand in the order of their buckets; a permutation leads from one to the
+ * other. */
 static void add_symbols(void) {
   unsigned at = FIRST_HASHED;
   uint64_t name_at = STRINGS + 1;
@@ -212,7 +213,8 @@ static void build_elf(unsigned word, uint64_t start, uint64_t linked_at, bool is
   add_symbols();
 }
 
-/* As a library, as a program that lies where it was linked, and as one that the loader has changed. */
+/* As a library, as a program that lies where it was linked, and as one that the loader has
+ * changed. */
 static void build_elf_kind(int kind) {
   switch (kind) {
   case 0:
@@ -367,7 +369,7 @@ TEST(a_table_without_an_end_is_not_read_for_ever) {
   CHECK(memory.reads > 65536 && memory.reads < 65600);
 }
 
-/* ---- PE ----------------------------------------------------------------------------------------- */
+/* ---- PE -------------------------------------------------------------------------------------- */
 
 enum { PE = 0x90, EXPORTS = 0x400, EXPORTS_SIZE = 0x200, FUNCTIONS = 0x800, NUMBERS = 0x900 };
 enum { NAME_TABLE = 0xa00, NAME_TEXTS = 0xb00, FUNCTION_COUNT = 9 };

@@ -54,7 +54,7 @@ TEST(distances_say_in_which_direction) {
   check_words("15.9 EiB above", text_distance(0, UINT64_MAX));
 }
 
-/* ---- Foreign text ------------------------------------------------------------------------------- */
+/* ---- Foreign text ---------------------------------------------------------------------------- */
 
 static void check_cleaned(const char *expected, const char *text) {
   char copy[64];
@@ -65,7 +65,8 @@ static void check_cleaned(const char *expected, const char *text) {
   }
 }
 
-/* What shows nothing: the categories Cf, Zl and Zp of Unicode 15, and what is kept for more of them. */
+/* What shows nothing: the categories Cf, Zl and Zp of Unicode 15, and what is kept for more of
+ * them. */
 static bool is_format(uint32_t c) {
   return c == 0xad || (c >= 0x600 && c <= 0x605) || c == 0x61c || c == 0x6dd || c == 0x70f ||
          c == 0x890 || c == 0x891 || c == 0x8e2 || c == 0x180e || (c >= 0x200b && c <= 0x200f) ||

@@ -1,5 +1,5 @@
-/* Each DLL exports the functions that tests/abi lists for its library, and nothing else; and tells its
- * version. */
+/* Each DLL exports the functions that tests/abi lists for its library, and nothing else; and tells
+ * its version. */
 #include <string.h>
 
 #include <windows.h>

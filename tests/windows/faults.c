@@ -1,6 +1,6 @@
 /* Every function that the library imports of the system fails at every place: its 1st, 2nd, ... Nth
- * call, until a try has no Nth call; once, and again with all later ones. Each try is a process. Also
- * what is told of a failure. */
+ * call, until a try has no Nth call; once, and again with all later ones. Each try is a process.
+ * Also what is told of a failure. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "os/windows/search.h"
 #include "test.h"
 
-/* ---- Functions that fail ----------------------------------------------------------------------- */
+/* ---- Functions that fail --------------------------------------------------------------------- */
 
 enum { INJECTED = ERROR_NO_SYSTEM_RESOURCES };
 
@@ -110,7 +110,7 @@ static void replace_all(void) {
   }
 }
 
-/* ---- Scenes ------------------------------------------------------------------------------------ */
+/* ---- Scenes ---------------------------------------------------------------------------------- */
 
 /* What a call answered. */
 typedef struct answer {
@@ -143,7 +143,8 @@ static answer get_a_region(void) {
   return get(100000);
 }
 
-/* All items of the first locator but those of the tail are held: the next buffer needs a second one. */
+/* All items of the first locator but those of the tail are held: the next buffer needs a second
+ * one. */
 static void fill_the_first_locator(void) {
   nearbuf_totals totals = {0};
   while (totals.buffers < (sizeof(void *) == 8 ? 203 : 255)) {
@@ -187,10 +188,10 @@ typedef struct scene {
   answer (*call)(void);
 } scene;
 
-/* ---- A try ------------------------------------------------------------------------------------- */
+/* ---- A try ----------------------------------------------------------------------------------- */
 
-/* How a try ends, as an exit status: the call succeeded all the same, it had no such call, or it told of
- * the failure. */
+/* How a try ends, as an exit status: the call succeeded all the same, it had no such call, or it
+ * told of the failure. */
 enum { OVERCOME = 0, NOT_REACHED = 3, TOLD = 4 };
 
 /* The memory that only the library makes: it can be run and written. */
@@ -255,7 +256,8 @@ static void play(const char *test, const scene *stage) {
   }
   int overcome = 0;
   int told = 0;
-  /* The last one, VirtualQuery, knows an answer for every address of a process: it fails once only. */
+  /* The last one, VirtualQuery, knows an answer for every address of a process: it fails once
+   * only. */
   for (int i = 0; i < 2 * FUNCTIONS - 1; i++) {
     int status = OVERCOME;
     for (int number = 1; status != NOT_REACHED; number++) {
@@ -299,7 +301,7 @@ TEST(replacing_code_survives_every_failure) {
   play("replacing_code_survives_every_failure", &(scene){place_code, overwrite_code});
 }
 
-/* ---- What is told ------------------------------------------------------------------------------ */
+/* ---- What is told ---------------------------------------------------------------------------- */
 
 static DWORD refusal;
 

@@ -42,7 +42,7 @@ static HANDLE section_of(uintptr_t process) {
   return OpenFileMappingA(FILE_MAP_READ, FALSE, name);
 }
 
-/* ---- Processes --------------------------------------------------------------------------------- */
+/* ---- Processes ------------------------------------------------------------------------------- */
 
 static void be_another_process(void) {
   nearbuf_info info;
@@ -125,7 +125,7 @@ TEST(a_name_that_another_process_took_is_gone_around_and_left_alone) {
   CHECK_EQUAL(0, child_status(squatter));
 }
 
-/* ---- Copies that start together ---------------------------------------------------------------- */
+/* ---- Copies that start together -------------------------------------------------------------- */
 
 enum { COPIES = 3, STARTS = 20 };
 

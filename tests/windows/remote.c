@@ -18,7 +18,7 @@ static const char *ask_to_hold(target *user, const nearbuf_process_request *requ
   return ask(user, question);
 }
 
-/* ---- Handles ------------------------------------------------------------------------------------- */
+/* ---- Handles --------------------------------------------------------------------------------- */
 
 TEST(an_id_means_nobody_once_its_process_has_ended_although_its_handle_is_open) {
   target idle = target_start_idle();
@@ -134,7 +134,7 @@ TEST(a_process_that_tells_only_its_name_is_denied_beyond_that) {
   CHECK_EQUAL(0, target_end(&idle));
 }
 
-/* ---- Sections ------------------------------------------------------------------------------------- */
+/* ---- Sections -------------------------------------------------------------------------------- */
 
 TEST(the_name_of_a_locator_that_we_made_lives_as_long_as_its_process) {
   target idle = target_start_idle();
@@ -242,7 +242,7 @@ TEST(a_locator_without_a_name_is_found_in_the_map_and_can_only_be_read) {
   CHECK_EQUAL(0, target_end(&user));
 }
 
-/* ---- Memory --------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 TEST(memory_is_freed_as_it_was_allocated_and_not_in_parts) {
   target idle = target_start_idle();

@@ -55,7 +55,7 @@ static nearbuf_range range_of(uintptr_t start, uintptr_t granules) {
   return (nearbuf_range){start, start + granules * GRANULE - 1};
 }
 
-/* ---- The system's own search ------------------------------------------------------------------- */
+/* ---- The system's own search ----------------------------------------------------------------- */
 
 static int questions;
 static nb_range asked = {UINTPTR_MAX, 0};
@@ -107,7 +107,7 @@ TEST(that_a_range_is_full_is_known_without_a_look_at_each_mapping) {
   CHECK(questions < 100);
 }
 
-/* ---- The map ----------------------------------------------------------------------------------- */
+/* ---- The map --------------------------------------------------------------------------------- */
 
 static void uses_the_last_granule_of_a_stretch(void) {
   uintptr_t stretch = free_stretch(16 * GRANULE);
@@ -156,7 +156,7 @@ TEST(downwards_an_allocation_takes_one_question_however_large_it_is) {
   CHECK(questions < 500);
 }
 
-/* ---- Images ------------------------------------------------------------------------------------ */
+/* ---- Images ---------------------------------------------------------------------------------- */
 
 static bool is_near_an_image(uintptr_t address) {
   MEMORY_BASIC_INFORMATION region;
@@ -202,7 +202,7 @@ TEST(beside_an_image_is_used_where_there_is_no_other_room_in_reach) {
   CHECK(allocate(range, image) != got);
 }
 
-/* ---- Trying ------------------------------------------------------------------------------------ */
+/* ---- Trying ---------------------------------------------------------------------------------- */
 
 static nearbuf_range refused;
 static int refusals;

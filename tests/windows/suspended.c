@@ -12,7 +12,7 @@
 #include "test.h"
 #include "threads.h"
 
-/* ---- Inside a lock of the system ---------------------------------------------------------------- */
+/* ---- Inside a lock of the system ------------------------------------------------------------- */
 
 static nearbuf_memory place(size_t size) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -139,7 +139,7 @@ TEST(nothing_waits_for_a_suspended_thread_that_has_the_lock_of_the_heap) {
   in_a_child("nothing_waits_for_a_suspended_thread_that_has_the_lock_of_the_heap", lock_heap);
 }
 
-/* ---- Inside the library ------------------------------------------------------------------------- */
+/* ---- Inside the library ---------------------------------------------------------------------- */
 
 /* The thread that is to be suspended before its `stop_at`th call of the system. */
 static _Atomic DWORD stopped_thread;

@@ -32,7 +32,7 @@ static void name_of_locator(char name[96]) {
   (void)snprintf(name, 96, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %lu", GetCurrentProcessId());
 }
 
-/* ---- The locator ------------------------------------------------------------------------------- */
+/* ---- The locator ----------------------------------------------------------------------------- */
 
 TEST(the_whole_granule_of_the_locator_is_used_before_there_is_another_region) {
   nearbuf_memory placed;
@@ -100,7 +100,7 @@ TEST(another_kind_of_object_of_that_name_is_gone_around) {
   works_and_is_shared_by("plugin_one.dll");
 }
 
-/* ---- Without a name ---------------------------------------------------------------------------- */
+/* ---- Without a name -------------------------------------------------------------------------- */
 
 static void squat_on_both_names(void) {
   for (int i = 0; i < NB_SECTION_NAMES; i++) {
@@ -176,7 +176,7 @@ TEST(copies_that_come_later_find_the_locator_whose_name_is_gone) {
   works_and_is_shared_by("plugin_one.dll");
 }
 
-/* ---- DLLs -------------------------------------------------------------------------------------- */
+/* ---- DLLs ------------------------------------------------------------------------------------ */
 
 TEST(two_dlls_with_their_own_copies_share_one_locator_from_dllmain_on) {
   HMODULE one = LoadLibraryA("plugin_one.dll");
@@ -247,7 +247,7 @@ TEST(the_static_libraries_need_nothing_but_the_systems_dlls) {
   CHECK_EQUAL(0, memcmp(placed.run_at, "bare", 4));
 }
 
-/* ---- Addresses --------------------------------------------------------------------------------- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 TEST(code_runs_in_every_part_of_the_address_space) {
   nb_range limits = nb_os_limits(0, 0);
