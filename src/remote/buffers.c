@@ -145,8 +145,8 @@ static bool take_here(finding *ctx) {
   return is_found;
 }
 
-/* Calls `visit` for every valid locator, until it returns true. `*is_damaged`: one was not
- * valid. */
+/* Calls `visit` for every valid locator, until it returns true. OK: it did; NOT_FOUND: it never
+ * did. `*is_damaged`: a locator was not valid. */
 static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
                               void *context, bool *is_damaged) {
   nb_walk_start(&ctx->walk);

@@ -83,8 +83,8 @@ nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user
  * its name if /tmp is a link. A root below 0 is our own. */
 nb_path nb_path_of_temporary(int root, const char *prefix);
 
-/* Whether the file of that name is not in a directory, or the directory is not there: one system
- * call where it is so. Nothing else about the directory is known then. */
+/* Whether a directory lacks the file of that name, or does not exist: one system call if so.
+ * Nothing else is known about the directory then. */
 bool nb_directory_lacks(nb_folder folder, const nb_name *name);
 
 /* Whether a failure in the shared directory means that it belongs to another user, so that the own

@@ -160,7 +160,7 @@ static bool has_ended(char state) {
 static bool is_asleep(const nb_trace *trace) {
   char text[NB_LINUX_STATUS_SIZE];
   char state = read_status(trace->target->directory, trace->thread, text);
-  return state != '\0' && state != 'R'; /* not where it cannot be told */
+  return state != '\0' && state != 'R'; /* unknown: not taken for asleep */
 }
 
 /* Waits for the next stop until `end`, or, if the thread is not running then, only until
