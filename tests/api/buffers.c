@@ -266,6 +266,17 @@ TEST(reserved_room_can_be_aligned_anew) {
   }
 }
 
+TEST(a_single_byte_is_committed) {
+  nearbuf_buffer buffer = get_buffer(100, 1);
+  nearbuf_memory room;
+  nearbuf_memory next;
+  CHECK_OK(nearbuf_reserve(&buffer, 10, 1, &room));
+  CHECK_OK(nearbuf_commit(&buffer, 1));
+  CHECK_OK(nearbuf_reserve(&buffer, 10, 1, &next));
+  CHECK_EQUAL((uintptr_t)room.run_at + 1, (uintptr_t)next.run_at);
+  CHECK_OK(nearbuf_release(&buffer));
+}
+
 TEST(committing_nothing_consumes_nothing_not_even_alignment) {
   uintptr_t first = place_bytes(1, 1, 0);
   nearbuf_buffer buffer = get_buffer(100, 1);

@@ -192,12 +192,33 @@ static void check_names(system_call met) {
   }
 }
 
+/* Whether a failure of the system's has the status that goes with the error that was injected. */
+static bool fits_error(nearbuf_status status, int error) {
+  bool is_memory = told->met == CALL_MMAP || told->met == CALL_OPEN || told->met == CALL_OPENAT ||
+                   told->met == CALL_MEMFD;
+  switch (error) {
+  case EMFILE:
+  case ENOMEM:
+  case EAGAIN: /* of mmap: too much locked memory */
+    return status == (is_memory ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR);
+  case ENFILE:
+    return status == NEARBUF_OUT_OF_MEMORY ||
+           (told->met == CALL_MMAP && status == NEARBUF_SYSTEM_ERROR);
+  case EACCES:
+  case EPERM: /* memory of the library's own is never forbidden: it is not to be had */
+    return status == NEARBUF_DENIED || (told->met == CALL_MMAP && status == NEARBUF_OUT_OF_MEMORY);
+  default:
+    return status == NEARBUF_SYSTEM_ERROR;
+  }
+}
+
 static bool is_documented(nearbuf_status status, const scene *what, const system_plan *plan) {
   switch (status) {
   case NEARBUF_OUT_OF_MEMORY:
   case NEARBUF_DENIED:
   case NEARBUF_SYSTEM_ERROR:
-    return true;
+    return plan->actor != NULL || status == what->expected ||
+           fits_error(status, system_error(told->met, plan->error));
   case NEARBUF_BUSY: /* of a lasting obstacle or of another actor */
     return plan->is_lasting || plan->actor != NULL;
   default:
