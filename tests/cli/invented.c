@@ -172,6 +172,9 @@ static const struct {
     {0x7f0000010000, 0x7f000001ffff, "r-xp", "/lib/library.so"},
     {0x7f0000020000, 0x7f000003ffff, "rwxp", ""}, /* behind a module, and no part of it */
     {0x7f0000050000, 0x7f000005ffff, "r-xp", "/lib/other.so"},
+    {0x7f0000060000, 0x7f0000060fff, "rw-p", ""}, /* in the midst of it */
+    {0x7f0000061000, 0x7f0000061fff, "rw-p", "/lib/other.so"},
+    {0x7f0000063000, 0x7f0000063fff, "r--p", "/lib/other.so"}, /* behind a gap, it is the same */
     {0x7ffc00000000, 0x7ffc00020fff, "rw-p", "[stack]"},
     {0x7ffc00030000, 0x7ffc00033fff, "r--p", "[vvar]"},
     {0x7ffc00034000, 0x7ffc00035fff, "r-xp", "[vdso]"},
