@@ -266,6 +266,14 @@ TEST(reserved_room_can_be_aligned_anew) {
   }
 }
 
+TEST(a_buffer_that_was_just_got_has_no_reservation_to_commit) {
+  for (int i = 0; i < 3; i++) { /* the later ones are the one that the thread had before */
+    nearbuf_buffer buffer = get_buffer(100, 1);
+    CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_commit(&buffer, 0));
+    CHECK_OK(nearbuf_release(&buffer));
+  }
+}
+
 TEST(a_single_byte_is_committed) {
   nearbuf_buffer buffer = get_buffer(100, 1);
   nearbuf_memory room;

@@ -54,6 +54,10 @@ make_inputs() {
 }
 
 all() {
+  say
+  say --help
+  say show --help
+  say demo --help
   say list
   say list --json
   (export INVENTED_FILES=yes && say list)
