@@ -179,10 +179,10 @@ static pid_t start_with_ids(const ids *what) {
   CHECK(pipe(ends) == 0);
   pid_t child = fork();
   if (child == 0) {
-    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
     CHECK(setresgid(what->groups[0], what->groups[1], what->groups[2]) == 0);
     CHECK(setresuid(what->users[0], what->users[1], what->users[2]) == 0);
     CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* who changes the user loses it */
     CHECK(write(ends[1], "x", 1) == 1);
     pause();
     _exit(0);

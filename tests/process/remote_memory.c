@@ -32,8 +32,8 @@ static bool start_child(child *what, bool (*first)(void)) {
   what->id = fork();
   CHECK(what->id >= 0);
   if (what->id == 0) {
-    CHECK_EQUAL(0, prctl(PR_SET_PDEATHSIG, SIGKILL)); /* should a check fail */
     is_done = first == NULL || first();
+    CHECK_EQUAL(0, prctl(PR_SET_PDEATHSIG, SIGKILL)); /* who changes the user loses it */
     CHECK(write(ends[1], &is_done, sizeof is_done) == (ssize_t)sizeof is_done);
     for (;;) {
       pause();
