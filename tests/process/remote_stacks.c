@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,7 +79,8 @@ TEST(where_nothing_else_fits_a_stack_of_it_keeps_what_the_system_guards) {
 
 TEST(the_room_that_its_heap_grows_into_is_used_last) {
   const uint64_t heap_need = (uint64_t)256 * MIB;
-  uint64_t heap_end = ((uintptr_t)sbrk(1) + 4096) / 4096 * 4096;
+  /* Not sbrk, which musl refuses. */
+  uint64_t heap_end = ((uint64_t)syscall(SYS_brk, syscall(SYS_brk, 0) + 1) + 4095) / 4096 * 4096;
   pid_t child;
   nearbuf_process process = open_child(&child);
   nearbuf_process_request request = anywhere(4096);

@@ -5,6 +5,7 @@
 
 #include "../../tools/nearbuf/elf_symbols.h"
 #include "../../tools/nearbuf/pe_symbols.h"
+#include "base/compiler.h"
 #include "test.h"
 
 /* ---- The process ----------------------------------------------------------------------------- */
@@ -53,7 +54,9 @@ static void clear(uint64_t start) {
 }
 
 static void store(uint64_t offset, uint64_t value, size_t size) {
-  memcpy(memory.bytes + offset, &value, size); /* the smaller end first, as in the modules */
+  /* In the order of this machine, as in its modules. */
+  const unsigned char *bytes = (const unsigned char *)&value;
+  memcpy(memory.bytes + offset, NB_IS_BIG_ENDIAN ? bytes + sizeof value - size : bytes, size);
 }
 
 typedef nearbuf_status (*finder)(tool_target *target, const process_module *module,
