@@ -23,6 +23,13 @@
 
 enum { ITEMS_OF_A_LOCATOR = 203, COUNT_OFFSET = 21, THEIR_COUNT_OFFSET = 23 };
 
+/* It has no other place for its file. */
+static void need_shared_directory(void) {
+  if (!use_shared_directory()) {
+    test_skip("the shared directory is another user's");
+  }
+}
+
 static dotnet_header *attach(void) {
   int file;
   dotnet_header *first = dotnet_find(&file);
@@ -52,7 +59,7 @@ static const unsigned char image[] = {
 };
 
 TEST(a_locator_of_its_bytes_is_recognised_and_spoken) {
-  (void)use_own_tmp();
+  need_shared_directory();
   void *buffer = mmap((void *)WINDOW, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   CHECK_EQUAL(WINDOW, (uintptr_t)buffer);
@@ -82,7 +89,7 @@ TEST(a_locator_of_its_bytes_is_recognised_and_spoken) {
 /* ---- One after the other --------------------------------------------------------------------- */
 
 TEST(what_it_made_first_is_shared) {
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_header *first = attach();
   dotnet_item *item = dotnet_get(first, 100, WINDOW, WINDOW + WINDOW_SIZE);
   CHECK(item != NULL);
@@ -94,7 +101,7 @@ TEST(what_it_made_first_is_shared) {
 }
 
 TEST(an_empty_locator_of_it_is_told_by_its_files_mode) {
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_header *first = attach();
   uintptr_t ours = place("nearbuf");
   CHECK_EQUAL(NEARBUF_DIALECT_DOTNET, find(ours).dialect);
@@ -106,7 +113,7 @@ TEST(an_empty_locator_of_it_is_told_by_its_files_mode) {
 }
 
 TEST(what_we_made_first_is_shared_by_it) {
-  (void)use_own_tmp();
+  need_shared_directory();
   uintptr_t ours = place("nearbuf");
   dotnet_header *first = attach(); /* its lock on the file can be had, and its length be set */
   CHECK_EQUAL(totals().first_locator, (uintptr_t)first);
@@ -119,7 +126,7 @@ TEST(what_we_made_first_is_shared_by_it) {
 
 /* The second of its two ways to append. */
 TEST(a_value_that_it_appends_without_moving_the_position_is_written_over) {
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_header *first = attach();
   dotnet_item *item = dotnet_get(first, 100, WINDOW, WINDOW + WINDOW_SIZE);
   uintptr_t value = dotnet_append_value(item, UINT64_MAX);
@@ -129,7 +136,7 @@ TEST(a_value_that_it_appends_without_moving_the_position_is_written_over) {
 }
 
 TEST(locks_are_seen_by_both) {
-  (void)use_own_tmp();
+  need_shared_directory();
   nearbuf_request request = request_in(WINDOW, WINDOW + PAGE - 1, 100);
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
@@ -148,7 +155,7 @@ TEST(chains_of_locators_of_both_are_followed_by_both) {
   enum { HELD = 700 };
   static dotnet_item *theirs[HELD];
   static nearbuf_buffer ours[HELD];
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_header *first = attach();
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, PAGE);
   for (int i = 0; i < HELD; i++) {
@@ -211,7 +218,7 @@ static void finish_in_a_while(void *context) {
 
 /* It goes on meanwhile. */
 static void expect_waiting(dotnet_step last) {
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_birth birth = dotnet_look();
   CHECK(dotnet_go_on(&birth, last));
   test_thread thread = test_thread_start(finish_in_a_while, &birth);
@@ -223,7 +230,7 @@ static void expect_waiting(dotnet_step last) {
 
 /* It does not go on, until the file is older than a new one can be. */
 static void expect_busy(dotnet_step last) {
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_birth birth = dotnet_look();
   CHECK(dotnet_go_on(&birth, last));
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 7);
@@ -302,7 +309,7 @@ static bool sees_held(dotnet_header *first, uintptr_t base) {
 }
 
 TEST(a_locator_of_ours_that_it_clears_is_whole_again_with_the_next_call) {
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_birth early = dotnet_look();
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
   nearbuf_buffer held;
@@ -339,7 +346,7 @@ TEST(a_locator_of_ours_that_it_clears_is_whole_again_with_the_next_call) {
 TEST(a_chain_whose_first_link_it_cleared_is_linked_again) {
   enum { HELD = 500 };
   static nearbuf_buffer held[HELD];
-  (void)use_own_tmp();
+  need_shared_directory();
   dotnet_birth early = dotnet_look();
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, PAGE);
   for (int i = 0; i < HELD; i++) {
@@ -441,13 +448,13 @@ static void race(void) {
 }
 
 TEST(threads_of_both_keep_every_byte_when_it_is_first) {
-  (void)use_own_tmp();
+  need_shared_directory();
   (void)attach();
   race();
 }
 
 TEST(threads_of_both_keep_every_byte_when_we_are_first) {
-  (void)use_own_tmp();
+  need_shared_directory();
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 1;
   nearbuf_memory placed;
@@ -458,7 +465,7 @@ TEST(threads_of_both_keep_every_byte_when_we_are_first) {
 /* ---- Rust locators of ours ------------------------------------------------------------------- */
 
 TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
-  (void)use_own_tmp();
+  need_shared_directory();
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
   uintptr_t ours = place("nearbuf");
   dotnet_header *first = attach();
@@ -490,7 +497,7 @@ TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
 }
 
 TEST(an_item_of_the_drop_in_looks_taken_to_it_in_every_locator) {
-  (void)use_own_tmp();
+  need_shared_directory();
   uintptr_t ours = place("nearbuf");
   c_interface dropin = dropin_load();
   LocatorItem *rust = c_interface_get(&dropin, WINDOW, WINDOW + WINDOW_SIZE, 100);

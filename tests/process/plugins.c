@@ -248,6 +248,9 @@ TEST(two_copies_that_race_end_with_one_locator_at_every_process_start) {
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_EXIT_SKIPPED) {
+      test_skip("the shared directory is another user's");
+    }
     if (status != 0) {
       test_fail(__FILE__, __LINE__, "start %d of %d ended with status %#x", i + 1, starts,
                 (unsigned)status);

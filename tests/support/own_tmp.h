@@ -17,6 +17,10 @@ bool unshare_mounts(void);
  * machine's /tmp, in which only its own process's names may be touched. */
 bool use_own_tmp(void);
 
+/* The same, and whether the shared directory of the /tmp that is used can be used: where no /tmp of
+ * its own can be had, it may be another user's. */
+bool use_shared_directory(void);
+
 /* The folder of /tmp that holds this very program, where the project was built there: its plug-ins
  * and programs must be found also when something is mounted on /tmp. */
 typedef struct kept_folder {
