@@ -1,13 +1,13 @@
-/* How long a process stands still while memory is made in it from outside. Prints one line of JSON.
+/* How long a process is stopped while memory is mapped in it from outside. Prints one line of JSON.
  *
  *   stop quiet|busy COUNT
  *
  * The process sleeps or computes. It is stopped for a mapping and for its removal, in turn, COUNT
- * times in all; a stop lasts from just before the request that interrupts its thread until the thread
- * was let go. The program is linked with --wrap=syscall, through which the library makes both. */
+ * times in all; a stop lasts from just before the request that interrupts its thread until the
+ * thread was detached. The program is linked with --wrap=syscall, through which the library makes
+ * both. */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include <nearbuf/process.h>
+
+#include "wrapped_syscall.h"
 
 enum { MOST_STOPS = 100000 };
 
@@ -36,21 +38,14 @@ static uint64_t now_ns(void) {
 }
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives these names */
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
-  long given[6];
-  va_list arguments;
-  va_start(arguments, number);
-  for (int i = 0; i < 6; i++) {
-    given[i] = va_arg(arguments, long);
-  }
-  va_end(arguments);
+  long given[SYSCALL_ARGUMENTS];
+  SYSCALL_READ_ARGUMENTS(given, number);
   bool is_trace = number == SYS_ptrace;
   if (is_trace && given[0] == PTRACE_INTERRUPT && stops.began == 0) {
     stops.began = now_ns();
   }
-  long result = __real_syscall(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+  long result = SYSCALL_PASS_ON(number, given);
   int error = errno;
   if (is_trace && given[0] == PTRACE_DETACH && stops.count < MOST_STOPS) {
     stops.ns[stops.count++] = now_ns() - stops.began;

@@ -1,4 +1,5 @@
-# nearbuf_test(NAME file.c [more.c ...] [LIBS library ...] [TIMEOUT seconds] [LABELS label ...])
+# nearbuf_test(NAME file.c [more.c ...] [LIBS library ...] [TIMEOUT seconds] [LABELS label ...]
+#              [ROWS pattern name])
 #
 # Builds the program build/<preset>/tests/NAME and registers its tests. Each line of file.c that starts
 # with TEST(some_behaviour) is a test of its own, called NAME.some_behaviour and run as
@@ -9,10 +10,12 @@
 #            library, shows only the public functions).
 #   TIMEOUT  300 seconds by default, for tests that take a few on an idle machine: it ends what hangs, and
 #            must not end what is slow. Sanitized and emulated builds get four times as long.
+#   ROWS     for rows of a table that expand to TEST(...): the pattern that such lines begin with, and the
+#            name that each then has, with \\1 for the first group of the pattern.
 #
 # Exit status 0 is passed, 77 skipped (and must stand in tests/expected-skips.txt), all else failed.
 function(nearbuf_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBS;LABELS;ROWS")
   if(NOT arg_LIBS)
     set(arg_LIBS nearbuf_static)
   endif()
@@ -38,6 +41,13 @@ function(nearbuf_test name)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(STRINGS ${file} cases REGEX "^TEST\\([A-Za-z0-9_]+\\)")
   list(TRANSFORM cases REPLACE "^TEST\\(([A-Za-z0-9_]+)\\).*" "\\1")
+  if(arg_ROWS)
+    list(GET arg_ROWS 0 pattern)
+    list(GET arg_ROWS 1 case_name)
+    file(STRINGS ${file} rows REGEX "${pattern}")
+    list(TRANSFORM rows REPLACE "${pattern}.*" "${case_name}")
+    list(APPEND cases ${rows})
+  endif()
 
   set(tests)
   foreach(case IN LISTS cases)

@@ -62,7 +62,7 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
  * division, which would need the compiler's runtime in 32 bits.) The lock is tried, never waited
  * for, since a request that does not get it searches the map; but the death of a thread that holds
  * it must not make all requests do that. */
-enum { LOCK_UNIT_BITS = 20, LOCK_BOUND = 477 };
+enum { LOCK_BOUND = 477 };
 
 nb_regions nb_own_regions;
 
@@ -70,7 +70,7 @@ nb_regions nb_own_regions;
  * bound is taken over: if its holder goes on, both store, and the worst result is a place that is
  * tried in vain. */
 static uint32_t try_lock(nb_regions *regions) {
-  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> LOCK_UNIT_BITS) | 1;
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_REGIONS_LOCK_UNIT_BITS) | 1;
   uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
   bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND;
   return is_free && atomic_compare_exchange_strong_explicit(

@@ -34,7 +34,7 @@ typedef struct nb_searched {
   uint64_t valid_until; /* nanoseconds */
 } nb_searched;
 
-enum { NB_SPANS = 16, NB_SEARCHED = 8 };
+enum { NB_SPANS = 16, NB_SEARCHED = 8, NB_REGIONS_LOCK_UNIT_BITS = 20 };
 
 /* What this module placed. A child keeps it, since it inherits the memory. */
 typedef struct nb_regions {

@@ -4,16 +4,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "request.h"
 #include "space.h"
 #include "test.h"
 
 /* ---- Requests -------------------------------------------------------------------------------- */
-
-static nearbuf_request good_request(void) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.size_bytes = 64;
-  return request;
-}
 
 typedef struct bad_request {
   nearbuf_request request;
@@ -26,7 +21,7 @@ static int collect_bad_requests(bad_request bad[MOST_BAD]) {
   int count = 0;
 #define BAD(expected, change)                                                                      \
   do {                                                                                             \
-    nearbuf_request request = good_request();                                                      \
+    nearbuf_request request = request_of(64);                                                      \
     change;                                                                                        \
     bad[count++] = (bad_request){request, expected};                                               \
   } while (0)
@@ -97,7 +92,7 @@ TEST(get_refuses_every_bad_request_and_empties_the_handle) {
 TEST(get_refuses_every_bad_request_where_a_buffer_with_room_is_at_hand) {
   bad_request bad[MOST_BAD];
   int count = collect_bad_requests(bad);
-  nearbuf_request good = good_request();
+  nearbuf_request good = request_of(64);
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&good, &buffer));
   CHECK_OK(nearbuf_release(&buffer));
@@ -162,7 +157,7 @@ TEST(a_buffer_in_a_range_without_a_whole_page_has_no_room) {
 }
 
 TEST(null_pointers_are_refused) {
-  nearbuf_request request = good_request();
+  nearbuf_request request = request_of(64);
   nearbuf_buffer buffer;
   nearbuf_memory memory;
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_get(NULL, &buffer));
@@ -246,7 +241,7 @@ TEST(a_handle_that_was_never_filled_is_refused_by_all) {
 }
 
 TEST(a_handle_after_a_failed_get_is_refused_by_all) {
-  nearbuf_request request = good_request();
+  nearbuf_request request = request_of(64);
   request.size_bytes = 0;
   nearbuf_buffer buffer;
   CHECK_STATUS(NEARBUF_INVALID_SIZE, nearbuf_get(&request, &buffer));
@@ -333,7 +328,7 @@ TEST(commit_refuses_more_than_was_reserved_and_keeps_the_reservation) {
 /* ---- Private memory and code ----------------------------------------------------------------- */
 
 TEST(memory_is_freed_once) {
-  nearbuf_request request = good_request();
+  nearbuf_request request = request_of(64);
   nearbuf_memory memory = {0};
   CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&memory));
   CHECK_OK(nearbuf_allocate(&request, &memory));
@@ -352,7 +347,7 @@ TEST(free_of_what_the_system_refuses_keeps_the_structure_and_tells_why) {
   if (TEST_HAS_THREAD_SANITIZER) {
     test_skip("the sanitizer dies of addresses that no process can have");
   }
-  nearbuf_request request = good_request();
+  nearbuf_request request = request_of(64);
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
   nearbuf_memory wrong = memory;
@@ -372,7 +367,7 @@ TEST(free_of_what_the_system_refuses_keeps_the_structure_and_tells_why) {
 }
 
 TEST(free_refuses_what_is_not_whole_pages) {
-  nearbuf_request request = good_request();
+  nearbuf_request request = request_of(64);
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
   nearbuf_memory wrong = memory;

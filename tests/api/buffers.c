@@ -4,18 +4,18 @@
 
 #include "base/unshared.h"
 #include "os/os.h"
+#include "request.h"
 #include "space.h"
 #include "test.h"
 
-static nearbuf_request request_near_code(size_t size, size_t alignment) {
-  nearbuf_request request;
-  CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)request_near_code, size, &request));
+static nearbuf_request request_aligned(size_t size, size_t alignment) {
+  nearbuf_request request = request_near_code(size);
   request.alignment_bytes = alignment;
   return request;
 }
 
 static nearbuf_buffer get_buffer(size_t size, size_t alignment) {
-  nearbuf_request request = request_near_code(size, alignment);
+  nearbuf_request request = request_aligned(size, alignment);
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
   return buffer;
@@ -23,7 +23,7 @@ static nearbuf_buffer get_buffer(size_t size, size_t alignment) {
 
 static uintptr_t place_bytes(size_t size, size_t alignment, uint32_t flags) {
   static const unsigned char bytes[4096] = {1};
-  nearbuf_request request = request_near_code(size, alignment);
+  nearbuf_request request = request_aligned(size, alignment);
   request.flags = flags;
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place(&request, bytes, &placed));
@@ -189,7 +189,7 @@ TEST(data_starts_on_a_line_of_its_own_and_nothing_follows_in_its_last_line) {
 }
 
 TEST(data_that_is_appended_or_committed_keeps_its_line_too) {
-  nearbuf_request request = request_near_code(8, 1);
+  nearbuf_request request = request_aligned(8, 1);
   request.flags = NEARBUF_DATA;
   for (int round = 0; round < 2; round++) {
     (void)place_bytes(1, 1, 0);
@@ -212,7 +212,7 @@ TEST(data_that_is_appended_or_committed_keeps_its_line_too) {
 
 TEST(data_that_is_not_written_consumes_nothing) {
   uintptr_t first = place_bytes(1, 1, 0);
-  nearbuf_request request = request_near_code(8, 1);
+  nearbuf_request request = request_aligned(8, 1);
   request.flags = NEARBUF_DATA;
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
@@ -335,7 +335,7 @@ TEST(all_of_the_room_can_be_reserved) {
 /* ---- Place ----------------------------------------------------------------------------------- */
 
 TEST(place_copies_the_bytes_and_holds_nothing) {
-  nearbuf_request request = request_near_code(6, 16);
+  nearbuf_request request = request_aligned(6, 16);
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place(&request, "placed", &placed));
   CHECK(memcmp(placed.run_at, "placed", 6) == 0);
@@ -363,7 +363,7 @@ static ptrdiff_t write_some(const nearbuf_memory *room, void *context) {
 }
 
 static nearbuf_status place_with(writing *what, nearbuf_memory *placed) {
-  nearbuf_request request = request_near_code(100, 32);
+  nearbuf_request request = request_aligned(100, 32);
   return nearbuf_place_with(&request, write_some, what, placed);
 }
 
@@ -423,7 +423,7 @@ static ptrdiff_t write_deep(const nearbuf_memory *room, void *context) {
   memset(room->write_to, depth, room->size_bytes);
   if (depth > 0) {
     int next = depth - 1;
-    nearbuf_request request = request_near_code(64, 16);
+    nearbuf_request request = request_aligned(64, 16);
     nearbuf_memory inner;
     CHECK_OK(nearbuf_place_with(&request, write_deep, &next, &inner));
     CHECK(inner.run_at + 64 <= room->run_at || room->run_at + room->size_bytes <= inner.run_at);
@@ -440,7 +440,7 @@ static ptrdiff_t write_deep(const nearbuf_memory *room, void *context) {
 
 TEST(a_writer_may_call_the_library_again) {
   int depth = 8;
-  nearbuf_request request = request_near_code(64, 16);
+  nearbuf_request request = request_aligned(64, 16);
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place_with(&request, write_deep, &depth, &placed));
   nearbuf_totals totals;

@@ -9,14 +9,9 @@
 
 #include "base/format.h"
 #include "os/pages.h"
+#include "request.h"
 #include "space.h"
 #include "test.h"
-
-static nearbuf_request request_near_code(size_t size) {
-  nearbuf_request request;
-  CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)request_near_code, size, &request));
-  return request;
-}
 
 TEST(before_the_first_use_there_is_nothing_and_looking_makes_nothing) {
   nearbuf_totals totals;

@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "maps.h"
 #include "os/os.h"
+#include "request.h"
 #include "space.h"
 #include "test.h"
 
@@ -53,12 +54,6 @@ static uintptr_t nearest_free(const maps *all, uintptr_t size, uintptr_t target)
     }
   }
   return best;
-}
-
-static nearbuf_request request_near(const void *target, size_t size) {
-  nearbuf_request request;
-  CHECK_OK(nearbuf_request_near(target, size, &request));
-  return request;
 }
 
 static void check_nearest(const void *target) {

@@ -7,15 +7,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "request.h"
 #include "soft_limits.h"
 #include "space.h"
 #include "test.h"
-
-static nearbuf_request request_near_code(size_t size) {
-  nearbuf_request request;
-  CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)request_near_code, size, &request));
-  return request;
-}
 
 static int open_descriptors(void) {
   DIR *directory = opendir("/proc/self/fd");

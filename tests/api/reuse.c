@@ -2,19 +2,14 @@
  * meanwhile. */
 #include <string.h>
 
+#include "request.h"
 #include "test.h"
 
 enum { HELD = 60, ROUNDS = 20, SIZE = 40000 };
 
-static nearbuf_request request_for(size_t size) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.size_bytes = size;
-  return request;
-}
-
 /* Gets a buffer that no listed one is large enough for. */
 static nearbuf_buffer hold_new(size_t size) {
-  nearbuf_request request = request_for(size);
+  nearbuf_request request = request_of(size);
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
   return buffer;

@@ -14,6 +14,8 @@
 
 #include <nearbuf/process.h>
 
+#include "../support/locator_names.h"
+
 enum { PAGE = 4096, SOUND = 7, DENIED = 8, STRANGE = 9, EMPTY = 10, GROWING = 11, DEAD = 12 };
 
 /* ---- What a call answers --------------------------------------------------------------------- */
@@ -148,7 +150,7 @@ nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *co
 
 /* ---- Its map --------------------------------------------------------------------------------- */
 
-#define LOCATOR "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID 7"
+#define LOCATOR LOCATOR_DIRECTORY "/" LOCATOR_PREFIX "7"
 static const struct {
   uint64_t min;
   uint64_t max;

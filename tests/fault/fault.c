@@ -11,7 +11,9 @@
 
 #include "base/format.h"
 #include "core/state.h"
+#include "locator_names.h"
 #include "os/posix/files.h"
+#include "request.h"
 #include "scene.h"
 #include "test.h"
 
@@ -20,12 +22,6 @@ enum { SMALL = 64, LARGE = 1 << 20, PAGE = 4096 };
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 static const unsigned char bytes[SMALL] = "what is appended stays";
-
-static nearbuf_request request_of(size_t size) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.size_bytes = size;
-  return request;
-}
 
 static void check_empty(const nearbuf_buffer *buffer) {
   nearbuf_buffer empty = {.system_error = buffer->system_error};
@@ -190,6 +186,10 @@ static nearbuf_status choose_dialect(void) {
   return nearbuf_choose_dialect(NEARBUF_DIALECT_WRITTEN);
 }
 
+static nearbuf_status choose_sharing(void) {
+  return nearbuf_choose_sharing(NEARBUF_SHARING_SHARED);
+}
+
 /* ---- What came before ------------------------------------------------------------------------ */
 
 /* The other copy of the library has made the locator, and a buffer with some code in it. */
@@ -231,7 +231,7 @@ static void stack_is_above(void) {
 }
 
 static void make_directories(void) {
-  CHECK(mkdir("/tmp/.reloaded", 0777) == 0 || errno == EEXIST);
+  CHECK(mkdir(SHARED_PARENT, 0777) == 0 || errno == EEXIST);
   CHECK(mkdir(LOCATOR_DIRECTORY, 0777) == 0 || errno == EEXIST);
 }
 
@@ -269,7 +269,7 @@ static void occupy(const char *path) {
 }
 
 static void shared_directory_is_unusable(void) {
-  occupy("/tmp/.reloaded");
+  occupy(SHARED_PARENT);
 }
 
 static void directory_is_unusable(void) {
@@ -329,6 +329,10 @@ static void private_memory_is_there(void) {
   code = allocated.write_to;
 }
 
+static void private_is_chosen(void) {
+  CHECK_OK(nearbuf_choose_sharing(NEARBUF_SHARING_PRIVATE));
+}
+
 /* ---- Actors ---------------------------------------------------------------------------------- */
 
 static void other_copy_starts(void) {
@@ -338,8 +342,8 @@ static void other_copy_starts(void) {
   CHECK_OK(other_copy.release(&buffer));
 }
 
-/* A reference that did not see the file when it looked for it takes the page for its own
- * (src/core/header.h), and another copy of the library starts behind it. */
+/* Another implementation that did not see the file when it looked for it uses the page as its own
+ * new locator (src/core/header.h), and another copy of the library starts after it. */
 static void reference_takes_the_page(void) {
   int file = reference_bytes == 0 ? open(own_path(""), O_RDWR | O_CLOEXEC) : -1;
   if (file < 0) {
@@ -358,8 +362,8 @@ static void reference_takes_the_page(void) {
   other_copy_starts();
 }
 
-/* Somebody maps what the library is about to demand; try_once sees it afterwards, if it was mapped
- * over, for runnable bytes are counted. */
+/* Another actor maps the addresses that the library is about to demand; try_once would notice a
+ * mapping over it, because executable bytes are counted. */
 static void place_is_taken(void) {
   uintptr_t wanted = system_wanted_address();
   if (wanted == 0) {
@@ -411,453 +415,173 @@ static void files_vanish(void) {
 static void directories_vanish(void) {
   files_vanish();
   (void)rmdir(LOCATOR_DIRECTORY);
-  (void)rmdir("/tmp/.reloaded");
+  (void)rmdir(SHARED_PARENT);
 }
 
-/* The shared directory is put aside, and a link to another one is put in its place. */
+/* The shared directory is moved away and replaced by a link to another one. */
 static void directory_becomes_a_link(void) {
   (void)mkdir("/tmp/elsewhere", 0777);
   (void)mkdir("/tmp/elsewhere/memory.buffers", 0777);
-  if (rename("/tmp/.reloaded", "/tmp/elsewhere/before") == 0 || errno == ENOENT) {
-    CHECK(symlink("/tmp/elsewhere", "/tmp/.reloaded") == 0);
+  if (rename(SHARED_PARENT, "/tmp/elsewhere/before") == 0 || errno == ENOENT) {
+    CHECK(symlink("/tmp/elsewhere", SHARED_PARENT) == 0);
   }
 }
 
+/* ---- Scenes: name, what came before, the call, its status, the kernel ------------------------ */
+
+#define SCENE(name, prepare, call, expected, kernel)                                               \
+  static const scene name##_scene = {prepare, call, expected, kernel};
+
+SCENE(first_get, NULL, get_small, NEARBUF_OK, 0)
+SCENE(first_get_near_a_target, NULL, get_near, NEARBUF_OK, 0)
+SCENE(attaching_get, other_copy_was_first, get_small, NEARBUF_OK, 0)
+SCENE(get_of_a_new_region, this_copy_was_first, get_large, NEARBUF_OK, 0)
+SCENE(get_that_grows_the_chain, locator_is_full, get_small, NEARBUF_OK, 0)
+SCENE(get_over_a_stale_file, stale_file_lies_there, get_small, NEARBUF_OK, 0)
+SCENE(get_beside_a_locked_file, locked_file_lies_there, get_small, NEARBUF_OK, 0)
+SCENE(get_without_a_directory, directory_is_unusable, get_small, NEARBUF_OK, 0)
+SCENE(get_in_a_directory_of_our_own, shared_directory_is_unusable, get_small, NEARBUF_OK, 0)
+SCENE(growing_in_a_directory_of_our_own, shared_directory_is_unusable_and_locator_full, get_small,
+      NEARBUF_OK, 0)
+SCENE(growing_without_a_directory, directory_is_unusable_and_locator_full, get_small, NEARBUF_OK, 0)
+SCENE(get_beside_dead_files, dead_files_lie_around, get_beside_dead_files, NEARBUF_OK, 0)
+SCENE(get_in_a_full_range, range_is_full, get_in_full_range, NEARBUF_NO_ROOM, 0)
+SCENE(place, NULL, place, NEARBUF_OK, 0)
+SCENE(place_with, NULL, place_with, NEARBUF_OK, 0)
+SCENE(allocate, other_copy_was_first, allocate, NEARBUF_OK, 0)
+SCENE(free, private_memory_is_there, free_allocated, NEARBUF_OK, 0)
+SCENE(overwrite, other_copy_was_first, overwrite, NEARBUF_OK, 0)
+SCENE(overwrite_of_private_memory, private_memory_is_there, overwrite, NEARBUF_OK, 0)
+SCENE(overwrite_with, this_copy_was_first, overwrite_with, NEARBUF_OK, 0)
+SCENE(find, other_copy_was_first, find, NEARBUF_OK, 0)
+SCENE(next, other_copy_was_first, next, NEARBUF_OK, 0)
+SCENE(get_totals, other_copy_was_first, get_totals, NEARBUF_OK, 0)
+SCENE(choose_dialect, other_copy_was_first, choose_dialect, NEARBUF_OK, 0)
+SCENE(choose_sharing, other_copy_was_first, choose_sharing, NEARBUF_OK, 0)
+SCENE(first_private_get, private_is_chosen, get_small, NEARBUF_OK, 0)
+SCENE(first_get_on_an_old_kernel, NULL, get_small, NEARBUF_OK, OLD_KERNEL)
+SCENE(attaching_get_on_an_old_kernel, other_copy_was_first, get_small, NEARBUF_OK, OLD_KERNEL)
+SCENE(growing_on_an_old_kernel, locator_is_full, get_small, NEARBUF_OK, OLD_KERNEL)
+SCENE(get_where_demands_are_hints, NULL, get_small, NEARBUF_OK, OLD_KERNEL | IGNORES_NO_REPLACE)
+SCENE(get_where_advice_is_ignored, NULL, get_small, NEARBUF_OK, IGNORES_ADVICE)
+SCENE(get_where_nothing_is_wiped, NULL, get_small, NEARBUF_OK, CANNOT_WIPE)
+SCENE(second_get_where_nothing_is_wiped, this_copy_was_first, get_small, NEARBUF_OK, CANNOT_WIPE)
+SCENE(get_below_a_stack, stack_is_above, get_below_stack, NEARBUF_OK, 0)
+SCENE(get_where_little_is_transferred, NULL, get_small, NEARBUF_OK, OLD_KERNEL | TRANSFERS_LITTLE)
+SCENE(get_where_nothing_can_be_shared, directory_is_unusable, get_small, NEARBUF_OK,
+      CANNOT_MAKE_MEMORY_FILES)
+
 /* ---- Every call fails ------------------------------------------------------------------------ */
 
-static const scene first_get_scene = {NULL, get_small, NEARBUF_OK, 0};
-
-TEST(first_get_survives_every_failure) {
-  fail_every_call(&first_get_scene);
-}
-
-TEST(first_get_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&first_get_scene);
-}
-
-static const scene first_get_near_a_target_scene = {NULL, get_near, NEARBUF_OK, 0};
-
-TEST(first_get_near_a_target_survives_every_failure) {
-  fail_every_call(&first_get_near_a_target_scene);
-}
-
-static const scene attaching_get_scene = {other_copy_was_first, get_small, NEARBUF_OK, 0};
-
-TEST(attaching_get_survives_every_failure) {
-  fail_every_call(&attaching_get_scene);
-}
-
-TEST(attaching_get_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&attaching_get_scene);
-}
-
-static const scene get_of_a_new_region_scene = {this_copy_was_first, get_large, NEARBUF_OK, 0};
-
-TEST(get_of_a_new_region_survives_every_failure) {
-  fail_every_call(&get_of_a_new_region_scene);
-}
-
-TEST(get_of_a_new_region_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_of_a_new_region_scene);
-}
-
-static const scene get_that_grows_the_chain_scene = {locator_is_full, get_small, NEARBUF_OK, 0};
-
-TEST(get_that_grows_the_chain_survives_every_failure) {
-  fail_every_call(&get_that_grows_the_chain_scene);
-}
-
-TEST(get_that_grows_the_chain_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_that_grows_the_chain_scene);
-}
-
-static const scene get_over_a_stale_file_scene = {stale_file_lies_there, get_small, NEARBUF_OK, 0};
-
-TEST(get_over_a_stale_file_survives_every_failure) {
-  fail_every_call(&get_over_a_stale_file_scene);
-}
-
-TEST(get_over_a_stale_file_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_over_a_stale_file_scene);
-}
-
-static const scene get_beside_a_locked_file_scene = {locked_file_lies_there, get_small, NEARBUF_OK,
-                                                     0};
-
-TEST(get_beside_a_locked_file_survives_every_failure) {
-  fail_every_call(&get_beside_a_locked_file_scene);
-}
-
-TEST(get_beside_a_locked_file_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_beside_a_locked_file_scene);
-}
-
-static const scene get_without_a_directory_scene = {directory_is_unusable, get_small, NEARBUF_OK,
-                                                    0};
-
-TEST(get_without_a_directory_survives_every_failure) {
-  fail_every_call(&get_without_a_directory_scene);
-}
-
-TEST(get_without_a_directory_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_without_a_directory_scene);
-}
-
-static const scene get_in_a_directory_of_our_own_scene = {shared_directory_is_unusable, get_small,
-                                                          NEARBUF_OK, 0};
-
-TEST(get_in_a_directory_of_our_own_survives_every_failure) {
-  fail_every_call(&get_in_a_directory_of_our_own_scene);
-}
-
-TEST(get_in_a_directory_of_our_own_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_in_a_directory_of_our_own_scene);
-}
-
-static const scene growing_in_a_directory_of_our_own_scene = {
-    shared_directory_is_unusable_and_locator_full, get_small, NEARBUF_OK, 0};
-
-TEST(growing_in_a_directory_of_our_own_survives_every_failure) {
-  fail_every_call(&growing_in_a_directory_of_our_own_scene);
-}
-
-static const scene growing_without_a_directory_scene = {directory_is_unusable_and_locator_full,
-                                                        get_small, NEARBUF_OK, 0};
-
-TEST(growing_without_a_directory_survives_every_failure) {
-  fail_every_call(&growing_without_a_directory_scene);
-}
-
-TEST(growing_without_a_directory_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&growing_without_a_directory_scene);
-}
-
-static const scene get_beside_dead_files_scene = {dead_files_lie_around, get_beside_dead_files,
-                                                  NEARBUF_OK, 0};
-
-TEST(get_beside_dead_files_survives_every_failure) {
-  fail_every_call(&get_beside_dead_files_scene);
-}
-
-TEST(get_beside_dead_files_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_beside_dead_files_scene);
-}
-
-static const scene get_in_a_full_range_scene = {range_is_full, get_in_full_range, NEARBUF_NO_ROOM,
-                                                0};
-
-TEST(get_in_a_full_range_survives_every_failure) {
-  fail_every_call(&get_in_a_full_range_scene);
-}
-
-TEST(get_in_a_full_range_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_in_a_full_range_scene);
-}
-
-static const scene place_scene = {NULL, place, NEARBUF_OK, 0};
-
-TEST(place_survives_every_failure) {
-  fail_every_call(&place_scene);
-}
-
-static const scene place_with_scene = {NULL, place_with, NEARBUF_OK, 0};
-
-TEST(place_with_survives_every_failure) {
-  fail_every_call(&place_with_scene);
-}
-
-static const scene allocate_scene = {other_copy_was_first, allocate, NEARBUF_OK, 0};
-
-TEST(allocate_survives_every_failure) {
-  fail_every_call(&allocate_scene);
-}
-
-TEST(allocate_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&allocate_scene);
-}
-
-static const scene free_scene = {private_memory_is_there, free_allocated, NEARBUF_OK, 0};
-
-TEST(free_survives_every_failure) {
-  fail_every_call(&free_scene);
-}
-
-TEST(free_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&free_scene);
-}
-
-static const scene overwrite_scene = {other_copy_was_first, overwrite, NEARBUF_OK, 0};
-
-TEST(overwrite_survives_every_failure) {
-  fail_every_call(&overwrite_scene);
-}
-
-TEST(overwrite_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&overwrite_scene);
-}
-
-static const scene overwrite_of_private_memory_scene = {private_memory_is_there, overwrite,
-                                                        NEARBUF_OK, 0};
-
-TEST(overwrite_of_private_memory_survives_every_failure) {
-  fail_every_call(&overwrite_of_private_memory_scene);
-}
-
-TEST(overwrite_of_private_memory_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&overwrite_of_private_memory_scene);
-}
-
-static const scene overwrite_with_scene = {this_copy_was_first, overwrite_with, NEARBUF_OK, 0};
-
-TEST(overwrite_with_survives_every_failure) {
-  fail_every_call(&overwrite_with_scene);
-}
-
-TEST(overwrite_with_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&overwrite_with_scene);
-}
-
-static const scene find_scene = {other_copy_was_first, find, NEARBUF_OK, 0};
-
-TEST(find_survives_every_failure) {
-  fail_every_call(&find_scene);
-}
-
-TEST(find_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&find_scene);
-}
-
-static const scene next_scene = {other_copy_was_first, next, NEARBUF_OK, 0};
-
-TEST(next_survives_every_failure) {
-  fail_every_call(&next_scene);
-}
-
-static const scene get_totals_scene = {other_copy_was_first, get_totals, NEARBUF_OK, 0};
-
-TEST(get_totals_survives_every_failure) {
-  fail_every_call(&get_totals_scene);
-}
-
-static const scene choose_dialect_scene = {other_copy_was_first, choose_dialect, NEARBUF_OK, 0};
-
-TEST(choose_dialect_survives_every_failure) {
-  fail_every_call(&choose_dialect_scene);
-}
-
-static nearbuf_status choose_sharing(void) {
-  return nearbuf_choose_sharing(NEARBUF_SHARING_SHARED);
-}
-
-static const scene choose_sharing_scene = {other_copy_was_first, choose_sharing, NEARBUF_OK, 0};
-
-TEST(choose_sharing_survives_every_failure) {
-  fail_every_call(&choose_sharing_scene);
-}
-
-static void private_is_chosen(void) {
-  CHECK_OK(nearbuf_choose_sharing(NEARBUF_SHARING_PRIVATE));
-}
-
-static const scene first_private_get_scene = {private_is_chosen, get_small, NEARBUF_OK, 0};
-
-TEST(first_private_get_survives_every_failure) {
-  fail_every_call(&first_private_get_scene);
-}
-
-TEST(first_private_get_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&first_private_get_scene);
-}
-
-TEST(choose_dialect_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&choose_dialect_scene);
-}
-
-static const scene first_get_on_an_old_kernel_scene = {NULL, get_small, NEARBUF_OK, OLD_KERNEL};
-
-TEST(first_get_on_an_old_kernel_survives_every_failure) {
-  fail_every_call(&first_get_on_an_old_kernel_scene);
-}
-
-TEST(first_get_on_an_old_kernel_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&first_get_on_an_old_kernel_scene);
-}
-
-static const scene attaching_get_on_an_old_kernel_scene = {other_copy_was_first, get_small,
-                                                           NEARBUF_OK, OLD_KERNEL};
-
-TEST(attaching_get_on_an_old_kernel_survives_every_failure) {
-  fail_every_call(&attaching_get_on_an_old_kernel_scene);
-}
-
-static const scene growing_on_an_old_kernel_scene = {locator_is_full, get_small, NEARBUF_OK,
-                                                     OLD_KERNEL};
-
-TEST(growing_on_an_old_kernel_survives_every_failure) {
-  fail_every_call(&growing_on_an_old_kernel_scene);
-}
-
-TEST(growing_on_an_old_kernel_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&growing_on_an_old_kernel_scene);
-}
-
-static const scene get_where_demands_are_hints_scene = {NULL, get_small, NEARBUF_OK,
-                                                        OLD_KERNEL | IGNORES_NO_REPLACE};
-
-TEST(get_where_demands_are_hints_survives_every_failure) {
-  fail_every_call(&get_where_demands_are_hints_scene);
-}
-
-TEST(get_where_demands_are_hints_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_where_demands_are_hints_scene);
-}
-
-static const scene get_where_advice_is_ignored_scene = {NULL, get_small, NEARBUF_OK,
-                                                        IGNORES_ADVICE};
-
-TEST(get_where_advice_is_ignored_survives_every_failure) {
-  fail_every_call(&get_where_advice_is_ignored_scene);
-}
-
-static const scene get_where_nothing_is_wiped_scene = {NULL, get_small, NEARBUF_OK, CANNOT_WIPE};
-
-TEST(get_where_nothing_is_wiped_survives_every_failure) {
-  fail_every_call(&get_where_nothing_is_wiped_scene);
-}
-
-TEST(get_where_nothing_is_wiped_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_where_nothing_is_wiped_scene);
-}
-
-static const scene second_get_where_nothing_is_wiped_scene = {this_copy_was_first, get_small,
-                                                              NEARBUF_OK, CANNOT_WIPE};
-
-TEST(second_get_where_nothing_is_wiped_survives_every_failure) {
-  fail_every_call(&second_get_where_nothing_is_wiped_scene);
-}
-
-static const scene get_below_a_stack_scene = {stack_is_above, get_below_stack, NEARBUF_OK, 0};
-
-TEST(get_below_a_stack_survives_every_failure) {
-  fail_every_call(&get_below_a_stack_scene);
-}
-
-static const scene get_where_little_is_transferred_scene = {NULL, get_small, NEARBUF_OK,
-                                                            OLD_KERNEL | TRANSFERS_LITTLE};
-
-TEST(get_where_little_is_transferred_survives_every_failure) {
-  fail_every_call(&get_where_little_is_transferred_scene);
-}
-
-static const scene get_where_nothing_can_be_shared_scene = {directory_is_unusable, get_small,
-                                                            NEARBUF_OK, CANNOT_MAKE_MEMORY_FILES};
-
-TEST(get_where_nothing_can_be_shared_survives_every_failure) {
-  fail_every_call(&get_where_nothing_can_be_shared_scene);
-}
-
-TEST(get_where_nothing_can_be_shared_survives_every_lasting_failure) {
-  fail_every_call_lastingly(&get_where_nothing_can_be_shared_scene);
-}
+/* The test `what`_survives_`adversity`; CMakeLists.txt parses this form. */
+#define SURVIVES(what, adversity, try)                                                             \
+  TEST(what##_survives_##adversity) {                                                              \
+    try(&what##_scene);                                                                            \
+  }
+
+SURVIVES(first_get, every_failure, fail_every_call)
+SURVIVES(first_get, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(first_get_near_a_target, every_failure, fail_every_call)
+SURVIVES(attaching_get, every_failure, fail_every_call)
+SURVIVES(attaching_get, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_of_a_new_region, every_failure, fail_every_call)
+SURVIVES(get_of_a_new_region, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_that_grows_the_chain, every_failure, fail_every_call)
+SURVIVES(get_that_grows_the_chain, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_over_a_stale_file, every_failure, fail_every_call)
+SURVIVES(get_over_a_stale_file, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_beside_a_locked_file, every_failure, fail_every_call)
+SURVIVES(get_beside_a_locked_file, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_without_a_directory, every_failure, fail_every_call)
+SURVIVES(get_without_a_directory, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_in_a_directory_of_our_own, every_failure, fail_every_call)
+SURVIVES(get_in_a_directory_of_our_own, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(growing_in_a_directory_of_our_own, every_failure, fail_every_call)
+SURVIVES(growing_without_a_directory, every_failure, fail_every_call)
+SURVIVES(growing_without_a_directory, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_beside_dead_files, every_failure, fail_every_call)
+SURVIVES(get_beside_dead_files, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_in_a_full_range, every_failure, fail_every_call)
+SURVIVES(get_in_a_full_range, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(place, every_failure, fail_every_call)
+SURVIVES(place_with, every_failure, fail_every_call)
+SURVIVES(allocate, every_failure, fail_every_call)
+SURVIVES(allocate, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(free, every_failure, fail_every_call)
+SURVIVES(free, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(overwrite, every_failure, fail_every_call)
+SURVIVES(overwrite, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(overwrite_of_private_memory, every_failure, fail_every_call)
+SURVIVES(overwrite_of_private_memory, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(overwrite_with, every_failure, fail_every_call)
+SURVIVES(overwrite_with, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(find, every_failure, fail_every_call)
+SURVIVES(find, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(next, every_failure, fail_every_call)
+SURVIVES(get_totals, every_failure, fail_every_call)
+SURVIVES(choose_dialect, every_failure, fail_every_call)
+SURVIVES(choose_dialect, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(choose_sharing, every_failure, fail_every_call)
+SURVIVES(first_private_get, every_failure, fail_every_call)
+SURVIVES(first_private_get, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(first_get_on_an_old_kernel, every_failure, fail_every_call)
+SURVIVES(first_get_on_an_old_kernel, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(attaching_get_on_an_old_kernel, every_failure, fail_every_call)
+SURVIVES(growing_on_an_old_kernel, every_failure, fail_every_call)
+SURVIVES(growing_on_an_old_kernel, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_where_demands_are_hints, every_failure, fail_every_call)
+SURVIVES(get_where_demands_are_hints, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(get_where_advice_is_ignored, every_failure, fail_every_call)
+SURVIVES(get_where_nothing_is_wiped, every_failure, fail_every_call)
+SURVIVES(get_where_nothing_is_wiped, every_lasting_failure, fail_every_call_lastingly)
+SURVIVES(second_get_where_nothing_is_wiped, every_failure, fail_every_call)
+SURVIVES(get_below_a_stack, every_failure, fail_every_call)
+SURVIVES(get_where_little_is_transferred, every_failure, fail_every_call)
+SURVIVES(get_where_nothing_can_be_shared, every_failure, fail_every_call)
+SURVIVES(get_where_nothing_can_be_shared, every_lasting_failure, fail_every_call_lastingly)
 
 /* ---- Others act ------------------------------------------------------------------------------ */
 
-TEST(first_get_survives_another_copy_that_starts) {
-  act_before_every_call(&first_get_scene, other_copy_starts);
-}
+#define SURVIVES_ACTOR(what, adversity, try, actor)                                                \
+  TEST(what##_survives_##adversity) {                                                              \
+    try(&what##_scene, actor);                                                                     \
+  }
 
-TEST(first_get_on_an_old_kernel_survives_another_copy_that_starts) {
-  act_before_every_call(&first_get_on_an_old_kernel_scene, other_copy_starts);
-}
-
-TEST(get_over_a_stale_file_survives_another_copy_that_starts) {
-  race_before_every_call(&get_over_a_stale_file_scene, other_copy_starts);
-}
-
-TEST(get_without_a_directory_survives_another_copy_that_starts) {
-  race_before_every_call(&get_without_a_directory_scene, other_copy_starts);
-}
-
-TEST(get_in_a_directory_of_our_own_survives_another_copy_that_starts) {
-  act_before_every_call(&get_in_a_directory_of_our_own_scene, other_copy_starts);
-}
-
-TEST(get_that_grows_the_chain_survives_another_copy_that_gets) {
-  act_before_every_call(&get_that_grows_the_chain_scene, other_copy_starts);
-}
-
-TEST(get_of_a_new_region_survives_another_copy_that_gets) {
-  act_before_every_call(&get_of_a_new_region_scene, other_copy_starts);
-}
-
-TEST(first_get_survives_a_reference_that_takes_the_page) {
-  act_before_every_call(&first_get_scene, reference_takes_the_page);
-}
-
-TEST(first_get_on_an_old_kernel_survives_a_reference_that_takes_the_page) {
-  act_before_every_call(&first_get_on_an_old_kernel_scene, reference_takes_the_page);
-}
-
-TEST(get_that_grows_the_chain_survives_a_reference_that_takes_the_page) {
-  act_before_every_call(&get_that_grows_the_chain_scene, reference_takes_the_page);
-}
-
-TEST(get_of_a_new_region_survives_a_reference_that_takes_the_page) {
-  act_before_every_call(&get_of_a_new_region_scene, reference_takes_the_page);
-}
-
-TEST(first_get_survives_who_takes_its_place) {
-  act_before_every_call(&first_get_scene, place_is_taken);
-}
-
-TEST(get_of_a_new_region_survives_who_takes_its_place) {
-  act_before_every_call(&get_of_a_new_region_scene, place_is_taken);
-}
-
-TEST(get_that_grows_the_chain_survives_who_takes_its_place) {
-  act_before_every_call(&get_that_grows_the_chain_scene, place_is_taken);
-}
-
-TEST(allocate_survives_who_takes_its_place) {
-  act_before_every_call(&allocate_scene, place_is_taken);
-}
-
-TEST(get_where_demands_are_hints_survives_who_takes_its_place) {
-  act_before_every_call(&get_where_demands_are_hints_scene, place_is_taken);
-}
-
-TEST(first_get_survives_a_stale_file_that_appears) {
-  act_before_every_call(&first_get_scene, stale_file_appears);
-}
-
-TEST(first_get_survives_a_locked_file_that_appears) {
-  act_before_every_call(&first_get_scene, locked_file_appears);
-}
-
-TEST(first_get_survives_a_directory_that_appears) {
-  act_before_every_call(&first_get_scene, directory_appears_under_the_name);
-}
-
-TEST(first_get_survives_a_link_that_appears) {
-  act_before_every_call(&first_get_scene, link_appears_under_the_name);
-}
-
-TEST(first_get_survives_files_that_vanish) {
-  act_before_every_call(&first_get_scene, files_vanish);
-}
-
-TEST(attaching_get_survives_files_that_vanish) {
-  act_before_every_call(&attaching_get_scene, files_vanish);
-}
-
-TEST(get_that_grows_the_chain_survives_files_that_vanish) {
-  act_before_every_call(&get_that_grows_the_chain_scene, files_vanish);
-}
-
-TEST(first_get_survives_directories_that_vanish) {
-  act_before_every_call(&first_get_scene, directories_vanish);
-}
-
-TEST(first_get_survives_a_directory_that_becomes_a_link) {
-  act_before_every_call(&first_get_scene, directory_becomes_a_link);
-}
+SURVIVES_ACTOR(first_get, another_copy_that_starts, act_before_every_call, other_copy_starts)
+SURVIVES_ACTOR(first_get_on_an_old_kernel, another_copy_that_starts, act_before_every_call,
+               other_copy_starts)
+SURVIVES_ACTOR(get_over_a_stale_file, another_copy_that_starts, race_before_every_call,
+               other_copy_starts)
+SURVIVES_ACTOR(get_without_a_directory, another_copy_that_starts, race_before_every_call,
+               other_copy_starts)
+SURVIVES_ACTOR(get_in_a_directory_of_our_own, another_copy_that_starts, act_before_every_call,
+               other_copy_starts)
+SURVIVES_ACTOR(get_that_grows_the_chain, another_copy_that_gets, act_before_every_call,
+               other_copy_starts)
+SURVIVES_ACTOR(get_of_a_new_region, another_copy_that_gets, act_before_every_call,
+               other_copy_starts)
+SURVIVES_ACTOR(first_get, a_reference_that_takes_the_page, act_before_every_call,
+               reference_takes_the_page)
+SURVIVES_ACTOR(first_get_on_an_old_kernel, a_reference_that_takes_the_page, act_before_every_call,
+               reference_takes_the_page)
+SURVIVES_ACTOR(get_that_grows_the_chain, a_reference_that_takes_the_page, act_before_every_call,
+               reference_takes_the_page)
+SURVIVES_ACTOR(get_of_a_new_region, a_reference_that_takes_the_page, act_before_every_call,
+               reference_takes_the_page)
+SURVIVES_ACTOR(first_get, who_takes_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(get_of_a_new_region, who_takes_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(get_that_grows_the_chain, who_takes_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(allocate, who_takes_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(get_where_demands_are_hints, who_takes_its_place, act_before_every_call,
+               place_is_taken)
+SURVIVES_ACTOR(first_get, a_stale_file_that_appears, act_before_every_call, stale_file_appears)
+SURVIVES_ACTOR(first_get, a_locked_file_that_appears, act_before_every_call, locked_file_appears)
+SURVIVES_ACTOR(first_get, a_directory_that_appears, act_before_every_call,
+               directory_appears_under_the_name)
+SURVIVES_ACTOR(first_get, a_link_that_appears, act_before_every_call, link_appears_under_the_name)
+SURVIVES_ACTOR(first_get, files_that_vanish, act_before_every_call, files_vanish)
+SURVIVES_ACTOR(attaching_get, files_that_vanish, act_before_every_call, files_vanish)
+SURVIVES_ACTOR(get_that_grows_the_chain, files_that_vanish, act_before_every_call, files_vanish)
+SURVIVES_ACTOR(first_get, directories_that_vanish, act_before_every_call, directories_vanish)
+SURVIVES_ACTOR(first_get, a_directory_that_becomes_a_link, act_before_every_call,
+               directory_becomes_a_link)

@@ -11,7 +11,9 @@
 
 #include <nearbuf/process.h>
 
+#include "locator_names.h"
 #include "own_tmp.h"
+#include "request.h"
 #include "system.h"
 #include "test.h"
 
@@ -30,13 +32,6 @@ typedef struct scene {
 } scene;
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
-
-static nearbuf_process_request request_of(uint64_t size) {
-  nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
-  request.min = 1 << 20;
-  request.size_bytes = size;
-  return request;
-}
 
 static nearbuf_status look(void) {
   nearbuf_process opened;
@@ -69,7 +64,7 @@ static nearbuf_status look(void) {
 }
 
 static nearbuf_status put(void) {
-  nearbuf_process_request request = request_of(5);
+  nearbuf_process_request request = anywhere(5);
   nearbuf_process_buffer buffer;
   uint64_t address;
   nearbuf_status status = nearbuf_process_get(&process, &request, &buffer);
@@ -86,7 +81,7 @@ static nearbuf_status put(void) {
 }
 
 static nearbuf_status allocate(void) {
-  nearbuf_process_request request = request_of(SIZE);
+  nearbuf_process_request request = anywhere(SIZE);
   nearbuf_status status = nearbuf_process_allocate(&process, &request, &memory, NULL);
   CHECK_EQUAL(status == NEARBUF_OK, memory != 0);
   return status;
@@ -150,8 +145,8 @@ static possessions look_at_possessions(void) {
   have.files = count_entries(path);
   (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)process.id);
   have.mappings = count_lines(path);
-  have.names = count_names("/tmp/.reloaded/memory.buffers");
-  (void)snprintf(path, sizeof path, "/tmp/.reloaded.%u", (unsigned)geteuid());
+  have.names = count_names(LOCATOR_DIRECTORY);
+  (void)snprintf(path, sizeof path, USER_DIRECTORY_FORMAT, (unsigned)geteuid());
   have.names += count_names(path);
   return have;
 }

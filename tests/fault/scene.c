@@ -13,6 +13,7 @@
 
 #include "base/format.h"
 #include "base/range.h"
+#include "locator_names.h"
 #include "os/posix/files.h"
 #include "own_tmp.h"
 #include "test.h"
@@ -160,7 +161,7 @@ static void check_memory(const possessions *before, const system_plan *plan) {
 
 const char *users_directory(void) {
   static char path[64];
-  (void)snprintf(path, sizeof path, "/tmp/.reloaded.%u", (unsigned)geteuid());
+  (void)snprintf(path, sizeof path, USER_DIRECTORY_FORMAT, (unsigned)geteuid());
   return path;
 }
 
@@ -186,7 +187,7 @@ static void check_names_in(const char *path, const char *start) {
 static void check_names(system_call met) {
   if (met != CALL_UNLINKAT) {
     check_names_in("/tmp", "..reloaded");
-    check_names_in("/tmp/.reloaded", ".memory.buffers.");
+    check_names_in(SHARED_PARENT, ".memory.buffers.");
     check_names_in(LOCATOR_DIRECTORY, NULL);
     check_names_in(users_directory(), NULL);
   }
@@ -274,7 +275,7 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 }
 
 static void clear_tmp(void) {
-  (void)nftw("/tmp/.reloaded", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+  (void)nftw(SHARED_PARENT, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
   (void)nftw(users_directory(), remove_entry, 16, FTW_DEPTH | FTW_PHYS);
   (void)nftw("/tmp/elsewhere", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }

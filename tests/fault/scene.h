@@ -4,6 +4,7 @@
 
 #include <nearbuf/nearbuf.h>
 
+#include "locator_names.h"
 #include "system.h"
 
 typedef struct scene {
@@ -51,7 +52,6 @@ extern size_t reference_bytes; /* of mappings of locators that a reference has f
 void watch_memory(void *start, size_t size);
 
 /* The directory of the locators' files, and the path of a name of this process in it. */
-#define LOCATOR_DIRECTORY "/tmp/.reloaded/memory.buffers"
 const char *own_path(const char *suffix);
 
 /* That of the user's own directory. */

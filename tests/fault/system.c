@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "test.h"
+#include "wrapped_syscall.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -392,23 +393,15 @@ static bool is_unknown_to_kernel(system_call call) {
          (is_kernel(CANNOT_MAKE_MEMORY_FILES) && call == CALL_MEMFD);
 }
 
-/* As the C library's own it passes on six arguments, however many were given. */
 #if defined(__SANITIZE_ADDRESS__)
 __attribute__((no_sanitize_address))
 #endif
-long __wrap_syscall(long number, ...);
-long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
-  long given[6];
-  va_list arguments;
-  va_start(arguments, number);
-  for (int i = 0; i < 6; i++) {
-    given[i] = va_arg(arguments, long);
-  }
-  va_end(arguments);
+  long given[SYSCALL_ARGUMENTS];
+  SYSCALL_READ_ARGUMENTS(given, number);
   system_call call = call_of(number, given[0]);
   if (call == CALL_OPENAT2) {
-    uint64_t flags; /* the first field of what is told */
+    uint64_t flags; /* the first field of the structure */
     memcpy(&flags, (const void *)given[2], sizeof flags);
     check_closed_on_exec((flags & O_CLOEXEC) != 0);
   }
@@ -420,6 +413,6 @@ long __wrap_syscall(long number, ...) {
     errno = call == CALL_IOCTL ? ENOTTY : ENOSYS;
     return -1;
   }
-  return __real_syscall(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+  return SYSCALL_PASS_ON(number, given);
 }
 /* NOLINTEND(bugprone-reserved-identifier) */

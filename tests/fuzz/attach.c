@@ -17,6 +17,7 @@
 #include "base/format.h"
 #include "core/state.h"
 #include "fuzz.h"
+#include "locator_names.h"
 #include "os/pages.h"
 #include "os/posix/files.h"
 #include "own_tmp.h"
@@ -122,7 +123,7 @@ typedef struct scene {
   int lock; /* keeps the lock of the file; -1: none */
 } scene;
 
-static char directory[] = "/tmp/.reloaded/memory.buffers";
+static char directory[] = LOCATOR_DIRECTORY;
 static unsigned char *arena;
 
 static unsigned char *file_pages(void) {
@@ -134,7 +135,7 @@ static void set_up_once(void) {
     return;
   }
   (void)use_own_tmp(); /* else the file has a name of this process in the machine's /tmp */
-  (void)mkdir("/tmp/.reloaded", 0777);
+  (void)mkdir(SHARED_PARENT, 0777);
   (void)mkdir(directory, 0777);
   nb_state *state;
   require(nb_state_begin(&state).status == NEARBUF_OK);

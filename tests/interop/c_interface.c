@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "own_tmp.h"
 #include "test.h"
 
@@ -40,9 +41,7 @@ static c_interface load_all(const char *path) {
 
 void reference_remove_dead_namesake(void) {
   char name[128];
-  snprintf(name, sizeof name,
-           "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d",
-           (int)getpid());
+  snprintf(name, sizeof name, LOCATOR_DIRECTORY "/" LOCATOR_PREFIX "%d", (int)getpid());
   (void)unlink(name);
 }
 

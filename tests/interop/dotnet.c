@@ -14,6 +14,7 @@
 
 #include "c_interface.h"
 #include "dotnet_writer.h"
+#include "locator_names.h"
 #include "os/pages.h"
 #include "own_tmp.h"
 #include "records.h"
@@ -197,7 +198,7 @@ static uintptr_t place_when_it_is_no_longer_busy(void) {
 static int count_files(void) {
   char own[32];
   (void)snprintf(own, sizeof own, ", PID %d", (int)getpid());
-  DIR *directory = opendir("/tmp/.reloaded/memory.buffers");
+  DIR *directory = opendir(LOCATOR_DIRECTORY);
   CHECK(directory != NULL);
   int count = 0;
   for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {

@@ -1,5 +1,6 @@
 /* The steps of the .NET reference; see dotnet_writer.h. */
 #include "dotnet_writer.h"
+#include "locator_names.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,11 +28,9 @@ static void initialise(dotnet_header *header) {
 
 dotnet_birth dotnet_look(void) {
   dotnet_birth birth = {.file = -1};
-  (void)mkdir("/tmp/.reloaded", 0777);
-  (void)mkdir("/tmp/.reloaded/memory.buffers", 0777);
-  snprintf(birth.name, sizeof birth.name,
-           "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d",
-           (int)getpid());
+  (void)mkdir(SHARED_PARENT, 0777);
+  (void)mkdir(LOCATOR_DIRECTORY, 0777);
+  snprintf(birth.name, sizeof birth.name, LOCATOR_DIRECTORY "/" LOCATOR_PREFIX "%d", (int)getpid());
   birth.has_existed = access(birth.name, F_OK) == 0;
   return birth;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "support.h"
 
 /* ---- Races ----------------------------------------------------------------------------------- */
@@ -103,8 +104,8 @@ TEST(copies_that_start_together_over_a_stale_file_end_with_one_locator) {
 static void *fill_and_free_directory(void *context) {
   const _Atomic bool *stop = context;
   while (!*stop) {
-    CHECK_EQUAL(0, chmod("/tmp/.reloaded", 0));
-    CHECK_EQUAL(0, chmod("/tmp/.reloaded", 01777));
+    CHECK_EQUAL(0, chmod(SHARED_PARENT, 0));
+    CHECK_EQUAL(0, chmod(SHARED_PARENT, 01777));
   }
   return NULL;
 }
@@ -131,7 +132,7 @@ TEST(copies_of_which_some_must_be_private_end_with_one_locator) {
   own_tmp();
   need_root();
   make_locator_directory();
-  CHECK_EQUAL(0, chown("/tmp/.reloaded", 65534, 65534));
+  CHECK_EQUAL(0, chown(SHARED_PARENT, 65534, 65534));
   int copies = CALLERS;
   for (int i = 0; i < CALLERS; i++) {
     (void)load_copy(i); /* the files, while we may write them */
@@ -187,7 +188,7 @@ TEST(the_directories_are_for_every_user_against_the_umask) {
   umask(0777);
   (void)place("x", 1);
   struct stat status;
-  CHECK_EQUAL(0, stat("/tmp/.reloaded", &status));
+  CHECK_EQUAL(0, stat(SHARED_PARENT, &status));
   CHECK_EQUAL(01777, status.st_mode & 07777);
   CHECK_EQUAL(0, stat(LOCATOR_DIRECTORY, &status));
   CHECK_EQUAL(01777, status.st_mode & 07777);
@@ -215,7 +216,7 @@ TEST(a_later_module_finds_the_locator_whose_directory_was_removed_or_replaced) {
   nearbuf_request request = request_of(8);
   nearbuf_memory placed;
   CHECK_OK(first.place(&request, "12345678", &placed));
-  CHECK_EQUAL(0, rename("/tmp/.reloaded", "/tmp/moved"));
+  CHECK_EQUAL(0, rename(SHARED_PARENT, "/tmp/moved"));
   make_locator_directory();
   CHECK_OK(second.place(&request, "abcdefgh", &placed));
   CHECK_EQUAL(first_locator_of(&first), first_locator_of(&second));

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "support.h"
 
 enum { PAGE = 4096, ABSENT = 2000000000 /* an id that no system gives */, MOST_AT_ONCE = 4 };
@@ -104,8 +105,7 @@ TEST(other_files_stay) {
   own_tmp();
   make_locator_directory();
   CHECK_EQUAL(0, chdir("/tmp"));
-  write_file("Reloaded.Memory.Buffers.MemoryBuffer, PID 2000000000", "", 0,
-             0600); /* here, not there */
+  write_file(LOCATOR_PREFIX "2000000000", "", 0, 0600); /* here, not there */
   path locked = leave(ABSENT, "", 0600);
   int owner = open(locked.text, O_RDONLY | O_CLOEXEC);
   CHECK_EQUAL(0, flock(owner, LOCK_SH));
@@ -119,7 +119,7 @@ TEST(other_files_stay) {
   path other_suffix = leave(ABSENT, "x", 0600);
   path alive = leave(1, "", 0600);
   (void)place("x", 1);
-  CHECK(exists("/tmp/Reloaded.Memory.Buffers.MemoryBuffer, PID 2000000000"));
+  CHECK(exists("/tmp/" LOCATOR_PREFIX "2000000000"));
   CHECK(exists(locked.text));
   CHECK(exists(link.text));
   CHECK(exists("/tmp/victim"));

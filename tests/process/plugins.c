@@ -10,6 +10,7 @@
 #include "base/format.h"
 #include "modules.h"
 #include "plugin.h"
+#include "request.h"
 #include "test.h"
 
 static void *module;
@@ -26,12 +27,6 @@ static const plugin *load_plugin(void) {
   const plugin *loaded = functions();
   CHECK(loaded->get != nearbuf_get);
   return loaded;
-}
-
-static nearbuf_request request_near_code(size_t size) {
-  nearbuf_request request;
-  CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)request_near_code, size, &request));
-  return request;
 }
 
 static nearbuf_totals totals_of(nearbuf_status (*get_totals)(nearbuf_totals *)) {
@@ -101,8 +96,8 @@ TEST(what_the_plugin_released_is_found_by_the_program_after_it_walked_past) {
   uintptr_t address = theirs.address;
   CHECK_OK(nearbuf_place(&request, bytes, &ours));
   CHECK_OK(other->release(&theirs));
-  /* The program goes on in its own buffer while that has room; then the plug-in's is used before
-   * a new one is made. */
+  /* The program goes on in its own buffer while that has room; then the plug-in's is used before a
+   * new one is made. */
   nearbuf_request there = request;
   there.range = (nearbuf_range){address, address + 63};
   CHECK_OK(nearbuf_place(&there, bytes, &ours));

@@ -17,6 +17,7 @@
 
 #include "base/format.h"
 
+#include "locator_names.h"
 #include "support.h"
 
 /* The copies' files must be in place before the obstacle is. */
@@ -132,7 +133,7 @@ TEST(a_private_locator_stays_when_the_obstacle_goes) {
   nearbuf_request request = request_of(8);
   nearbuf_memory placed;
   CHECK_OK(copies[0].place(&request, "12345678", &placed));
-  CHECK_EQUAL(0, unlink("/tmp/.reloaded"));
+  CHECK_EQUAL(0, unlink(SHARED_PARENT));
   CHECK_EQUAL(0, unlink(own_directory().text));
   CHECK_OK(copies[1].place(&request, "12345678", &placed));
   CHECK_EQUAL(totals_of(&copies[0]).first_locator, totals_of(&copies[1]).first_locator);
@@ -156,7 +157,7 @@ TEST(a_shared_locator_stays_when_an_obstacle_comes) {
 /* ---- By choice ------------------------------------------------------------------------------- */
 
 static void expect_no_directories(void) {
-  CHECK(!exists("/tmp/.reloaded"));
+  CHECK(!exists(SHARED_PARENT));
   CHECK(!exists(own_directory().text));
 }
 
@@ -371,9 +372,9 @@ TEST(a_file_of_our_name_in_another_directory_is_not_taken_for_the_locator) {
   own_tmp();
   char name[128];
   CHECK_EQUAL(0, mkdir("/tmp/client", 0700));
-  CHECK_EQUAL(0, mkdir("/tmp/client/.reloaded", 0700));
-  CHECK_EQUAL(0, mkdir("/tmp/client/.reloaded/memory.buffers", 0700));
-  snprintf(name, sizeof name, "/tmp/client/.reloaded/memory.buffers/%s%d", LOCATOR_PREFIX,
+  CHECK_EQUAL(0, mkdir("/tmp/client" SHARED_PARENT_IN_TMP, 0700));
+  CHECK_EQUAL(0, mkdir("/tmp/client" SHARED_DIRECTORY_IN_TMP, 0700));
+  snprintf(name, sizeof name, "/tmp/client" SHARED_DIRECTORY_IN_TMP "/%s%d", LOCATOR_PREFIX,
            (int)getpid());
   expect_not_taken(open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "own_tmp.h"
 #include "plugin.h"
 #include "test.h"
@@ -44,12 +45,12 @@ static void *start(void *argument) {
  * earlier process of the same id may have left some. */
 static int count_other_files(bool *has_first) {
   *has_first = false;
-  DIR *directory = opendir("/tmp/.reloaded/memory.buffers");
+  DIR *directory = opendir(LOCATOR_DIRECTORY);
   if (directory == NULL) {
     return 0;
   }
   char own[128];
-  int length = snprintf(own, sizeof own, "Reloaded.Memory.Buffers.MemoryBuffer, PID %d", getpid());
+  int length = snprintf(own, sizeof own, LOCATOR_PREFIX "%d", getpid());
   int count = 0;
   for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
     const char *behind = &entry->d_name[length];

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "os/posix/files.h"
 #include "own_tmp.h"
 #include "remote_linux.h"
@@ -18,13 +19,13 @@
 
 enum { NOBODY = 65534, PAGE = 4096, MOST_FILES = 8 };
 
-#define FOLDER "/tmp/.reloaded/memory.buffers"
+#define FOLDER LOCATOR_DIRECTORY
 
 static void need_own_tmp(void) {
   if (geteuid() != 0 || !use_own_tmp()) {
     test_skip("needs other users and a /tmp of its own");
   }
-  CHECK(mkdir("/tmp/.reloaded", 0777) == 0 && mkdir(FOLDER, 0777) == 0);
+  CHECK(mkdir(SHARED_PARENT, 0777) == 0 && mkdir(FOLDER, 0777) == 0);
 }
 
 static const char *path_of(const char *name) {
@@ -121,9 +122,8 @@ TEST(why_a_file_cannot_be_removed_is_told) {
 
 TEST(only_names_of_locators_files_are_removed) {
   need_own_tmp();
-  static const char *const names[] = {"", "other", "../victim",
-                                      "Reloaded.Memory.Buffers.MemoryBuffer, PID 4194300/x",
-                                      "Reloaded.Memory.Buffers.MemoryBuffer, PID "};
+  static const char *const names[] = {"", "other", "../victim", LOCATOR_PREFIX "4194300/x",
+                                      LOCATOR_PREFIX};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     nearbuf_file file = {.process = 4194300};
     int32_t code = 1;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "locator_names.h"
 #include "remote_linux.h"
 #include "test.h"
 
@@ -91,7 +92,7 @@ TEST(a_locator_below_a_long_root_is_found_by_its_name) {
   nearbuf_process_locator locator;
   char end[80];
   (void)first_locator(&process, &walk, &locator);
-  (void)snprintf(end, sizeof end, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %d", (int)inside.id);
+  (void)snprintf(end, sizeof end, "/" LOCATOR_PREFIX "%d", (int)inside.id);
   CHECK_EQUAL(sizeof locator.name - 1, strnlen(locator.name, sizeof locator.name));
   CHECK(strcmp(locator.name + strlen(locator.name) - strlen(end), end) == 0);
   (void)target_end(&inside);
@@ -159,9 +160,8 @@ static nearbuf_status get_large(nearbuf_process *process) {
 
 TEST(a_mapped_name_with_a_slash_opens_nothing) {
   need_own_tmp();
-  static const char folder[] = "/tmp/Reloaded.Memory.Buffers.MemoryBuffer, PID 1";
-  static const char link[] =
-      "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID 1";
+  static const char folder[] = "/tmp/" LOCATOR_PREFIX "1";
+  static const char link[] = LOCATOR_DIRECTORY "/" LOCATOR_PREFIX "1";
   char path[128];
   (void)snprintf(path, sizeof path, "%s/victim", folder);
   CHECK(mkdir(folder, 0700) == 0 && mkdir("/tmp/victims", 0700) == 0);

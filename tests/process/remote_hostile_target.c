@@ -1,13 +1,13 @@
-/* A program that shows what no honest one would: to the library that looks at it, and to the inspector.
- * What it shows is its first argument; it says "ready" and stays until its standard input ends.
+/* A program with hostile contents, read by the library and the inspector. Its first argument
+ * chooses them; it prints "ready" and stays until its standard input ends.
  *
  *   names FOLDER   files with paths of every length that a buffer might end at, mapped one by one
  *   map PATH       a page of that file, shared; it prints where
- *   lease PATH     the same, with a lease on the file: who opens it waits until that is broken
- *   chain NUMBER   so many locators behind its own, once it was given one and reads a line; 20,000
- *                  mappings, and letters that nobody sees in its name
- *   mutate NUMBER  the same, and from then on it changes all of them at random, its name, and the map
- *   locked NUMBER  so many locators in one file, each with room and a lock that is held
+ *   lease PATH     the same, with a lease on the file: opening it blocks until that is broken
+ *   chain NUMBER   that many locators after its own, once it was given one and reads a line; 20,000
+ *                  mappings, and invisible characters in its name
+ *   mutate NUMBER  the same, and then it changes all of them at random, its name, and the map
+ *   locked NUMBER  that many locators in one file, each with room and a lock that is held
  *   groups         it is in 4,000 groups, and may only read, write and end (seccomp) */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../support/locator_names.h"
+
 static void fail(const char *what) {
   printf("%s: %s\n", what, strerror(errno));
   exit(1);
@@ -32,8 +34,9 @@ static void fail(const char *what) {
 
 /* ---- Long names ------------------------------------------------------------------------------ */
 
-/* Maps a file of one page whose path has so many characters. Its folders have long names; the
- * current one is the last of them, because a path may only have 4,095 characters at once. */
+/* Maps a file of one page whose path has that many characters. Its folders have long names; the
+ * current one is the last of them, because a path passed to the kernel may have only 4,095
+ * characters. */
 static void map_path_of_length(const char *folder, size_t length) {
   enum { STEP = 200 };
   size_t left = length - strlen(folder);
@@ -84,13 +87,13 @@ static void *show_file(const char *path, bool is_leased) {
 
 /* ---- A long chain, and one that changes ------------------------------------------------------ */
 
-/* Where its first locator is: somebody made it from outside. */
+/* Finds its first locator, which was created from outside. */
 static uint64_t *find_locator(void) {
   char line[8192];
   unsigned long long start = 0;
   FILE *map = fopen("/proc/self/maps", "r");
   while (map != NULL && fgets(line, sizeof line, map) != NULL) {
-    if (strstr(line, "/Reloaded.Memory.Buffers.MemoryBuffer, PID ") != NULL) {
+    if (strstr(line, "/" LOCATOR_PREFIX) != NULL) {
       start = strtoull(line, NULL, 16);
     }
   }
@@ -121,7 +124,7 @@ static unsigned char *show_chain(size_t count) {
     page[1] = i + 1 == count ? 0 : page[0] + SIZE;
   }
   first[1] = (uint64_t)(uintptr_t)pages;
-  /* U+202E, which reverses what follows, and a space of no width. */
+  /* U+202E, which reverses what follows, and a zero-width space. */
   static const unsigned char name[] = {'a', 0xe2, 0x80, 0xae, 't',  'x',  't', '.',
                                        'e', 'x',  'e',  0xe2, 0x80, 0x8b, 0};
   (void)prctl(PR_SET_NAME, name);
@@ -134,7 +137,7 @@ static uint64_t next_random(void) {
   return state >> 16;
 }
 
-/* Bytes of a locator: any, a small number, or an address of its own. */
+/* Bytes of a locator: random, a small number, or an address of its own. */
 static void mutate_word(uint32_t *words, const unsigned char *pages, size_t count) {
   static const uint32_t values[] = {0, 1, 2, 203, 255, 0x7fffffff, 0x80000000, 0xffffffff};
   uint64_t *wide = (uint64_t *)(void *)words;
@@ -162,7 +165,7 @@ static void mutate(unsigned char *pages, size_t count) {
     uint32_t *words = page == count ? first : (uint32_t *)(void *)(pages + page * 4096);
     mutate_word(words, pages, count);
     if (round % 64 == 0) {
-      memcpy(first, image, sizeof image); /* so that the others are looked at, too */
+      memcpy(first, image, sizeof image); /* so that the others are inspected, too */
     }
     if (round % 1024 == 0) {
       char name[16];

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "locator_names.h"
 #include "own_tmp.h"
 #include "remote_linux.h"
 #include "test.h"
@@ -253,16 +254,15 @@ TEST(a_process_that_changed_its_root_is_understood) {
   CHECK_EQUAL(address + 16, put(&process, "again", 5));
   char name[256];
   struct stat status;
-  (void)snprintf(name, sizeof name,
-                 "%s/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID %d", path,
+  (void)snprintf(name, sizeof name, "%s" SHARED_DIRECTORY_IN_TMP "/" LOCATOR_PREFIX "%d", path,
                  (int)inside.id);
   CHECK(stat(name, &status) == 0);
   CHECK_EQUAL(0600, status.st_mode & 07777);
   (void)target_end(&inside);
   CHECK(unlink(name) == 0);
-  (void)snprintf(name, sizeof name, "%s/.reloaded/memory.buffers", path);
+  (void)snprintf(name, sizeof name, "%s" SHARED_DIRECTORY_IN_TMP, path);
   CHECK(rmdir(name) == 0);
-  (void)snprintf(name, sizeof name, "%s/.reloaded", path);
+  (void)snprintf(name, sizeof name, "%s" SHARED_PARENT_IN_TMP, path);
   CHECK(rmdir(name) == 0 && rmdir(path) == 0 && rmdir(root) == 0);
 }
 

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "own_tmp.h"
 #include "remote_linux.h"
 #include "test.h"
@@ -103,7 +104,7 @@ static void check_that_nothing_is_made(void) {
   stranger what = start_stranger("/tmp/ours");
   nearbuf_status status = get(what.id);
   CHECK(status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED);
-  CHECK(!is_there("/tmp/ours/.reloaded"));
+  CHECK(!is_there("/tmp/ours" SHARED_PARENT_IN_TMP));
   end_stranger(&what);
 }
 
@@ -128,12 +129,12 @@ TEST(nothing_is_made_there_by_an_older_kernel_either) {
 /* The directory of another user's, with a file of that user's that a link leads to. */
 TEST(the_files_of_other_users_stay_where_a_stranger_mounts_a_shared_directory) {
   need_users();
-  CHECK(mkdir("/tmp/ours", 0755) == 0 && mkdir("/tmp/ours/.reloaded", 0755) == 0);
-  CHECK(mkdir("/tmp/ours/.reloaded/memory.buffers", 0755) == 0);
+  CHECK(mkdir("/tmp/ours", 0755) == 0 && mkdir("/tmp/ours" SHARED_PARENT_IN_TMP, 0755) == 0);
+  CHECK(mkdir("/tmp/ours" SHARED_DIRECTORY_IN_TMP, 0755) == 0);
   stranger what = start_stranger("/tmp/ours");
   nearbuf_status status = get(what.id);
   CHECK(status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED);
-  CHECK(rmdir("/tmp/ours/.reloaded/memory.buffers") == 0); /* it is empty */
+  CHECK(rmdir("/tmp/ours" SHARED_DIRECTORY_IN_TMP) == 0); /* it is empty */
   end_stranger(&what);
 }
 
@@ -207,7 +208,7 @@ TEST(the_file_is_made_by_the_user_of_the_process_and_not_given_to_it) {
   stranger what = start_stranger("/tmp/theirs");
   CHECK_OK(get(what.id));
   struct stat status;
-  CHECK(stat("/tmp/theirs/.reloaded", &status) == 0);
+  CHECK(stat("/tmp/theirs" SHARED_PARENT_IN_TMP, &status) == 0);
   CHECK_EQUAL(65534, status.st_uid);
   CHECK_EQUAL(65534, status.st_gid);
   end_stranger(&what);

@@ -26,13 +26,6 @@ uint64_t first_locator(nearbuf_process *process, nearbuf_process_walk *walk,
   return locator->address;
 }
 
-nearbuf_process_request anywhere(uint64_t size) {
-  nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
-  request.size_bytes = size;
-  request.min = 0x100000; /* some systems let nobody map below */
-  return request;
-}
-
 uint64_t put(nearbuf_process *process, const void *bytes, size_t size) {
   nearbuf_process_request request = anywhere(size);
   nearbuf_process_buffer buffer;

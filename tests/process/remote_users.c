@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "locator_names.h"
 #include "os/posix/files.h"
 #include "own_tmp.h"
 #include "remote_linux.h"
@@ -29,13 +30,13 @@ static void need_root(void) {
 static void close_shared_directory(mode_t mode) {
   need_root();
   want_own_tmp();
-  CHECK(mkdir("/tmp/.reloaded", mode) == 0);
+  CHECK(mkdir(SHARED_PARENT, mode) == 0);
 }
 
 static void expect_in_directory_of(uint64_t user, const nearbuf_process_locator *locator) {
   char prefix[64];
   struct stat status;
-  (void)snprintf(prefix, sizeof prefix, "/tmp/.reloaded.%u/Reloaded.", (unsigned)user);
+  (void)snprintf(prefix, sizeof prefix, USER_DIRECTORY_FORMAT "/Reloaded.", (unsigned)user);
   CHECK(strncmp(locator->name, prefix, strlen(prefix)) == 0);
   CHECK(stat(locator->name, &status) == 0);
   CHECK_EQUAL(NOBODY, status.st_uid);
@@ -242,7 +243,7 @@ TEST(root_makes_no_file_for_a_process_that_is_not_dumpable) {
   nearbuf_process_buffer buffer;
   CHECK_OK(nearbuf_process_open(inside, &process));
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
-  CHECK(access("/tmp/.reloaded", F_OK) != 0);
+  CHECK(access(SHARED_PARENT, F_OK) != 0);
   CHECK(kill(inside, SIGTERM) == 0);
   CHECK_EQUAL(middle, waitpid(middle, NULL, 0));
 }
@@ -296,12 +297,12 @@ TEST(a_memory_file_of_a_clients_is_not_taken_for_the_locator) {
 
 static int make_file_elsewhere(const char *name) {
   char path[256];
-  CHECK(mkdir("/tmp/.reloaded.mine", 0700) == 0 &&
-        mkdir("/tmp/.reloaded.mine/memory.buffers", 0700) == 0);
-  (void)snprintf(path, sizeof path, "/tmp/.reloaded.mine/memory.buffers/%s", name);
+  CHECK(mkdir(SHARED_PARENT ".mine", 0700) == 0 &&
+        mkdir(SHARED_PARENT ".mine/memory.buffers", 0700) == 0);
+  (void)snprintf(path, sizeof path, SHARED_PARENT ".mine/memory.buffers/%s", name);
   int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  CHECK(unlink(path) == 0 && rmdir("/tmp/.reloaded.mine/memory.buffers") == 0 &&
-        rmdir("/tmp/.reloaded.mine") == 0);
+  CHECK(unlink(path) == 0 && rmdir(SHARED_PARENT ".mine/memory.buffers") == 0 &&
+        rmdir(SHARED_PARENT ".mine") == 0);
   return file;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "locator_names.h"
 #include "own_tmp.h"
 
 /* ---- Surroundings ---------------------------------------------------------------------------- */
@@ -106,14 +107,14 @@ void write_file(const char *file, const void *bytes, size_t size, mode_t mode) {
 
 void make_locator_directory(void) {
   mode_t old = umask(0);
-  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 01777));
+  CHECK_EQUAL(0, mkdir(SHARED_PARENT, 01777));
   CHECK_EQUAL(0, mkdir(LOCATOR_DIRECTORY, 01777));
   umask(old);
 }
 
 path own_directory(void) {
   path made;
-  snprintf(made.text, sizeof made.text, "/tmp/.reloaded.%u", (unsigned)geteuid());
+  snprintf(made.text, sizeof made.text, USER_DIRECTORY_FORMAT, (unsigned)geteuid());
   return made;
 }
 
@@ -125,7 +126,7 @@ path own_directory_path(pid_t process) {
 }
 
 void obstruct_directories(void) {
-  write_file("/tmp/.reloaded", "", 0, 0600);
+  write_file(SHARED_PARENT, "", 0, 0600);
   write_file(own_directory().text, "", 0, 0600);
 }
 
@@ -145,12 +146,6 @@ int count_mappings(void) {
 }
 
 /* ---- Using the library ----------------------------------------------------------------------- */
-
-nearbuf_request request_of(size_t size) {
-  nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.size_bytes = size;
-  return request;
-}
 
 unsigned char *place(const void *bytes, size_t size) {
   nearbuf_request request = request_of(size);

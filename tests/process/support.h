@@ -7,10 +7,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "locator_names.h"
+#include "request.h"
 #include "test.h"
-
-#define LOCATOR_DIRECTORY "/tmp/.reloaded/memory.buffers"
-#define LOCATOR_PREFIX "Reloaded.Memory.Buffers.MemoryBuffer, PID "
 
 /* ---- Surroundings ---------------------------------------------------------------------------- */
 
@@ -66,8 +65,6 @@ int count_descriptors(void);
 int count_mappings(void);
 
 /* ---- Using the library ----------------------------------------------------------------------- */
-
-nearbuf_request request_of(size_t size);
 
 /* Places bytes with the library that the program is linked with. */
 unsigned char *place(const void *bytes, size_t size);

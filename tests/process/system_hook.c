@@ -2,8 +2,9 @@
 #include "system_hook.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stddef.h>
+
+#include "wrapped_syscall.h"
 
 static system_hook current;
 
@@ -12,21 +13,14 @@ void system_hook_set(system_hook hook) {
 }
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives these names */
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
-  long given[6];
-  va_list arguments;
-  va_start(arguments, number);
-  for (int i = 0; i < 6; i++) {
-    given[i] = va_arg(arguments, long);
-  }
-  va_end(arguments);
+  long given[SYSCALL_ARGUMENTS];
+  SYSCALL_READ_ARGUMENTS(given, number);
   int error = current == NULL ? 0 : current(number, given);
   if (error != 0) {
     errno = error;
     return -1;
   }
-  return __real_syscall(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+  return SYSCALL_PASS_ON(number, given);
 }
 /* NOLINTEND(bugprone-reserved-identifier) */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "locator_names.h"
 #include "support.h"
 
 enum { STRANGER = 65534, OTHER = 65533, PAGE = 4096 };
@@ -110,7 +111,7 @@ static void use_closed_directory(void *context) {
 
 TEST(where_the_directory_is_closed_to_us_one_of_our_own_is_used) {
   start_here();
-  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 0700));
+  CHECK_EQUAL(0, mkdir(SHARED_PARENT, 0700));
   in_child(use_closed_directory, NULL);
 }
 
@@ -130,7 +131,7 @@ TEST(where_we_may_not_write_the_directory_one_of_our_own_is_used) {
 
 TEST(where_we_may_not_write_the_outer_directory_one_of_our_own_is_used) {
   start_here();
-  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 0755));
+  CHECK_EQUAL(0, mkdir(SHARED_PARENT, 0755));
   in_child(use_closed_directory, NULL);
 }
 
@@ -156,14 +157,14 @@ static void use_then_open(void *context) {
 
 TEST(a_directory_that_is_opened_to_us_later_changes_nothing) {
   start_here();
-  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 0700));
+  CHECK_EQUAL(0, mkdir(SHARED_PARENT, 0700));
   int ends[4];
   char byte = 0;
   CHECK_EQUAL(0, pipe(ends));
   CHECK_EQUAL(0, pipe(&ends[2]));
   pid_t child = start_child(use_then_open, ends);
   CHECK_EQUAL(1, read(ends[2], &byte, 1));
-  CHECK_EQUAL(0, chmod("/tmp/.reloaded", 01777));
+  CHECK_EQUAL(0, chmod(SHARED_PARENT, 01777));
   CHECK_EQUAL(1, write(ends[1], &byte, 1));
   expect_success(child);
 }
@@ -177,7 +178,7 @@ static void expect_empty(const char *directory) {
 TEST(a_planted_link_in_place_of_the_directory_is_not_followed) {
   start_here();
   CHECK_EQUAL(0, mkdir("/tmp/trap", 0777));
-  CHECK_EQUAL(0, symlink("/tmp/trap", "/tmp/.reloaded"));
+  CHECK_EQUAL(0, symlink("/tmp/trap", SHARED_PARENT));
   expect_in_own_directory();
   expect_empty("/tmp/trap");
 }
@@ -185,7 +186,7 @@ TEST(a_planted_link_in_place_of_the_directory_is_not_followed) {
 TEST(a_planted_link_in_place_of_the_inner_directory_is_not_followed) {
   start_here();
   CHECK_EQUAL(0, mkdir("/tmp/trap", 0777));
-  CHECK_EQUAL(0, mkdir("/tmp/.reloaded", 01777));
+  CHECK_EQUAL(0, mkdir(SHARED_PARENT, 01777));
   CHECK_EQUAL(0, symlink("/tmp/trap", LOCATOR_DIRECTORY));
   expect_in_own_directory();
   expect_empty("/tmp/trap");
@@ -195,7 +196,7 @@ TEST(a_planted_link_in_place_of_our_own_directory_is_not_followed) {
   start_here();
   CHECK_EQUAL(0, mkdir("/tmp/trap", 0700));
   CHECK_EQUAL(0, symlink("/tmp/trap", own_directory().text));
-  write_file("/tmp/.reloaded", "", 0, 0600);
+  write_file(SHARED_PARENT, "", 0, 0600);
   expect_private(ENOTDIR);
   expect_empty("/tmp/trap");
 }
@@ -204,7 +205,7 @@ TEST(a_strangers_directory_in_place_of_our_own_is_not_used) {
   start_here();
   CHECK_EQUAL(0, mkdir(own_directory().text, 0700));
   CHECK_EQUAL(0, chown(own_directory().text, OTHER, OTHER));
-  write_file("/tmp/.reloaded", "", 0, 0600);
+  write_file(SHARED_PARENT, "", 0, 0600);
   expect_private(ENOTDIR);
   expect_empty(own_directory().text);
 }
@@ -213,7 +214,7 @@ TEST(a_directory_of_our_own_that_others_may_write_is_not_used) {
   start_here();
   CHECK_EQUAL(0, mkdir(own_directory().text, 0700));
   CHECK_EQUAL(0, chmod(own_directory().text, 0770));
-  write_file("/tmp/.reloaded", "", 0, 0600);
+  write_file(SHARED_PARENT, "", 0, 0600);
   expect_private(ENOTDIR);
   expect_empty(own_directory().text);
 }
@@ -221,7 +222,7 @@ TEST(a_directory_of_our_own_that_others_may_write_is_not_used) {
 TEST(no_directory_of_our_own_is_used_where_others_can_replace_it) {
   start_here();
   CHECK_EQUAL(0, chmod("/tmp", 0777));
-  write_file("/tmp/.reloaded", "", 0, 0600);
+  write_file(SHARED_PARENT, "", 0, 0600);
   expect_private(ENOTDIR);
 }
 
@@ -288,7 +289,7 @@ TEST(a_copy_that_starts_after_the_process_gave_up_root_finds_the_locator) {
 TEST(a_directory_that_belongs_to_a_stranger_is_used_and_not_trusted) {
   start_here();
   make_locator_directory();
-  CHECK_EQUAL(0, chown("/tmp/.reloaded", OTHER, OTHER));
+  CHECK_EQUAL(0, chown(SHARED_PARENT, OTHER, OTHER));
   CHECK_EQUAL(0, chown(LOCATOR_DIRECTORY, OTHER, OTHER));
   CHECK_EQUAL(0, chmod(LOCATOR_DIRECTORY, 0777));
   use();

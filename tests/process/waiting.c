@@ -60,7 +60,7 @@ TEST(a_header_lock_that_stays_held_is_waited_for_once_and_the_chain_grows) {
   CHECK(register_one(NEARBUF_OK) < bound);
   CHECK(register_one(NEARBUF_OK) < bound);
   CHECK_EQUAL(2, locators());
-  copy other = load_copy(1); /* it knows nothing yet: once for each copy */
+  copy other = load_copy(1); /* no state yet: once for each copy */
   nearbuf_request request = request_of(70000);
   nearbuf_buffer buffer;
   double before = seconds();
@@ -85,7 +85,7 @@ TEST(the_last_header_of_a_chain_that_stays_held_is_grown_behind) {
 TEST(a_lock_of_this_module_that_stays_held_is_waited_for_and_passed) {
   own_tmp();
   nearbuf_totals totals;
-  CHECK_OK(nearbuf_get_totals(&totals)); /* the state is there, no locator yet */
+  CHECK_OK(nearbuf_get_totals(&totals)); /* the state exists, no locator yet */
   nb_state_lock(nb_state_current());
   double before = seconds();
   (void)place("x", 1);
@@ -101,11 +101,11 @@ TEST(a_lock_of_the_regions_whose_holder_died_is_taken_over) {
   nearbuf_request request = request_of(64);
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
-  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> 20) | 1; /* as regions.c counts */
+  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_REGIONS_LOCK_UNIT_BITS) | 1;
   atomic_store(&nb_own_regions.lock, now);
   double before = seconds();
   while (atomic_load(&nb_own_regions.lock) == now) {
-    CHECK_OK(nearbuf_free(&memory)); /* nobody waits meanwhile */
+    CHECK_OK(nearbuf_free(&memory)); /* no call waits meanwhile */
     CHECK_OK(nearbuf_allocate(&request, &memory));
     CHECK(seconds() - before < 60);
   }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "request.h"
 #include "test.h"
 
 enum { THREADS = 8, EVERYDAY_ROUNDS = 200000, MOST_SIZE = 48 };
@@ -103,12 +104,6 @@ static int rounds_asked(void) {
   return rounds;
 }
 
-static nearbuf_request request_near_code(void) {
-  nearbuf_request request;
-  CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)request_near_code, 1, &request));
-  return request;
-}
-
 typedef struct result {
   piece *pieces;
   size_t count;
@@ -125,7 +120,7 @@ static result let_work(void *(*routine)(void *worker), int rounds) {
   all.pieces = calloc(all.count, sizeof *all.pieces);
   CHECK(all.pieces != NULL);
   for (int i = 0; i < THREADS; i++) {
-    workers[i] = (worker){i, rounds, all.pieces + (size_t)i * (size_t)rounds, request_near_code()};
+    workers[i] = (worker){i, rounds, all.pieces + (size_t)i * (size_t)rounds, request_near_code(1)};
     CHECK_EQUAL(0, pthread_create(&threads[i], NULL, routine, &workers[i]));
   }
   for (int i = 0; i < THREADS; i++) {
@@ -218,7 +213,7 @@ static void *count_in_buffer(void *argument) {
 }
 
 TEST(holding_a_buffer_keeps_all_others_out) {
-  nearbuf_request request = request_near_code();
+  nearbuf_request request = request_near_code(1);
   request.size_bytes = 4096;
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));

@@ -5,6 +5,7 @@
 #include <windows.h>
 
 #include "children.h"
+#include "locator_names.h"
 #include "test.h"
 #include "threads.h"
 
@@ -37,8 +38,7 @@ static uintptr_t number_of(const char *name) {
 
 static HANDLE section_of(uintptr_t process) {
   char name[96];
-  (void)snprintf(name, sizeof name, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %ju",
-                 (uintmax_t)process);
+  (void)snprintf(name, sizeof name, "/" LOCATOR_PREFIX "%ju", (uintmax_t)process);
   return OpenFileMappingA(FILE_MAP_READ, FALSE, name);
 }
 
@@ -89,8 +89,7 @@ static HANDLE event_of(uintptr_t process, const char *what) {
 static void squat(void) {
   const uintptr_t of_everybody = 0x7ffe0000; /* the page that the kernel shares with all */
   char name[96];
-  (void)snprintf(name, sizeof name, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %ju",
-                 (uintmax_t)number_of("PROCESS"));
+  (void)snprintf(name, sizeof name, "/" LOCATOR_PREFIX "%ju", (uintmax_t)number_of("PROCESS"));
   HANDLE section =
       CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0, 65536, name);
   CHECK(section != NULL && GetLastError() != ERROR_ALREADY_EXISTS);

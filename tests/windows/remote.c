@@ -7,6 +7,7 @@
 #include <aclapi.h>
 
 #include "base/format.h"
+#include "locator_names.h"
 #include "os/windows/sections.h"
 #include "remote_windows.h"
 #include "test.h"
@@ -198,8 +199,7 @@ TEST(the_process_and_we_keep_each_other_out_of_a_buffer) {
 TEST(where_the_name_is_somebody_elses_the_one_with_the_creation_time_is_used) {
   target user = start_user();
   char name[96];
-  (void)snprintf(name, sizeof name, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %u",
-                 (unsigned)user.id);
+  (void)snprintf(name, sizeof name, "/" LOCATOR_PREFIX "%u", (unsigned)user.id);
   HANDLE section =
       CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0, 65536, name);
   CHECK(section != NULL);

@@ -7,6 +7,7 @@
 
 #include <windows.h>
 
+#include "locator_names.h"
 #include "test.h"
 
 /* A pipe of which the child inherits one end. */
@@ -99,8 +100,7 @@ uint64_t ask_address(target *user, const char *question) {
 
 bool has_section(const target *what, const char *suffix) {
   char name[128];
-  (void)snprintf(name, sizeof name, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %u%s",
-                 (unsigned)what->id, suffix);
+  (void)snprintf(name, sizeof name, "/" LOCATOR_PREFIX "%u%s", (unsigned)what->id, suffix);
   HANDLE section = OpenFileMappingA(FILE_MAP_READ, FALSE, name);
   return section != NULL && CloseHandle(section);
 }

@@ -5,6 +5,7 @@
 #include <windows.h>
 
 #include "imports.h"
+#include "locator_names.h"
 #include "machine_code.h"
 #include "os/os.h"
 #include "os/windows/sections.h"
@@ -29,7 +30,7 @@ static nearbuf_totals totals(void) {
 }
 
 static void name_of_locator(char name[96]) {
-  (void)snprintf(name, 96, "/Reloaded.Memory.Buffers.MemoryBuffer, PID %lu", GetCurrentProcessId());
+  (void)snprintf(name, 96, "/" LOCATOR_PREFIX "%lu", GetCurrentProcessId());
 }
 
 /* ---- The locator ----------------------------------------------------------------------------- */
