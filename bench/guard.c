@@ -1,4 +1,4 @@
-/* The work whose instructions scripts/ci counts, as often as it is told: guard WORK COUNT. */
+/* The work whose instructions scripts/ci counts, COUNT times: guard WORK COUNT. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -25,7 +25,7 @@ void bench_scatter(uintptr_t code, size_t count) {
   }
 }
 
-/* Neighbours differ in what is allowed, so that the kernel keeps them apart. */
+/* Adjacent mappings get different protections, so that the kernel does not merge them. */
 void bench_build_wall(uintptr_t code, size_t count) {
   uintptr_t up = code & ~(uintptr_t)(PAGE - 1);
   uintptr_t down = up;

@@ -1,5 +1,5 @@
 /* Does one piece of work with one peer, verifies what it got, and prints one line of JSON. run.py
- * calls it over and over, for the memory that is handed out is permanent.
+ * calls it repeatedly, because the memory that is handed out is permanent.
  *
  *   PEER place  LAYOUT MAPPINGS [populate]   64 bytes, 10,000 times
  *   PEER room   LAYOUT MAPPINGS              4096 bytes, 10,000 times, untouched
@@ -7,8 +7,8 @@
  *   PEER first                               the first request of the process
  *   PEER warm                                get and release, again and again
  *   PEER append                              16 bytes to a held buffer
- *   PEER threads COUNT                       get and release in so many threads
- *   PEER held COUNT                          one more buffer while so many are held
+ *   PEER threads COUNT                       get and release in COUNT threads
+ *   PEER held COUNT                          one more buffer while COUNT are held
  *   PEER touch                               first touches of pages, one by one and 16 at once
  *
  * LAYOUT: none, scattered or wall. The status is 3 where the peer cannot do the work. */
@@ -25,7 +25,7 @@
 
 enum { REQUESTS = 10000, ROUNDS = 101, MOST_THREADS = 64, PAGE = 4096 };
 
-/* Slow peers stop after this many nanoseconds, and are judged by what they did until then. */
+/* Slow peers stop after this many nanoseconds and are measured by the requests done by then. */
 #define PATIENCE 5e8
 
 int main(int argc, char **argv);
@@ -69,7 +69,7 @@ static void *place(const unsigned char *stub) {
   return memory;
 }
 
-/* The first request is told apart: it finds or makes what the others use. */
+/* The first request is reported separately: it finds or creates what the others use. */
 static void do_requests(bool is_place, size_t size) {
   static void *addresses[REQUESTS];
   static unsigned char stubs[REQUESTS][BENCH_STUB_SIZE];
@@ -81,7 +81,7 @@ static void do_requests(bool is_place, size_t size) {
   double start = bench_now();
   double after_first = start;
   double end = start;
-  size_t looks_again = 1; /* at the clock, which takes longer than some requests */
+  size_t looks_again = 1; /* reading the clock, which takes longer than some requests */
   while (results.count < REQUESTS && end - start < PATIENCE) {
     size_t i = results.count++;
     addresses[i] = is_place ? place(stubs[i]) : bench_peer.allocate(bench_own_code, size);
@@ -173,7 +173,7 @@ typedef struct shift {
 
 static void *run_thread(void *own) {
   shift *mine = own;
-  bool is_done = bench_peer.get_and_release(OPERATIONS_OF_ROUND); /* finds its home */
+  bool is_done = bench_peer.get_and_release(OPERATIONS_OF_ROUND); /* finds its unshared slot */
   for (size_t i = 0; i < THREAD_ROUNDS; i++) {
     pthread_barrier_wait(&all_ready);
     mine->start[i] = bench_now();
@@ -219,7 +219,7 @@ static void do_threads(size_t count) {
 
 /* ---- While others are held ------------------------------------------------------------------- */
 
-/* What one more costs, and what get and release, and placing, cost then. */
+/* The cost of one more held buffer, and of get and release and of place at that point. */
 static void do_held(size_t count) {
   enum { MORE = 100, PLACED = 1000 };
   bench_results results = {calloc(count + MORE, sizeof(void *)), 0, PAGE};

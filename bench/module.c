@@ -1,4 +1,4 @@
-/* A module with a static copy of the library of its own, as a plugin has it; see modules.c. */
+/* A module with its own static copy of the library, as a plug-in has it; see modules.c. */
 #include <nearbuf/nearbuf.h>
 
 #include "module.h"

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Puts bytes within reach of a target, where they stay. Null: nothing fits. */
+/* Puts bytes permanently within reach of a target. Null: nothing fits. */
 typedef void *(*module_place_type)(const void *target, const void *bytes, size_t size);
 void *module_place(const void *target, const void *bytes, size_t size);
 

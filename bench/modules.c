@@ -3,8 +3,8 @@
  *
  *   modules MODULE.so...   copies of one module under names of their own
  *
- * Sizes are 16 to 4096, small ones more often; targets follow Zipf's law: the first module is hooked
- * most, the n-th 1/n as often. */
+ * Sizes are 16 to 4096, small ones more often; targets follow Zipf's law: the first module is
+ * hooked most, the n-th 1/n as often. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -19,11 +19,10 @@ typedef struct bench_peer_type {
   bool is_near;       /* its memory lies within reach of the target; verified */
   bool is_executable; /* its memory can be run where it lies; verified */
 
-  /* Makes it ready, without a first allocation. A sentence on why it cannot be measured, or
-   * null. */
+  /* Prepares the peer, without a first allocation. Returns null, or why it cannot be measured. */
   const char *(*start)(void);
 
-  /* Room near the target, readable and writable, untouched; for good. Null: there is none. */
+  /* Permanent room near the target, readable and writable, untouched. Null: there is none. */
   void *(*allocate)(uintptr_t target, size_t size);
 
   /* Puts bytes near the target; null stands for allocate and memcpy. */
@@ -41,8 +40,7 @@ typedef struct bench_peer_type {
    * nanoseconds all of it took, by bench_now; below 0: refused. */
   double (*append_16)(size_t count);
 
-  /* Gets one more buffer of 4096 bytes and keeps it held. Where its room is; null: there is
-   * none. */
+  /* Gets one more buffer of 4096 bytes and keeps it held. Returns its room; null: there is none. */
   void *(*hold)(void);
 } bench_peer_type;
 
@@ -55,10 +53,10 @@ static inline double bench_now(void) {
   return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* The code that everything is to be near to. */
+/* The code that all memory should be near to. */
 extern const uintptr_t bench_own_code;
 
-/* As far as a 5-byte jump reaches, less what a region may be long. */
+/* The reach of a 5-byte jump, minus the size that a region may have. */
 enum { BENCH_REACH = 0x7fff0000 };
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* Every run verifies what it got. A failure ends the program with status 1: a figure of something
- * that is wrong is no figure. */
+/* Every run verifies its results. A failure ends the program with status 1: the timing of a wrong
+ * result is worthless. */
 #ifndef BENCH_VERIFY_H
 #define BENCH_VERIFY_H
 
@@ -11,7 +11,7 @@ typedef struct bench_results {
   size_t size; /* of each */
 } bench_results;
 
-/* The bytes that number `index` is to hold: they return when they are run. */
+/* The bytes that stub number `index` must hold; when executed they return. */
 enum { BENCH_STUB_SIZE = 64 };
 void bench_stub(unsigned char stub[BENCH_STUB_SIZE], size_t index);
 

@@ -1,10 +1,10 @@
-/* A detour that still calls the original. The function's first instructions, as many as a jump of 5
- * bytes covers, are moved into a trampoline that goes on behind them; then the jump takes their
- * place. Zydis tells how long the instructions are and where they speak of their own address.
- * x86-64.
+/* A detour that still calls the original. The first instructions of the function, as many as a
+ * 5-byte jump covers, are moved to a trampoline that continues after them; then the jump replaces
+ * them. Zydis determines the lengths of the instructions and which are relative to their own
+ * address. x86-64.
  *
- * While the jump is written no other thread may run the first bytes of the function: stop them, or
- * patch before they start. */
+ * While the jump is written, no other thread may execute the first bytes of the function: suspend
+ * the threads, or patch before they start. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static void write_jump(unsigned char *bytes, uintptr_t from, uintptr_t to) {
   memcpy(bytes + 1, &distance, sizeof distance);
 }
 
-/* An instruction that speaks of its own address, through 32 bits at `offset`, means another one
- * when it moves by `moved`. */
+/* An instruction with an operand relative to its own address, in 32 bits at `offset`, must be
+ * adjusted when it moves by `moved`. */
 static int adjust(unsigned char *instruction, unsigned offset, intptr_t moved) {
   int32_t distance;
   memcpy(&distance, instruction + offset, sizeof distance);
@@ -37,7 +37,7 @@ static int adjust(unsigned char *instruction, unsigned offset, intptr_t moved) {
   return distance == adjusted;
 }
 
-/* Makes a copied instruction mean what it meant. 0: it cannot be moved. */
+/* Adjusts a copied instruction to its new address. 0: it cannot be moved. */
 static int relocate(unsigned char *instruction, const ZydisDecodedInstruction *decoded,
                     intptr_t moved) {
   if ((decoded->attributes & ZYDIS_ATTRIB_IS_RELATIVE) == 0) {
@@ -49,7 +49,7 @@ static int relocate(unsigned char *instruction, const ZydisDecodedInstruction *d
   return decoded->raw.disp.size == 32 && adjust(instruction, decoded->raw.disp.offset, moved);
 }
 
-/* Moves whole instructions until they make room for a jump, and jumps back behind them. */
+/* Moves whole instructions until there is room for a jump, and jumps back to the one after them. */
 static ptrdiff_t write_trampoline(const nearbuf_memory *room, void *context) {
   const unsigned char *target = context;
   intptr_t moved = (intptr_t)((uintptr_t)room->run_at - (uintptr_t)target);

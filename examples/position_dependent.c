@@ -1,5 +1,5 @@
 /* Code that must know its own address: a call encodes the distance from itself to its target. The
- * address is known when nearbuf_place_with calls back, and not before. x86-64. */
+ * address is known when nearbuf_place_with calls back, not earlier. x86-64. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ static int twice(int number) {
   return 2 * number;
 }
 
-/* Writes a function that answers twice(its argument) + 1. */
+/* Writes a function that returns twice(its argument) + 1. */
 static ptrdiff_t write_caller(const nearbuf_memory *room, void *context) {
   unsigned char code[] = {
       0x48, 0x83, 0xEC, 0x28,       /* sub  rsp, 40   (also Windows' shadow space) */

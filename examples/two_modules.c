@@ -1,5 +1,5 @@
-/* Several hooks from two modules that do not know of each other: this program, and a plug-in that
- * brings its own copy of nearbuf. All hooks end up in one buffer. x86-64.
+/* Several hooks from two modules that do not know of each other: this program, and a plug-in with
+ * its own copy of nearbuf. All hooks end up in one buffer. x86-64.
  *
  *   two_modules PLUGIN   the path of the plug-in */
 #include <dlfcn.h>
@@ -22,7 +22,7 @@ static int fails(const char *what) {
   return 1;
 }
 
-/* Calls each hook as often as its number says, and sees that it was counted. */
+/* Calls each hook as many times as its number, and verifies the count. */
 static int all_count(const counting_hook *hooks) {
   for (int i = 0; i < HOOKS; i++) {
     for (int calls = 0; calls <= i; calls++) {

@@ -1,11 +1,11 @@
-/* Windows on x86-64: code in a buffer through which exceptions pass.
+/* Windows on x86-64: exceptions that pass through code in a buffer.
  *
- * To find a handler the system walks the stack, and for that it needs to know of each function what
- * its beginning did to the stack. For a DLL the linker has written that down; for code that was
- * placed at run time RtlAddFunctionTable tells it. Entries hold offsets of 32 bits from one
- * address: so the tables have to be near the code, and what is placed together with it is. Code
- * without a table is taken for a function that leaves the stack alone, and an exception behind it
- * finds its handler by luck or ends the process. A leaf that does so needs none. */
+ * To find a handler the system unwinds the stack, and must know what the prologue of each function
+ * did to it. For a DLL the linker writes this into a table; for code placed at run time
+ * RtlAddFunctionTable registers one. Its entries hold 32-bit offsets from one address, so the table
+ * must be near the code, as memory placed together with it is. Code without an entry is taken for a
+ * leaf function that does not change the stack; if it does, the unwinding finds a handler only by
+ * chance, or the process ends. True leaf functions need no entry. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,10 +14,10 @@
 
 #include <nearbuf/nearbuf.h>
 
-/* The code and all that the system wants to know of it. Offsets are from the start of this. */
+/* The code and its unwind information. Offsets are from the start of this structure. */
 typedef struct stub {
   unsigned char code[16];
-  unsigned char unwind[8]; /* UNWIND_INFO: version 1, length of the beginning, number of codes */
+  unsigned char unwind[8]; /* UNWIND_INFO: version 1, size of the prologue, number of codes */
   RUNTIME_FUNCTION function;
 } stub;
 
@@ -27,14 +27,14 @@ static const stub call_argument = {
              0xff, 0xd1,             /* call rcx */
              0x48, 0x83, 0xc4, 0x28, /* add rsp, 40 */
              0xc3},                  /* ret */
-    .unwind = {1, 4, 1, 0, 4, 0x42}, /* behind byte 4: UWOP_ALLOC_SMALL of 8 * 4 + 8 bytes */
+    .unwind = {1, 4, 1, 0, 4, 0x42}, /* after byte 4: UWOP_ALLOC_SMALL of 8 * 4 + 8 bytes */
     .function = {.BeginAddress = offsetof(stub, code),
                  .EndAddress = offsetof(stub, code) + 11,
                  .UnwindData = offsetof(stub, unwind)}};
 
 static bool is_handled;
 
-/* Called if the system finds its way back through the stub. */
+/* Called if the system unwinds through the stub. */
 EXCEPTION_DISPOSITION handle(EXCEPTION_RECORD *record, void *frame, CONTEXT *context,
                              void *dispatcher);
 
@@ -45,7 +45,7 @@ EXCEPTION_DISPOSITION handle(EXCEPTION_RECORD *record, void *frame, CONTEXT *con
     return ExceptionContinueSearch;
   }
   is_handled = true;
-  return ExceptionContinueExecution; /* behind RaiseException */
+  return ExceptionContinueExecution; /* after RaiseException */
 }
 
 static void raise_exception(void) {
@@ -56,7 +56,7 @@ static void raise_exception(void) {
 __attribute__((noinline)) static void call_with_handler(void (*stub_code)(void (*)(void))) {
   __asm__ volatile(".seh_handler handle, @except");
   stub_code(raise_exception);
-  __asm__ volatile("nop"); /* a return into the end of a function would find no handler */
+  __asm__ volatile("nop"); /* a return address at the end of a function would find no handler */
 }
 
 int main(void) {
@@ -71,8 +71,8 @@ int main(void) {
     fprintf(stderr, "unwind: %s\n", nearbuf_status_text(status));
     return 1;
   }
-  /* The table stays where it is, for the system keeps its address. Who places many stubs uses one
-   * table for each region, and RtlAddGrowableFunctionTable. */
+  /* The table is permanent, because the system keeps its address. A program with many stubs uses
+   * one table for each region, and RtlAddGrowableFunctionTable. */
   stub *there = (stub *)(void *)placed.run_at;
   if (!RtlAddFunctionTable(&there->function, 1, (DWORD64)placed.run_at)) {
     fprintf(stderr, "unwind: RtlAddFunctionTable failed\n");

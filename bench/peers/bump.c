@@ -1,7 +1,7 @@
-/* Yardsticks: a bump pointer in areas of 64 KiB near the code, which is LuaJIT's way and the least
+/* Lower bounds: a bump pointer in areas of 64 KiB near the code, as in LuaJIT, which is the least
  * that a placement can cost; a bare compare-and-swap with a store on one cache line, the least that
- * taking and giving back can cost; and the two system calls of a region at a place that is known to
- * be free. No thread is kept from another. */
+ * acquire and release can cost; and the two system calls of a region at an address known to be
+ * free. Nothing here synchronises threads. */
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,7 +13,7 @@ enum { AREA = 64 << 10 };
 static unsigned char *free_from;
 static unsigned char *area_end;
 
-/* Areas follow each other upwards from behind the program, over what is occupied. */
+/* Areas follow each other upwards from the end of the program, skipping what is occupied. */
 static bool next_area(uintptr_t target) {
   static uintptr_t next;
   next = next == 0 ? (target & ~(uintptr_t)(AREA - 1)) + AREA : next;

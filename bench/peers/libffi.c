@@ -1,5 +1,5 @@
-/* libffi's closures: executable memory, not near to anything. Since 3.4 the code of a closure is a
- * trampoline of the library's own, and what is handed out is data beside it. */
+/* libffi's closures: executable memory, not near anything. Since 3.4 the code of a closure is one
+ * of the library's own trampolines, and the memory handed out is data next to it. */
 #include <ffi.h>
 
 #include "../peer.h"

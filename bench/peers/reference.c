@@ -1,12 +1,12 @@
-/* The Rust reference, reloaded-memory-buffers 4.1.0, through its C exports. run.py builds it with
- * cargo and names the library in BENCH_REFERENCE. */
+/* The Rust implementation, reloaded-memory-buffers 4.1.0, through its C exports. run.py builds it
+ * with cargo and passes the path of the library in BENCH_REFERENCE. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../peer.h"
 
-/* Its C interface, as far as it is used here (src/c/ of the crate). */
+/* The part of its C interface that is used here (src/c/ of the crate). */
 typedef struct search_settings {
   size_t min_address;
   size_t max_address;

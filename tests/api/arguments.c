@@ -1,4 +1,4 @@
-/* What cannot work is refused at once, by a status that says why, with every output as
+/* Invalid requests are refused at once, with a status that says why and every output as
  * documented. */
 #include <errno.h>
 #include <stdbool.h>
@@ -63,7 +63,7 @@ static bool is_zero(const void *bytes, size_t size) {
   return true;
 }
 
-/* Nothing was made: not even the locator. */
+/* Nothing was created, not even the locator. */
 static void check_untouched(void) {
   nearbuf_totals totals;
   CHECK_OK(nearbuf_get_totals(&totals));
@@ -351,8 +351,8 @@ TEST(free_of_what_the_system_refuses_keeps_the_structure_and_tells_why) {
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
   nearbuf_memory wrong = memory;
-  /* No user's address. The last piece of all would do, too, but qemu dies of one that ends at
-   * 2^64. */
+  /* Not an address of user space. The last page of the address space would do, too, but qemu
+   * crashes on a mapping that ends at 2^64. */
   wrong.run_at = (unsigned char *)(UINTPTR_MAX - 2 * memory.size_bytes + 1);
   unsigned char *before = wrong.run_at;
   nearbuf_status status = nearbuf_free(&wrong);

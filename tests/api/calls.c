@@ -1,5 +1,5 @@
-/* The second get of a thread makes no system call: from there on a filter kills the process at
- * any. */
+/* The second get of a thread makes no system call: from then on a filter kills the process at any
+ * call. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -29,7 +29,7 @@ static void forbid_system_calls(void) {
   }
 }
 
-/* Runs a function in a child and answers how that ended, as wait(2) tells it. */
+/* Runs a function in a child and returns how it ended, as wait(2) reports it. */
 static int status_of(void (*function)(void)) {
   fflush(NULL);
   pid_t child = fork();
@@ -59,7 +59,7 @@ static void make_request(void) {
   CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)make_request, 64, &request));
 }
 
-/* Answers 0 if all went well; no check may print here. */
+/* Returns 0 on success; no check may print here. */
 static int get_append_release(void) {
   nearbuf_buffer buffer;
   void *address;
@@ -109,8 +109,8 @@ static int get_and_release_all(nearbuf_buffer *buffers, int first, int end) {
   return failures;
 }
 
-/* The first buffers of the second locator stay held: what is known of those behind them must not
- * depend on them. */
+/* The first buffers of the second locator stay held: what the library remembers of those after them
+ * must not depend on them. */
 static void get_again_what_a_later_locator_lists(void) {
   enum { KEPT = 260, ALL = 280 };
   static nearbuf_buffer buffers[ALL];

@@ -1,4 +1,4 @@
-/* The range is the constraint: every byte handed out lies inside, and what fits is found. */
+/* The range is a constraint: every byte handed out lies inside, and what fits is found. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -107,7 +107,7 @@ TEST(a_gap_holds_what_is_needed_at_a_large_alignment) {
 
 /* ---- Inside a buffer that exists ------------------------------------------------------------- */
 
-/* A free buffer of some pages, nothing else around, and its address. */
+/* A free buffer of several pages with nothing else around it, and its address. */
 static uintptr_t make_buffer(uintptr_t pages) {
   uintptr_t hole = area_with_hole(100, pages);
   nearbuf_request request = space_request(hole, pages * space_page(), pages * space_page());
@@ -173,8 +173,8 @@ TEST(alignment_inside_the_last_bytes_of_a_range_is_exact) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_place(&request, "0123456789abcdef", &placed));
 }
 
-/* Random ranges, sizes and alignments inside one area: whatever is handed out lies inside, is
- * aligned and is nobody else's. */
+/* Random ranges, sizes and alignments inside one area: all memory handed out lies inside, is
+ * aligned and overlaps no other. */
 TEST(whatever_is_asked_every_byte_lies_inside_the_range) {
   space_settle();
   enum { SPAN = 4 << 20 };
@@ -237,7 +237,7 @@ TEST(memory_below_4_gib_without_a_target_is_as_low_as_possible_but_not_below_64_
   needs_low_memory();
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   CHECK_OK(nearbuf_range_below(NEARBUF_4_GIB, &request.range));
-  request.size_bytes = space_page(); /* more than what may be left beside the locator */
+  request.size_bytes = space_page(); /* more than may remain next to the locator */
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
   CHECK(nearbuf_buffer_address(&buffer) >= 0x10000);
@@ -287,7 +287,7 @@ TEST(an_existing_buffer_of_the_range_is_used_where_no_nearness_is_asked_for) {
   CHECK(second.run_at == first.run_at + 16);
 }
 
-/* The system may have less memory than that; then it has for both ways of asking. */
+/* The system may have less memory than that; then for both requests. */
 TEST(the_largest_size_that_there_is_has_a_buffer) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = UINT32_MAX;

@@ -1,4 +1,4 @@
-/* The library never calls malloc. This program has its own, which counts. */
+/* The library never calls malloc. This program replaces malloc with one that counts. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>

@@ -49,7 +49,7 @@ static nearbuf_range reach_of(const void *first, const void *last) {
   return range;
 }
 
-/* All of the page at one end of the range, from the library. */
+/* The page at one end of the range, filled by the library. */
 static unsigned char *get_page(uintptr_t start) {
   nearbuf_request request = space_request(start, PAGE, PAGE);
   nearbuf_buffer buffer;
@@ -73,7 +73,8 @@ TEST(a_jump_reaches_the_last_byte_of_the_range_and_comes_back) {
   nearbuf_sync_code(target, JUMP);
   (void)call(target);
 
-  /* The last bytes are the jump back to the first byte of the target; what a hook copied away. */
+  /* The last bytes are the jump back to the first byte of the target: the code that a hook
+   * moved. */
   write_jump(target, range.max - (JUMP - 1));
   write_jump(stub + PAGE - JUMP, (uintptr_t)target + JUMP);
   memcpy(target + JUMP, return_7, sizeof return_7);

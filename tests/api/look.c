@@ -1,4 +1,4 @@
-/* Looking: walk, find, totals; also in a signal handler that interrupts any other call. */
+/* Inspecting: walk, find, totals; also in a signal handler that interrupts any other call. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -113,7 +113,7 @@ TEST(a_walk_goes_on_with_what_appeared_meanwhile) {
   CHECK_EQUAL(nearbuf_buffer_address(&second), info.address);
 }
 
-/* What the file's name promises to other processes is in the pages that totals name. */
+/* What the file name tells other processes is in the pages that totals counts. */
 TEST(the_locator_of_the_totals_has_the_bytes_of_the_specification) {
   space_settle();
   nearbuf_totals totals;
@@ -136,11 +136,11 @@ static _Atomic int looks;
 static _Atomic int got;
 static void *volatile known_address;
 
-/* An errno that no call sets: it must still be there after calls of the library. */
+/* An errno that no call sets: calls of the library must preserve it. */
 enum { LAST_ERROR = 4711 };
 
-/* Sets off the next signal: once, so that a slow handler leaves the program some time. The delays
- * differ, so that every instruction is met. */
+/* Raises the next signal: one at a time, so that the program advances even if the handler is slow.
+ * The delays differ, so that every instruction is hit. */
 static void interrupt_soon(void) {
   static uint32_t delay;
   delay = (delay + 37) % 151;
@@ -200,7 +200,7 @@ TEST(looking_works_in_a_handler_that_interrupts_get) {
   interrupt_no_more();
 }
 
-/* It may find the lock of this module held by what it interrupts: BUSY. */
+/* The call that it interrupts may hold a lock of this module: BUSY. */
 static void get_too(int signal) {
   (void)signal;
   int error = errno;

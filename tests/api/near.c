@@ -1,4 +1,4 @@
-/* The target is a preference: new memory is as near to it as there is room, and is packed. */
+/* The target is a preference: new memory is as near to it as possible, and packed. */
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,8 +13,8 @@
 static maps before;
 static maps after;
 
-/* What may be free and still not be used before everything else is: the room of the program break
- * and of the stack. */
+/* Addresses that can be free but are used only when nothing else is: those that the program break
+ * and the stack may grow into. */
 static int is_reserved(uintptr_t start, uintptr_t end) {
   nb_range reserved[NB_OS_RESERVED_MAX];
   size_t count = nb_os_reserved((nb_range){start, end - 1}, reserved);
@@ -30,8 +30,8 @@ static uintptr_t distance_of(uintptr_t start, uintptr_t size, uintptr_t target) 
   return start > target ? start - target : target >= start + size ? target - (start + size - 1) : 0;
 }
 
-/* The distance of the nearest place of `size` bytes that was free, by trying both ends of every gap
- * and of what is left of it beside the reserved ranges. */
+/* The distance to the nearest free place of `size` bytes, by trying both ends of every gap and of
+ * its parts beside the reserved ranges. */
 static uintptr_t nearest_free(const maps *all, uintptr_t size, uintptr_t target) {
   uintptr_t best = UINTPTR_MAX;
   uintptr_t page = space_page();
@@ -88,8 +88,8 @@ TEST(memory_near_the_stack_leaves_the_room_the_stack_grows_into) {
 
 enum { BREAK_GROWTH = 64 << 20 };
 
-/* Whether the break could grow so far if nobody was there: under qemu 7.2 the stack lies 32 MiB
- * above the first one. */
+/* Whether the break could grow that far if nothing were mapped there: under qemu 7.2 the stack lies
+ * 32 MiB above the first one. */
 static bool break_could_grow(void) {
   pid_t child = fork();
   CHECK(child >= 0);

@@ -1,4 +1,4 @@
-/* How near memory is to its target where buffers exist already, and where it lies without a target.
+/* How near memory is to its target if buffers exist already, and where it lies without a target.
  * Invented maps are in tests/unit/placement.c. */
 #include <string.h>
 
@@ -53,7 +53,7 @@ TEST(a_buffer_that_is_farther_away_than_asked_for_is_not_used_while_nearer_memor
   for (int i = 0; i < 3; i++) { /* the second one takes the fast path */
     CHECK(nb_distance((uintptr_t)place_in(&request), target) <= MIB);
   }
-  /* A thread that has just used the far one does not stay there. */
+  /* A thread that has just used the distant one does not stay there. */
   request.near_bytes = 0;
   request.range.min = far & ~(uintptr_t)(space_page() - 1);
   CHECK_EQUAL(far + 16, (uintptr_t)place_in(&request));
@@ -101,7 +101,7 @@ TEST(a_buffer_on_the_other_side_of_the_target_is_as_near) {
   CHECK_EQUAL(below + 16, (uintptr_t)place_in(&request));
 }
 
-/* What copies code away from a function meets operands that reach as far as the code did. */
+/* Code copied from a function has operands that reach as far as the function's did. */
 TEST(memory_for_a_hook_is_within_a_quarter_of_the_reach) {
   nearbuf_request request;
   uintptr_t target = (uintptr_t)place_in;
@@ -128,7 +128,7 @@ static void needs_64_bits(void) {
 TEST(memory_anywhere_is_not_taken_from_the_lowest_4_gib) {
   needs_64_bits();
   nearbuf_request request = NEARBUF_REQUEST_INIT;
-  request.size_bytes = space_page(); /* more than what may be left beside the locator */
+  request.size_bytes = space_page(); /* more than may remain next to the locator */
   CHECK(((uintptr_t)place_in(&(nearbuf_request){.struct_size = sizeof request,
                                                 .range = request.range,
                                                 .size_bytes = 16,

@@ -1,4 +1,4 @@
-/* Code that is replaced where it runs. */
+/* Replacing code where it is executed. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -75,7 +75,7 @@ static void check_mapped_files_are_refused(void) {
 }
 #endif
 
-/* A memory map that is a text may be an emulator's, and is not believed about that. */
+/* A memory map in text form may be an emulator's, and is not trusted about that. */
 static bool tells_what_is_executable(void) {
   nb_map map;
   CHECK_EQUAL(NEARBUF_OK, nb_os_map_open(&map, false).status);
@@ -129,8 +129,8 @@ TEST(a_callback_that_gives_up_is_cancelled) {
   CHECK(memcmp(placed.run_at, "abcallgh", 8) == 0);
 }
 
-/* A running function whose constant is replaced again and again: a caller sees one of the constants
- * and never a mixture. */
+/* The constant of a running function is replaced again and again: a caller sees one of the
+ * constants, never a mixture. */
 enum { ROUNDS = 20000 };
 static _Atomic bool is_over;
 static int (*function)(void);

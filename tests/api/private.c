@@ -1,4 +1,4 @@
-/* Private memory in a range: the caller's alone, freed by the caller. */
+/* Private memory in a range: used by the caller alone, and freed by it. */
 #include <string.h>
 
 #include "maps.h"
@@ -83,8 +83,8 @@ TEST(memory_that_is_freed_in_between_is_found_again) {
   CHECK(allocate(there, 0, 1, 1).run_at == freed);
 }
 
-/* What a long search found to be full is believed for a while, but not for a smaller request, and
- * never where the answer would be that there is no room. */
+/* Addresses that a long search found full are skipped for a limited time, but not for a smaller
+ * request, and never if the result would be NO_ROOM. */
 TEST(what_becomes_free_among_many_mappings_is_found) {
   enum { PAGES = 1024 };
   uintptr_t page = space_page();

@@ -1,4 +1,4 @@
-/* What the library must not leave behind, and what it says when something is used up. */
+/* What the library must not leave behind, and what it returns when a resource is exhausted. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -86,7 +86,7 @@ TEST(without_descriptors_memory_is_out_and_the_error_stands_beside_it) {
   CHECK_EQUAL(0, buffer.system_error);
 }
 
-/* Emulators keep a program's limit from its memory, which is theirs, too. */
+/* Emulators count their own memory against the limit of the program. */
 static bool can_map(size_t size) {
   void *got = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return got != MAP_FAILED && munmap(got, size) == 0;

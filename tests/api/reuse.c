@@ -1,4 +1,4 @@
-/* What a release gives back is used by the next request that fits, whatever was registered
+/* The room left after a release is used by the next request that fits, whatever was registered
  * meanwhile. */
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 enum { HELD = 60, ROUNDS = 20, SIZE = 40000 };
 
-/* Gets a buffer that no listed one is large enough for. */
+/* Gets a buffer for which no listed one is large enough. */
 static nearbuf_buffer hold_new(size_t size) {
   nearbuf_request request = request_of(size);
   nearbuf_buffer buffer;

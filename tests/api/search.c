@@ -1,5 +1,5 @@
-/* How often a search asks the memory map: what it costs where many mappings are in the way. The
- * questions are counted where the library asks them. */
+/* How often a search queries the memory map: its cost where many mappings are in the way. The
+ * queries are counted where the library makes them. */
 #include <sys/mman.h>
 
 #include "os/os.h"
@@ -68,7 +68,7 @@ TEST(a_far_gap_costs_a_question_for_each_mapping_on_the_way_and_not_two) {
   questions = 0;
   CHECK_OK(nearbuf_allocate(&request, &placed));
   CHECK_EQUAL(hole, (uintptr_t)placed.run_at);
-  CHECK(questions >= MAPPINGS - 2); /* the instrument counts */
+  CHECK(questions >= MAPPINGS - 2); /* the counter works */
   CHECK(questions < MAPPINGS + 32);
 }
 
@@ -86,11 +86,13 @@ TEST(that_there_is_no_room_is_never_said_without_looking) {
   nearbuf_memory second;
   CHECK_OK(nearbuf_allocate(&request, &first));
   questions = 0;
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &second)); /* never by belief alone */
+  CHECK_STATUS(NEARBUF_NO_ROOM,
+               nearbuf_allocate(&request, &second)); /* never from the memo alone */
   CHECK(questions >= MAPPINGS - 2);
 }
 
-/* Where nothing else is within so many bytes, so that regions touch their own kind. */
+/* An area with nothing else mapped within that distance, so that regions are adjacent only to each
+ * other. */
 static uintptr_t free_stretch(void) {
   uintptr_t size = (uintptr_t)512 << 20;
   uintptr_t start = space_occupy(size);

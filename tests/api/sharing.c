@@ -1,4 +1,4 @@
-/* Who can see the locator, by the program's choice. */
+/* Which processes can see the locator, by the program's choice. */
 #include <nearbuf/nearbuf.h>
 
 #include "test.h"
@@ -8,7 +8,7 @@ static nearbuf_totals place_and_sum(void) {
   nearbuf_memory placed;
   nearbuf_totals totals;
   request.size_bytes = 8;
-  request.range.min = 0x100000; /* some systems give nothing below */
+  request.range.min = 0x100000; /* some systems do not map low addresses */
   CHECK_OK(nearbuf_place(&request, "12345678", &placed));
   CHECK_OK(nearbuf_get_totals(&totals));
   return totals;

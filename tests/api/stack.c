@@ -1,5 +1,4 @@
-/* How much stack a call needs: an alternate stack for signal handlers has to be made large
- * enough. */
+/* How much stack a call needs: alternate stacks of signal handlers must be large enough. */
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,7 +25,8 @@ static void *run_on_painted(void *argument) {
   return NULL;
 }
 
-/* Runs it in a thread on a stack that was painted before; answers how much of it lost its paint. */
+/* Runs it in a thread whose stack was filled with a pattern; returns how much of that was
+ * overwritten. */
 static size_t stack_of(call run) {
   unsigned char *stack =
       mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

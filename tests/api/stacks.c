@@ -1,5 +1,5 @@
-/* Memory that only looks free: what lies below a stack that grows on demand (MAP_GROWSDOWN), as
- * some libraries of user threads make them. */
+/* Memory that only looks free: addresses below a stack that grows on demand (MAP_GROWSDOWN), as
+ * some libraries for user threads create them. */
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -25,7 +25,8 @@ static uintptr_t limit_of_stacks(void) {
   return (uintptr_t)limit.rlim_cur;
 }
 
-/* A hole in which nothing else is free, with a stack at its upper end; where that begins. */
+/* Creates a hole in which nothing else is free, with a stack at its upper end; returns its
+ * start. */
 static uintptr_t make_stack(void) {
   space_settle();
   uintptr_t hole = space_occupy(HOLE);
@@ -43,7 +44,7 @@ static uintptr_t make_stack(void) {
   return start;
 }
 
-/* Has the stack grow as recursion would, from its current start. */
+/* Lets the stack grow as recursion would, from its current start. */
 static void grow(uintptr_t stack, uintptr_t size) {
   for (uintptr_t at = 0; at < size; at += 4096) {
     *(volatile char *)(stack - at - 8) = 1;
@@ -90,7 +91,7 @@ TEST(a_stack_with_a_high_limit_or_none_keeps_as_much_as_most_need) {
     CHECK_EQUAL(0, getrlimit(RLIMIT_STACK, &limit));
     limit.rlim_cur = limits[i];
     if (setrlimit(RLIMIT_STACK, &limit) != 0) {
-      continue; /* more than this user may have */
+      continue; /* more than this user is allowed */
     }
     uintptr_t stack = make_stack();
     nearbuf_request request = request_below(stack, HOLE / 2, 4096);
@@ -130,7 +131,7 @@ TEST(where_nothing_else_fits_a_stack_keeps_what_the_system_guards) {
 TEST(the_anchor_is_not_put_below_a_stack) {
   uintptr_t place = 0;
   bool is_made = false;
-  for (uint32_t i = 0; !is_made; i++) { /* the first that this machine can give */
+  for (uint32_t i = 0; !is_made; i++) { /* the first that this machine supports */
     place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), i);
     CHECK(place != 0);
     uintptr_t stack = place + 2 * space_page();

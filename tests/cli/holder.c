@@ -1,6 +1,6 @@
-/* A process to look at: holds a buffer with 100 bytes used, has placed 24 bytes near getenv, and
- * stays until its standard input ends. With a number as its argument it holds as many buffers more,
- * of which each has one byte used. */
+/* A process to inspect: holds a buffer with 100 bytes used, has placed 24 bytes near getenv, and
+ * stays until its standard input ends. With a number as its argument it holds that many buffers
+ * more, each with one byte used. */
 #include <stdio.h>
 #include <stdlib.h>
 

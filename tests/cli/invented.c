@@ -1,10 +1,9 @@
-/* Processes that are invented: the inspector is linked with this in place of nearbuf_process, so
- * that all that it prints is known. What it asks for is told on the error output, in brackets. The
- * clock stands still but while the inspector sleeps.
+/* Simulated processes: the inspector is linked with this instead of nearbuf_process, so that all
+ * its output is known. Its requests are printed on the error output, in brackets. The clock
+ * advances only while the inspector sleeps.
  *
- * INVENTED_LACK=N in the environment: the Nth block of memory that it wants is not to be had.
- * INVENTED_FAILURE="CALL STATUS CODE TIMES" in the environment lets a call fail so often, as in
- * "get BUSY 0 3". */
+ * In the environment, INVENTED_LACK=N makes the Nth allocation of memory fail, and
+ * INVENTED_FAILURE="CALL STATUS CODE TIMES" makes a call fail that often, as in "get BUSY 0 3". */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,7 +27,7 @@ static nearbuf_status status_of(const char *name) {
   return (nearbuf_status)status;
 }
 
-/* The status that a call is to fail with, else OK. */
+/* The status with which a call is to fail, else OK. */
 static nearbuf_status failure_of(const char *call, nearbuf_process *process) {
   static int times;
   char name[32];
@@ -101,7 +100,7 @@ void *__wrap_malloc(size_t size) {
 static const char strange_name[] = {'a', '<', 'b',    '>',    '&',    '"',
                                     'c', '"', '\xe2', '\x80', '\xae', '\0'};
 
-static int looks; /* at the growing process */
+static int looks; /* of the growing process */
 
 nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
   nearbuf_status status = failure_of("open", process);
@@ -162,8 +161,8 @@ static const struct {
     {0x400000, 0x400fff, "r--p", "/usr/bin/program"},
     {0x401000, 0x403fff, "r-xp", "/usr/bin/program"},
     {0x404000, 0x404fff, "rw-p", "/usr/bin/program"},
-    {0x405000, 0x406fff, "rw-p", ""}, /* zeros that it starts with */
-    {0x407000, 0x447fff, "rw-p", ""}, /* too many for that */
+    {0x405000, 0x406fff, "rw-p", ""}, /* its zeroed data */
+    {0x407000, 0x447fff, "rw-p", ""}, /* too large for that */
     {0x1000000, 0x1020fff, "rw-p", "[heap]"},
     {0x2000000, 0x2000fff, "r--p",
      "/data/file with a very long name that is longer than a row has room for it"},
@@ -172,7 +171,7 @@ static const struct {
     {0x3000000, 0x3003fff, "---p", "[anon:some use]"},
     {0x7f0000000000, 0x7f000000ffff, "r--p", "/lib/library.so"},
     {0x7f0000010000, 0x7f000001ffff, "r-xp", "/lib/library.so"},
-    {0x7f0000020000, 0x7f000003ffff, "rwxp", ""}, /* behind a module, and no part of it */
+    {0x7f0000020000, 0x7f000003ffff, "rwxp", ""}, /* after a module, but not a part of it */
     {0x7f0000050000, 0x7f000005ffff, "r-xp", "/lib/other.so"},
     {0x7f0000060000, 0x7f0000060fff, "rw-p", ""}, /* in the midst of it */
     {0x7f0000061000, 0x7f0000061fff, "rw-p", "/lib/other.so"},
@@ -199,7 +198,7 @@ nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
   return status;
 }
 
-/* Bytes are there in the first mapping, and at the end of the second half of a library. */
+/* Bytes exist in the first mapping, and at the end of the second half of a library. */
 nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, void *bytes,
                                     size_t size_bytes, size_t *done_bytes) {
   unsigned char *to = bytes;
@@ -250,7 +249,7 @@ static const nearbuf_process_locator strange_locators[] = {
     {.address = 0x5000, .next = 0x6000, .dialect = NEARBUF_DIALECT_DOTNET, .capacity = 255},
     {.address = 0x6000, .number = 1, .capacity = 255, .fault = "an unknown version"},
 };
-/* At each look. */
+/* In each sample. */
 static const nearbuf_process_locator growing_locator = {.address = 0x2001000,
                                                         .dialect = NEARBUF_DIALECT_WRITTEN,
                                                         .count = 2,

@@ -1,7 +1,7 @@
 /* refuse CALL=ERROR... -- PROGRAM [ARGUMENT...]
  *
- * Runs the program with a filter that lets these system calls fail: what the system does where a
- * policy or an old kernel refuses them. */
+ * Runs the program with a filter that makes these system calls fail, as a policy or an old kernel
+ * does. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -23,7 +23,7 @@ static const name calls[] = {{"process_vm_readv", SYS_process_vm_readv},
                              {"renameat2", SYS_renameat2}};
 static const name errors[] = {{"EINVAL", EINVAL}, {"ENOSPC", ENOSPC}, {"EPERM", EPERM}};
 
-/* Finds the name that the text starts with, and answers what is behind it. */
+/* Finds the name that the text starts with, and returns what follows it. */
 static const char *find(const name *names, size_t count, const char *text, unsigned *number) {
   for (size_t i = 0; i < count; i++) {
     size_t length = strlen(names[i].text);

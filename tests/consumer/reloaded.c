@@ -1,4 +1,4 @@
-/* A program of the Rust reference's C interface, as its user would write it. */
+/* A program that uses the Rust implementation's C interface, as its user would write it. */
 #include <nearbuf/reloaded.h>
 
 #include <stdio.h>

@@ -126,7 +126,7 @@ static nearbuf_status allocate(void) {
   return status;
 }
 
-/* Frees what there is; freeing again would be an error of the caller's. */
+/* Frees the memory if there is any; freeing it again would be a caller's error. */
 static nearbuf_status free_allocated(void) {
   if (allocated.run_at == NULL) {
     return NEARBUF_OK;
@@ -192,7 +192,7 @@ static nearbuf_status choose_sharing(void) {
 
 /* ---- What came before ------------------------------------------------------------------------ */
 
-/* The other copy of the library has made the locator, and a buffer with some code in it. */
+/* The other copy of the library has created the locator and a buffer with some code in it. */
 static void other_copy_was_first(void) {
   nearbuf_request request = request_of(SMALL);
   nearbuf_buffer buffer;
@@ -235,8 +235,7 @@ static void make_directories(void) {
   CHECK(mkdir(LOCATOR_DIRECTORY, 0777) == 0 || errno == EEXIST);
 }
 
-/* A complete locator of a process that is gone, as another module of this one would have made
- * it. */
+/* A complete locator of a dead process, as another module of this process would have written it. */
 static int write_locator(const char *path) {
   _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
   nb_item item = {.base = 0x7f0000000000, .size = PAGE};
@@ -257,7 +256,7 @@ static void locked_file_lies_there(void) {
   make_directories();
   int file = write_locator(own_path(""));
   CHECK(flock(file, LOCK_SH | LOCK_NB) == 0);
-  /* The lock lives in the mapping, as that of a process in another namespace would. */
+  /* The mapping keeps the lock, as that of a process in another namespace would. */
   CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file, 0) != MAP_FAILED);
   close(file);
 }
@@ -287,8 +286,8 @@ static void directory_is_unusable_and_locator_full(void) {
   locator_is_full();
 }
 
-/* Files of processes that are gone, and one whose owner lives: it holds the lock. */
-static const int64_t absent_process = 4194304 - 7; /* one below the most a kernel gives */
+/* Files of dead processes, and one whose owner is alive and holds the lock. */
+static const int64_t absent_process = 4194304 - 7; /* below the highest id that a kernel assigns */
 
 static const char *path_of_absent(int number) {
   static char path[256];

@@ -1,5 +1,5 @@
-/* Every system call fails, at every place, of the functions that reach into another process: it
- * goes on as it was, nothing is left behind in it or here, and the call, made again, succeeds. */
+/* Every system call of the functions for other processes fails, at every place: the process is
+ * undisturbed, nothing is left behind in it or here, and the call, repeated, succeeds. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -25,10 +25,10 @@ static uint64_t memory; /* that was allocated in it */
 typedef struct scene {
   void (*prepare)(void);        /* may be null; nothing fails yet */
   nearbuf_status (*call)(void); /* outputs are checked in it */
-  int mappings;                 /* so many more has the process afterwards, */
+  int mappings;                 /* so many regions more has the process afterwards, */
   int files;                    /* and so many files the directory */
   bool is_lasting;              /* a call that fails goes on failing until ours is over */
-  bool stays; /* what was listed in the process stays, also where the call then fails */
+  bool stays; /* what was listed in the process stays, even if the call then fails */
 } scene;
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
@@ -181,7 +181,7 @@ static void check_possessions(const scene *what, const possessions *before, bool
   }
 }
 
-/* What the header says of a failure with this code of the system's. */
+/* What the header says about a failure with this error code of the system. */
 static bool is_documented(nearbuf_status status, int error) {
   if ((told->met == CALL_PREAD && status == NEARBUF_BUSY) ||
       (told->met == CALL_FSTAT && status == NEARBUF_INCOMPATIBLE)) {
@@ -192,17 +192,17 @@ static bool is_documented(nearbuf_status status, int error) {
   case ENFILE:
   case ENOMEM:
     return status == NEARBUF_OUT_OF_MEMORY;
-  case EAGAIN: /* a lock of another's, else too many processes or too much locked memory */
+  case EAGAIN: /* a lock of another process, else too many processes or too much locked memory */
     return status == (told->met == CALL_FLOCK ? NEARBUF_BUSY : NEARBUF_OUT_OF_MEMORY);
   case EACCES:
-    /* Who hides what it runs is looked for in the way of those who hide all. */
+    /* A process that hides its program is found in the same way as one that hides everything. */
     return status == NEARBUF_DENIED || status == NEARBUF_NOT_FOUND ||
            (told->met == CALL_MMAP && status == NEARBUF_OUT_OF_MEMORY);
   case EPERM:
     return status == (told->met == CALL_MMAP ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED);
   case ENOENT:
   case ESRCH:
-    /* What was there a moment ago is not: that looks like a program that is just being replaced. */
+    /* What existed a moment ago does not: that looks like a program that is being replaced. */
     return status == NEARBUF_NOT_FOUND || status == NEARBUF_BUSY;
   case EIO:
     return status == NEARBUF_NO_ROOM || status == NEARBUF_SYSTEM_ERROR ||
@@ -212,7 +212,7 @@ static bool is_documented(nearbuf_status status, int error) {
   }
 }
 
-/* The system's own code is told; where a read failed midway it can be another one. */
+/* The system's error code is reported; if a read failed midway it can be another one. */
 static bool is_told(nearbuf_status status, int error) {
   return process.system_error == error || status == NEARBUF_NOT_FOUND || error == EIO ||
          told->met == CALL_PREAD || told->met == CALL_FSTAT;
@@ -279,8 +279,8 @@ static bool run_try(const scene *what, const system_plan *plan) {
   return status == 0;
 }
 
-/* One part of several, which are tests of their own so that none takes long: the first call, and
- * every so many. */
+/* One of several parts, which are separate tests so that none takes long: the first call, and every
+ * Nth after it. */
 static void fail_calls(const scene *what, int first, int step) {
   pid_t child = fork();
   if (child == 0) {

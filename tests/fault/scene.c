@@ -1,4 +1,4 @@
-/* Tries a scene with one thing after the other going wrong; see scene.h. */
+/* Tries a scene with one failure after the other; see scene.h. */
 #include "scene.h"
 
 #include <dirent.h>
@@ -57,7 +57,7 @@ static void check_watched(void) {
 typedef struct possessions {
   size_t runnable_bytes; /* private, without a file, writable and executable: regions */
   size_t shared_bytes;   /* writable, shared: locators */
-  size_t lost_bytes;     /* of these, pages that became no locator: their address is cleared */
+  size_t lost_bytes;     /* of these, pages that did not become a locator */
   int descriptors;
 } possessions;
 
@@ -125,24 +125,24 @@ static void check_no_overlap(void) {
   }
 }
 
-/* What a try tells its parent. */
+/* What a try reports to its parent. */
 typedef struct report {
   system_call met;
   bool has_failed;
-  bool has_lost; /* it made a locator, and another copy's became the first */
+  bool has_lost; /* it created a locator, and that of another copy became the first */
 } report;
 
 static report *told;
 
-/* Both copies of the library see one locator, sound and complete, and nothing is mapped that it
- * does not list, but for the one page of a copy that loses a race. */
+/* Both copies of the library see one locator, sound and complete, and every mapping is listed in
+ * it, except the one page of a copy that loses a race. */
 static void check_memory(const possessions *before, const system_plan *plan) {
   nearbuf_totals totals;
   nearbuf_totals others;
   CHECK_OK(nearbuf_get_totals(&totals));
   CHECK_OK(other_copy.get_totals(&others));
-  /* Where a reference took the page while the anchor was made, one copy may know its mapping of
-   * it. */
+  /* If another implementation used the page while the anchor was made, one copy may know its
+   * mapping of it. */
   CHECK(totals.first_locator == others.first_locator || reference_bytes != 0);
   CHECK_OK(nearbuf_get_totals(&totals));
   CHECK_EQUAL(totals.buffers, others.buffers);
@@ -165,7 +165,7 @@ const char *users_directory(void) {
   return path;
 }
 
-/* No name is left in a directory that begins like this, or is one of an unfinished file. */
+/* No name in the directory begins like this, or belongs to an unfinished file. */
 static void check_names_in(const char *path, const char *start) {
   DIR *directory = opendir(path);
   const struct dirent *entry;
@@ -183,7 +183,7 @@ static void check_names_in(const char *path, const char *start) {
   }
 }
 
-/* No name is left that means nothing: no unfinished file or directory. */
+/* No meaningless name is left: no unfinished file or directory. */
 static void check_names(system_call met) {
   if (met != CALL_UNLINKAT) {
     check_names_in("/tmp", "..reloaded");
@@ -220,7 +220,7 @@ static bool is_documented(nearbuf_status status, const scene *what, const system
   case NEARBUF_SYSTEM_ERROR:
     return plan->actor != NULL || status == what->expected ||
            fits_error(status, system_error(told->met, plan->error));
-  case NEARBUF_BUSY: /* of a lasting obstacle or of another actor */
+  case NEARBUF_BUSY: /* of a lasting failure or of another actor */
     return plan->is_lasting || plan->actor != NULL;
   default:
     return status == what->expected;
@@ -245,7 +245,7 @@ static void try_once(const scene *what, const system_plan *plan) {
     what->prepare();
   }
   last_system_error = NO_SYSTEM_ERROR;
-  system_arm(plan, &told->met); /* told at once: the try may not live to its end */
+  system_arm(plan, &told->met); /* reported at once: the try may not reach its end */
   nearbuf_status status = what->call();
   system_disarm();
   told->has_failed = status != what->expected;
@@ -280,7 +280,7 @@ static void clear_tmp(void) {
   (void)nftw("/tmp/elsewhere", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Answers whether the try ended well. */
+/* Returns whether the try ended well. */
 static bool run_try(const scene *what, const system_plan *plan) {
   clear_tmp();
   *told = (report){CALL_NONE, false, false};
@@ -318,13 +318,13 @@ static void set_up(void) {
   CHECK(told != MAP_FAILED);
 }
 
-/* Tries every call of the scene until a try does not come to the call that is meant. */
+/* Tries every call of the scene, until a try ends before the selected call. */
 static void try_every_call(const scene *what, system_plan plan) {
   set_up();
   int tries = 0;
   int failures = 0;
   int losses = 0;
-  int bad = 0; /* all are told, up to a number */
+  int bad = 0; /* all are reported, up to a limit */
   for (plan.at = 1;;) {
     bool is_good = run_try(what, &plan);
     bad += !is_good;

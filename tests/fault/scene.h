@@ -1,4 +1,4 @@
-/* What goes on while things go wrong: a situation that is prepared, and the call that is tried. */
+/* A situation that is prepared, and a call that is tried in it while system calls fail. */
 #ifndef NEARBUF_FAULT_SCENE_H
 #define NEARBUF_FAULT_SCENE_H
 
@@ -9,24 +9,24 @@
 
 typedef struct scene {
   void (*prepare)(void); /* null: nothing has happened yet in this process */
-  /* Makes the call, checks what it gave, and leaves no buffer held that it did not leave held. On
-   * failure it checks that outputs are in their documented state. */
+  /* Makes the call, checks its results, and releases every buffer except those meant to stay held.
+   * On failure it checks that outputs are in their documented state. */
   nearbuf_status (*call)(void);
-  nearbuf_status expected; /* when nothing goes wrong */
-  unsigned kernel;         /* what the kernel is like (system.h) */
+  nearbuf_status expected; /* if nothing fails */
+  unsigned kernel;         /* the properties of the kernel (system.h) */
 } scene;
 
 /* Makes the system calls of the scene's call fail, one after the other, with every error that is
- * plausible for them: once, or from then on until the call is over. After each failure all that
- * must hold is checked, and that the call then works. Each try is a process of its own. */
+ * plausible for them: once, or from then on until the call returns. After each failure all
+ * invariants are checked, and that the repeated call succeeds. Each try is a separate process. */
 void fail_every_call(const scene *what);
 void fail_every_call_lastingly(const scene *what);
 
 /* Lets the actor act before every system call of the scene's call. */
 void act_before_every_call(const scene *what, void (*actor)(void));
 
-/* The same with an actor whose locator becomes the first while this copy makes another one: at some
- * of the calls it does. That one page stays mapped, without its address (decision 11). */
+/* The same with an actor whose locator, at some of the calls, becomes the first while this copy
+ * creates another one. That one page stays mapped, without its address (decision 11). */
 void race_before_every_call(const scene *what, void (*actor)(void));
 
 /* ---- For scenes ---- */
@@ -46,9 +46,9 @@ extern int32_t last_system_error;
 
 /* Bytes of private allocations that are not freed. */
 extern size_t private_bytes;
-extern size_t reference_bytes; /* of mappings of locators that a reference has for itself */
+extern size_t reference_bytes; /* of locators that another implementation has mapped */
 
-/* Memory of another actor: it must still be there, untouched, after the call. */
+/* Memory of another actor: it must still be there, unchanged, after the call. */
 void watch_memory(void *start, size_t size);
 
 /* The directory of the locators' files, and the path of a name of this process in it. */

@@ -1,4 +1,4 @@
-/* The system calls of the library, at which things go wrong; see system.h. */
+/* The system calls of the library, which fail on purpose; see system.h. */
 #include "system.h"
 
 #include <errno.h>
@@ -149,7 +149,7 @@ static bool fails(system_call call) {
     }
   }
   int error = system_error(call, state.plan.error);
-  /* Nobody is interrupted for ever. */
+  /* Interruptions end at some point. */
   bool is_later = state.plan.is_lasting && *state.met == call && !is_meant && error != EINTR;
   if (state.plan.actor != NULL || (!is_meant && !is_later)) {
     return false;
@@ -165,7 +165,7 @@ static bool fails(system_call call) {
   result __wrap_##name(__VA_ARGS__)
 
 WRAP(int, close, int file) {
-  /* Linux closes the file whatever it answers. */
+  /* Linux closes the file whatever it returns. */
   bool is_failure = fails(CALL_CLOSE);
   int error = errno;
   int result = __real_close(file);
@@ -342,7 +342,7 @@ int __real_open(const char *name, int flags, ...);
 int __wrap_open(const char *name, int flags, ...);
 int __wrap_open(const char *name, int flags, ...) {
   check_closed_on_exec((flags & O_CLOEXEC) != 0);
-  return fails(CALL_OPEN) ? -1 : __real_open(name, flags); /* the library makes nothing with it */
+  return fails(CALL_OPEN) ? -1 : __real_open(name, flags); /* the library creates nothing with it */
 }
 
 int __real_openat(int directory, const char *name, int flags, ...);

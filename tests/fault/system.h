@@ -1,9 +1,8 @@
-/* The system calls of the library, at which things go wrong on purpose.
+/* The system calls of the library, which fail on purpose.
  *
  * The program is linked with --wrap for every function of the C library that the system layer
- * calls. Between arm and disarm the calls are counted, in the order in which they come; one of them
- * fails, or another actor does something just before it. What the test itself calls meanwhile goes
- * to the system untouched. */
+ * calls. Between arm and disarm the calls are counted, in their order; one of them fails, or
+ * another actor does something just before it. Calls of the test itself pass through unchanged. */
 #ifndef NEARBUF_FAULT_SYSTEM_H
 #define NEARBUF_FAULT_SYSTEM_H
 
@@ -61,38 +60,38 @@ typedef enum system_call {
 
 const char *system_call_name(system_call call);
 
-/* The errors that are plausible for a call: the number of them, and one by its index, which goes
- * round: not every try has the same call in the same place. */
+/* The errors that are plausible for a call: how many, and one by its index, modulo their number,
+ * because the same call is not in the same place in every try. */
 int system_errors(system_call call);
 int system_error(system_call call, int index);
 
 typedef struct system_plan {
-  int at;              /* the call that is meant, counted from 1; 0: none */
+  int at;              /* the selected call, counted from 1; 0: none */
   int error;           /* index of the error it fails with */
   bool is_lasting;     /* later calls of the same function fail, too */
-  void (*actor)(void); /* acts before the call, which then is made, instead of failing it */
+  void (*actor)(void); /* acts before the call, which then is made instead of failing */
   bool is_race;        /* at some of the calls the actor is faster in making a locator */
 } system_plan;
 
-/* What a kernel can be like. */
+/* Properties that a kernel can have. */
 enum {
   OLD_KERNEL = 1,         /* no map query, no renameat2, no memory files, no membarrier */
   IGNORES_NO_REPLACE = 2, /* a demanded address is a hint, as before Linux 4.17 */
-  IGNORES_ADVICE = 4,     /* says yes to every advice and follows none, as some emulators */
+  IGNORES_ADVICE = 4,     /* accepts every advice and follows none, as some emulators */
   TRANSFERS_LITTLE = 8,   /* reads and writes a few bytes at a time */
   CANNOT_RENAME_NEW = 16, /* a file system without RENAME_NOREPLACE */
   CANNOT_MAKE_MEMORY_FILES = 32,
   CANNOT_WIPE = 64 /* pages in children; as before Linux 4.14, gVisor */
 };
 
-/* Makes the kernel be like this from now on. */
+/* Makes the kernel have these properties from now on. */
 void system_be(unsigned kernel);
 
-/* `*met` becomes the call that the plan means, when it comes; CALL_NONE before. */
+/* `*met` becomes the call that the plan selects, when it is made; CALL_NONE before. */
 void system_arm(const system_plan *plan, system_call *met);
 void system_disarm(void);
 
-/* For actors: the address and the size that the call before which they act demands, 0 if none. */
+/* For actors: the address and the size that the call after them demands, 0 if none. */
 uintptr_t system_wanted_address(void);
 size_t system_wanted_size(void);
 

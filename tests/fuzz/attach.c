@@ -1,9 +1,9 @@
-/* Fuzz target: attaching to whatever lies under the real name.
+/* Fuzz target: attaching to any file under the real name.
  *
- * An input says what kind of file that is, who made it, whether this process has it mapped, and
- * what its bytes are. The call must end in a fresh locator, in the use of a sound one, or in a
- * clear status with nothing written. Each input finds the library as a fresh process would: its
- * state is wiped, and what it mapped is unmapped. */
+ * An input says what kind of file that is, which process made it, whether this process has it
+ * mapped, and its bytes. The call must end in a new locator, in the use of a sound one, or in a
+ * clear status with nothing written. Each input finds the library as a new process would: its state
+ * is wiped, and what it mapped is unmapped. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static struct {
   nb_range mappings[MOST_MAPPINGS]; /* that the library made and has not undone */
   int count;
   bool is_in_library;
-  uint64_t nanoseconds; /* nobody waits for the bound of a lock: each question moves the clock on */
+  uint64_t nanoseconds; /* no real waiting for the bound of a lock: each query advances the clock */
 } system_calls;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives these names */
@@ -93,7 +93,7 @@ static bool is_made_by_library(uintptr_t address, size_t size) {
 enum {
   PAGE = 4096,
   ARENA =
-      1 << 20, /* memory that items may claim; the file's two pages are mapped right behind it */
+      1 << 20, /* memory that items may list; the two pages of the file are mapped right after it */
   FILE_SIZE = 2 * PAGE
 };
 
@@ -102,8 +102,8 @@ enum kind { REGULAR, LINK, DIRECTORY, PIPE, STRANGERS, WORLD_WRITABLE, NO_FILE, 
 /* Bits of the second byte. */
 enum {
   IS_MAPPED = 1,
-  HAS_OWNER_EXECUTE = 2, /* as a file of the Rust reference */
-  IS_LOCKED = 4,         /* by somebody who lives */
+  HAS_OWNER_EXECUTE = 2, /* as a file of the Rust implementation */
+  IS_LOCKED = 4,         /* by a process that is alive */
   HAS_SECOND = 8,        /* the first locator's link leads to the second page */
   ITEMS_IN_ARENA = 16,
   SMALL_ITEMS = 32,
@@ -159,8 +159,8 @@ static void make_items_plausible(scene *what, unsigned char *locator) {
   }
 }
 
-/* A link of the input leads into the arena or to an address that cannot exist, but not into the
- * memory of a sanitizer, which nobody may read although it is mapped. */
+/* A link in the input leads into the arena or to an address that cannot exist, but not into memory
+ * of a sanitizer, which must not be read although it is mapped. */
 static void make_link_harmless(unsigned char *locator) {
   uint64_t link;
   memcpy(&link, locator + 8, sizeof link);
@@ -205,7 +205,7 @@ static void write_file(const char *path, const scene *what) {
   mode_t mode = (mode_t)((is_executable ? 0700 : 0600) | (what->kind == WORLD_WRITABLE ? 2 : 0));
   require(fchmod(file, mode) == 0);
   if (what->kind == STRANGERS) {
-    (void)!fchown(file, 1, 1); /* as nobody but root it stays ours, and is a regular file */
+    (void)!fchown(file, 1, 1); /* as a user other than root it stays ours, and is a regular file */
   }
   if ((what->how & IS_MAPPED) != 0) {
     int protection = (what->how & IS_READ_ONLY) != 0 ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -290,9 +290,9 @@ static void clear_scene(const scene *what) {
 
 /* ---- What must hold -------------------------------------------------------------------------- */
 
-/* Whether the library may believe that the file is this process's locator. */
+/* Whether the library may trust the file as the locator of this process. */
 static bool is_own(const scene *what) {
-  /* A file that is not trusted is, where it is mapped: code of this process did that. */
+  /* An untrusted file counts if it is mapped: code of this process did that. */
   bool is_regular =
       what->kind == REGULAR || what->kind == STRANGERS || what->kind == WORLD_WRITABLE;
   return is_regular && (what->how & IS_MAPPED) != 0 && (what->how & IS_READ_ONLY) == 0;

@@ -1,8 +1,9 @@
 /* Fuzz target: recognising and checking a locator of any bytes.
  *
- * The first byte chooses the width, what an empty locator would be, and whether the locator says
- * where it is mapped; the rest are its bytes. Nothing may be written, nothing outside 4096 bytes be
- * read, and what is called valid must be so by a second, simpler reading of docs/format.md. */
+ * The first byte chooses the width, what an empty locator would be, and whether the locator
+ * contains the address where it is mapped; the rest are its bytes. Nothing may be written, nothing
+ * outside 4096 bytes be read, and a locator reported as valid must be so by a second, simpler
+ * implementation of docs/format.md. */
 #include "base/format.h"
 #include "fuzz.h"
 
@@ -35,7 +36,7 @@ static simple_item item_of(const uint8_t *image, uint32_t width, nearbuf_dialect
   item.size = words[is_rust ? 0 : 1];
   item.position = words[is_rust ? 1 : 2];
   if (is_rust && item.base != 0 && words[0] <= 1 && words[1] >= 4096 && words[2] <= words[1]) {
-    item.taken = 1; /* the .NET reference's */
+    item.taken = 1; /* the .NET implementation's */
     item.size = words[1];
     item.position = words[2];
   }
@@ -74,7 +75,7 @@ static void require_valid(const uint8_t *image, uint32_t width, nearbuf_dialect 
   }
 }
 
-/* What was built from items that make sense is recognised, and is valid unless items overlap. */
+/* A locator built from plausible items is recognised, and is valid unless items overlap. */
 static void check_built(fuzz_input input, uint32_t width, nearbuf_dialect dialect) {
   const nb_layout *layout = nb_layout_of(width, dialect);
   nb_item items[NB_CAPACITY_32];

@@ -1,7 +1,7 @@
-/* What a fuzz target offers: the entry point that libFuzzer and the replay of the corpus both call.
+/* The interface of a fuzz target: the entry point that libFuzzer and the replay of the corpus call.
  *
- * A target is a file of its own. It ends the process (`require`) when the library did what it must
- * not; sanitizers find the rest. */
+ * A target is a file. It ends the process (`require`) if the library misbehaves; sanitizers find
+ * the rest. */
 #ifndef NEARBUF_FUZZ_H
 #define NEARBUF_FUZZ_H
 
@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A finding: says what and ends the process, in a way that libFuzzer keeps the input. */
+/* A finding: prints it and ends the process in such a way that libFuzzer keeps the input. */
 __attribute__((noreturn)) static inline void fuzz_finding(const char *file, int line,
                                                           const char *what) {
   (void)fprintf(stderr, "%s:%d: finding: %s\n", file, line, what);

@@ -1,7 +1,7 @@
 /* Fuzz target: the text of /proc/<pid>/maps.
  *
- * Any characters may come. What the parser takes for a mapping is written down again in the
- * kernel's form; reading that must give the same mapping. */
+ * Any characters may occur. What the parser accepts as a mapping is written again in the kernel's
+ * form; parsing that must give the same mapping. */
 #include "os/linux/maps_text.h"
 #include "fuzz.h"
 

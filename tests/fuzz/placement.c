@@ -1,8 +1,8 @@
 /* Fuzz target: the search for a place, in invented maps.
  *
- * An input is a need and up to 96 occupied ranges. The answer is compared with every gap: a place
- * lies inside one of them, is aligned, lies in range and is of a size that was asked for; it is no
- * farther than the rule of placement.h allows; and "no room" is true. */
+ * An input is a gap request and up to 96 occupied ranges. The result is compared with every gap: a
+ * place lies inside one of them, is aligned, in range and of a requested size; it is at most as far
+ * away as the rule of placement.h allows; and "no room" is true. */
 #include "base/placement.h"
 #include "fuzz.h"
 
@@ -114,8 +114,8 @@ static uintptr_t least_distance(const invented_map *map, const nb_gap_request *g
   return best;
 }
 
-/* No gap that the need could use, were its range everything, has a part in what is called
- * barren. */
+/* No gap that the request could use, if its range were the whole address space, overlaps the
+ * addresses that are reported as known full. */
 static void check_barren(const invented_map *map, const nb_gap_request *gap_request,
                          nb_range known_full) {
   nb_gap_request anywhere = *gap_request;
@@ -157,7 +157,7 @@ static void check_search(invented_map *map, const nb_gap_request *gap_request,
   require(is_free(map, &place));
   uintptr_t distance = nb_placement_distance(gap_request, &place);
   require(distance <= nb_add_saturating(least, NB_NEARER_THAT_COUNTS));
-  /* More room than is needed is looked for with a limited number of questions. */
+  /* Larger gaps than needed are searched for with a limited number of queries. */
   if (place.size == gap_request->want && map->count <= FEW_OCCUPIED) {
     /* In the gap that holds the origin itself the place is above it where it can be. */
     bool saw_any;

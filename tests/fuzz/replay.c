@@ -8,14 +8,14 @@
 
 enum { LONGEST_INPUT = 1 << 20 };
 
-/* By the open directory: a target may have put another file system over the way to it. */
+/* By the open directory: a target may have mounted another file system over its path. */
 static void replay(int corpus, const char *name) {
   static uint8_t bytes[LONGEST_INPUT];
   int file = openat(corpus, name, O_RDONLY | O_CLOEXEC);
   ssize_t length = read(file, bytes, sizeof bytes);
   CHECK(length >= 0 && length < LONGEST_INPUT);
   close(file);
-  /* Exactly as large as the input, so that a sanitizer sees a read behind it. */
+  /* Exactly as large as the input, so that a sanitizer notices a read past its end. */
   size_t size = (size_t)length;
   uint8_t *copy = malloc(size == 0 ? 1 : size);
   CHECK(copy != NULL);

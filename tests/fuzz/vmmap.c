@@ -1,8 +1,8 @@
 /* Fuzz target: the records of FreeBSD's kern.proc.vmmap.
  *
- * Any bytes may come. Every record that is read ends inside them, is longer than what stands before
- * its path, and has a range and a name that are none but its own: written down again and read alone
- * it is the same. */
+ * Any bytes may occur. Every record that is accepted ends inside them, is longer than the fields
+ * before its path, and its range and name depend on its own bytes only: written again and parsed
+ * alone it is the same. */
 #include "os/bsd/vmmap.h"
 
 #include "fuzz.h"
@@ -15,7 +15,7 @@ static bool is_same(const nb_mapping *a, const nb_mapping *b) {
 }
 
 static void check_alone(const uint8_t *record, size_t size, const nb_mapping *mapping) {
-  uint8_t *copy = malloc(size); /* so that a sanitizer sees a read behind it */
+  uint8_t *copy = malloc(size); /* so that a sanitizer notices a read past its end */
   require(copy != NULL);
   memcpy(copy, record, size);
   nb_mapping again;

@@ -1,4 +1,4 @@
-/* The C functions of the Rust reference; see c_interface.h. */
+/* The C functions of the Rust implementation; see c_interface.h. */
 #include "c_interface.h"
 
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-/* The C functions of the Rust reference, loaded at run time: from the reference itself or from the
- * library that stands in for it, so that both can be in one process. */
+/* The C functions of the Rust implementation, loaded at run time: from that library itself or from
+ * the drop-in library, so that both can be in one process. */
 #ifndef NEARBUF_TEST_C_INTERFACE_H
 #define NEARBUF_TEST_C_INTERFACE_H
 
@@ -19,11 +19,13 @@ typedef struct c_interface {
   __typeof__(&buffers_allocate_private_memory) allocate;
 } c_interface;
 
-/* Ends the test as skipped where the reference was not built (build-reference.sh says why). */
+/* Ends the test as skipped if the Rust implementation was not built (build-reference.sh says
+ * why). */
 c_interface reference_load(void);
 
-/* Removes the file of a dead process that had our id, which the reference believes and crashes
- * with; it removes none itself. To be called first thing in a process; reference_load does it. */
+/* Removes the file of a dead process that had our id, which the Rust implementation trusts and
+ * crashes with; it removes none itself. Must be called first in a process; reference_load does
+ * it. */
 void reference_remove_dead_namesake(void);
 
 c_interface dropin_load(void);

@@ -1,5 +1,5 @@
-/* A program of the Rust reference's C interface. It is linked once against the reference and once
- * against the library that stands in for it; compare.sh compares what it prints. */
+/* A program that uses the Rust implementation's C interface. It is linked once with that library
+ * and once with the drop-in library; compare.sh compares the outputs. */
 #include <nearbuf/reloaded.h>
 
 #include <inttypes.h>
@@ -25,7 +25,7 @@ static BufferSearchSettings search(uintptr_t offset, uintptr_t length, uint32_t 
   return settings;
 }
 
-/* Each question gets a window of its own, so that none finds the buffers of another. */
+/* Each step gets its own window, so that none finds the buffers of another. */
 static BufferSearchSettings fresh(uint32_t size) {
   static uintptr_t next;
   next += WINDOW_SIZE;
@@ -164,7 +164,7 @@ static void failures(void) {
   answer("a buffer of size 0: ok", result.is_ok);
   free_get_buffer_result(result);
 
-  /* A hole of one page in what is taken. */
+  /* A hole of one page in occupied memory. */
   BufferSearchSettings hole = fresh(PAGE);
   (void)mmap((void *)hole.min_address, (size_t)3 * PAGE, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);

@@ -1,4 +1,4 @@
-/* One process with the .NET reference, as far as that can be had without .NET: a writer that takes
+/* One process with the .NET implementation, as far as possible without .NET: a writer that takes
  * its steps (dotnet_writer.h), and a locator written by hand. */
 #include <dirent.h>
 #include <errno.h>
@@ -44,8 +44,8 @@ static unsigned byte_at(uintptr_t locator, uintptr_t offset) {
 
 /* ---- A locator written by hand --------------------------------------------------------------- */
 
-/* What it leaves in its file when it has one buffer of 8192 bytes, 32 of them used. The addresses,
- * of the page and of the buffer, are filled in. */
+/* Its file when it has one buffer of 8192 bytes, 32 of them used. The addresses of the page and of
+ * the buffer are filled in. */
 static const unsigned char image[] = {
     0,  0,    0, 0, 0, 0, 0, 0, /* 0: this address */
     0,  0,    0, 0, 0, 0, 0, 0, /* 8: next locator */
@@ -116,7 +116,7 @@ TEST(an_empty_locator_of_it_is_told_by_its_files_mode) {
 TEST(what_we_made_first_is_shared_by_it) {
   need_shared_directory();
   uintptr_t ours = place("nearbuf");
-  dotnet_header *first = attach(); /* its lock on the file can be had, and its length be set */
+  dotnet_header *first = attach(); /* it can lock the file, and set its size */
   CHECK_EQUAL(totals().first_locator, (uintptr_t)first);
   dotnet_item *item = dotnet_get(first, 100, WINDOW, WINDOW + WINDOW_SIZE);
   CHECK_EQUAL(ours, item->base);
@@ -217,7 +217,7 @@ static void finish_in_a_while(void *context) {
   (void)dotnet_finish(birth);
 }
 
-/* It goes on meanwhile. */
+/* It continues meanwhile. */
 static void expect_waiting(dotnet_step last) {
   need_shared_directory();
   dotnet_birth birth = dotnet_look();
@@ -229,7 +229,7 @@ static void expect_waiting(dotnet_step last) {
   CHECK_EQUAL(1, count_files());
 }
 
-/* It does not go on, until the file is older than a new one can be. */
+/* It does not continue until the file is older than a new one can be. */
 static void expect_busy(dotnet_step last) {
   need_shared_directory();
   dotnet_birth birth = dotnet_look();
@@ -274,7 +274,7 @@ TEST(while_it_does_not_complete_its_file_the_answer_is_busy_and_no_second_locato
   expect_busy(DOTNET_MAPPED);
 }
 
-/* Where nothing that lies in /tmp may be executed it fails, and leaves its file open. */
+/* If nothing in /tmp may be executed it fails, and leaves its file open. */
 TEST(a_file_that_it_cannot_map_is_not_waited_for) {
   if (!use_own_tmp() || mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_NOEXEC, NULL) != 0) {
     test_skip("cannot mount a /tmp of its own: %s", strerror(errno));
@@ -289,7 +289,7 @@ TEST(a_file_that_it_cannot_map_is_not_waited_for) {
   CHECK_EQUAL(NEARBUF_SHARING_SHARED, totals().sharing);
 }
 
-/* It looks for the file before ours is there, and clears our header afterwards. */
+/* It looks for the file before ours exists, and clears our header afterwards. */
 static dotnet_header *clear_ours(const dotnet_birth *early) {
   dotnet_birth birth = *early;
   CHECK(!birth.has_existed && dotnet_go_on(&birth, DOTNET_MAPPED));
@@ -298,7 +298,7 @@ static dotnet_header *clear_ours(const dotnet_birth *early) {
   return birth.mapped;
 }
 
-/* Whether it comes to a held item with this buffer when it walks its chain. */
+/* Whether it reaches a held item with this buffer when it walks its chain. */
 static bool sees_held(dotnet_header *first, uintptr_t base) {
   bool is_seen = false;
   for (dotnet_header *at = first; at != NULL; at = at->next) {
@@ -369,10 +369,10 @@ TEST(a_chain_whose_first_link_it_cleared_is_linked_again) {
 
 /* ---- At the same time ------------------------------------------------------------------------ */
 
-/* The caller's range is all that it looks at, so every page is a range of its own, and the page
- * behind takes what it appends too much when it is overtaken between looking and locking. A page is
- * a hole in what the test mapped from when its turn comes: thousands of holes would only slow the
- * search. */
+/* It checks only the caller's range, so every page is a range of its own, and the page after it
+ * receives what it appends beyond the end when another thread appends between its check and its
+ * lock. A page is a hole in what the test mapped, made just before it is needed: thousands of holes
+ * would only slow down the search. */
 enum { PAGES = 20000 };
 
 static dotnet_header *raced;
@@ -395,7 +395,7 @@ static void append_theirs(records *list) {
     record next = records_next(list, bytes);
     dotnet_item *item = dotnet_get(raced, next.length, page, page + PAGE);
     if (item == NULL) {
-      continue; /* held, or full: whoever cannot append here goes on to the next page */
+      continue; /* held or full: a writer that cannot append here goes on to the next page */
     }
     bool is_inside = item->position + next.length <= item->size;
     next.address = dotnet_append(item, bytes, next.length);
@@ -486,9 +486,9 @@ TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
   size_t position = sizeof *first + NB_FIRST_SLOT * sizeof *item + 12;
   memcpy(after + position, before + position, 4); /* ours */
   size_t spare = sizeof *first + (NB_FIRST_SLOT - 1) * sizeof *item;
-  memcpy(after + spare, before + spare, sizeof *item); /* where nearbuf keeps the link once more */
+  memcpy(after + spare, before + spare, sizeof *item); /* nearbuf's second copy of the link */
   CHECK(memcmp(before, after, PAGE) == 0);
-  /* Ours goes on behind its locator. */
+  /* Ours continues after its locator. */
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, PAGE);
   static nearbuf_buffer held[2 * ITEMS_OF_A_LOCATOR];
   for (int i = 0; i < 2 * ITEMS_OF_A_LOCATOR; i++) {
@@ -507,7 +507,7 @@ TEST(an_item_of_the_drop_in_looks_taken_to_it_in_every_locator) {
   CHECK_EQUAL(ITEMS_OF_A_LOCATOR, byte_at(locator, THEIR_COUNT_OFFSET));
   dotnet_header *first = attach();
   CHECK(locator != (uintptr_t)first);
-  /* It fills the first locator, passes the Rust one, and goes on in one of its own. */
+  /* It fills the first locator, passes the Rust one, and continues in one of its own. */
   for (int i = 0; i < 2 * ITEMS_OF_A_LOCATOR; i++) {
     dotnet_item *item = dotnet_get(first, PAGE, WINDOW, WINDOW + WINDOW_SIZE);
     CHECK(item != NULL && item->base != rust->base_address);

@@ -1,4 +1,4 @@
-/* The steps of the .NET reference; see dotnet_writer.h. */
+/* The steps of the .NET implementation; see dotnet_writer.h. */
 #include "dotnet_writer.h"
 #include "locator_names.h"
 
@@ -80,8 +80,8 @@ dotnet_header *dotnet_find(int *file) {
   return is_open ? dotnet_finish(&birth) : NULL;
 }
 
-/* Interlocked operations are ordered like everything, plain ones like nothing; volatile keeps the
- * compiler from joining them. */
+/* Interlocked operations are sequentially consistent, plain ones unordered; volatile keeps the
+ * compiler from merging them. */
 static bool try_lock(int32_t *word) { /* NOLINT(readability-non-const-parameter): written */
   int32_t free_word = 0;
   return __atomic_compare_exchange_n(word, &free_word, 1, false, __ATOMIC_SEQ_CST,
@@ -106,7 +106,7 @@ static bool is_full(const dotnet_header *header) {
   return count_of(header) >= (PAGE - sizeof(dotnet_header)) / sizeof(dotnet_item);
 }
 
-/* Asked before the item is locked, and not again. */
+/* Checked before the item is locked, and not again. */
 static bool can_use(const dotnet_item *item, uint32_t size, uintptr_t min, uintptr_t max) {
   const volatile dotnet_item *seen = item;
   uint32_t position = seen->position;
@@ -142,7 +142,7 @@ static uintptr_t allocate(uint32_t size, uintptr_t min, uintptr_t max) {
   return 0;
 }
 
-/* Null with `*is_full_now` where there is no slot, null without it where there is no memory. */
+/* Null with `*is_full_now` if there is no slot, null without it if there is no memory. */
 static dotnet_item *add(dotnet_header *header, uint32_t size, uintptr_t min, uintptr_t max,
                         bool *is_full_now) {
   *is_full_now = is_full(header);
@@ -173,7 +173,7 @@ static dotnet_header *next_of(dotnet_header *header) {
     lock(&header->is_locked);
     if (*link == NULL) {
       dotnet_header *made = map(-1);
-      *link = made; /* seen by everybody, and not yet filled in */
+      *link = made; /* visible to all threads, and not yet filled in */
       usleep(1);
       if (made != NULL) {
         initialise(made);

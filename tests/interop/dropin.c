@@ -1,5 +1,5 @@
-/* The library that stands in for the Rust reference, beside nearbuf's own functions. The two are
- * separate copies of the core in one process, as they are for their users. */
+/* The drop-in library beside nearbuf's own functions. The two are separate copies of the core in
+ * one process, as they are for their users. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -68,7 +68,7 @@ TEST(it_never_hands_out_an_item_of_another_dialect) {
   c_interface dropin = load();
   nearbuf_request request = request_in(WINDOW, WINDOW + PAGE - 1, 1);
   nearbuf_memory placed;
-  CHECK_OK(nearbuf_place(&request, "", &placed)); /* all of the range is a written item */
+  CHECK_OK(nearbuf_place(&request, "", &placed)); /* the whole range is a written item */
   CHECK(!can_get(&dropin, WINDOW, WINDOW + PAGE, 1, 1));
 }
 
@@ -80,7 +80,7 @@ TEST(the_environment_can_ask_it_for_the_written_layout_in_the_first_locator) {
   nearbuf_totals all = totals();
   CHECK_EQUAL(2, all.locators);
   CHECK_EQUAL(1, all.taken);
-  /* What the first locator lists is memory, and everybody's. */
+  /* What the first locator lists is memory for all modules. */
   uintptr_t ours = place("nearbuf");
   CHECK_EQUAL(NEARBUF_DIALECT_WRITTEN, find(ours).dialect);
   CHECK_EQUAL(all.first_locator, find(ours).locator);
@@ -106,7 +106,7 @@ TEST(an_item_ends_inside_the_range_since_all_of_its_room_is_used) {
   dropin.unlock(item);
   CHECK(!can_get(&dropin, start, end - 1, 100, 1));
   CHECK(can_get(&dropin, start, end, 100, 1));
-  /* nearbuf's own functions keep to the range themselves. */
+  /* nearbuf's own functions respect the range themselves. */
   nearbuf_request request = request_in(start, end - 2, 100);
   nearbuf_buffer buffer;
   CHECK_OK(nearbuf_get(&request, &buffer));
@@ -138,7 +138,7 @@ TEST(requests_that_cannot_work_are_refused) {
   CHECK(!can_get(&dropin, WINDOW + 1, WINDOW, 1, 1));
   CHECK(!can_get(&dropin, WINDOW, WINDOW + 99, 100, 1));
   CHECK(!can_get(&dropin, WINDOW, WINDOW + WINDOW_SIZE, 100, 48));
-  CHECK(!can_get(&dropin, 0, 0x10000, 100, 1)); /* null pointers must go on faulting */
+  CHECK(!can_get(&dropin, 0, 0x10000, 100, 1)); /* null pointers must still fault */
   CHECK_EQUAL(NEARBUF_SHARING_NONE, totals().sharing);
 }
 
@@ -198,7 +198,7 @@ static void append_with_dropin(records *list) {
     record next = records_next(list, bytes);
     LocatorItem *item = get(&raced, next.length);
     next.address = raced.append(item, bytes, next.length);
-    CHECK(next.address != 0); /* there is as much room as was asked for */
+    CHECK(next.address != 0); /* there is as much room as was requested */
     records_keep(list, &next);
     raced.unlock(item);
   }
@@ -234,7 +234,7 @@ TEST(a_child_gets_buffers_of_its_own_and_leaves_the_parents_alone) {
   uintptr_t base = held->base_address;
   pid_t child = fork();
   if (child == 0) {
-    dropin.unlock(held); /* of the parent: means nothing here */
+    dropin.unlock(held); /* of the parent: meaningless here */
     LocatorItem *own = get(&dropin, 100);
     CHECK(own->base_address != base);
     CHECK(dropin.append(own, (const uint8_t *)"child", 5) == own->base_address);

@@ -1,4 +1,4 @@
-/* What threads appended, to be verified at the end: every record has bytes of its own. */
+/* What threads appended, verified at the end: every record has unique bytes. */
 #ifndef NEARBUF_TEST_RECORDS_H
 #define NEARBUF_TEST_RECORDS_H
 
@@ -20,8 +20,8 @@ typedef struct records {
   record all[MOST_RECORDS];
 } records;
 
-/* The next record, its bytes in `bytes`: LONGEST_RECORD at most. Its address is still to be set,
- * and records_keep to be called, once it is written. */
+/* The next record, with its bytes in `bytes`: at most LONGEST_RECORD. Its address must be set, and
+ * records_keep called, once it is written. */
 record records_next(records *list, unsigned char bytes[LONGEST_RECORD]);
 void records_keep(records *list, const record *written);
 
@@ -32,9 +32,9 @@ bool records_go_on(const records *list);
 /* Appends by nearbuf_place, in the window. */
 void records_append_with_nearbuf(records *list);
 
-/* Two threads append with each writer for so long, or, where that may be too short, for a multiple
- * of it that is enough. Then the test fails where a byte is not what was written, or where a side
- * wrote nothing: nobody promises that every single thread gets its turn. */
+/* Two threads append with each writer for that time, or, if that may be too short, for a sufficient
+ * multiple of it. Then the test fails if a byte is not what was written, or if a side wrote
+ * nothing: that every single thread is scheduled is not guaranteed. */
 void records_race(records_writer theirs, records_writer ours, unsigned milliseconds,
                   bool (*is_enough)(void));
 

@@ -1,4 +1,4 @@
-/* One process with the Rust reference, the published crate. */
+/* One process with the Rust implementation, the published crate. */
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -101,8 +101,8 @@ TEST(a_lock_of_ours_is_seen_by_the_reference) {
 
 enum { HELD_OF_EACH = 400, HELD_OF_BOTH = 800 };
 
-/* Both hold pages of their own until there are several locators of each, then all are given back
- * and taken once more: nothing new must be needed. */
+/* Both hold pages until there are several locators of each, then all are released and acquired once
+ * more: nothing new must be needed. */
 static void hold_many(bool is_reference_first) {
   static LocatorItem *theirs[HELD_OF_EACH];
   static nearbuf_buffer ours[HELD_OF_EACH];
@@ -159,7 +159,8 @@ TEST(chains_of_locators_of_both_are_followed_by_both_when_we_are_first) {
 static c_interface raced;
 static atomic_uint handed_less;
 
-/* The reference checks the room before it takes the lock, so its caller has to look again. */
+/* The Rust implementation checks the room before it locks the item, so its caller has to check
+ * again. */
 static void append_with_reference(records *list) {
   unsigned char bytes[LONGEST_RECORD];
   while (records_go_on(list)) {
@@ -236,8 +237,8 @@ static uint64_t inode_at(uintptr_t address) {
   return inode;
 }
 
-/* Answers whether the reference uses the page at our address. It does not where it looked for a
- * file before ours was there, and then took ours for its own: it has a mapping of its own of the
+/* Returns whether the Rust implementation uses the page at our address. It does not if it looked
+ * for a file before ours existed, and then used ours as its own: it has a second mapping of the
  * same page. */
 static bool start_both(void) {
   reference_remove_dead_namesake();
@@ -258,7 +259,7 @@ static bool start_both(void) {
   return their_locator == our_locator;
 }
 
-/* One of 60 starts ends with a page that was taken over. */
+/* One start in 60 ends with a page that was overwritten like this. */
 TEST(the_first_calls_of_both_at_once_end_with_one_locator) {
   enum { SHARED = 40, TAKEN_OVER = 41 };
   raced = reference_load();

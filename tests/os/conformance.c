@@ -11,8 +11,8 @@
 #include "test.h"
 #include "threads.h"
 
-/* A place where so many granules were free a moment ago, and one on either side: qemu's map does
- * not tell neighbours apart. */
+/* An address where that many granules were free a moment ago, with one more on either side: qemu's
+ * map merges adjacent mappings. */
 static uintptr_t free_places(size_t granules) {
   const size_t size = (granules + 3) * nb_os_granularity();
   void *pages = nb_os_own_pages(size);
@@ -37,7 +37,7 @@ static unsigned char *map_somewhere(size_t size) {
   return (unsigned char *)place;
 }
 
-/* For what maps memory at places of its own choice. */
+/* For systems that map memory at places of their own choice. */
 static void needs_writable_code(void) {
   size_t granule = nb_os_granularity();
   CHECK_OK(nb_os_unmap((uintptr_t)map_somewhere(granule), granule).status);
@@ -60,8 +60,7 @@ static void needs_a_whole_map(void) {
   }
 }
 
-/* What the map says of an address; the range is empty of meaning where it says that nothing is
- * there. */
+/* What the map reports for an address; the range is meaningless if nothing is mapped there. */
 static bool look_up(const void *address, nb_mapping *mapping) {
   nb_map map;
   CHECK_OK(nb_os_map_open(&map, false).status);
@@ -167,7 +166,7 @@ TEST(an_address_that_the_system_never_gives_has_no_room) {
   CHECK_STATUS(NEARBUF_NO_ROOM, nb_os_map(highest, nb_os_granularity()).status);
 }
 
-/* A system that does not search by itself answers 0 to everything. */
+/* A system that does not search by itself returns 0 for everything. */
 static void check_found(uintptr_t expected, uintptr_t found, size_t size) {
   CHECK(found == expected || found == 0);
   if (found != 0) {

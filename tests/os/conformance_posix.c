@@ -1,5 +1,5 @@
-/* What the contract of a port says of children, on systems that fork (src/os/pages.h,
- * src/core/state.h), and what POSIX systems owe beside it (src/os/posix/posix.h). */
+/* What the contract of a port says about children, on systems that fork (src/os/pages.h,
+ * src/core/state.h), and what POSIX systems guarantee besides (src/os/posix/posix.h). */
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
-/* Machines with more than 47 bits of addresses, which few are: the program is linked with --wrap
- * for mmap and munmap, which invent the memory above. The library takes it for free, for no map
- * tells of it. */
+/* Machines with more than 47 address bits, which are rare: the program is linked with --wrap for
+ * mmap and munmap, which simulate the memory above. The library takes it for free, because the map
+ * does not show it. */
 #include <errno.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 #include "os/os.h"
 #include "test.h"
 
-static uintptr_t end_of_invented; /* 0: the machine is what it is */
+static uintptr_t end_of_invented; /* 0: the machine's own */
 
 static bool is_invented(const void *address, size_t size) {
   uintptr_t end = (uintptr_t)address + size;

@@ -1,5 +1,5 @@
-/* The map of a Linux process tells of files whose paths are as long as its text is read at a time,
- * and longer: the kernel's query has no answer for the longest. */
+/* The map of a Linux process shows files whose paths are as long as the text that is read at a
+ * time, and longer: the kernel's query fails for the longest. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,7 +14,7 @@ enum { NAME_LENGTH = 200, MAPPINGS = 4 };
 
 static const size_t PIECE = 0x10000; /* from one mapping to the next */
 
-/* Goes down so many folders of long names, made where they are missing. Answers how many. */
+/* Descends that many folders with long names, and creates missing ones. Returns how many. */
 static int go_down(int folders) {
   char name[NAME_LENGTH + 1];
   memset(name, 'n', NAME_LENGTH);

@@ -1,6 +1,6 @@
-/* A library for LD_AUDIT with a copy of nearbuf, beside a C library of its own: it places memory
- * whenever the program loads something, in children too, where no fork handler of its C library
- * runs. Ends the process with status 90 to 93 if something does not hold. */
+/* An LD_AUDIT library with a copy of nearbuf, beside its own C library: it places memory whenever
+ * the program loads something, also in children, where no fork handler of its C library runs. Ends
+ * the process with status 90 to 93 if a check fails. */
 #include <errno.h>
 #include <link.h>
 #include <linux/audit.h>

@@ -1,5 +1,5 @@
-/* Programs with sanitizers, which demand fixed parts of the address space when they start, beside
- * an audit library that has used the library before. */
+/* Programs with sanitizers, which need fixed parts of the address space when they start, beside an
+ * audit library that has used the library before. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 #include "test.h"
 
-/* ctest knows only the programs that the compilers here could make. */
+/* ctest lists only programs that the compilers here could build. */
 #ifndef WITH_ADDRESS
 #define WITH_ADDRESS NULL
 #endif

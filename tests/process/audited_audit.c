@@ -1,5 +1,5 @@
-/* An audit library (LD_AUDIT) that uses the library: it is loaded before the program and before
- * what the program's sanitizer does first. */
+/* An audit library (LD_AUDIT) that uses the library: it is loaded before the program and before the
+ * program's sanitizer is initialised. */
 #include <string.h>
 #include <unistd.h>
 

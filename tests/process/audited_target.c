@@ -1,4 +1,4 @@
-/* A program that a sanitizer watches: it uses memory, and says so. */
+/* A program built with a sanitizer: it uses memory, and says so. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

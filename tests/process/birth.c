@@ -1,4 +1,4 @@
-/* Birth of the first locator: one per process, complete when it is seen, found again without a
+/* Creation of the first locator: one per process, complete when it is seen, found again without a
  * name. */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,7 @@ static void *call_first(void *context) {
   return NULL;
 }
 
-/* `copies` copies, used by CALLERS threads at once, end with one locator and distinct memory. */
+/* `copies` copies, used by CALLERS threads at once, end with one locator and separate memory. */
 static void start_at_once(int copies, bool retries_busy) {
   pthread_barrier_t start;
   pthread_barrier_init(&start, NULL, CALLERS);
@@ -86,7 +86,7 @@ TEST(threads_that_make_the_first_call_together_get_different_memory) {
 
 static void start_over_a_stale_file(void *context) {
   char zeros[4096] = {0};
-  zeros[1] = 0x10; /* an address: the file is not a newborn */
+  zeros[1] = 0x10; /* an address: the file is not a new one */
   write_file(locator_path(getpid()).text, zeros, sizeof zeros, 0600);
   start_copies_at_once(context);
 }
@@ -100,7 +100,7 @@ TEST(copies_that_start_together_over_a_stale_file_end_with_one_locator) {
   }
 }
 
-/* One maker finds the directory usable and the other one does not: the disk fills up in between. */
+/* One copy finds the directory usable and the other one does not: the disk fills up in between. */
 static void *fill_and_free_directory(void *context) {
   const _Atomic bool *stop = context;
   while (!*stop) {

@@ -1,4 +1,4 @@
-/* Files of dead processes go, a few at a time; everything else stays. */
+/* Files of dead processes are removed, a few at a time; all other files stay. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "locator_names.h"
 #include "support.h"
 
-enum { PAGE = 4096, ABSENT = 2000000000 /* an id that no system gives */, MOST_AT_ONCE = 4 };
+enum { PAGE = 4096, ABSENT = 2000000000 /* an id that no system assigns */, MOST_AT_ONCE = 4 };
 
 static path path_of(int number, const char *suffix) {
   path made;
@@ -76,11 +76,11 @@ TEST(ten_thousand_dead_files_do_not_slow_the_first_call) {
   CHECK_EQUAL(10000 + 1 - MOST_AT_ONCE, count_locator_files());
 }
 
-/* One start looks at a part of the directory; it is another part each time. */
+/* One start inspects a part of the directory; another part each time. */
 TEST(dead_files_behind_hundreds_of_others_go_in_time) {
   own_tmp();
   make_locator_directory();
-  enum { OTHERS = 1500 /* on each side: several times what one start looks at */ };
+  enum { OTHERS = 1500 /* on each side: several times what one start inspects */ };
   for (int side = 0; side < 2; side++) {
     for (int i = 0; i < OTHERS; i++) {
       char name[64];
@@ -172,8 +172,7 @@ TEST(files_of_living_processes_stay) {
   expect_success(child);
 }
 
-/* The Rust reference locks nothing: its files prove their death only by being older than the
- * boot. */
+/* The Rust implementation locks nothing: only files older than the boot prove that it is dead. */
 TEST(a_rust_references_file_goes_only_when_it_is_older_than_the_boot) {
   own_tmp();
   make_locator_directory();

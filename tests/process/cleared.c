@@ -1,7 +1,8 @@
-/* A reference that was starting when a first locator of ours was published takes its page for its
- * own: it clears the header through a mapping of its own, store by store and at any time, and lists
- * buffers from the first slot on (src/core/header.h). That is done by hand here, so that it runs
- * with every width and byte order; tests/interop does it with the references' own steps. */
+/* Another implementation that was starting when our first locator was published uses that page as
+ * its own new locator: it clears the header through a second mapping, store by store and at any
+ * time, and lists buffers from the first slot on (src/core/header.h). The test does this by hand,
+ * so that it runs with every width and byte order; tests/interop does it with the steps of the
+ * implementations themselves. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static uintptr_t slot_of(const reference *who, uint32_t index) {
   return nb_item_at(who->page, who->layout, index);
 }
 
-/* Lists a buffer that it holds, in the next slot. False: it goes on in a locator of its own. */
+/* Lists a buffer that it holds, in the next slot. False: it continues in a locator of its own. */
 static bool list(reference *who) {
   uintptr_t lock = who->page + who->layout->locked;
   void *buffer =
@@ -98,7 +99,7 @@ static bool list(reference *who) {
   return has_room;
 }
 
-/* Every buffer that it listed is held, and used as far as it was. */
+/* Every buffer that it listed is held, with the position unchanged. */
 static void check_theirs(const reference *who) {
   for (uint32_t i = 0; i < who->listed; i++) {
     bool is_found = false;
@@ -143,7 +144,7 @@ static void append(const copy *library, holding *mine) {
   }
 }
 
-/* Every buffer is listed, held, and used as far as its holder used it. */
+/* Every buffer is listed, held, and used up to the position that its holder stored. */
 static void check_held(const copy *library, const holding *mine) {
   for (uint32_t i = 0; i < mine->count; i++) {
     nearbuf_info info;
@@ -183,7 +184,7 @@ enum { PAIRS = sizeof pairs / sizeof pairs[0] };
 
 typedef struct situation {
   const pair *dialects;
-  int stores; /* so many are done when we are called */
+  int stores; /* this many are done when the actor is called */
 } situation;
 
 static void clear_around_a_call(void *context) {
@@ -238,7 +239,7 @@ TEST(a_header_that_is_cleared_is_in_order_again_whenever_we_are_called) {
 
 typedef struct order {
   const pair *dialects;
-  int first_to_call; /* 0: this copy, 1: one that was there before, 2: one that comes now */
+  int first_to_call; /* 0: this copy, 1: one that was there before, 2: one that starts now */
 } order;
 
 static void clear_among_copies(void *context) {
@@ -415,8 +416,8 @@ TEST(nothing_is_lost_when_it_is_cleared_while_threads_of_two_copies_list_buffers
   }
 }
 
-/* A thread that lost the header's lock to a reference may be between taking a slot and filling
- * it. */
+/* A thread that lost the header's lock to another implementation may be between acquiring a slot
+ * and filling it. */
 TEST(a_slot_that_another_thread_has_taken_is_left_to_it) {
   own_tmp();
   (void)place("x", 1);
@@ -434,7 +435,7 @@ TEST(a_slot_that_another_thread_has_taken_is_left_to_it) {
   CHECK_EQUAL(2, totals_of(&later).buffers);
 }
 
-/* The lock that a holder lost can be the reference's by the time it is given back. */
+/* The lock that a holder lost can be the other implementation's by the time it is released. */
 TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
   static reference who;
   own_tmp();
@@ -455,8 +456,8 @@ TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
 
 /* ---- More than there are empty slots --------------------------------------------------------- */
 
-/* Before we are called again it lists more: what is held is the holder's all the same, and what
- * took its slot is let alone. */
+/* Before this copy is called again, it lists more: what is held remains its holder's, and items
+ * that took its slot are left alone. */
 TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
   static reference who;
   static holding mine;
@@ -512,7 +513,7 @@ TEST(a_file_of_ours_that_is_open_here_and_blank_is_waited_for_and_not_replaced) 
   own_tmp();
   int file = make_blank(false);
   expect_busy();
-  close(file); /* nothing makes it any more */
+  close(file); /* no process creates it any more */
   (void)place("nearbuf", 7);
   CHECK_EQUAL(1, count_locator_files());
 }

@@ -1,4 +1,5 @@
-/* Locators that others damaged, or whose version is unknown: recognised, and nothing is written. */
+/* Locators that were damaged by others, or whose version is unknown: recognised, and not written
+ * to. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,7 +27,7 @@ static unsigned char *publish_items(nearbuf_dialect dialect, const nb_item *item
 static void prepare(void) {
   own_tmp();
   make_locator_directory();
-  /* Apart from everything else: of memory that touches, qemu's map tells the protection of the
+  /* Not adjacent to other memory: qemu's map shows for adjacent mappings the protection of the
    * lowest. */
   unsigned char *room =
       mmap(NULL, (size_t)4 * BUFFER, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -34,7 +35,7 @@ static void prepare(void) {
   CHECK_EQUAL(0, mprotect(buffer_memory, (size_t)2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC));
 }
 
-/* One with two good items: only what the test changes then can be wrong. */
+/* A locator with two sound items: only what the test then changes can be wrong. */
 static unsigned char *publish(void) {
   prepare();
   nb_item items[] = {{.base = (uintptr_t)buffer_memory, .size = BUFFER},
@@ -160,7 +161,7 @@ TEST(an_item_that_wraps_around_is_incompatible) {
   expect_untouched(page);
 }
 
-/* What only the memory map can tell is found when the item is to be used. */
+/* Faults that only the memory map shows are found when the item is to be used. */
 static void expect_damaged_item(unsigned char *page) {
   unsigned char before[PAGE];
   memcpy(before, page, PAGE);
@@ -180,8 +181,8 @@ TEST(an_item_whose_memory_is_not_mapped_is_never_used) {
 
 /* ---- Items that are passed over -------------------------------------------------------------- */
 
-/* Two modules, one of which comes later, place more than two items hold: not a byte goes into the
- * memory of the first `bad` items, which stay as they are, and the other one is used. */
+/* Two modules, one of which comes later, place more than two items hold: not a byte is written to
+ * the memory of the first `bad` items, which stay unchanged, and the other one is used. */
 static void expect_passed_over(const unsigned char *page, nearbuf_dialect dialect, uint32_t bad,
                                uintptr_t good) {
   const nb_layout *items = nb_native_layout(dialect);
@@ -221,8 +222,7 @@ TEST(an_item_with_a_page_that_cannot_be_written_is_passed_over) {
   expect_protected_is_passed_over(PROT_READ | PROT_EXEC);
 }
 
-/* Emulators of user programs map what is executable to them as what is not, so that both look
- * alike. */
+/* Emulators of user programs map executable memory without that right, so that both look alike. */
 static bool does_map_tell_what_is_executable(void) {
   unsigned char *pages = mmap(NULL, (size_t)2 * BUFFER, PROT_READ | PROT_WRITE | PROT_EXEC,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -248,7 +248,7 @@ TEST(an_item_with_a_page_that_cannot_be_used_at_all_is_passed_over) {
   expect_protected_is_passed_over(PROT_NONE);
 }
 
-/* As the Rust reference lists what is left of its section on Windows. */
+/* As the Rust implementation lists the rest of its section on Windows. */
 TEST(items_that_a_rust_locator_lists_at_one_address_are_passed_over_all_of_them) {
   prepare();
   uintptr_t shared = (uintptr_t)buffer_memory;

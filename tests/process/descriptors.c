@@ -1,5 +1,5 @@
-/* A process whose standard input is closed: descriptor 0 is as good as any, and is closed again
- * like any. */
+/* A process whose standard input is closed: descriptor 0 is used like any other, and is closed
+ * again. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -16,7 +16,7 @@ static void place_and_wait(void *context) {
   (void)place("x", 1);
 }
 
-/* The file of a process that is dead. */
+/* The file of a dead process. */
 static path leave_a_file(void) {
   pid_t child = start_child(place_and_wait, NULL);
   expect_success(child);

@@ -32,7 +32,7 @@ PART(after_exec) {
   CHECK_EQUAL(1, totals.buffers);
   CHECK_EQUAL(NEARBUF_SHARING_SHARED, totals.sharing);
   CHECK(exists(locator_path(getpid()).text));
-  CHECK_EQUAL(1, count_locator_files()); /* what the image before left is gone */
+  CHECK_EQUAL(1, count_locator_files()); /* what the previous image left is gone */
 }
 
 TEST(after_exec_there_is_a_fresh_locator_and_the_old_files_are_gone) {
@@ -82,7 +82,7 @@ enum { STACK = 1 << 18 };
 
 static int run_with_shared_memory(int (*function)(void *), void *context) {
   char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  /* What vfork does, without its limits. */
+  /* What vfork does, without its restrictions. */
   pid_t child = clone(function, stack + STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, context);
   CHECK(child > 0);
   return child;

@@ -1,6 +1,5 @@
-/* The shared place on the file systems that people have there. What differs: whether a lock
- * outlives the descriptor, which device a file seems to be on, and what a store to a full disk
- * does. */
+/* The shared directory on common file systems. They differ in whether a lock outlives the
+ * descriptor, which device a file seems to be on, and what a store to a full disk does. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +15,7 @@
 
 /* ---- Places ---------------------------------------------------------------------------------- */
 
-/* Makes a file system in an image, and mounts it on /tmp. */
+/* Creates a file system in an image, and mounts it on /tmp. */
 static void mount_image(const char *make, const char *type, const char *size) {
   need_root();
   own_tmp();
@@ -65,7 +64,7 @@ static void be_a_child(void *context) {
   CHECK_EQUAL(42, call_answer(place_answer(42)));
   CHECK(first_locator() != parents);
   CHECK(exists(locator_path(getpid()).text));
-  CHECK(exists(locator_path(getppid()).text)); /* cleaning up left the living one */
+  CHECK(exists(locator_path(getppid()).text)); /* cleaning up left the live one */
 }
 
 static void leave_with_our_id(void *context) {
@@ -73,7 +72,7 @@ static void leave_with_our_id(void *context) {
   CHECK_EQUAL(0, rename(locator_path(getpid()).text, ((const path *)context)->text));
 }
 
-/* Whether somebody holds the file, as who wants to remove it asks. */
+/* Whether another process locks the file, as a process that wants to remove it checks. */
 static bool is_lock_free(const char *name) {
   int file = open(name, O_RDWR | O_CLOEXEC);
   bool is_free = flock(file, LOCK_EX | LOCK_NB) == 0;
@@ -81,8 +80,8 @@ static bool is_lock_free(const char *name) {
   return is_free;
 }
 
-/* A process that maps its locator itself, as a reference does, so that only the map can prove
- * it. */
+/* A process that maps its locator itself, as the other implementations do, so that only the map
+ * proves it alive. */
 static void attach(void *context) {
   (void)context;
   path own = locator_path(getpid());

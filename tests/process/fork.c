@@ -1,4 +1,4 @@
-/* fork: the child has a locator of its own, keeps what it inherited, and disturbs nobody. */
+/* fork: the child has its own locator, keeps what it inherited, and disturbs no other process. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -300,8 +300,8 @@ TEST(a_raw_clone_is_noticed) {
 
 /* ---- What is left where the parent's locator was --------------------------------------------- */
 
-/* A copy of a reference has the parent's address cached. It finds a full locator, and behind it the
- * child's. */
+/* A copy of another implementation has cached the parent's address. It finds a full locator, and
+ * after it the child's. */
 static void follow_cached_pointer(void *context) {
   uintptr_t cached = *(const uintptr_t *)context;
   const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
@@ -348,7 +348,7 @@ TEST(behind_a_grandparents_address_lies_the_grandchilds_locator) {
 
 /* ---- A private locator ----------------------------------------------------------------------- */
 
-/* Its page may lie where the parent's did, which it does not have. What is listed tells them
+/* Its page may lie where the parent's did, which it does not have. The listed items tell them
  * apart. */
 static void use_private_in_child(void *context) {
   (void)context;
@@ -382,7 +382,7 @@ TEST(a_private_locator_is_not_the_childs) {
   expect_success(child);
 }
 
-/* Another copy in the child must not believe an inherited page, even where it could not be kept
+/* Another copy in the child must not trust an inherited page, even where it could not be kept
  * out. */
 static void use_inherited_page(void *context) {
   uintptr_t parents = *(const uintptr_t *)context;

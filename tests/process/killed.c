@@ -1,8 +1,9 @@
 /* A task that shares the memory dies at any instruction of any call; the others go on and verify.
  *
- * SIGKILL ends a whole process, threads and all, and a locator is one process's. So the victim is a
- * process of its own that was cloned with the memory of its parent: like a thread that can be
- * killed alone. It runs on the thread block of the main thread, which only waits meanwhile. */
+ * SIGKILL ends a whole process with all threads, and a locator belongs to one process. So the
+ * victim is a process that was cloned with the memory of its parent: like a thread that can be
+ * killed alone. It runs on the thread control block of the main thread, which only waits
+ * meanwhile. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,7 +28,7 @@ static double seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* What a worker has placed must stay as it is. */
+/* What a worker has placed must not change. */
 typedef struct worker {
   unsigned number;
   double longest;
@@ -95,7 +96,8 @@ static void kill_one(char *stack, unsigned seed) {
   }
 }
 
-/* What the dead held, or had just mapped, stays: that can fill an address space of 32 bits. */
+/* Memory that the dead task held, or had just mapped, stays: that can fill a 32-bit address
+ * space. */
 static bool is_space_left(void) {
   unsigned long long pages = 0;
   FILE *file = fopen("/proc/self/statm", "r");
@@ -137,7 +139,7 @@ TEST(thousands_that_are_killed_in_the_middle_of_a_call_disturb_nobody) {
   nearbuf_memory placed;
   CHECK_OK(other.place(&request, "x", &placed));
   nearbuf_totals seen;
-  double patience = seconds() + 30; /* it waits for no lock, so it passes each only after a while */
+  double patience = seconds() + 30; /* a lost lock is passed only after the bound */
   do {
     usleep(10000);
     CHECK_OK(other.get_totals(&seen));
@@ -146,7 +148,7 @@ TEST(thousands_that_are_killed_in_the_middle_of_a_call_disturb_nobody) {
   CHECK(seen.buffers >= totals.buffers);
 }
 
-/* The same at birth: the victim makes the first call. */
+/* The same during creation: the victim makes the first call. */
 TEST(a_first_call_that_is_killed_leaves_the_process_usable) {
   own_tmp();
   char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

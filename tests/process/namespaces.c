@@ -61,7 +61,7 @@ static talk *new_talk(void) {
 static void fill_a_locator(void) {
   nearbuf_request request = request_of(1);
   for (int i = 0; i <= NB_NATIVE_CAPACITY; i++) {
-    nearbuf_buffer buffer; /* held for good */
+    nearbuf_buffer buffer; /* held permanently */
     CHECK_OK(nearbuf_get(&request, &buffer));
     CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));
   }
@@ -117,7 +117,7 @@ TEST(processes_with_one_id_in_two_namespaces_have_a_locator_each) {
   expect_success(first);
 }
 
-/* The second one cleans up; what the first one has must survive it. */
+/* The second one cleans up; the files of the first one must survive it. */
 static void clean_from_elsewhere(void *context) {
   (void)context;
   CHECK(getpid() < 5);

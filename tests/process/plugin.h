@@ -1,5 +1,5 @@
-/* A plug-in that contains its own static copy of the library, as the plug-ins of a host do that
- * know nothing of each other. Its functions call its own copy. */
+/* A plug-in that contains its own static copy of the library, like plug-ins of a host that do not
+ * know of each other. Its functions call its own copy. */
 #ifndef PROCESS_PLUGIN_H
 #define PROCESS_PLUGIN_H
 
@@ -16,7 +16,7 @@ typedef struct plugin {
   nearbuf_status (*get_totals)(nearbuf_totals *totals);
 } plugin;
 
-/* What the plug-in exports, as "plugin_functions". */
+/* The functions that the plug-in exports, as "plugin_functions". */
 typedef const plugin *(*plugin_functions_type)(void);
 
 #endif

@@ -96,8 +96,8 @@ TEST(what_the_plugin_released_is_found_by_the_program_after_it_walked_past) {
   uintptr_t address = theirs.address;
   CHECK_OK(nearbuf_place(&request, bytes, &ours));
   CHECK_OK(other->release(&theirs));
-  /* The program goes on in its own buffer while that has room; then the plug-in's is used before a
-   * new one is made. */
+  /* The program continues in its own buffer while that has room; then the plug-in's is used before
+   * a new one is created. */
   nearbuf_request there = request;
   there.range = (nearbuf_range){address, address + 63};
   CHECK_OK(nearbuf_place(&there, bytes, &ours));
@@ -157,7 +157,7 @@ TEST(a_plugin_that_is_loaded_again_finds_what_it_left) {
   }
 }
 
-/* Who has an atfork handler in code that is gone would jump into nothing. */
+/* A copy with an atfork handler in unloaded code would jump into unmapped memory. */
 TEST(a_fork_after_the_plugin_was_unloaded_is_survived) {
   const plugin *other = load_plugin();
   nearbuf_request request = request_near_code(16);
@@ -228,7 +228,7 @@ TEST(program_and_plugin_work_at_once_and_overwrite_nothing) {
 
 /* ---- Many starts ----------------------------------------------------------------------------- */
 
-/* Runs the program that starts two copies at once, again and again. */
+/* Runs the program that starts two copies at once, repeatedly. */
 TEST(two_copies_that_race_end_with_one_locator_at_every_process_start) {
   const char *asked = getenv("NEARBUF_TEST_STARTS");
   int starts = asked != NULL ? atoi(asked) : 300;

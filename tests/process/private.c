@@ -1,5 +1,6 @@
-/* Where no directory can be used, where it is asked for, and in privileged programs, the locator is
- * private to the process: every copy of the library in it shares it, and the caller learns why. */
+/* Where no directory is usable, where the program chooses so, and in privileged programs, the
+ * locator is private to the process: every copy of the library in it shares it, and the caller
+ * learns why. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -33,7 +34,7 @@ static nearbuf_totals totals_of(const copy *library) {
   return totals;
 }
 
-/* Copies that are loaded already, for their files may be out of reach. */
+/* Copies that are loaded already, because their files may become unreachable. */
 static void expect_private(const copy copies[2], int reason) {
   nearbuf_request request = request_of(8);
   nearbuf_memory placed;
@@ -267,8 +268,8 @@ TEST(the_locator_of_a_program_with_another_effective_group_is_private) {
   use_privileged(copies);
 }
 
-/* A program that was started with rights of its own: the file belongs to its user, the variables
- * come from its user. */
+/* A program that was started with privileges: the file belongs to its user, the environment comes
+ * from its user. */
 PART(part_has_gained_rights) {
   CHECK_EQUAL(0, prctl(PR_SET_DUMPABLE, 1));
   (void)place("x", 1);
@@ -329,7 +330,7 @@ TEST(what_is_shared_stays_when_a_program_becomes_privileged_and_what_comes_later
   CHECK_EQUAL(1, count_locator_files());
 }
 
-/* What a reference made in such a program is a file that its user can change. */
+/* What another implementation created in such a program is a file that its user can change. */
 TEST(a_references_file_is_not_believed_by_a_privileged_program) {
   own_tmp();
   make_locator_directory();
@@ -349,7 +350,8 @@ TEST(a_references_file_is_not_believed_by_a_privileged_program) {
 
 /* ---- Files that are not ours ----------------------------------------------------------------- */
 
-/* Maps a file of our locator's name, as a server maps what a client sends it, and is not misled. */
+/* Maps a file with the name of our locator, as a server maps what a client sends it, and is not
+ * misled. */
 static void expect_not_taken(int file) {
   CHECK(file >= 0 && ftruncate(file, 4096) == 0);
   void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);

@@ -1,5 +1,5 @@
-/* One process start at which two copies of the library make their first call at the same time: the
- * program's own and a plug-in's. plugins.c runs it many times. */
+/* One start of a process in which two copies of the library make their first call at the same time:
+ * the program's own and a plug-in's. plugins.c runs it many times. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -33,7 +33,7 @@ static void *start(void *argument) {
   starter *self = argument;
   nearbuf_request request;
   CHECK_OK(nearbuf_request_near((const void *)(uintptr_t)start, 64, &request));
-  /* Spinning and not a barrier: they must leave within nanoseconds of each other. */
+  /* Spinning instead of a barrier: they must start within nanoseconds of each other. */
   atomic_fetch_sub(&waiting, 1);
   while (atomic_load(&waiting) != 0) {
   }
@@ -41,8 +41,8 @@ static void *start(void *argument) {
   return NULL;
 }
 
-/* Files that name this process beside the one of its first locator: what was tried and given up. An
- * earlier process of the same id may have left some. */
+/* Files that name this process besides that of its first locator: abandoned attempts. An earlier
+ * process with the same id may have left some. */
 static int count_other_files(bool *has_first) {
   *has_first = false;
   DIR *directory = opendir(LOCATOR_DIRECTORY);

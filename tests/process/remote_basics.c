@@ -59,7 +59,7 @@ TEST(a_process_without_a_locator_has_none_to_tell) {
   (void)target_end(&idle);
 }
 
-/* What the rest of the granule of a new locator is made into. */
+/* What becomes of the rest of the granule of a new locator. */
 static uint32_t tail_buffers(void) {
   return nb_page_lists_tail() ? 4 : 0;
 }
@@ -263,10 +263,10 @@ TEST(what_is_not_mapped_is_told_and_so_is_how_far_a_copy_came) {
   size_t done = 1;
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_read(&process, 4096, bytes, 10, &done));
   CHECK_EQUAL(0, done);
-  request.min = 0x30000000; /* where nothing is */
+  request.min = 0x30000000; /* an address where nothing is mapped */
   CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
   CHECK_EQUAL(nb_os_granularity(), size);
-  address += size - 4096; /* the last page; behind it is nothing */
+  address += size - 4096; /* the last page; nothing is mapped after it */
   CHECK_STATUS(NEARBUF_NO_ROOM,
                nearbuf_process_read(&process, address, bytes, sizeof bytes, &done));
   CHECK_EQUAL(4096, done);
@@ -325,7 +325,7 @@ TEST(damaged_locators_are_reported_and_not_followed) {
   overwrite(&process, position, &huge, sizeof huge);
   check_fault(&process, "an item has used more than its size", buffers);
   overwrite(&process, position, &five, sizeof five);
-  /* A link to itself, and one to where nothing is. */
+  /* A link to itself, and one to an address where nothing is mapped. */
   uintptr_t self = (uintptr_t)at;
   overwrite(&process, at + layout->next, &self, sizeof self);
   check_fault(&process, "its link to the next locator is wrong", 0);
@@ -369,7 +369,8 @@ TEST(an_item_with_memory_that_cannot_be_executed_is_passed_over) {
   (void)target_end(&idle);
 }
 
-/* Lets locators follow the first one of the process: on its heap, as the references make them. */
+/* Appends locators to the first one of the process: on its heap, as the other implementations make
+ * them. */
 static uint64_t chain_heap_locators(nearbuf_process *process, int count, uint64_t buffer) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
@@ -450,7 +451,7 @@ TEST(a_full_locator_is_followed_by_another_that_is_found_by_its_address) {
   nearbuf_process_item item;
   const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
   uint64_t first = first_locator(&process, &walk, &locator);
-  /* Full of buffers that have no room. */
+  /* Full of buffers without room. */
   nearbuf_process_request request = anywhere((uint64_t)layout->capacity * 4096);
   uint64_t memory;
   CHECK_OK(nearbuf_process_allocate(&process, &request, &memory, NULL));

@@ -1,5 +1,6 @@
-/* What becomes of the system call that a process is blocked in while memory is made in it: it goes
- * on, or it comes back short. process.h says which do; the calls are in remote_blocked_target.c. */
+/* What happens to the system call in which a process is blocked while memory is mapped in it: it
+ * continues, or it returns early. process.h says which do; the calls are in
+ * remote_blocked_target.c. */
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static void read_table(const char *program) {
   CHECK(count >= 60);
 }
 
-/* What has begun a transfer comes back with what was transferred when it is interrupted. */
+/* A call that has begun a transfer returns the bytes transferred so far when it is interrupted. */
 static bool may_be_short(const char *name) {
   static const char *const calls[] = {"write_large_to_empty_pipe", "send_large_to_empty_socket",
                                       "recv_all"};
@@ -47,7 +48,8 @@ static bool may_be_short(const char *name) {
   return false;
 }
 
-/* Waits until it is blocked. False: it is no more, for its time limit is over on a slow machine. */
+/* Waits until it is blocked. False: it is not any more, because its time limit passed on a slow
+ * machine. */
 static bool is_blocked(const target *what) {
   while (target_state(what) != 'S') {
     if (target_state(what) == 'Z') {
@@ -74,7 +76,7 @@ static bool disturb(const row *what) {
       status = nearbuf_process_free(&process, address, size);
     }
     done += status == NEARBUF_OK;
-    /* What came back at once, and short, ends, and has no memory before it is gone (NO_ROOM); a
+    /* A call that returned early, ends, and has no memory before the process is gone (NO_ROOM); a
      * busy machine may be too slow for a stop. */
     CHECK(status == NEARBUF_OK || status == NEARBUF_BUSY || status == NEARBUF_NO_ROOM ||
           status == NEARBUF_NOT_FOUND);

@@ -1,6 +1,6 @@
 /* Programs that are blocked in a system call; see remote_blocked.c. The first argument names the
  * call. Without one, the names are listed, with what the call must return in the end. "ready"
- * first; when a line is read, a second thread makes come what the call waits for; then the call's
+ * first; when a line is read, a second thread produces what the call waits for; then the call's
  * result and errno. */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,13 +41,13 @@ enum { LARGE = 1 << 20, LIMIT_MS = 2000 };
 
 static int in[2];      /* a pipe that is empty, */
 static int out[2];     /* and one that is full */
-static int sockets[2]; /* as are the ways of these, one each */
+static int sockets[2]; /* as are the directions of these, one each */
 static int timed[2];   /* the same with time limits */
 static pthread_t first;
 static char bytes[LARGE];
 static const struct timespec limit = {LIMIT_MS / 1000, LIMIT_MS % 1000 * 1000000L};
 static uint32_t word;
-static int object; /* whatever the call waits at */
+static int object; /* the object that the call waits for */
 static int other;
 static char path[64];
 
@@ -67,7 +67,7 @@ static void fill_pipe(void) {
   (void)!write(in[1], "x", 1);
 }
 
-/* Takes all that is in the full pipe, and what still comes. */
+/* Reads everything in the full pipe, and what follows. */
 static void drain_pipe(void) {
   while (read(out[0], bytes, 4096) > 0) {
   }

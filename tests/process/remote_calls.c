@@ -1,4 +1,4 @@
-/* Remote system calls: what is done to a process must leave it as it was. */
+/* Remote system calls: they must leave the process as it was. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,8 +23,8 @@ static nearbuf_status disturb(nearbuf_process *process) {
   return status == NEARBUF_OK ? nearbuf_process_free(process, address, size) : status;
 }
 
-/* Does it to a process that may end by itself before: on a busy machine a disturbance waits for its
- * turn many times. False: it has ended. */
+/* Does it to a process that may end before by itself: on a busy machine a disturbance is delayed
+ * often. False: it has ended. */
 static bool disturb_unless_ended(nearbuf_process *process, bool may_be_busy) {
   nearbuf_status status = disturb(process);
   if (status == NEARBUF_NOT_FOUND) {
@@ -169,8 +169,8 @@ TEST(a_locator_that_is_made_leaves_no_descriptor_behind) {
 
 /* ---- Calls that the process sleeps in -------------------------------------------------------- */
 
-/* Disturbs a process that sleeps, until `until_ended` or for half a second. Where it had its 800 ms
- * before the machine gave us a turn it is tried again. */
+/* Disturbs a process that sleeps, until `until_ended` or for half a second. If its 800 ms passed
+ * before the machine scheduled the test, it is tried again. */
 static ending disturbed(const char *program, const char *mode, bool until_ended, bool *has_ended) {
   for (int tries = 0;; tries++) {
     target sleeper = target_start(program, mode, NULL);
@@ -349,7 +349,7 @@ TEST(a_process_that_is_stopped_and_continued_all_the_time_goes_on) {
 
 /* ---- Where it is refused --------------------------------------------------------------------- */
 
-/* A tracer of the process, which lets go after so many milliseconds. */
+/* A tracer of the process, which detaches after that many milliseconds. */
 static pid_t trace_for(const target *idle, long ms) {
   int ends[2];
   CHECK(pipe(ends) == 0);
@@ -374,7 +374,7 @@ TEST(a_process_that_is_traced_already_is_denied_and_can_be_used_otherwise) {
   pid_t tracer = trace_for(&idle, 60000);
   uint64_t start = now_ms();
   CHECK_STATUS(NEARBUF_DENIED, disturb(&process));
-  CHECK(now_ms() - start >= 99); /* so long it could have let go */
+  CHECK(now_ms() - start >= 99); /* it could have detached by then */
   nearbuf_process_info info;
   CHECK_OK(nearbuf_process_describe(&process, &info));
   CHECK_EQUAL(tracer, info.traced_by);
@@ -385,7 +385,7 @@ TEST(a_process_that_is_traced_already_is_denied_and_can_be_used_otherwise) {
   (void)target_end(&idle);
 }
 
-/* On a busy machine a tracer may let go too late now and then. */
+/* On a busy machine a tracer may sometimes detach too late. */
 TEST(a_tracer_that_soon_lets_go_is_waited_for) {
   target idle = target_start_idle();
   nearbuf_process process = target_open(&idle);
@@ -476,7 +476,7 @@ TEST(a_process_that_is_killed_meanwhile_hangs_nobody) {
 
 static _Atomic int is_over;
 
-/* A thread that reaps whatever ends, as shells and servers have one. */
+/* A thread that reaps every child that ends, as shells and servers have one. */
 static void *reap_all(void *context) {
   pid_t *unexpected = context;
   while (atomic_load(&is_over) == 0) {
@@ -515,7 +515,7 @@ static void *disturb_often(void *context) {
   int denied = 0;
   for (int i = 0; i < 50; i++) {
     nearbuf_status status = disturb(&process);
-    /* Another thread traces it at the moment. */
+    /* Another thread is tracing it. */
     CHECK(status == NEARBUF_OK || status == NEARBUF_DENIED || status == NEARBUF_BUSY);
     denied += status != NEARBUF_OK;
   }

@@ -1,5 +1,5 @@
-/* A program whose standard input is closed gets 0 as a descriptor: it is as good as any, and is
- * closed again like any. */
+/* A program whose standard input is closed gets 0 as a descriptor: it is used like any other, and
+ * is closed again. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>

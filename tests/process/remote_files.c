@@ -1,5 +1,5 @@
 /* Files of locators, as a program that cleans up sees them; and processes that have no locator to
- * believe. */
+ * trust. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -53,7 +53,7 @@ static pid_t absent_process(void) {
 typedef struct seen_files {
   nearbuf_file file[MOST_FILES];
   int count;
-  int wanted; /* the visitor has enough then */
+  int wanted; /* the visitor stops here */
 } seen_files;
 
 static int note_file(const nearbuf_file *file, void *context) {
@@ -79,14 +79,14 @@ static void check_busy(const nearbuf_file *file) {
 
 TEST(a_file_is_removed_only_where_nobody_uses_it_and_its_process_is_gone) {
   need_own_tmp();
-  nb_name name = nb_name_of_process(getpid()); /* nobody uses it, but the process lives */
+  nb_name name = nb_name_of_process(getpid()); /* no process uses it, but the process is alive */
   close(make_file(name.text, PAGE));
   nearbuf_file file = only_file();
   CHECK_EQUAL(NEARBUF_FILE_LIVE, file.state);
   CHECK_EQUAL(getpid(), file.process);
   check_busy(&file);
   CHECK(unlink(path_of(name.text)) == 0);
-  name = nb_name_of_process(absent_process()); /* somebody uses it who has another id here */
+  name = nb_name_of_process(absent_process()); /* a process uses it that has another id here */
   int used = make_file(name.text, PAGE);
   CHECK(flock(used, LOCK_SH) == 0);
   file = only_file();
@@ -159,7 +159,7 @@ TEST(of_each_file_is_told_what_it_is) {
   CHECK_EQUAL(NOBODY, of_later->user);
   CHECK_EQUAL(3 * PAGE, of_first->size_bytes);
   CHECK_EQUAL(NEARBUF_FILE_STALE, of_first->state);
-  CHECK_EQUAL(NEARBUF_FILE_UNKNOWN, of_later->state); /* only its user may say so */
+  CHECK_EQUAL(NEARBUF_FILE_UNKNOWN, of_later->state); /* only its user may state that */
   seen = (seen_files){.wanted = 1};
   CHECK_STATUS(NEARBUF_CANCELLED, nearbuf_process_visit_files(note_file, &seen));
   CHECK_EQUAL(1, seen.count);

@@ -1,4 +1,4 @@
-/* The first locator of another process, where it is not simply found under its name. */
+/* The first locator of another process, if it is not simply found by its name. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -106,7 +106,7 @@ TEST(so_it_is_where_the_shared_directory_is_another_users) {
 
 /* ---- A first locator whose count a reference cleared ----------------------------------------- */
 
-/* It lists up to the last empty slot; what stands behind must not be listed over. */
+/* It lists up to the last empty slot; items after it must not be overwritten. */
 TEST(a_slot_in_use_behind_a_count_that_was_cleared_is_left_alone) {
   target idle = target_start_idle();
   nearbuf_process process = target_open(&idle);
@@ -146,7 +146,7 @@ typedef struct told {
   unsigned long long bytes;
 } told;
 
-/* Makes the process place bytes of its own; it tells where its first locator is, and they are. */
+/* Makes the process place bytes itself; it reports where its first locator is, and the bytes. */
 static told let_place(target *user) {
   char line[64];
   told places;
@@ -269,7 +269,7 @@ static void refuse(unsigned call, unsigned error) {
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
-/* Then the file gets its name by a link, and the map goes on telling the one that it had before. */
+/* Then the file gets its name by a link, and the map continues to show the previous one. */
 static void put_without_renameat2(unsigned error) {
   want_own_tmp();
   become_nobody();

@@ -1,6 +1,6 @@
-/* Processes that are hard to reach into: they replace themselves, are frozen, handle their own
- * system calls, or change while they are looked at. Whatever comes of it, they go on unharmed, and
- * no wait is without a bound. */
+/* Processes in which system calls are hard to make: they replace themselves, are frozen, handle
+ * their own system calls, or change while they are inspected. Whatever happens, they continue
+ * unharmed, and every wait has a bound. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,7 +20,7 @@
 
 /* ---- What the tests share -------------------------------------------------------------------- */
 
-/* What newer kernels have and the C library's headers lack. */
+/* What newer kernels have and the headers of the C library lack. */
 enum { SET_DISPATCH = 0x4210, GET_DISPATCH = 0x4211 };
 
 static bool is_request(long number, const long arguments[6], long request) {
@@ -43,7 +43,7 @@ static target start_hard(const char *mode, const char *argument) {
   return target_of_hook;
 }
 
-/* Starts a program that may be refused what it wants, which skips the test. */
+/* Starts a program that may be denied what it needs, which skips the test. */
 static target try_hard(const char *mode) {
   target_of_hook = target_try(REMOTE_HARD_TARGET, mode);
   return target_of_hook;
@@ -73,7 +73,7 @@ static int count_rounds(int usual) {
   return wanted == NULL ? usual : atoi(wanted);
 }
 
-/* Disturbs a process that ends by itself, and counts the times that it worked. */
+/* Disturbs a process that ends by itself, and counts the successes. */
 static int disturb_to_end(target *what) {
   nearbuf_process process = target_open(what);
   siginfo_t end = {.si_pid = 0};
@@ -180,7 +180,7 @@ TEST(freeing_leaves_alone_what_a_program_has_there_that_comes_between_look_and_s
 
 static int seizures;
 
-/* Before the second remote operation, in which a locator would be made. */
+/* Before the second remote operation, in which a locator would be created. */
 static int exec_before_second_seizing(long number, long arguments[6]) {
   seizures += is_request(number, arguments, PTRACE_SEIZE);
   return seizures == 2 ? exec_before_seizing(number, arguments) : 0;
@@ -200,7 +200,7 @@ TEST(clearing_up_after_a_failure_leaves_alone_what_the_next_program_has_there) {
 
 static bool has_let_go;
 
-/* When the memory of the new buffer was made, and its locator is about to be. */
+/* When the memory of the new buffer has been mapped, and its locator has not. */
 static int exec_after_first_detaching(long number, long arguments[6]) {
   if (number == SYS_openat2 && has_let_go) {
     system_hook_set(NULL);
@@ -249,7 +249,7 @@ static target innocent;
 
 static bool is_interrupted;
 
-/* The process ends just before it is seized; what is meant for it reaches another one then. */
+/* The process ends just before it is seized; the request then reaches another one. */
 static int reuse_id(long number, long arguments[6]) {
   is_interrupted = is_interrupted || is_request(number, arguments, PTRACE_INTERRUPT);
   if (is_request(number, arguments, PTRACE_SEIZE)) {
@@ -272,7 +272,7 @@ TEST(a_process_that_got_the_id_of_another_one_is_let_alone) {
   nearbuf_process_request request = anywhere(4096);
   uint64_t address;
   int maps = target_lines(&innocent, "maps");
-  signal(SIGCHLD, SIG_IGN); /* whoever is killed is reaped by the kernel */
+  signal(SIGCHLD, SIG_IGN); /* the kernel reaps it */
   system_hook_set(reuse_id);
   CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_allocate(&process, &request, &address, NULL));
   system_hook_set(NULL);
@@ -286,7 +286,7 @@ TEST(a_process_that_got_the_id_of_another_one_is_let_alone) {
 
 /* ---- What is about to die -------------------------------------------------------------------- */
 
-/* The frozen thread does not come to note that it was killed. */
+/* The frozen thread does not run, so it does not notice that it was killed. */
 TEST(a_process_that_was_killed_is_not_found_though_it_is_still_frozen) {
   target what = start_hard("idle", NULL);
   control_group group;
@@ -345,14 +345,14 @@ TEST(a_process_that_is_killed_before_any_step_is_not_found) {
 
 /* ---- What does not stop, or not come back ---------------------------------------------------- */
 
-/* A program whose exec lasts until a lease on its interpreter is given up. The kernel keeps tracers
+/* A program whose exec lasts until a lease on its interpreter is released. The kernel keeps tracers
  * out all the time. */
 TEST(a_process_that_keeps_tracers_out_is_busy) {
   char script[] = "/tmp/nearbuf-script-XXXXXX";
   char interpreter[] = "/tmp/nearbuf-interpreter-XXXXXX";
   char line[sizeof interpreter + 8];
   want_own_tmp();
-  signal(SIGIO, SIG_IGN); /* the lease is wanted back */
+  signal(SIGIO, SIG_IGN); /* the lease is requested */
   int program = open(REMOTE_HARD_TARGET, O_RDONLY | O_CLOEXEC);
   int copy = mkstemp(interpreter);
   int text = mkstemp(script);
@@ -376,14 +376,13 @@ TEST(a_process_that_keeps_tracers_out_is_busy) {
     test_skip("the file system has no leases");
   }
   target_tell(&what, "go\n");
-  /* Until the exec waits for the lease, there is nothing in the way. */
+  /* Until the exec waits for the lease, nothing prevents it. */
   nearbuf_status disturbed;
   do {
     disturbed = disturb(&process);
   } while (disturbed == NEARBUF_OK);
   CHECK_EQUAL(NEARBUF_BUSY, disturbed);
-  CHECK_EQUAL(F_RDLCK,
-              fcntl(copy, F_GETLEASE)); /* which the exec wants of us and still waits for */
+  CHECK_EQUAL(F_RDLCK, fcntl(copy, F_GETLEASE)); /* which the exec requests and still waits for */
   CHECK(fcntl(copy, F_SETLEASE, F_UNLCK) == 0);
   unlink(script);
   unlink(interpreter);
@@ -398,7 +397,7 @@ typedef struct killing {
 
 static killing *killed;
 
-/* Whether the process that waits for this helper has died of what a terminal sends it. */
+/* Whether the process that waits for this helper has died of a signal of the terminal. */
 static int kill_host(long number, long arguments[6]) {
   if (is_request(number, arguments, PTRACE_SYSCALL) && atomic_load(&killed->is_host_gone) == 0) {
     int host = atomic_load(&killed->host);
@@ -429,7 +428,7 @@ TEST(a_host_that_waits_can_be_interrupted_and_the_process_goes_on) {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
   nearbuf_process process = target_open(&what);
   nearbuf_process_info info = {.traced_by = 1};
-  while (info.traced_by != 0) { /* the helper comes to its end */
+  while (info.traced_by != 0) { /* the helper ends */
     CHECK_OK(nearbuf_process_describe(&process, &info));
   }
   CHECK_EQUAL(1, atomic_load(&killed->is_host_gone));
@@ -613,7 +612,7 @@ static int send_signal(long number, long arguments[6]) {
   return 0;
 }
 
-/* What comes of a call that a signal meets while its thread works for us. */
+/* What becomes of a call that a signal interrupts while its thread works for us. */
 static void check_signal(long before, int signal_number, bool is_ended) {
   target what = start_hard("events", NULL);
   nearbuf_process process = target_open(&what);

@@ -1,5 +1,5 @@
-/* Programs that are hard to reach into; see remote_hard.c. Like remote_target.c they use no part of
- * the library, say "ready", and do what their first argument says. */
+/* Programs in which system calls are hard to make; see remote_hard.c. Like remote_target.c they use
+ * no part of the library, print "ready", and do what their first argument says. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -34,7 +34,7 @@ static void handle(int signal_number) {
   sigaction(signal_number, &action, NULL);
 }
 
-/* Waits until it is told to go on (SIGHUP) or to end. False: it is to end. */
+/* Waits until it is told to continue (SIGHUP) or to end. False: to end. */
 static bool wait_to_be_told(void) {
   sigset_t set;
   sigset_t before;
@@ -77,7 +77,7 @@ static long start_replacing(const char *count) {
   return replace_often(count);
 }
 
-/* The next program has memory of its own at a given address, such as the library makes. */
+/* The next program has memory of its own at a given address, such as the library creates. */
 static long keep(const char *address) {
   return wait_to_be_told() ? (become("kept", address), 1) : 0;
 }
@@ -161,7 +161,7 @@ static void *run_shortly(void *context) {
   return NULL;
 }
 
-/* 1: every thread that it started has come to its end. */
+/* 1: every thread that it started has ended. */
 static long start_threads(const char *ignored) {
   (void)ignored;
   enum { AT_ONCE = 3 };
@@ -201,7 +201,7 @@ enum { MAP_CALL = SYS_mmap2 };
 enum { MAP_CALL = SYS_mmap };
 #endif
 
-/* What maps memory and files kills it from now on. */
+/* From now on mapping memory and opening files kills it. */
 static bool add_filter(void) {
   enum { SET_MODE_FILTER = 1, FOR_ALL_THREADS = 1 };
   struct sock_filter code[] = {
@@ -217,7 +217,7 @@ static bool add_filter(void) {
 
 static void *add_filters(void *context) {
   (void)context;
-  enum { MOST_FILTERS = 1000 }; /* the kernel allows some 2,000 such */
+  enum { MOST_FILTERS = 1000 }; /* the kernel allows about 2,000 such */
   const struct timespec a_while = {0, 1000000};
   for (int i = 0; i < MOST_FILTERS && ended == 0; i++) {
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &a_while, NULL);
@@ -253,7 +253,7 @@ static void on_dispatch(int signal_number) {
   on_signal(signal_number);
 }
 
-/* Its system calls are signals to itself, as those of a Windows program are under Wine. */
+/* Its system calls become signals to itself, as those of a Windows program under Wine. */
 static long dispatch(const char *ignored) {
   (void)ignored;
   const int signals[] = {SIGSYS, SIGTERM, SIGUSR1};

@@ -1,5 +1,5 @@
-/* Other processes that show what no honest one would: nothing of it harms the process that looks.
- * The inspector is tried with the same by tests/cli/hostile_*.sh. */
+/* Other processes with hostile contents: none of it harms the process that reads them. The
+ * inspector is tested with the same by tests/cli/hostile_*.sh. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "remote_linux.h"
 #include "test.h"
 
-/* Ends what waits for the end of its input. */
+/* Ends the program, which waits for the end of its input. */
 static void end_of_input(target *what) {
   (void)fclose(what->input);
   what->input = fopen("/dev/null", "w");
@@ -22,7 +22,7 @@ static void end_of_input(target *what) {
 
 /* ---- Long names ------------------------------------------------------------------------------ */
 
-/* What the map says, with the program's own reading of it beside. */
+/* The map as read by the library, compared with the test's own reading of it. */
 typedef struct named_map {
   FILE *text;
   size_t line_size;
@@ -77,7 +77,7 @@ TEST(a_locator_below_a_long_root_is_found_by_its_name) {
   want_own_tmp();
   for (int i = 0; i < 3; i++) {
     size_t length = strlen(root);
-    memset(root + length, 'r', 100); /* not longer than the map's own end of a name */
+    memset(root + length, 'r', 100); /* not longer than the map's own limit for names */
     memcpy(root + length + 100, "/", 2);
     CHECK(mkdir(root, 0755) == 0);
   }
@@ -168,7 +168,7 @@ TEST(a_mapped_name_with_a_slash_opens_nothing) {
   target what = target_start(REMOTE_HOSTILE_TARGET, "map", path);
   nearbuf_process process = target_open(&what);
   chain_printed_page(&what, &process);
-  /* The path of the victim, read on from the shared directory, leads to another one. */
+  /* The victim's path, followed from the shared directory, leads to another one. */
   CHECK(symlink("/tmp/victims", link) == 0);
   FILE *victim = fopen("/tmp/victims/victim", "w");
   CHECK(victim != NULL && ftruncate(fileno(victim), 4096) == 0 && fclose(victim) == 0);
@@ -186,7 +186,7 @@ TEST(a_lease_on_a_locators_file_keeps_nobody_waiting) {
   target what = target_start(REMOTE_HOSTILE_TARGET, "lease", "/tmp/leased");
   nearbuf_process process = target_open(&what);
   chain_printed_page(&what, &process);
-  /* Who waits gets the file after /proc/sys/fs/lease-break-time seconds. */
+  /* A process that waits gets the file after /proc/sys/fs/lease-break-time seconds. */
   CHECK_STATUS(NEARBUF_BUSY, get_large(&process));
   CHECK_EQUAL(EWOULDBLOCK, process.system_error);
   end_of_input(&what);

@@ -1,5 +1,5 @@
-/* Which listed buffer of another process a request is given, and how what is made is listed. The
- * target is a program that uses no part of the library; its locator is filled from outside. */
+/* Which listed buffer of another process a request gets, and how new ones are listed. The target is
+ * a program that uses no part of the library; its locator is filled from outside. */
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,11 +16,11 @@ static const nb_layout *layout(void) {
   return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
 }
 
-/* Memory of the process that nothing else uses, with `pages` pages and nothing mapped beside it. */
+/* Memory of the process that nothing else uses: `pages` pages, with nothing mapped next to them. */
 static uint64_t take_pages(nearbuf_process *process, uint64_t pages) {
   static uint64_t last = UINT64_C(0x500000000000);
   nearbuf_process_request request = anywhere((pages + 2) * PAGE);
-  request.target = last += 1 << 20; /* what a listed buffer has lost is not to be given again */
+  request.target = last += 1 << 20; /* memory that a listed buffer lost must not be reused */
   uint64_t address;
   CHECK_OK(nearbuf_process_allocate(process, &request, &address, NULL));
   CHECK_OK(nearbuf_process_free(process, address, PAGE));
@@ -42,7 +42,7 @@ static void list(nearbuf_process *process, uint64_t base, uint32_t size, uint32_
   CHECK_OK(nearbuf_process_write(process, at, image, sizeof image, NULL));
 }
 
-/* What a request is given that wants only what is listed, in [min, max]. */
+/* What a request gets that accepts only listed buffers, in [min, max]. */
 static nearbuf_status get_listed(nearbuf_process *process, uint64_t min, uint64_t max,
                                  uint64_t size, nearbuf_process_buffer *buffer) {
   nearbuf_process_request request = anywhere(size);
@@ -53,7 +53,7 @@ static nearbuf_status get_listed(nearbuf_process *process, uint64_t min, uint64_
   return nearbuf_process_get(process, &request, buffer);
 }
 
-/* Whether such a request is given the buffer at `base`. */
+/* Whether such a request gets the buffer at `base`. */
 static bool is_given(nearbuf_process *process, uint64_t base, uint64_t min, uint64_t max,
                      uint64_t size) {
   nearbuf_process_buffer buffer;
@@ -74,7 +74,7 @@ static nearbuf_process open_with_locator(target *idle) {
   return process;
 }
 
-/* Finds what the walk tells of the buffer at `address`; false: no locator lists it. */
+/* Finds the item of the buffer at `address`; false: no locator lists it. */
 static bool find_item(nearbuf_process *process, uint64_t address, nearbuf_process_item *item) {
   nearbuf_process_walk walk = {0};
   nearbuf_process_locator locator;
@@ -91,7 +91,7 @@ static bool find_item(nearbuf_process *process, uint64_t address, nearbuf_proces
 TEST(every_buffer_that_is_made_is_listed_as_what_it_is) {
   target idle;
   nearbuf_process process = open_with_locator(&idle);
-  nearbuf_process_request request = anywhere(1 << 20); /* nothing listed has so much room */
+  nearbuf_process_request request = anywhere(1 << 20); /* no listed buffer has that much room */
   for (int i = 0; i < 3; i++) {
     nearbuf_process_buffer buffer;
     nearbuf_process_item item;
@@ -113,7 +113,7 @@ TEST(every_buffer_that_is_made_is_listed_as_what_it_is) {
     nearbuf_process_walk walk;
     nearbuf_process_locator locator;
     (void)first_locator(&process, &walk, &locator);
-    CHECK_EQUAL(0, locator.is_locked); /* what listed it let go */
+    CHECK_EQUAL(0, locator.is_locked); /* the item that listed it released it */
   }
   (void)target_end(&idle);
 }
@@ -381,7 +381,7 @@ TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
   uint64_t size;
   uint64_t first;
   uint64_t second;
-  request.min = UINT64_C(0x30000000); /* where nothing is */
+  request.min = UINT64_C(0x30000000); /* an address where nothing is mapped */
   request.max = UINT64_C(0x3fffffff);
   CHECK_OK(nearbuf_process_allocate(&process, &request, &first, &size));
   CHECK_EQUAL(request.min, first);
@@ -403,7 +403,7 @@ TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
 
 /* ---- Data ------------------------------------------------------------------------------------ */
 
-/* Appends bytes to a buffer that a request with these flags gets, and tells where they are. */
+/* Appends bytes to a buffer acquired with these flags, and returns their address. */
 static uint64_t put_flagged(nearbuf_process *process, uint32_t flags, size_t size) {
   static const char bytes[4 * NB_CACHE_LINE];
   nearbuf_process_request request = anywhere(size == 0 ? 1 : size);
@@ -432,7 +432,7 @@ TEST(data_has_cache_lines_of_its_own) {
     CHECK_EQUAL(0, data % LINE);
     uint64_t other = put_flagged(&process, 0, 1);
     CHECK_EQUAL(data + cases[i].lines * LINE, other);
-    (void)put_flagged(&process, NEARBUF_DATA, 0); /* what is not written consumes nothing */
+    (void)put_flagged(&process, NEARBUF_DATA, 0); /* bytes that are not written consume nothing */
     CHECK_EQUAL(other + 1, put_flagged(&process, 0, 1));
   }
   (void)target_end(&idle);

@@ -1,4 +1,4 @@
-/* The program that reaches into a process is killed at any instant, or its helper is. */
+/* The program that makes the remote calls, or its helper, is killed at any instant. */
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static pid_t start_host(const target *what) {
   return host;
 }
 
-/* Whether the idle process still gets its signals: it counts one, says so and ends. */
+/* Whether the idle process still gets its signals: it counts one, reports it and ends. */
 typedef enum fate { UNHARMED, DEAD, DEAF } fate;
 
 static fate fate_of(target *what) {
@@ -88,7 +88,7 @@ static void kill_alone(pid_t host) {
   (void)kill(host, SIGKILL);
 }
 
-/* With its helper, as the system does it for want of memory or when a service is stopped. */
+/* With its helper, as the system does when memory is short or a service is stopped. */
 static void kill_group(pid_t host) {
   control_group all;
   if (!group_make_new(&all, host)) {
@@ -127,7 +127,7 @@ TEST(a_program_that_is_killed_while_it_reaches_into_a_process_harms_it_never) {
   CHECK_EQUAL(0, done.deaf);
 }
 
-/* That no process is harmed cannot be promised; see docs/security.md. */
+/* That no process is harmed cannot be guaranteed; see docs/security.md. */
 TEST(a_helper_that_is_killed_with_its_program_harms_few) {
   harm done = kill_often(kill_group);
   CHECK(done.dead + done.deaf <= count_rounds() / 2);

@@ -28,8 +28,8 @@ void want_own_tmp(void) {
   is_done = true;
 }
 
-/* The folder of the programs once more, below /tmp. The project may lie where only root comes, as
- * in /root. */
+/* A second path to the folder of the programs, below /tmp. The project may lie where only root has
+ * access, as in /root. */
 static const char second_way[] = "/tmp/programs";
 
 static void make_second_way(void) {
@@ -41,7 +41,7 @@ static void make_second_way(void) {
   }
 }
 
-/* Where this user reaches the program. */
+/* The path by which this user reaches the program. */
 static const char *way_to(const char *program, char other[PATH_MAX]) {
   if (access(program, X_OK) == 0) {
     return program;
@@ -203,7 +203,7 @@ void become_nobody(void) {
   make_second_way(); /* before the right to make it is gone */
   CHECK(setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 &&
         setresuid(65534, 65534, 65534) == 0);
-  /* Whoever changes its user is not dumpable: our own children must be ours to look at. */
+  /* A process that changes its user is not dumpable; our own children must be readable for us. */
   CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
 }
 

@@ -1,13 +1,13 @@
-/* What the tests of other processes have on Linux alone. */
+/* What the tests of other processes share on Linux only. */
 #ifndef NEARBUF_REMOTE_LINUX_H
 #define NEARBUF_REMOTE_LINUX_H
 
 #include "remote_support.h"
 
-/* Gives the test and all that it starts a /tmp of its own, where root runs it; starting does so. */
+/* Gives the test and all that it starts its own /tmp, if root runs it; target_start does so. */
 void want_own_tmp(void);
 
-/* target_start with a program that may be refused what it wants, which skips the test. */
+/* target_start with a program that may be denied what it needs, which skips the test. */
 target target_try(const char *program, const char *mode);
 
 /* Opens a process that is about to stop being dumpable, once it is so. Skips the test where /proc
@@ -17,31 +17,31 @@ nearbuf_process target_open_hidden(target *what);
 /* Its state in /proc, one letter; '?': it is gone. */
 char target_state(const target *what);
 
-/* Whether its state in /proc becomes this letter. When it is let go it is runnable, in the kernel,
- * until it had a processor to stop or to sleep again on. */
+/* Whether its state in /proc becomes this letter. A process that was detached is runnable, in the
+ * kernel, until it had a processor to stop or to sleep again on. */
 bool target_reaches(const target *what, char state);
 
 /* How many entries /proc/<id>/<name> has: lines or, of a directory, files. */
 int target_lines(const target *what, const char *name);
 int target_files(const target *what, const char *name);
 
-/* Goes on as a user without rights, whose files are seen by nobody's else; skips where that cannot
- * be done. */
+/* Continues as a user without rights, whose files no other user sees; skips if that cannot be
+ * done. */
 void become_nobody(void);
 
 uint64_t now_ms(void);
 
 /* ---- Control groups -------------------------------------------------------------------------- */
 
-/* A group of the test's own with one process in it. */
+/* A control group of the test's own with one process in it. */
 typedef struct control_group {
   char path[128];
-  const char *file; /* what freezes it, by these words */
+  const char *file; /* writing these words freezes it */
   const char *frozen;
   const char *thawed;
 } control_group;
 
-/* False: none can be made here. The old kind is that of version 1. */
+/* False: none can be created here. The old kind is that of version 1. */
 bool group_make_new(control_group *made, pid_t member);
 bool group_make_old(control_group *made, pid_t member);
 bool group_write(const control_group *what, const char *name, const char *text);

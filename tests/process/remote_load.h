@@ -10,7 +10,7 @@
 #include "remote_support.h"
 
 enum { INSIDE = 8, OUTSIDE = 4, MOST_RECORDS = 100000, RECORD_MARK = 0x6e626c64 };
-enum { LOAD_MS = 2000, LOAD_STATUS_REFUSED = 3 /* of a writer that something was refused to */ };
+enum { LOAD_MS = 2000, LOAD_STATUS_REFUSED = 3 /* of a writer to which something was denied */ };
 
 typedef struct record {
   uint32_t mark;
@@ -33,8 +33,8 @@ typedef struct load {
 /* Starts the loaded process; its modes are in remote_load_target.c. */
 load load_start(const char *mode);
 
-/* Lets the others append, and the bully do what he wants with the process meanwhile. `is_mortal`:
- * it may end or become another program, and what they do be refused. */
+/* Lets the others append, while `bully` disturbs the process. `is_mortal`: it may end or become
+ * another program, and calls of the others be refused. */
 void load_from_outside(load *what, void (*bully)(pid_t id), bool is_mortal);
 
 /* Ends the work inside and counts all records. */

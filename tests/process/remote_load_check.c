@@ -16,7 +16,7 @@ static void count_record(const record *found) {
   counts[found->writer]++;
 }
 
-/* Counts the records of one buffer. Between them only the zeros of alignment may lie. */
+/* Counts the records of one buffer. Between them only zeros for alignment may lie. */
 static void count_records(nearbuf_process *process, const nearbuf_process_item *item) {
   static record found[4096];
   size_t size;

@@ -1,5 +1,5 @@
-/* What a loaded process does on Linux: with "forks" it makes children all the time, which use
- * buffers of their own; a signal HUP makes it replace itself. */
+/* What a loaded process does on Linux: with "forks" it forks children all the time, which use their
+ * own buffers; a signal HUP makes it replace itself. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -26,7 +26,7 @@ TEST(no_record_is_lost_or_doubled_while_the_process_is_stopped_and_continued) {
   check_load(NULL, stop_often);
 }
 
-/* As a debugger does it that looks again and again. */
+/* As a debugger does that inspects it repeatedly. */
 static void trace_often(pid_t id) {
   for (int i = 0; i < LOAD_MS / 40; i++) {
     if (ptrace(PTRACE_ATTACH, id, NULL, NULL) == 0) {
@@ -34,7 +34,7 @@ static void trace_often(pid_t id) {
       usleep(20000);
       CHECK(ptrace(PTRACE_DETACH, id, NULL, NULL) == 0);
     } else {
-      CHECK_EQUAL(EPERM, errno); /* one of the others traces it just now */
+      CHECK_EQUAL(EPERM, errno); /* one of the others is tracing it */
     }
     usleep(20000);
   }

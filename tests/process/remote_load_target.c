@@ -1,5 +1,5 @@
-/* Eight threads that append records of their own to shared buffers; see remote_load.c. "ready"
- * first, the number of appended records last. What else it can do is each system's own. */
+/* Eight threads that append their own records to shared buffers; see remote_load.c. "ready" first,
+ * the number of appended records last. What else it can do depends on the system. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

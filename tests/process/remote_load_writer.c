@@ -9,7 +9,7 @@
 #include "os/os.h"
 #include "remote_load.h"
 
-/* Appends a record, unless the process is not to be had just now. */
+/* Appends a record, unless the process is not available at this moment. */
 static nearbuf_status append(nearbuf_process *process, const nearbuf_process_request *request,
                              record *made) {
   nearbuf_process_buffer buffer;
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
   uint64_t end = nb_os_nanoseconds() + LOAD_MS * UINT64_C(1000000);
   nearbuf_status status = NEARBUF_OK;
   while (status == NEARBUF_OK && nb_os_nanoseconds() < end && made.number < MOST_RECORDS) {
-    /* Now and then with the right to make memory: several may want to stop it at a time. */
+    /* Sometimes with permission to create memory: several may want to stop it at a time. */
     request.flags = made.number % 64 == 63 ? 0 : NEARBUF_PROCESS_EXISTING;
     status = append(&process, &request, &made);
   }

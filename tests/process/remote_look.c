@@ -41,7 +41,7 @@ TEST(a_process_is_described) {
   CHECK_EQUAL(sizeof(void *) * 8, info.address_bits);
   CHECK_EQUAL(0, info.is_filtered);
   CHECK_EQUAL(0, info.traced_by);
-  CHECK(strncmp("nearbuf_remote_target", info.name, 15) == 0); /* the kernel cuts it there */
+  CHECK(strncmp("nearbuf_remote_target", info.name, 15) == 0); /* the kernel truncates it there */
   CHECK_OK(nearbuf_process_close(&process));
   (void)target_end(&idle);
 }

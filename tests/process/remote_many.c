@@ -1,6 +1,6 @@
 /* Many remote calls into processes that change all the time: threads that start and end, freezing,
- * other programs, filters of system calls. None of the processes dies, hangs or does anything else
- * than it would, and every call is made or says BUSY. NEARBUF_REMOTE_ROUNDS tells how many are
+ * other programs, filters of system calls. None of the processes dies, hangs or behaves
+ * differently, and every call succeeds or returns BUSY. NEARBUF_REMOTE_ROUNDS sets how many are
  * made; the rates in docs/security.md are of 10,000. */
 #include <signal.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static int count_rounds(void) {
   return wanted == NULL ? 200 : atoi(wanted);
 }
 
-/* Maps memory in a process, and unmaps it. Free can be BUSY although memory was mapped; then it
+/* Maps memory in a process, and unmaps it. Freeing can be BUSY although memory was mapped; then it
  * stays. */
 static nearbuf_status disturb(nearbuf_process *process) {
   nearbuf_process_request request = anywhere(4096);
@@ -36,7 +36,7 @@ static nearbuf_status disturb(nearbuf_process *process) {
   return status;
 }
 
-/* What came of the calls: nothing but success and BUSY. */
+/* The results of the calls: only success and BUSY. */
 static void check_tally(void) {
   for (int i = 0; i < STATUSES; i++) {
     if (tally[i] > 0) {
@@ -55,7 +55,7 @@ static void disturb_often(const target *what) {
   CHECK_OK(nearbuf_process_close(&process));
 }
 
-/* It ends when it is asked to, and what it did came out right. */
+/* It ends when it is asked to, and its results are right. */
 static void check_unharmed(target *what) {
   CHECK(kill(what->id, SIGUSR1) == 0);
   CHECK(target_reaches(what, 'S'));
@@ -140,8 +140,8 @@ static void disturb_to_end(target *what) {
   CHECK_EQUAL(0, target_wait(what));
 }
 
-/* Most calls meet a program that is just being replaced: so many processes are started until enough
- * of them were made. */
+/* Most calls meet a program that is being replaced: processes are started until enough calls
+ * succeeded. */
 static void check_replacing(const char *mode) {
   int most_processes = 10 + count_rounds() / 10;
   for (int i = 0; i < most_processes && tally[NEARBUF_OK] < count_rounds(); i++) {

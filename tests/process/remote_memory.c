@@ -1,5 +1,4 @@
-/* Memory of another process that has rules of its own for it. The processes are children of the
- * test. */
+/* Memory of another process with special rules. The processes are children of the test. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -24,7 +23,7 @@ typedef struct child {
   nearbuf_process process;
 } child;
 
-/* Starts a child that does something first and then waits; false: the system does not let it. */
+/* Starts a child that does something first and then waits; false: the system denied it. */
 static bool start_child(child *what, bool (*first)(void)) {
   int ends[2];
   bool is_done = false;
@@ -171,7 +170,7 @@ TEST(what_no_process_can_have_is_no_room) {
 
 static unsigned char *own_pages;
 
-/* Four pages as the library makes them, which the map tells as two mappings. */
+/* Four pages as the library creates them, which the map shows as two mappings. */
 static void map_own_pages(void) {
   own_pages = mmap(NULL, (size_t)6 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(own_pages != MAP_FAILED);

@@ -1,5 +1,5 @@
-/* What calls about another process leave behind when they fail: outputs as their header says,
- * whatever was in them before, and the system's own code beside. */
+/* What calls about another process leave when they fail: outputs as their header says, whatever was
+ * in them before, and the system's error code. */
 #include <errno.h>
 #include <string.h>
 
@@ -82,7 +82,7 @@ TEST(what_cannot_be_got_leaves_nothing) {
   CHECK(address == 0 && size == 0);
   request = anywhere(100);
   request.min = 0;
-  request.max = 1000; /* where no system maps anything */
+  request.max = 1000; /* an address that no system maps */
   DIRTY(address);
   DIRTY(size);
   CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_allocate(&process, &request, &address, &size));

@@ -1,5 +1,5 @@
-/* What is made for another process is made with that process's own rights, wherever it points, and
- * the caller is the same afterwards. */
+/* What is created for another process is created with that process's own rights, wherever its paths
+ * lead, and the caller's rights are the same afterwards. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -32,7 +32,7 @@ static void need_users(void) {
   want_own_tmp();
 }
 
-/* A process of a user without rights, which sees a directory of ours as its /tmp. */
+/* A process of a user without rights, which sees one of our directories as its /tmp. */
 typedef struct stranger {
   pid_t middle;
   pid_t id;
@@ -126,7 +126,7 @@ TEST(nothing_is_made_there_by_an_older_kernel_either) {
   check_that_nothing_is_made();
 }
 
-/* The directory of another user's, with a file of that user's that a link leads to. */
+/* The directory of another user, with a file of that user that a link leads to. */
 TEST(the_files_of_other_users_stay_where_a_stranger_mounts_a_shared_directory) {
   need_users();
   CHECK(mkdir("/tmp/ours", 0755) == 0 && mkdir("/tmp/ours" SHARED_PARENT_IN_TMP, 0755) == 0);
@@ -150,7 +150,7 @@ static void check_link(const char *link_at, const char *leads_to) {
   CHECK(strcmp(link_at, "tmp") == 0 || rename("t", "tmp") == 0);
   CHECK(symlink(leads_to, link_at) == 0 && chdir("/") == 0);
   target inside = target_start(REMOTE_TARGET, "idle", root);
-  nearbuf_status status = get(inside.id); /* OK: it may have been made in another directory */
+  nearbuf_status status = get(inside.id); /* OK: it may have been created in another directory */
   CHECK(status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_OK);
   (void)snprintf(path, sizeof path, "%s/elsewhere", root);
   CHECK(rmdir(path) == 0); /* it is empty */
@@ -167,7 +167,7 @@ TEST(nothing_is_made_through_a_link_below_tmp) {
 
 /* ---- The caller ------------------------------------------------------------------------------ */
 
-/* What /proc says of the caller's rights. */
+/* The caller's rights as /proc shows them. */
 static void read_rights(char *text, size_t size) {
   char line[256];
   FILE *status = fopen("/proc/self/status", "r");
@@ -200,7 +200,7 @@ TEST(the_caller_keeps_its_rights_and_stays_dumpable) {
   end_stranger(&what);
 }
 
-/* Who has only some capabilities, and is no user of the file's, has rights to spare all the
+/* A caller with only some capabilities, which is not the file's user, has sufficient rights all the
  * same. */
 TEST(the_file_is_made_by_the_user_of_the_process_and_not_given_to_it) {
   need_users();

@@ -1,4 +1,4 @@
-/* In another process, too, memory that only looks free is left alone: what lies below a stack that
+/* In another process, too, memory that only looks free is not used: addresses below a stack that
  * grows on demand (MAP_GROWSDOWN). */
 #include <signal.h>
 #include <sys/mman.h>
@@ -52,7 +52,7 @@ TEST(the_room_that_a_stack_of_it_grows_into_is_left_alone) {
   request.target = stack;
   nearbuf_process_buffer buffer;
   CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
-  CHECK_EQUAL(stack - STACK_NEED, buffer.address + buffer.size); /* 8 MiB, and what is guarded */
+  CHECK_EQUAL(stack - STACK_NEED, buffer.address + buffer.size); /* 8 MiB, and the guard gap */
   CHECK_OK(nearbuf_process_release(&process, &buffer));
   CHECK_OK(nearbuf_process_close(&process));
   end_child(child);

@@ -1,11 +1,11 @@
-/* A program that nobody prepared for what is done to it: it uses no part of the library. What it
- * does is its first argument; it says "ready", does it, and prints what came of it:
+/* A program that is not prepared for what is done to it: it uses no part of the library. Its first
+ * argument says what it does; it prints "ready", does it, and prints the result:
  *
  *   result errno milliseconds
  *
- * With "idle" it waits for signals: USR1 is counted, USR2 makes it not dumpable, HUP makes it replace
- * itself, TERM makes it print the count and end. With "headless" another thread does so, and the first
- * one has ended. */
+ * With "idle" it waits for signals: USR1 is counted, USR2 makes it not dumpable, HUP makes it
+ * replace itself, TERM makes it print the count and end. With "headless" another thread does so,
+ * and the first one has ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -139,7 +139,7 @@ static long sleep_in_wait(void) {
   return waited == child ? WEXITSTATUS(status) : -1;
 }
 
-/* A signal comes while it sleeps, and must end the call as ever. */
+/* A signal arrives while it sleeps, and must end the call as usual. */
 static long sleep_until_signal(void) {
   struct epoll_event event;
   struct itimerval timer = {{0, 0}, {0, WAIT_MS * 1000L}};

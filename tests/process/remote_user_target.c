@@ -1,6 +1,6 @@
-/* A program that uses the library, for those who look at it from outside. It says "ready", and at each
- * signal USR1 places five bytes and prints where its first locator is, and the bytes. HUP: it holds
- * buffers until it has three locators. USR2: it is not dumpable any more. Both print how many
+/* A program that uses the library, inspected from outside. It prints "ready", and at each signal
+ * USR1 places five bytes and prints the addresses of its first locator and of the bytes. HUP: it
+ * holds buffers until it has three locators. USR2: it is not dumpable any more. Both print how many
  * locators there are.
  *
  *   nowhere   it cannot make files: its locator is private, and anonymous

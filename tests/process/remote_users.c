@@ -61,7 +61,7 @@ static int find_file(const nearbuf_file *file, void *context) {
   return 0;
 }
 
-/* The process's own copy of the library finds what was made from outside. */
+/* The process's own copy of the library finds what was created from outside. */
 static void expect_agreement(target *user, const nearbuf_process_locator *locator,
                              uint64_t address) {
   char line[64];
@@ -111,7 +111,7 @@ static void write_map(pid_t process, const char *map) {
   close(file);
 }
 
-/* Starts a program as another user, in a user namespace of its own or not, and tells its id. */
+/* Starts a program as another user, optionally in its own user namespace, and returns its id. */
 static pid_t start_elsewhere(bool in_namespace, pid_t *inside) {
   int ends[2];
   CHECK(pipe(ends) == 0);
@@ -250,7 +250,8 @@ TEST(root_makes_no_file_for_a_process_that_is_not_dumpable) {
 
 /* ---- Files that a process maps for others ---------------------------------------------------- */
 
-/* A child that maps a file of its own locator's name, as a server maps what a client sends. */
+/* A child that maps a file with the name of its own locator, as a server maps what a client
+ * sends. */
 static pid_t start_mapper(int (*make)(const char *name)) {
   int ends[2];
   CHECK(pipe(ends) == 0);
@@ -312,7 +313,7 @@ TEST(a_file_in_another_directory_is_not_taken_for_the_locator) {
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-/* A later locator of a process that hides its memory is found by what is in its file. */
+/* A later locator of a process that hides its memory is found by the contents of its file. */
 TEST(a_later_locator_of_a_process_that_hides_its_memory_is_found) {
   want_own_tmp();
   become_nobody();

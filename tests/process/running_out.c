@@ -31,7 +31,7 @@ static int expect_failure(nearbuf_status expected, const nearbuf_request *reques
   nearbuf_memory memory;
   CHECK_STATUS(expected, nearbuf_allocate(request, &memory));
   CHECK(memory.run_at == NULL);
-  /* The state itself may have been made. */
+  /* The state itself may have been created. */
   CHECK(count_mappings() <= mappings + 2);
   return error;
 }
@@ -135,7 +135,7 @@ TEST(without_mappings_a_call_fails_and_works_later) {
   nearbuf_request request = request_of(1 << 20);
   nearbuf_buffer buffer;
   nearbuf_status status = nearbuf_get(&request, &buffer);
-  CHECK(status == NEARBUF_OUT_OF_MEMORY || status == NEARBUF_OK); /* OK: beside our own region */
+  CHECK(status == NEARBUF_OUT_OF_MEMORY || status == NEARBUF_OK); /* OK: next to our own region */
   nearbuf_request far = request;
   far.range.min = (uintptr_t)1 << (sizeof(uintptr_t) == 8 ? 40 : 30);
   far.range.max = far.range.min + (16 << 20);
@@ -178,7 +178,8 @@ static void forbid_argument(int call, unsigned argument, uint32_t bits, uint32_t
   }
 }
 
-/* As an administrator would set it, but for this process only: a file of its own in that place. */
+/* As an administrator would set it, but for this process only: a file of its own is mounted over
+ * it. */
 TEST(what_the_system_keeps_free_above_address_0_is_never_handed_out) {
   own_tmp();
   write_file("/tmp/lowest", "1048576\n", 8, 0600);
@@ -275,7 +276,7 @@ static double seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Occupies 20,000 times two pages; answers where the middle is. */
+/* Occupies two pages 20,000 times; returns where the middle is. */
 static uintptr_t make_many_mappings(void) {
   const size_t pairs = 20000;
   size_t page = (size_t)sysconf(_SC_PAGESIZE);

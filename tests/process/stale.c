@@ -1,5 +1,5 @@
-/* Files under our own name that are not our locator: nothing in them is believed, nothing is
- * followed, and where they are provably dead they are replaced. */
+/* Files under our own name that are not our locator: nothing in them is trusted, nothing is
+ * followed, and if they are provably dead they are replaced. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -127,7 +127,8 @@ TEST(a_file_that_points_to_a_private_mapping_of_itself_is_replaced) {
   expect_replaced(inode_of(own.text));
 }
 
-/* Where the system would map the next page: the library's own look must not make the file true. */
+/* Where the system would map the next page: mapping the file for inspection must not make its
+ * address true. */
 TEST(a_file_that_points_to_where_it_will_be_looked_at_is_replaced) {
   own_tmp();
   make_locator_directory();
@@ -216,7 +217,7 @@ TEST(a_file_whose_owner_lives_elsewhere_is_left_alone) {
   expect_left_alone(own.text, stale);
 }
 
-/* The Rust reference's way: the file is there before it has a size, and a size before an
+/* The Rust implementation's order: the file exists before it has a size, and has a size before an
  * address. */
 static void *be_born(void *context) {
   const path *own = context;
@@ -261,7 +262,7 @@ TEST(a_references_locator_whose_file_was_removed_is_found) {
 
 /* ---- What cannot be looked at ---------------------------------------------------------------- */
 
-/* Without a memory map nothing can be told, and nothing may be replaced. */
+/* Without a memory map it cannot be determined, and nothing may be replaced. */
 TEST(an_unreadable_memory_map_is_an_error_and_harms_nothing) {
   own_tmp();
   need_root();

@@ -59,7 +59,7 @@ void in_child(body run, void *context) {
 }
 
 void exec_part(const char *name) {
-  /* By the link: in a chroot's own mount namespace its text is no path that leads there. */
+  /* By the link: in a chroot's own mount namespace its text is not a path that leads there. */
   execl("/proc/self/exe", "part", name, (char *)NULL);
   test_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
 }

@@ -1,5 +1,5 @@
-/* What the process tests share: a /tmp of their own, children, copies of the library, code to
- * run. */
+/* What the process tests share: a private /tmp, children, copies of the library, code to
+ * execute. */
 #ifndef PROCESS_SUPPORT_H
 #define PROCESS_SUPPORT_H
 
@@ -33,7 +33,7 @@ void expect_success(pid_t child);
 void in_child(body run, void *context);
 
 /* A part of a test that needs a fresh image: the program runs it by its name as it runs a test, but
- * it is none. exec_part replaces the process with it. */
+ * ctest does not list it. exec_part replaces the process with it. */
 #define PART(name) TEST(name)
 __attribute__((noreturn)) void exec_part(const char *name);
 
@@ -49,15 +49,15 @@ path locator_path(pid_t process);
 int count_locator_files(void);
 bool exists(const char *file);
 
-/* Writes a file of one's own. */
+/* Writes a file. */
 void write_file(const char *file, const void *bytes, size_t size, mode_t mode);
 void make_locator_directory(void);
 
-/* What is used in the shared directory's place where that is another user's. */
+/* The directory that is used instead of the shared one if that belongs to another user. */
 path own_directory(void);
 path own_directory_path(pid_t process);
 
-/* Puts files in the places of both. */
+/* Creates files in place of both directories. */
 void obstruct_directories(void);
 
 /* Open descriptors of this process. */
@@ -69,8 +69,8 @@ int count_mappings(void);
 /* Places bytes with the library that the program is linked with. */
 unsigned char *place(const void *bytes, size_t size);
 
-/* Places a function that answers `value`, and calls one. Where the processor is unknown to the
- * tests, the bytes are data, and reading them takes the place of the call. */
+/* Places a function that returns `value`, and calls one. If the processor is unknown to the tests,
+ * the bytes are data, and reading them replaces the call. */
 typedef int (*answer)(void);
 unsigned char *place_answer(int value);
 int call_answer(const unsigned char *code);
@@ -92,11 +92,11 @@ typedef struct copy {
   nearbuf_status (*choose_sharing)(nearbuf_sharing);
 } copy;
 
-/* Loads the copy of that number; needs own_tmp. */
+/* Loads copy number `number`; requires own_tmp. */
 copy load_copy(int number);
 
-/* The same in a namespace of the linker of its own, beside another C library, whose fork handlers
- * nobody calls; skips the test where there are no namespaces. */
+/* The same in its own namespace of the linker, beside another C library, whose fork handlers are
+ * never called; skips the test if there are no such namespaces. */
 copy load_copy_apart(int number);
 uintptr_t first_locator_of(const copy *library);
 

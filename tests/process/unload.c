@@ -1,4 +1,5 @@
-/* Loading and unloading: buffers outlive their maker, and calls work before main and after it. */
+/* Loading and unloading: buffers outlive the module that created them, and calls work before main
+ * and after it. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -70,11 +71,11 @@ TEST(hundreds_of_copies_share_one_locator) {
   }
   nearbuf_totals totals;
   CHECK_OK(copies[0].get_totals(&totals));
-  CHECK_EQUAL(1, totals.buffers); /* what one leaves the next one gets */
+  CHECK_EQUAL(1, totals.buffers); /* the room that one copy leaves is used by the next */
   CHECK_EQUAL(1, count_locator_files());
 }
 
-/* The size of the address space, in pages. Nothing is allocated to read it. */
+/* The size of the address space, in pages. Reading it allocates nothing. */
 static long count_pages(void) {
   char text[32] = "";
   int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);

@@ -1,5 +1,5 @@
-/* Children where the system does not wipe pages (MADV_WIPEONFORK), and where no fork handler runs:
- * a raw clone, a copy of the library in another namespace of the linker. And processes whose pages
+/* Children if the system does not wipe pages (MADV_WIPEONFORK), and where no fork handler runs: a
+ * raw clone, a copy of the library in another namespace of the linker. And processes whose pages
  * were to be wiped once, but are not any more. */
 #include <errno.h>
 #include <linux/audit.h>
@@ -26,7 +26,7 @@
 
 /* ---- Surroundings ---------------------------------------------------------------------------- */
 
-/* From now on madvise refuses every advice from the first to the last. */
+/* From now on madvise denies every advice from the first to the last. */
 static void refuse_advice(uint32_t first, uint32_t last) {
   struct sock_filter steps[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -188,7 +188,7 @@ TEST(a_child_of_vfork_is_its_parent_where_no_advice_may_be_given) {
   check_vfork();
 }
 
-/* Where pages cannot be wiped nothing is remembered that a walk or a release would need. */
+/* Where pages cannot be wiped, nothing is remembered that a walk or a release would need. */
 TEST(buffers_work_as_ever_where_pages_cannot_be_wiped) {
   own_tmp();
   refuse_wiping();
@@ -311,7 +311,7 @@ TEST(so_they_do_where_pages_cannot_be_wiped) {
 
 /* ---- Pages that are not wiped any more ------------------------------------------------------- */
 
-/* What a process finds that was restored from a checkpoint by CRIU before 4.2. */
+/* The state of a process restored from a checkpoint by CRIU before 4.2. */
 static void forget_to_wipe(void) {
   uintptr_t place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), 0);
   uintptr_t state = (uintptr_t)nb_state_current();

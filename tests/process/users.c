@@ -1,4 +1,5 @@
-/* Several users on one machine: everybody works, nobody is believed, nobody is harmed. */
+/* Several users on one machine: the library works for each, trusts no other user, and harms
+ * none. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -16,7 +17,7 @@ enum { STRANGER = 65534, OTHER = 65533, PAGE = 4096 };
 static void become(uid_t user) {
   CHECK_EQUAL(0, setgid(user));
   CHECK_EQUAL(0, setuid(user));
-  CHECK_EQUAL(0, prctl(PR_SET_DUMPABLE, 1)); /* as after an exec: it is privileged no more */
+  CHECK_EQUAL(0, prctl(PR_SET_DUMPABLE, 1)); /* as after an exec: not privileged any more */
 }
 
 static nearbuf_totals totals_now(void) {
@@ -90,7 +91,7 @@ static void expect_private(int reason) {
   CHECK_EQUAL(reason, totals_now().private_reason);
 }
 
-/* The locator is in a directory of our own user, which nobody else can use. */
+/* The locator is in our own user's directory, which no other user can use. */
 static void expect_in_own_directory(void) {
   mode_t old = umask(0777);
   expect_one_locator(NEARBUF_SHARING_SHARED);
@@ -135,7 +136,7 @@ TEST(where_we_may_not_write_the_outer_directory_one_of_our_own_is_used) {
   in_child(use_closed_directory, NULL);
 }
 
-/* The directory of our own is looked at also by who finds the shared one usable. */
+/* Processes that find the shared directory usable also look into the user's own one. */
 static void use_then_open(void *context) {
   const int *ends = context;
   copy other = load_copy(1);
@@ -226,7 +227,7 @@ TEST(no_directory_of_our_own_is_used_where_others_can_replace_it) {
   expect_private(ENOTDIR);
 }
 
-/* A stranger knows our id, and our memory: the file is as good as a file can be. */
+/* A hostile user knows our id and our memory layout: the file is as convincing as a file can be. */
 typedef struct plant {
   path file;
   unsigned char page[PAGE];

@@ -1,4 +1,4 @@
-/* Nobody waits for ever: for holders that are dead or stopped, in signal handlers, after
+/* Every wait is bounded: for holders that are dead or stopped, in signal handlers, after
  * cancellation. */
 #include <pthread.h>
 #include <signal.h>
@@ -22,10 +22,10 @@ static double seconds(void) {
 
 static const double bound = (double)NB_WAIT_BOUND_NS / 1e9;
 
-/* A call that must list a new buffer; answers how long it took. */
+/* A call that must list a new buffer; returns how long it took. */
 static double register_one(nearbuf_status expected) {
   nearbuf_request request = request_of(70000);
-  nearbuf_buffer buffer; /* held for good, so that the next one is new, too */
+  nearbuf_buffer buffer; /* held permanently, so that the next one is new, too */
   double before = seconds();
   CHECK_STATUS(expected, nearbuf_get(&request, &buffer));
   return seconds() - before;
@@ -160,7 +160,7 @@ TEST(a_handler_that_interrupts_the_holder_of_a_lock_gets_an_answer) {
   (void)place("x", 1);
   CHECK(nb_header_lock(nb_locators_entry(0)));
   double before = seconds();
-  register_one(NEARBUF_OK); /* all that is there is held: the handler has to register */
+  register_one(NEARBUF_OK); /* all existing buffers are held: the handler must register one */
   nearbuf_buffer held;
   nearbuf_request rest = request_of(60000);
   CHECK_OK(nearbuf_get(&rest, &held));
@@ -195,7 +195,7 @@ static void *call_until_cancelled(void *context) {
   return NULL;
 }
 
-static int answered; /* by the calls of a thread that is cancelled already */
+static int answered; /* by the calls of a thread that is already cancelled */
 
 static void *call_although_cancelled(void *context) {
   (void)context;
@@ -204,7 +204,7 @@ static void *call_although_cancelled(void *context) {
   nearbuf_buffer buffer;
   nearbuf_memory memory;
   nearbuf_totals totals;
-  answered += nearbuf_get(&request, &buffer) == NEARBUF_OK; /* the first: files, maps, a birth */
+  answered += nearbuf_get(&request, &buffer) == NEARBUF_OK; /* the first: it creates a locator */
   answered += nearbuf_release(&buffer) == NEARBUF_OK;
   answered += nearbuf_allocate(&request, &memory) == NEARBUF_OK;
   answered += nearbuf_free(&memory) == NEARBUF_OK;
@@ -251,12 +251,12 @@ TEST(deferred_cancellation_leaves_no_lock_and_no_descriptor) {
   CHECK_EQUAL(descriptors, count_descriptors());
   nearbuf_totals totals;
   CHECK_OK(nearbuf_get_totals(&totals));
-  CHECK_EQUAL(1, totals.taken); /* the one that was registered to see */
+  CHECK_EQUAL(1, totals.taken); /* the one that was registered as a check */
 }
 
-/* glibc 2.36 cancels a thread that has just disabled cancellation, if the signal was on its way. So
- * a lock of the library can be left behind, as by a thread that was killed; it is waited for
- * once. */
+/* glibc 2.36 cancels a thread that has just disabled cancellation, if the signal was already sent.
+ * So a lock of the library can be left behind, as by a thread that was killed; one call waits for
+ * it. */
 TEST(asynchronous_cancellation_costs_an_item_at_most) {
   cancel_many(PTHREAD_CANCEL_ASYNCHRONOUS);
   double before = seconds();

@@ -1,6 +1,6 @@
 /* Threads that get, append and release; every byte is verified afterwards.
  *
- * The test as it stands is bounded for every day; NEARBUF_TEST_ROUNDS=1000000 is the full one. */
+ * By default the test is bounded for daily use; NEARBUF_TEST_ROUNDS=1000000 is the full one. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 
 enum { THREADS = 8, EVERYDAY_ROUNDS = 200000, MOST_SIZE = 48 };
 
-/* What was handed out, for the comparison with everything else that was. */
+/* What was handed out, for comparison with all other pieces. */
 typedef struct piece {
   unsigned char *start;
   uint32_t size;
@@ -49,7 +49,7 @@ static void check_pattern(const piece *each) {
   }
 }
 
-/* One get and release with one to three appends; answers the piece they make together. */
+/* One get and release with one to three appends; returns the piece they make together. */
 static piece hand_out(const nearbuf_request *request, uint32_t seed) {
   unsigned char bytes[MOST_SIZE];
   uint32_t size = (uint32_t)request->size_bytes;
@@ -111,8 +111,8 @@ typedef struct result {
   nearbuf_totals totals;
 } result;
 
-/* Lets all threads work, so many rounds each, and verifies what they wrote. The pieces are the
- * caller's. */
+/* Lets all threads work, for that many rounds each, and verifies what they wrote. The pieces belong
+ * to the caller. */
 static result let_work(void *(*routine)(void *worker), int rounds) {
   static worker workers[THREADS];
   pthread_t threads[THREADS];
@@ -150,7 +150,7 @@ static ptrdiff_t write_pattern(const nearbuf_memory *room, void *context) {
   return *seed % 8 == 0 ? -1 : (ptrdiff_t)room->size_bytes;
 }
 
-/* Holds some buffers for a while, gives up some writings, looks, and allocates. */
+/* Holds some buffers for a while, cancels some writes, walks, and allocates. */
 static void *mix(void *argument) {
   worker *self = argument;
   uint64_t state = (uint64_t)self->number + 100;
@@ -190,8 +190,8 @@ TEST(threads_that_hold_place_give_up_allocate_and_look_disturb_nobody) {
 
 /* ---- One handle is one holder ---------------------------------------------------------------- */
 
-/* Threads count in the first bytes of a buffer that all of them want: holding it keeps the others
- * out, and release shows what was written to the next holder. */
+/* Threads count in the first bytes of a buffer that all of them use: holding it keeps the others
+ * out, and release makes the writes visible to the next holder. */
 static nearbuf_request shared_request;
 static _Atomic uint64_t holdings;
 
@@ -201,11 +201,11 @@ static void *count_in_buffer(void *argument) {
     nearbuf_buffer buffer;
     nearbuf_status status = nearbuf_get(&shared_request, &buffer);
     if (status == NEARBUF_NO_ROOM) {
-      continue; /* another thread holds it, and the range has room for no second one */
+      continue; /* another thread holds it, and the range has no room for a second one */
     }
     CHECK_OK(status);
     uint64_t *counter = (uint64_t *)nearbuf_buffer_address(&buffer);
-    *counter += 1; /* no atomic: the holding is what protects it */
+    *counter += 1; /* not atomic: holding the buffer protects it */
     atomic_fetch_add_explicit(&holdings, 1, memory_order_relaxed);
     CHECK_OK(nearbuf_release(&buffer));
   }

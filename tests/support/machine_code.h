@@ -1,5 +1,5 @@
-/* A function that answers 42 and one that answers 43, as bytes of this processor: what tests append
- * and run. */
+/* A function that returns 42 and one that returns 43, as machine code of this processor: what tests
+ * append and execute. */
 #ifndef NEARBUF_TEST_MACHINE_CODE_H
 #define NEARBUF_TEST_MACHINE_CODE_H
 
@@ -37,7 +37,7 @@ static const uint32_t code_of_other_answer[] = {0x38600000 | OTHER_ANSWER, 0x4e8
 #error "no machine code for this processor"
 #endif
 
-/* Runs what lies at an address. */
+/* Executes the code at an address. */
 static inline int run_code_at(const void *address) {
   answering_function function = (answering_function)(uintptr_t)address;
   return function();

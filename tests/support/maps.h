@@ -1,4 +1,4 @@
-/* The memory map of the test's own process, read in the plainest way there is. */
+/* The memory map of the test's own process, read in the simplest way. */
 #ifndef NEARBUF_TEST_MAPS_H
 #define NEARBUF_TEST_MAPS_H
 
@@ -18,7 +18,7 @@ typedef struct maps {
   maps_entry entries[MAPS_MOST];
 } maps;
 
-/* Reads all of it. */
+/* Reads the whole map. */
 void maps_read(maps *all);
 
 /* The entry that holds an address, or null. */

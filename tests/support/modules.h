@@ -1,4 +1,4 @@
-/* Modules that a program loads and gives back. */
+/* Modules that a program loads and unloads. */
 #ifndef NEARBUF_TEST_MODULES_H
 #define NEARBUF_TEST_MODULES_H
 
@@ -6,7 +6,7 @@
 
 #include "test.h"
 
-/* Skips the rest of the test where a module that was given back stays loaded: with musl all do. */
+/* Skips the rest of the test if a closed module stays loaded, as with musl all do. */
 static inline void need_unloaded(const char *file) {
   if (dlopen(file, RTLD_NOW | RTLD_NOLOAD) != NULL) {
     test_skip("the C library unloads nothing");

@@ -1,7 +1,7 @@
 /* own_place PROGRAM [ARGUMENT...]
  *
- * Runs the program with an empty /tmp, process ids and a /proc of its own; all that it starts ends
- * with it. The status is the program's, or 77 where such a place cannot be made. */
+ * Runs the program with its own empty /tmp, process ids and /proc; all processes that it starts end
+ * with it. Returns the program's exit status, or 77 if this is not possible. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>

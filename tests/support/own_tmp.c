@@ -1,4 +1,4 @@
-/* A /tmp of one's own; see own_tmp.h. */
+/* A private /tmp; see own_tmp.h. */
 #include "own_tmp.h"
 
 #include <errno.h>
@@ -19,9 +19,9 @@ static bool write_text(const char *path, const char *text) {
   return is_written;
 }
 
-/* A user namespace in which this user and this group have the numbers that they have outside.
- * Without the group's map no file could be made there: EOVERFLOW. An ordinary user may write that
- * map only after giving up setgroups. */
+/* A user namespace in which this user and this group keep their ids. Without the group's map no
+ * file could be created there: EOVERFLOW. An ordinary user may write that map only after giving up
+ * setgroups. */
 static bool unshare_as_user(void) {
   char user[64];
   char group[64];
@@ -35,8 +35,8 @@ static bool make_private(void) {
   return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
-/* In a plain chroot "/" is no mount point, and cannot be made private. Joining the namespace that
- * one is in leads to its own root; from there everything can be. Then back. */
+/* In a plain chroot "/" is not a mount point and cannot be made private. Joining the current
+ * namespace leads to its own root, where that is possible for everything. Then back. */
 static bool make_private_outside_chroot(void) {
   int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   int folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -57,8 +57,8 @@ bool unshare_mounts(void) {
   return make_private() || (errno == EINVAL && make_private_outside_chroot());
 }
 
-/* Read before there are other namespaces: in those it is the path from the machine's root, not from
- * a chroot's. */
+/* Read before other namespaces are created: in those it is the path from the machine's root, not
+ * from a chroot's. */
 static char program[PATH_MAX];
 
 __attribute__((constructor)) static void remember_program(void) {

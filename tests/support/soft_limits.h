@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Sets one, a RLIMIT_ number, and answers what it was. By number, for the C libraries do not agree
- * on its type. */
+/* Sets one, given by its RLIMIT_ number, and returns the previous value. The C libraries do not
+ * agree on the type of that number. */
 uint64_t set_limit(int which, uint64_t value);
 
 #endif

@@ -1,4 +1,4 @@
-/* Address space of the test's own making: what every system has; see space.h. */
+/* Address space prepared by the test: the part for every system; see space.h. */
 #include "space.h"
 
 #include "test.h"

@@ -1,5 +1,4 @@
-/* Address space of the test's own making: stretches in which nothing is free but what the test
- * frees. */
+/* Address space prepared by the test: ranges in which only what the test frees is free. */
 #ifndef NEARBUF_TEST_SPACE_H
 #define NEARBUF_TEST_SPACE_H
 
@@ -7,20 +6,21 @@
 
 #include <nearbuf/nearbuf.h>
 
-/* Occupies `size` bytes, whole pages, wherever the system likes, with memory that nobody can use.
- * Call space_settle before: the library must not put something of its own into a hole. */
+/* Occupies `size` bytes, whole pages, at an address of the system's choice, with inaccessible
+ * memory. Call space_settle before: the library must not place its own data in a hole. */
 uintptr_t space_occupy(uintptr_t size);
 
 /* Frees a part of it. */
 void space_free(uintptr_t start, uintptr_t size);
 
-/* Makes the library set itself up, as its first use does: state, locator, one buffer near code. */
+/* Makes the library initialise itself, as its first use does: state, locator, one buffer near
+ * code. */
 void space_settle(void);
 
-/* A request for the bytes from `start` on. */
+/* A request for memory in the range that begins at `start`. */
 nearbuf_request space_request(uintptr_t start, uintptr_t range_size, size_t size_bytes);
 
-/* The size of what can be occupied and freed by itself: a page, on Windows a granule. */
+/* The unit that can be occupied and freed separately: a page, on Windows a granule. */
 uintptr_t space_page(void);
 
 #endif

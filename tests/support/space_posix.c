@@ -1,4 +1,4 @@
-/* Address space of the test's own making, on POSIX systems; see space.h. */
+/* Address space prepared by the test, on POSIX systems; see space.h. */
 #include "space.h"
 
 #include <sys/mman.h>

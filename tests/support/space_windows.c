@@ -1,5 +1,5 @@
-/* Address space of the test's own making, on Windows; see space.h. A granule is what can be
- * occupied and freed by itself. */
+/* Address space prepared by the test, on Windows; see space.h. The unit that can be occupied and
+ * freed separately is a granule. */
 #include <windows.h>
 
 #include "space.h"

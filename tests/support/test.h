@@ -1,9 +1,9 @@
-/* The smallest harness that gives every test a process of its own.
+/* A minimal harness that runs every test in its own process.
  *
  *   TEST(get_in_a_full_range_reports_no_room) { ... CHECK(...); }
  *
  * CTest runs the program once for each TEST, with its name as the argument. A failed check ends the
- * process at once, with the place and the values; so it may be used in any thread. */
+ * process at once and prints the place and the values; it may be used in any thread. */
 #ifndef NEARBUF_TEST_H
 #define NEARBUF_TEST_H
 
@@ -31,12 +31,12 @@ typedef void (*test_function)(void);
 void test_register(const char *name, test_function function);
 
 #if defined(__MINGW32__)
-#define TEST_PRINTF gnu_printf /* mingw's own, and not that of Microsoft's runtime */
+#define TEST_PRINTF gnu_printf /* mingw's own, not that of Microsoft's runtime */
 #else
 #define TEST_PRINTF printf
 #endif
 
-/* Ends the process. Never returns. */
+/* Ends the process; does not return. */
 __attribute__((noreturn, format(TEST_PRINTF, 3, 4))) void test_fail(const char *file, int line,
                                                                     const char *format, ...);
 __attribute__((noreturn, format(TEST_PRINTF, 1, 2))) void test_skip(const char *format, ...);

@@ -12,7 +12,7 @@ typedef pthread_t test_thread;
 
 typedef void (*test_thread_function)(void *argument);
 
-/* A thread that cannot be had fails the test. */
+/* Fails the test if the thread cannot be created. */
 test_thread test_thread_start(test_thread_function function, void *argument);
 void test_thread_join(test_thread thread);
 

@@ -82,7 +82,7 @@ TEST(buffers_at_the_top_of_64_bits_fit_in_a_program_of_any_width) {
   check_fits(&constraint, top - 0xfff, 0x1000, 0, 0, 0x1000);
   check_fits_not(&constraint, top - 0xfff, 0x1000, 1);
   constraint.alignment = 0x1000;
-  check_fits_not(&constraint, top - 0xfff, 0x1000, 1); /* the next multiple is no address */
+  check_fits_not(&constraint, top - 0xfff, 0x1000, 1); /* the next multiple is not an address */
 }
 
 TEST(near_is_the_part_of_the_range_where_memory_may_start_so_near_to_the_target) {
@@ -135,5 +135,5 @@ TEST(behind_data_the_line_ends_or_the_buffer) {
   CHECK_EQUAL(line, nb_line_end(0x10000, 0x1000, line));
   CHECK_EQUAL(line - 16, nb_line_end(0x10010, 0x1000, 1));
   CHECK_EQUAL(20, nb_line_end(0x10000, 20, 1));
-  CHECK_EQUAL(20, nb_line_end(top - 19, 20, 10)); /* the line ends behind the last address */
+  CHECK_EQUAL(20, nb_line_end(top - 19, 20, 10)); /* the line ends after the last address */
 }

@@ -21,7 +21,7 @@ static const unsigned char written_64[] = {
     0x01, 0x00, 0x00, 0x00,                         /* 16: is locked */
     0x00,                                           /* 20: flags */
     0x02,                                           /* 21: item count */
-    0x00, 0x02, /* 22: reserved; 23: the .NET reference's count */
+    0x00, 0x02, /* 22: reserved; 23: the .NET implementation's count */
     0x00, 0x00, 0x34, 0x22, 0x11, 0x7f, 0x00, 0x00, /* 24: base address */
     0x01, 0x00, 0x00, 0x00,                         /* 32: is taken */
     0x00, 0x00, 0x01, 0x00,                         /* 36: size */
@@ -73,7 +73,7 @@ static const unsigned char written_32[] = {
     0x01, 0x00, 0x00, 0x00, /* 8: is locked */
     0x00,                   /* 12: flags */
     0x02,                   /* 13: item count */
-    0x00, 0x02,             /* 14: reserved; 15: the .NET reference's count */
+    0x00, 0x02,             /* 14: reserved; 15: the .NET implementation's count */
     0x00, 0x00, 0x34, 0x22, /* 16: base address */
     0x01, 0x00, 0x00, 0x00, /* 20: is taken */
     0x00, 0x00, 0x01, 0x00, /* 24: size */
@@ -222,7 +222,7 @@ TEST(golden_images_are_recognised_and_valid) {
 TEST(built_locators_equal_the_golden_images_byte_by_byte) {
   for (int i = 0; i < GOLDEN; i++) {
     if (golden[i].dialect == NEARBUF_DIALECT_DOTNET) {
-      continue; /* that layout is never built: the written one serves the .NET reference */
+      continue; /* that layout is never built: the written one serves the .NET implementation */
     }
     image built;
     memset(&built, 0xEE, sizeof built);
@@ -235,7 +235,7 @@ TEST(built_locators_equal_the_golden_images_byte_by_byte) {
     CHECK(nb_shared_lock_acquire(at + layout->locked));
     image expected = golden_image(i);
     if (golden[i].dialect == NEARBUF_DIALECT_RUST) {
-      expected.bytes[layout->count_dotnet] = layout->capacity; /* full, to the .NET reference */
+      expected.bytes[layout->count_dotnet] = layout->capacity; /* full for .NET */
     }
     for (size_t byte = 0; byte < sizeof built.bytes; byte++) {
       if (built.bytes[byte] != expected.bytes[byte]) {
@@ -248,7 +248,7 @@ TEST(built_locators_equal_the_golden_images_byte_by_byte) {
 
 /* ---- Capacity -------------------------------------------------------------------------------- */
 
-/* A locator with as many items as it can have, a page each. */
+/* A locator with the maximum number of items, a page each. */
 static image full_image(const nb_layout *layout) {
   nb_item items[NB_CAPACITY_32];
   for (uint32_t i = 0; i < layout->capacity; i++) {
@@ -515,8 +515,8 @@ static uint32_t next_random(uint64_t *state) {
   return (uint32_t)(*state >> 32);
 }
 
-/* Random bytes in a golden image: whatever they are, nothing is written and what is called valid
- * can be used. */
+/* Random bytes in a golden image: nothing is written, and a locator reported as valid can be
+ * used. */
 TEST(hostile_images_are_never_written_and_what_is_called_valid_is) {
   uint64_t state = 1;
   for (int round = 0; round < 200000; round++) {

@@ -68,7 +68,7 @@ TEST(threads_spread_over_the_slots) {
   for (int i = 0; i < THREADS; i++) {
     pthread_join(threads[i], NULL);
   }
-  CHECK(count_different(seen) > THREADS / 2); /* the system may put them anywhere */
+  CHECK(count_different(seen) > THREADS / 2); /* the system may map them anywhere */
 }
 
 TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
@@ -81,7 +81,7 @@ TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
   CHECK(nb_hints_elsewhere(&hints, mine, 0x1234));
 }
 
-/* Two threads that start at once end on neighbouring items, and must notice. */
+/* Two threads that start at once end on adjacent items, and must notice. */
 TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
   enum { ITEM = sizeof(uintptr_t) + 12, APART = NB_FALSE_SHARING_RANGE };
   nb_hint *mine = nb_hints_mine(&hints);

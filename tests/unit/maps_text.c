@@ -1,4 +1,4 @@
-/* The parser of /proc/<pid>/maps, for lines that a kernel writes and lines that none does. */
+/* The parser of /proc/<pid>/maps, for lines that a kernel writes and lines that none writes. */
 #include "os/linux/maps_text.h"
 
 #include <stdbool.h>
@@ -150,7 +150,7 @@ TEST(a_bad_line_does_not_spoil_the_next) {
   CHECK_EQUAL(0x1000, parse_good("1000-2000 r--p 0 0:0 0").range.min);
 }
 
-/* The parser reads a line with its inner state; nothing outside of it may change. */
+/* The parser reads a line with its internal state; it may change nothing else. */
 TEST(any_characters_are_survived) {
   uint64_t state = 7;
   struct {

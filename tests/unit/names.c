@@ -1,4 +1,4 @@
-/* Names and paths of locators' files, which other programs and this one's references make as
+/* Names and paths of locators' files, which other programs and the other implementations create as
  * well. */
 #include <errno.h>
 #include <string.h>
@@ -151,7 +151,7 @@ TEST(only_the_two_directories_and_memory_are_where_a_locators_file_comes_from) {
 TEST(a_path_whose_beginning_was_cut_off_is_known_by_its_end) {
   static const char whole[] = "/root/of/it/tmp/.reloaded.7/" PREFIX "12";
   for (size_t cut = 1; cut < strlen("/root/of/it/tmp"); cut++) {
-    size_t room = sizeof whole - cut; /* so that the end just fills it */
+    size_t room = sizeof whole - cut; /* so that the end just fits */
     CHECK_EQUAL(NB_ORIGIN_DIRECTORY, origin_of(whole + cut, room, "/root/of/it/tmp"));
     CHECK_EQUAL(NB_ORIGIN_OTHER, origin_of(whole + cut, room + 1, "/root/of/it/tmp"));
     CHECK_EQUAL(NB_ORIGIN_OTHER, origin_of(whole + cut, room, "/root/of/it/tmx"));

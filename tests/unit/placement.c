@@ -11,7 +11,7 @@ typedef struct map {
   nb_range occupied[MOST_OCCUPIED]; /* ascending, without overlaps */
   int count;
   bool must_ascend;
-  int fails_after; /* so many questions are answered; below 0: all */
+  int fails_after; /* this many queries succeed; below 0: all */
   uintptr_t asked_last;
   int questions;
 } map;
@@ -49,7 +49,7 @@ static map new_map(void) {
   return (map){.count = 0, .fails_after = -1};
 }
 
-/* Pages of 4 KiB, as much as is wanted or nothing. */
+/* Pages of 4 KiB, as many as wanted or none. */
 static nb_gap_request gap_request_of(uintptr_t min, uintptr_t max, uintptr_t size,
                                      uintptr_t target) {
   return (nb_gap_request){.range = {min, max},
@@ -60,7 +60,7 @@ static nb_gap_request gap_request_of(uintptr_t min, uintptr_t max, uintptr_t siz
                           .target = target};
 }
 
-/* Both ways to search find the place. */
+/* Both search methods find the place. */
 static void check_found(map *all, const nb_gap_request *gap_request, uintptr_t start,
                         uintptr_t size) {
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
@@ -391,7 +391,7 @@ static verdict try_everything(const map *all, const nb_gap_request *gap_request,
     while (size < gap_request->want && is_possible(all, gap_request, start, size + GRANULE)) {
       size += GRANULE;
     }
-    /* Behind a start in the same gap nothing more is to be had. */
+    /* After a start in the same gap there is nothing better. */
     if (start >= taken_until && size < gap_request->want &&
         is_possible(all, gap_request, start, size)) {
       bool is_in_roomy_gap = false;

@@ -3,7 +3,7 @@
 
 #include "test.h"
 
-/* Values are a promise: they never change, whatever is added. */
+/* Values never change, whatever is added. */
 static const struct {
   nearbuf_status status;
   int value;

@@ -1,4 +1,4 @@
-/* How the inspector finds the functions that a module of another process exports: in invented
+/* How the inspector finds the functions that a module of another process exports: in simulated
  * modules, sound ones, damaged ones and ones of which a part cannot be read. */
 #include <stdbool.h>
 #include <string.h>
@@ -15,9 +15,9 @@ enum { ALL = 0x3000, NONE = 1 << 30 };
 static struct {
   unsigned char bytes[ALL];
   uint64_t start;
-  uint64_t size;    /* what of it is mapped */
+  uint64_t size;    /* the part that is mapped */
   uint64_t refused; /* the offset of a byte that may not be read */
-  bool is_endless;  /* zeros are behind it */
+  bool is_endless;  /* zeros follow it */
   size_t reads;
 } memory;
 
@@ -81,7 +81,7 @@ static nearbuf_status status_of(finder how, const char *name) {
   return find(how, name, &ignored);
 }
 
-/* However much of the module is there: all that is read of it, or no function. */
+/* However much of the module is mapped: all reads stay inside it, or no function is found. */
 static void check_cut_off(finder how, const char *name, uint64_t offset, uint64_t needed) {
   for (memory.size = 0; memory.size <= ALL; memory.size++) {
     CHECK_EQUAL(memory.size >= needed, is_found_at(how, name, offset));
@@ -89,7 +89,7 @@ static void check_cut_off(finder how, const char *name, uint64_t offset, uint64_
   memory.size = ALL;
 }
 
-/* What may not be read, though it is there, is told apart from what is not exported. */
+/* What must not be read, although it is mapped, is distinguished from what is not exported. */
 static void check_refused(finder how, const char *name, const uint64_t *offsets, size_t count) {
   for (size_t i = 0; i < count; i++) {
     memory.refused = offsets[i];
@@ -99,7 +99,7 @@ static void check_refused(finder how, const char *name, const uint64_t *offsets,
   CHECK_OK(status_of(how, name));
 }
 
-/* A byte that is changed makes that nothing is found any more. */
+/* A changed byte makes the function unfindable. */
 static void check_needed(finder how, const char *name, uint64_t offset, unsigned char other) {
   unsigned char before = memory.bytes[offset];
   memory.bytes[offset] = other;
@@ -113,16 +113,16 @@ static void check_needed(finder how, const char *name, uint64_t offset, unsigned
 enum { HEADERS = 0x80, DYNAMIC = 0x1000, HASH = 0x2100, SYMBOLS = 0x2400, STRINGS = 0x2800 };
 enum { FIRST_HASHED = 3, BUCKETS = 3, FILTER_WORDS = 2 };
 
-/* What a module exports, by the order of its table; the first is of another module, and the last
+/* What a module exports, in the order of its table; the first is of another module, and the last
  * two have the same hash. */
 static const char *const names[] = {"", "local", "foreign", "malloc", "free", "open", "ab", "bA"};
 enum { NAMES = sizeof names / sizeof names[0] };
 
 static struct {
   unsigned word;
-  uint64_t linked_at; /* the address that the file gives to its first byte */
+  uint64_t linked_at; /* the address that the file assigns to its first byte */
   uint64_t entries;   /* of the dynamic section */
-  bool is_relocated;  /* the loader has written true addresses */
+  bool is_relocated;  /* the loader has written relocated addresses */
 } elf;
 
 static uint32_t hash_of(const char *name) {
@@ -204,8 +204,8 @@ static void build_elf(unsigned word, uint64_t start, uint64_t linked_at, bool is
   add_segment(1, 1, linked_at + (linked_at == 0 ? 0 : 16));
   add_segment(2, 1, linked_at + 0x2000);
   add_segment(3, 2, linked_at + DYNAMIC);
-  add_segment(4, 2, linked_at + 0x10); /* behind the last one */
-  store(word == 8 ? 58 : 46, 64, 2);   /* the size of what this file has none of */
+  add_segment(4, 2, linked_at + 0x10); /* after the last one */
+  store(word == 8 ? 58 : 46, 64, 2);   /* the size of something that this file does not have */
   add_entry(1, 0);                     /* a library that it needs */
   add_entry(5, STRINGS);
   add_entry(6, SYMBOLS);
@@ -216,7 +216,7 @@ static void build_elf(unsigned word, uint64_t start, uint64_t linked_at, bool is
   add_symbols();
 }
 
-/* As a library, as a program that lies where it was linked, and as one that the loader has
+/* As a library, as a program at the address where it was linked, and as one that the loader has
  * changed. */
 static void build_elf_kind(int kind) {
   switch (kind) {
@@ -263,7 +263,7 @@ TEST(what_a_module_does_not_export_is_not_found) {
   }
 }
 
-/* What it uses of others is in its table as well, with no section of its own. */
+/* Functions that it imports are in its table as well, without a section. */
 TEST(what_a_module_wants_from_others_is_not_found_in_it) {
   for (int kind = 0; kind < ELF_KINDS; kind++) {
     build_elf_kind(kind);
@@ -359,7 +359,7 @@ TEST(a_module_may_have_64_segments_and_256_dynamic_entries) {
   }
 }
 
-/* A chain whose end is missing is followed into what is behind it, as long as that can be read. */
+/* A chain without an end is followed into the memory after it, as long as that can be read. */
 TEST(a_table_without_an_end_is_not_read_for_ever) {
   build_elf_kind(0);
   memset(memory.bytes + HASH, 0, ALL - HASH);
@@ -421,7 +421,7 @@ TEST(an_exported_function_of_a_dll_is_found_by_its_name) {
   }
 }
 
-/* The name of what another module has stands where the function would. */
+/* A forwarder: the name of a function of another module is where the function would be. */
 TEST(a_function_that_a_dll_has_from_another_one_is_not_found_in_it) {
   build_pe(true);
   uint64_t entry = FUNCTIONS + number_of(1) * UINT64_C(4);

@@ -1,4 +1,4 @@
-/* What the inspector says of sizes and distances, and what of foreign text it shows. */
+/* How the inspector prints sizes and distances, and how it cleans text of other processes. */
 #include "../../tools/nearbuf/text.h"
 
 #include <stdbool.h>
@@ -65,8 +65,8 @@ static void check_cleaned(const char *expected, const char *text) {
   }
 }
 
-/* What shows nothing: the categories Cf, Zl and Zp of Unicode 15, and what is kept for more of
- * them. */
+/* Invisible characters: the categories Cf, Zl and Zp of Unicode 15, and what is reserved for more
+ * of them. */
 static bool is_format(uint32_t c) {
   return c == 0xad || (c >= 0x600 && c <= 0x605) || c == 0x61c || c == 0x6dd || c == 0x70f ||
          c == 0x890 || c == 0x891 || c == 0x8e2 || c == 0x180e || (c >= 0x200b && c <= 0x200f) ||
@@ -83,7 +83,7 @@ static bool is_shown(uint32_t c) {
   return !is_control && !is_surrogate && !is_no_character && !is_format(c);
 }
 
-/* The bytes of a character in UTF-8, also of one that may not be written so. */
+/* The bytes of a character in UTF-8, also of an invalid one. */
 static size_t encode(uint32_t c, size_t size, char *text) {
   static const unsigned char leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
   for (size_t i = size - 1; i > 0; i--, c >>= 6) {

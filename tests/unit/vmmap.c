@@ -1,4 +1,4 @@
-/* The records of FreeBSD's kern.proc.vmmap, made up as its kernel writes them, and damaged. */
+/* The records of FreeBSD's kern.proc.vmmap, as its kernel writes them, and damaged. */
 #include "os/bsd/vmmap.h"
 
 #include <string.h>
@@ -35,7 +35,7 @@ static void put(unsigned char *bytes, size_t at, uint64_t value, size_t size) {
   memcpy(bytes + at, size == sizeof word ? (const void *)&word : (const void *)&value, size);
 }
 
-/* Writes a record as the kernel packs it; answers its size. */
+/* Writes a record as the kernel packs it; returns its size. */
 static size_t write_record(unsigned char *bytes, const record *from) {
   size_t size = (NB_VMMAP_PATH + strlen(from->path) + 1 + 7) / 8 * 8;
   memset(bytes, 0, size);
@@ -52,7 +52,7 @@ static size_t write_record(unsigned char *bytes, const record *from) {
   return size;
 }
 
-/* All records of the process, in memory that ends where they end. */
+/* All records of the process, in memory that ends with them. */
 static unsigned char *write_process(size_t *size) {
   static unsigned char all[LONGEST];
   *size = 0;
@@ -144,7 +144,7 @@ TEST(a_mapping_may_end_with_the_address_space) {
   top.start = UINTPTR_MAX - 0xfff;
   top.end = (uint64_t)UINTPTR_MAX + 1;
   nb_mapping mapping;
-  /* In 64 bits no end can be written: the kernel never maps the last page. */
+  /* In 64 bits this end cannot be expressed: the kernel never maps the last page. */
   nb_map_answer expected = top.end == 0 ? NB_MAP_FAILED : NB_MAP_FOUND;
   CHECK_EQUAL(expected, read_one(&top, &mapping));
 }
@@ -162,7 +162,7 @@ TEST(records_that_are_cut_off_are_read_up_to_there) {
   size_t size;
   unsigned char *bytes = write_process(&size);
   for (size_t cut = 0; cut < size; cut++) {
-    unsigned char *part = malloc(cut + 1); /* so that a sanitizer sees what is read beyond */
+    unsigned char *part = malloc(cut + 1); /* so that a sanitizer notices a read past the end */
     CHECK(part != NULL);
     memcpy(part + 1, bytes, cut);
     size_t at = 0;

@@ -1,5 +1,5 @@
-/* A DLL without start-up code, linked with neither a compiler's runtime nor its start-up files:
- * what it needs of the libraries beside the system's DLLs would be a link error. */
+/* A DLL without start-up code, linked with neither a compiler's runtime nor its start-up files: any
+ * dependency on other libraries than the system's DLLs would be a link error. */
 #include <windows.h>
 
 #include <nearbuf/nearbuf.h>

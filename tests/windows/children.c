@@ -20,7 +20,7 @@ HANDLE child_start(const char *test, const char *role) {
   CHECK(GetModuleFileNameA(NULL, program, sizeof program) < sizeof program);
   (void)snprintf(command, sizeof command, "\"%s\" %s", program, test);
   CHECK(SetEnvironmentVariableA(ROLE, role));
-  /* Its errors are seen; what it prints is nobody's verdict: it has no standard output. */
+  /* Its errors are shown; its standard output is not, because it is not the test's result. */
   STARTUPINFOA startup = {.cb = sizeof startup,
                           .dwFlags = STARTF_USESTDHANDLES,
                           .hStdError = GetStdHandle(STD_ERROR_HANDLE)};

@@ -12,7 +12,7 @@ bool child_has_role(const char *role);
 /* Starts this program again, with a test and a role for it. */
 HANDLE child_start(const char *test, const char *role);
 
-/* Waits for its end, a minute at most, and answers its exit status. */
+/* Waits for its end, at most a minute, and returns its exit status. */
 int child_status(HANDLE child);
 
 #endif

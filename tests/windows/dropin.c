@@ -1,4 +1,4 @@
-/* The DLL that stands in for the Rust reference's, under the name that its programs load. */
+/* The drop-in DLL, under the name that the programs of the Rust implementation load. */
 #include <string.h>
 
 #include <windows.h>

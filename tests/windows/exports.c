@@ -1,5 +1,5 @@
-/* Each DLL exports the functions that tests/abi lists for its library, and nothing else; and tells
- * its version. */
+/* Each DLL exports the functions that tests/abi lists for its library, and nothing else; and has a
+ * version resource. */
 #include <string.h>
 
 #include <windows.h>
@@ -41,7 +41,7 @@ TEST(the_drop_in_exports_what_is_listed) {
   check_exports("reloaded_memory_buffers.dll", NAMES_OF_RELOADED);
 }
 
-/* What a version resource holds before its texts: lengths, its name, and the numbers. */
+/* What a version resource contains before its texts: lengths, its name, and the numbers. */
 typedef struct version_resource {
   WORD lengths_and_type[3];
   WCHAR key[16];

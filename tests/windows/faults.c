@@ -1,6 +1,6 @@
-/* Every function that the library imports of the system fails at every place: its 1st, 2nd, ... Nth
- * call, until a try has no Nth call; once, and again with all later ones. Each try is a process.
- * Also what is told of a failure. */
+/* Every function that the library imports from the system fails at every place: its 1st, 2nd, ...
+ * Nth call, until a try has no Nth call; once, and again with all later ones. Each try is a
+ * process. Also what is reported about a failure. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -41,7 +41,7 @@ static bool fails(const char *name) {
   return true;
 }
 
-/* A function that fails as the system's does, with 0. */
+/* A function that fails as the system's does, by returning 0. */
 #define FAILING(result, name, parameters, arguments)                                               \
   static result(WINAPI *real_##name) parameters; /* NOLINT(bugprone-macro-parentheses): a type */  \
   static result WINAPI failing_##name parameters {                                                 \
@@ -112,7 +112,7 @@ static void replace_all(void) {
 
 /* ---- Scenes ---------------------------------------------------------------------------------- */
 
-/* What a call answered. */
+/* What a call returned. */
 typedef struct answer {
   nearbuf_status status;
   int32_t system_error;
@@ -191,10 +191,10 @@ typedef struct scene {
 /* ---- A try ----------------------------------------------------------------------------------- */
 
 /* How a try ends, as an exit status: the call succeeded all the same, it had no such call, or it
- * told of the failure. */
+ * reported the failure. */
 enum { OVERCOME = 0, NOT_REACHED = 3, TOLD = 4 };
 
-/* The memory that only the library makes: it can be run and written. */
+/* Memory that only the library creates: executable and writable. */
 static size_t bytes_of_the_library(void) {
   MEMORY_BASIC_INFORMATION region;
   size_t bytes = 0;
@@ -217,8 +217,8 @@ static void check_consistent(void) {
   CHECK_EQUAL(totals.first_locator, seen->first_locator);
 }
 
-/* The call fails in one of the ways that the header names, tells the system's code, leaves nothing
- * behind, and works when it is made again. */
+/* The call fails in one of the ways that the header names, reports the system's code, leaves
+ * nothing behind, and succeeds when it is repeated. */
 static int try_once(const scene *stage) {
   char role[64];
   CHECK(GetEnvironmentVariableA("NEARBUF_TEST_ROLE", role, sizeof role) > 0);
@@ -256,8 +256,7 @@ static void play(const char *test, const scene *stage) {
   }
   int overcome = 0;
   int told = 0;
-  /* The last one, VirtualQuery, knows an answer for every address of a process: it fails once
-   * only. */
+  /* The last one, VirtualQuery, succeeds for every address of a process: it fails once only. */
   for (int i = 0; i < 2 * FUNCTIONS - 1; i++) {
     int status = OVERCOME;
     for (int number = 1; status != NOT_REACHED; number++) {

@@ -1,11 +1,11 @@
-/* What the test's program imports of the system, replaced; see imports.h. */
+/* Replaces functions that the test program imports from the system; see imports.h. */
 #include "imports.h"
 
 #include <string.h>
 
 #include "test.h"
 
-/* The table of the imported functions of one DLL, or null where that one has no such name. */
+/* The table of the functions imported from one DLL, or null if that one has no such name. */
 static FARPROC *find_in(unsigned char *image, const IMAGE_IMPORT_DESCRIPTOR *dll,
                         const char *name) {
   const IMAGE_THUNK_DATA *names = (const void *)(image + dll->OriginalFirstThunk);

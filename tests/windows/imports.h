@@ -1,12 +1,12 @@
-/* What the test's program imports of the system, replaced: the library that is linked into it calls
- * the replacement, and is otherwise what is shipped. */
+/* Replaces functions that the test program imports from the system: the library that is linked into
+ * it calls the replacement, and is otherwise what is shipped. */
 #ifndef NEARBUF_TEST_IMPORTS_H
 #define NEARBUF_TEST_IMPORTS_H
 
 #include <windows.h>
 
-/* Puts a function in the place of an imported one and answers that. A name that the program does
- * not import fails the test. */
+/* Replaces an imported function and returns the original. A name that the program does not import
+ * fails the test. */
 FARPROC import_replace(const char *name, FARPROC replacement);
 
 /* import_replace with the types of the two functions. */

@@ -1,5 +1,5 @@
-/* The inspector on Windows: what it does to a program that nobody prepared, and what it shows of
- * it. */
+/* The inspector on Windows: what it does to a program that was not prepared for it, and what it
+ * shows. */
 #include <string.h>
 
 #include "remote_windows.h"
@@ -10,7 +10,7 @@ typedef struct run_result {
   char output[65536]; /* and errors */
 } run_result;
 
-/* Runs `nearbuf <arguments>` and gives it a text to read. */
+/* Runs `nearbuf <arguments>` with a text as its input. */
 static const run_result *run(const char *arguments, const char *input) {
   static run_result result;
   char command[1024];
@@ -25,7 +25,7 @@ static const run_result *run(const char *arguments, const char *input) {
   return &result;
 }
 
-/* The same about a process. */
+/* The same for a process. */
 static const run_result *run_on(const target *what, const char *command, const char *rest,
                                 const char *input) {
   char arguments[512];

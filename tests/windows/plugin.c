@@ -1,4 +1,4 @@
-/* A DLL with a copy of the library of its own, which it uses when it is loaded. */
+/* A DLL with its own copy of the library, which it uses when it is loaded. */
 #include <windows.h>
 
 #include <nearbuf/nearbuf.h>

@@ -75,7 +75,7 @@ TEST(two_processes_do_not_share) {
   CHECK_EQUAL(0, memcmp(placed.run_at, "mine", 4));
 }
 
-/* An event of the process that is squatted. */
+/* An event of the process whose name is occupied. */
 static HANDLE event_of(uintptr_t process, const char *what) {
   char name[64];
   (void)snprintf(name, sizeof name, "nearbuf test %ju: %s", (uintmax_t)process, what);
@@ -84,8 +84,8 @@ static HANDLE event_of(uintptr_t process, const char *what) {
   return event;
 }
 
-/* Takes the name of the process that started this one, with a section that names memory which that
- * process can read and not write. */
+/* Occupies the name of the process that started this one, with a section that names memory which
+ * that process can read and not write. */
 static void squat(void) {
   const uintptr_t of_everybody = 0x7ffe0000; /* the page that the kernel shares with all */
   char name[96];

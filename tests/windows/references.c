@@ -1,4 +1,5 @@
-/* Locators as the references make them on Windows: what they list, and may not be used. */
+/* Locators as the other implementations create them on Windows: which of the listed memory may not
+ * be used. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -18,8 +19,8 @@ static nearbuf_totals totals(void) {
   return all;
 }
 
-/* Makes the first locator of this process, with buffers in its own view, and answers where it is.
- */
+/* Creates the first locator of this process, with buffers in its own view, and returns its
+ * address. */
 static uintptr_t make_locator(nearbuf_dialect dialect, DWORD access, const uint32_t offsets[],
                               uint32_t count) {
   nb_section_name name = nb_section_name_of_first(0, GetCurrentProcessId(), GetCurrentProcess());

@@ -59,7 +59,7 @@ TEST(a_process_is_described) {
   CHECK_EQUAL(0, target_end(&idle));
 }
 
-/* Leaves everybody a right to a process, and takes all others away. */
+/* Leaves all users one right to a process, and removes all others. */
 static void leave(const target *what, DWORD rights) {
   SID_IDENTIFIER_AUTHORITY world = {SECURITY_WORLD_SID_AUTHORITY};
   PSID everyone;

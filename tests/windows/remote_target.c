@@ -1,12 +1,12 @@
-/* A program that nobody prepared for what is done to it: it uses no part of the library. It says
- * "ready", and at the next line that it reads how many steps of its work went wrong, and ends. */
+/* A program that was not prepared for what is done to it: it uses no part of the library. It prints
+ * "ready", and at the next line that it reads how many steps of its work failed, and ends. */
 #include <stdio.h>
 
 #include <windows.h>
 
 static volatile LONG is_over;
 
-/* Adds what can be added up otherwise, all the time. */
+/* Adds numbers whose sum can be computed otherwise, all the time. */
 static DWORD WINAPI work(void *context) {
   LONG *wrong = context;
   while (InterlockedCompareExchange(&is_over, 0, 0) == 0) {

@@ -1,4 +1,4 @@
-/* A program that uses the library as it is told, line by line, and answers each with a line:
+/* A program that uses the library as the lines that it reads say, and prints a line for each:
  *
  *   place SIZE     the address of so many bytes
  *   hold MIN MAX   the address of a buffer in the range that it holds from then on, or a status
@@ -57,7 +57,7 @@ static void make_nameless(void) {
   say_address(base);
 }
 
-/* Answers a line; false: it was the last one. */
+/* Processes a line; false: it was the last one. */
 static int answer(const char *line) {
   nearbuf_totals totals;
   if (strncmp(line, "place ", 6) == 0) {

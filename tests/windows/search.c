@@ -20,7 +20,7 @@ static nb_virtual_alloc2 real_allocate2;
 
 enum { CLEAR = 16 << 20 }; /* of images, when there is other room */
 
-/* Free memory, of which the test is the only user: the library has what it needs for itself. It is
+/* Free memory that only the test uses: what the library needs for itself is mapped already. It is
  * far from images. */
 static uintptr_t free_stretch(uintptr_t size) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -128,7 +128,7 @@ TEST(where_the_system_does_not_search_the_map_is_searched) {
 
 static uintptr_t lie;
 
-/* As Wine 8 does it; here never right by accident. */
+/* As Wine 8 does; here never right by chance. */
 static PVOID WINAPI ignore_the_range(HANDLE process, PVOID address, SIZE_T size, ULONG kind,
                                      ULONG protection, MEM_EXTENDED_PARAMETER *parameters,
                                      ULONG parameter_count) {
@@ -207,7 +207,7 @@ TEST(beside_an_image_is_used_where_there_is_no_other_room_in_reach) {
 static nearbuf_range refused;
 static int refusals;
 
-/* The map calls it free, and the system does not give it. */
+/* The map reports it as free, and the system does not map it. */
 static LPVOID WINAPI refuse(LPVOID address, SIZE_T size, DWORD kind, DWORD protection) {
   uintptr_t start = (uintptr_t)address;
   if (start != 0 && start <= refused.max && refused.min <= start + (size - 1)) {

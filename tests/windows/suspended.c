@@ -1,5 +1,5 @@
-/* Calls while other threads are suspended, wherever they happen to be: hooking libraries suspend
- * all other threads of the process, and allocate then. */
+/* Calls while other threads are suspended at arbitrary points: hooking libraries suspend all other
+ * threads of the process, and then allocate. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static void fill_a_locator(void) {
   }
 }
 
-/* Whatever a hooking library may need. */
+/* All that a hooking library may need. */
 static void call_everything(void) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 64;
@@ -69,7 +69,7 @@ static void lock_and_stop(void *context) {
   CHECK(SuspendThread(GetCurrentThread()) != (DWORD)-1);
 }
 
-/* A process that is stuck is ended by a thread of its own, with an exit status that tells it. */
+/* A process that is stuck is ended by a dedicated thread, with an exit status that says so. */
 static void end_when_stuck(void *finished) {
   if (WaitForSingleObject(finished, 30000) != WAIT_OBJECT_0) {
     (void)TerminateProcess(GetCurrentProcess(), 9);
@@ -111,8 +111,8 @@ static void lock_heap(void) {
   CHECK(HeapLock(GetProcessHeap()));
 }
 
-/* The verdict of a test is printed when its thread has ended, with the heap and the loader: so
- * another process is the one that is stuck. */
+/* The result of a test is printed when its thread has ended, with the heap and the loader: so
+ * another process is the one that gets stuck. */
 static void in_a_child(const char *test, void (*lock)(void)) {
   if (!child_has_role("stuck")) {
     CHECK_EQUAL(0, child_status(child_start(test, "stuck")));
@@ -141,7 +141,7 @@ TEST(nothing_waits_for_a_suspended_thread_that_has_the_lock_of_the_heap) {
 
 /* ---- Inside the library ---------------------------------------------------------------------- */
 
-/* The thread that is to be suspended before its `stop_at`th call of the system. */
+/* The thread to be suspended before its `stop_at`th system call. */
 static _Atomic DWORD stopped_thread;
 static int stop_at;
 static _Atomic int calls;
@@ -183,8 +183,8 @@ STOPPING(BOOL, VirtualFree, (LPVOID address, SIZE_T size, DWORD kind), (address,
 STOPPING(SIZE_T, VirtualQuery, (LPCVOID address, PMEMORY_BASIC_INFORMATION region, SIZE_T size),
          (address, region, size))
 
-/* The clock of the library: it goes on where the library sleeps, and a microsecond each time it is
- * looked at. So durations are those of an idle machine. */
+/* The clock of the library: it advances while the library sleeps, and a microsecond each time it is
+ * read. So durations are those of an idle machine. */
 static _Atomic int64_t microseconds;
 static int64_t ticks_of_second;
 
@@ -237,7 +237,7 @@ static void place_and_stop(void *context) {
 
 enum { NOT_REACHED = 3, MOST_MICROSECONDS = 500000 + 3 * 50000 };
 
-/* A copy of the library in a DLL, whose thread is not the one that is stopped, sees the same. */
+/* A copy of the library in a DLL, whose thread is not the suspended one, sees the same. */
 static void check_one_locator(void) {
   HMODULE other = LoadLibraryA("plugin_one.dll");
   CHECK(other != NULL);

@@ -1,4 +1,4 @@
-/* What only Windows has: sections and who squats on their names, DLLs, 2 and 4 GiB. */
+/* What only Windows has: sections and squatters on their names, DLLs, 2 and 4 GiB. */
 #include <stdbool.h>
 #include <string.h>
 
