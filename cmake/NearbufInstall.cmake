@@ -1,4 +1,5 @@
-# What `cmake --install` puts where. The inspector installs itself (tools/nearbuf/CMakeLists.txt).
+# What `cmake --install` installs, and where. The inspector installs itself
+# (tools/nearbuf/CMakeLists.txt).
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/nearbuf
@@ -17,8 +18,8 @@ if(MINGW)
     install(FILES ${PROJECT_BINARY_DIR}/${library}_static.lib DESTINATION ${CMAKE_INSTALL_LIBDIR})
   endforeach()
 endif()
-# All that is installed, and nothing else. By a name of its own: to Ninja `nearbuf` is the file of the
-# tool, not the target of the library.
+# Everything that is installed, and nothing else. It needs a separate name: to Ninja `nearbuf` is
+# the file of the tool, not the target of the library.
 add_custom_target(nearbuf_installable)
 add_dependencies(nearbuf_installable nearbuf nearbuf_static nearbuf_reloaded nearbuf_reloaded_static
                  nearbuf_process nearbuf_process_static)
@@ -33,8 +34,8 @@ install(FILES ${PROJECT_SOURCE_DIR}/cmake/nearbuf-config.cmake
               ${PROJECT_BINARY_DIR}/nearbuf-config-version.cmake
         DESTINATION ${package_dir})
 
-# Paths in the .pc file count from the file itself, because `cmake --install --prefix` chooses the
-# prefix after it was written. Folders that were given as absolute paths stay absolute.
+# Paths in the .pc file are relative to the file itself, because `cmake --install --prefix` chooses
+# the prefix after it was written. Folders given as absolute paths stay absolute.
 if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
   set(pc_prefix ${CMAKE_INSTALL_PREFIX})
   set(pc_libdir ${CMAKE_INSTALL_LIBDIR})

@@ -1,5 +1,5 @@
 # nearbuf_target(TARGET): the warnings and sanitizers that everything in this project is built with.
-# They stay private: nobody who links the library inherits them.
+# They are private: programs that link the library do not inherit them.
 function(nearbuf_target target)
   if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
     target_compile_options(${target} PRIVATE
@@ -9,8 +9,8 @@ function(nearbuf_target target)
       $<$<BOOL:${NEARBUF_WERROR}>:-Werror>)
   endif()
   if(MINGW)
-    # printf as C has it, whatever Microsoft's runtime does; and no library beside the system's own: a
-    # DLL that drags libgcc along could not be put into a foreign process.
+    # printf as in C, not as in Microsoft's runtime; and no library besides the system's own: a DLL
+    # that depends on libgcc could not be injected into another process.
     target_compile_definitions(${target} PRIVATE __USE_MINGW_ANSI_STDIO=1)
     target_link_options(${target} PRIVATE -static-libgcc)
   endif()

@@ -1,19 +1,20 @@
 # nearbuf_test(NAME file.c [more.c ...] [LIBS library ...] [TIMEOUT seconds] [LABELS label ...]
 #              [ROWS pattern name])
 #
-# Builds the program build/<preset>/tests/NAME and registers its tests. Each line of file.c that starts
-# with TEST(some_behaviour) is a test of its own, called NAME.some_behaviour and run as
-# `NAME some_behaviour`: the library's memory is permanent, so every test gets a fresh process and its
-# own time limit. A file without such lines is one test, called NAME and run without arguments.
+# Builds the program build/<preset>/tests/NAME and registers its tests. Each line of file.c that
+# starts with TEST(some_behaviour) is a separate test, called NAME.some_behaviour and run as `NAME
+# some_behaviour`: the library's memory is permanent, so every test gets a fresh process and its own
+# time limit. A file without such lines is one test, called NAME and run without arguments.
 #
-#   LIBS     what to test; nearbuf_static by default, whose internals are linkable (nearbuf, the shared
-#            library, shows only the public functions).
-#   TIMEOUT  300 seconds by default, for tests that take a few on an idle machine: it ends what hangs, and
-#            must not end what is slow. Sanitized and emulated builds get four times as long.
-#   ROWS     for rows of a table that expand to TEST(...): the pattern that such lines begin with, and the
-#            name that each then has, with \\1 for the first group of the pattern.
+#   LIBS     what to test; nearbuf_static by default, whose internals can be linked (nearbuf, the shared
+#            library, exports only the public functions).
+#   TIMEOUT  300 seconds by default, for tests that take a few on an idle machine: it must end a test
+#            that hangs, not one that is slow. Sanitized and emulated builds get four times as long.
+#   ROWS     for rows of a table that expand to TEST(...): the pattern that such lines begin with, and
+#            the resulting name, with \\1 for the first group of the pattern.
 #
-# Exit status 0 is passed, 77 skipped (and must stand in tests/expected-skips.txt), all else failed.
+# Exit status 0 is passed, 77 skipped (and must be listed in tests/expected-skips.txt), others
+# failed.
 function(nearbuf_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBS;LABELS;ROWS")
   if(NOT arg_LIBS)
@@ -29,7 +30,7 @@ function(nearbuf_test name)
   add_executable(test_${name} ${arg_UNPARSED_ARGUMENTS})
   nearbuf_target(test_${name})
   if(CMAKE_SIZEOF_VOID_P EQUAL 4)
-    # Tests that skip themselves in 32 bits name addresses of 64.
+    # Tests that are skipped in 32-bit builds contain 64-bit addresses.
     target_compile_options(test_${name} PRIVATE -Wno-overflow)
   endif()
   target_link_libraries(test_${name} PRIVATE nearbuf_test_support ${arg_LIBS})

@@ -12,7 +12,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 scripts/setup.sh build
 
-# A tree that is configured keeps its generator; CMake refuses to change it.
+# A configured tree keeps its generator; CMake refuses to change it.
 cache=build/$preset/CMakeCache.txt
 generator=
 if [ -f "$cache" ]; then

@@ -9,7 +9,7 @@ preset=$2
 list=tests/expected-skips.txt
 
 if ! grep -q '^Total Test time' "$log"; then
-  echo "check-skips: $log tells of no tests" >&2
+  echo "check-skips: $log does not list any tests" >&2
   exit 1
 fi
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Formats every C source by .clang-format; with --check it only says which would change (status 1).
+# Formats every C source by .clang-format; with --check it only lists those that would change
+# (status 1).
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1-}" = --check ]; then

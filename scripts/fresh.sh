@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Runs what the README says on Debian systems that were just installed, and nothing else. As root.
+# Runs the commands of the README on Debian systems that were just installed, and nothing else. As
+# root.
 #
 #   scripts/fresh.sh [debian-12 | debian-13]...   both, if none is named
 #
-# Each situation stands in one place, so that few runs cover all of them:
+# Each situation occurs once, so that few runs cover all of them:
 #
 #   debian-12, root   a clone in /root, which is closed to others; make; /tmp/.reloaded is another user's, 0755
 #   debian-12, user   an id without a name; blanks in the path; /tmp/.reloaded is another user's, 0700
 #   debian-13, root   a plain chroot, without a mount at /; Ninja; a hardened build, warnings are errors
 #   debian-13, user   the same chroot, where an ordinary user can mount nothing; a source tree that is read-only
 #
-# No test may fail, and the skips are those that tests/expected-skips.txt lists for the place. All of it
-# happens in a copy of a cached system and in namespaces of its own: nothing stays mounted or running.
+# No test may fail, and the skips are those that tests/expected-skips.txt lists for the place. All
+# of it happens in a copy of a cached system and in namespaces of its own: nothing stays mounted or
+# running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +22,7 @@ user=1000
 hardened='-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fcf-protection -Werror'
 results=$PWD/build/fresh
 
-# ---- Inside: process ids and mounts of its own ----------------------------------------------------------------
+# ---- Inside: process ids and mounts of its own ---------------------------------------------------
 
 # Runs a command in the system: inside USER FOLDER COMMAND [NAME=VALUE...]
 inside() {
@@ -32,8 +34,8 @@ inside() {
     sh -c 'cd "$1" && eval "$2"' sh "$folder" "$command" </dev/null
 }
 
-# Debian 13 is entered as a plain chroot, Debian 12 as its own machine: only there may ordinary users make user
-# namespaces.
+# Debian 13 is entered as a plain chroot, Debian 12 as its own machine: only there may ordinary
+# users create user namespaces.
 enter() { # COMMAND...
   if [[ $place == debian-13 ]]; then
     chroot "$root" "$@"
@@ -55,7 +57,7 @@ clone() { # FOLDER USER
   chown -R "$2:$2" "$root$1"
 }
 
-# Another user was here first.
+# Another user has created the shared directory.
 leave_foreign_directory() { # MODE
   rm -rf "$root/tmp/.reloaded"
   mkdir "$root/tmp/.reloaded"
@@ -137,7 +139,7 @@ if [[ ${1-} == --inside ]]; then
   exit $failed
 fi
 
-# ---- Outside --------------------------------------------------------------------------------------------------
+# ---- Outside -------------------------------------------------------------------------------------
 
 declare -A suites=([debian-12]=bookworm [debian-13]=trixie)
 [[ $# -gt 0 ]] || set -- debian-12 debian-13

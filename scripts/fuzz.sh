@@ -3,8 +3,8 @@
 #
 #   scripts/fuzz.sh SECONDS [target...]   all targets when none is named
 #
-# What a target learns stays in build/fuzz/corpus for its next run; an input that is a finding is
-# kept beside it. Once fixed, it belongs into tests/fuzz/corpus, where every test run replays it.
+# The corpus of a target stays in build/fuzz/corpus for its next run; an input that is a finding is
+# kept next to it. Once fixed, it belongs in tests/fuzz/corpus, where every test run replays it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=$1

@@ -10,8 +10,8 @@ run_clang_tidy() {
     xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p "${database%/*}"
 }
 
-# What is shipped, for this system. In tests cppcheck 2.10 takes results of calls that fill a structure
-# for uninitialised, and the syntax error it sees in a nested conditional is none either.
+# The shipped sources for this system. In tests cppcheck 2.10 takes structures that a call fills in
+# for uninitialised, and reports a syntax error in a correct nested conditional.
 run_cppcheck() {
   cppcheck -I include -I src -D__linux__ -D__x86_64__ -D__GNUC__ -D_GNU_SOURCE --std=c11 \
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
@@ -20,7 +20,7 @@ run_cppcheck() {
     tools/nearbuf/*.c
 }
 
-# clang-tidy reads how each file is compiled; clang's preset, because it is a clang.
+# clang-tidy reads the compile commands; of clang's preset, because it is based on clang.
 scripts/build.sh ci-clang
 database=build/ci-clang/compile_commands.json
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds the library for every system it supports and runs the tests where this machine can run them.
+# Builds the library for every system it supports and runs the tests where this machine can run
+# them.
 #
 #   scripts/matrix.sh                all targets, two side by side
 #   scripts/matrix.sh NAME...        these targets
 #   scripts/matrix.sh --list         the names, one a line
 #
-# The table at the end says for each target: its compiler, whether it was built without warnings, and how
-# many tests passed, failed and were skipped; "-" where the programs cannot run here. A skip that
-# tests/expected-skips.txt does not list is a failure. Logs are in build/matrix/. The status is 0 only if
-# everything was built and nothing failed.
+# The table at the end says for each target: its compiler, whether it was built without warnings,
+# and how many tests passed, failed and were skipped; "-" where the programs cannot run here. A skip
+# that tests/expected-skips.txt does not list is a failure. Logs are in build/matrix/. The status is
+# 0 only if everything was built and nothing failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +21,7 @@ at_once=2
 build=build/matrix
 toolchains=$PWD/cmake/toolchains
 
-# ---- What a target is ------------------------------------------------------------------------------
+# ---- Targets -------------------------------------------------------------------------------------
 
 # Each is built in one or more variants: variant NAME COMPILER [argument of CMake...].
 
@@ -29,7 +30,7 @@ gnu() { # NAME TRIPLE EMULATOR
     -D "EMULATOR=$3"
 }
 
-# With pages larger than the machine's qemu leaves mappings out of its memory map.
+# With pages larger than the machine's, qemu omits mappings from its memory map.
 gnu_with_pages() { # NAME TRIPLE QEMU BYTES
   gnu "$1" "$2" "env;NEARBUF_TEST_MAP_HAS_HOLES=1;$3;-p;$4;-L;/usr/$2"
 }
@@ -96,9 +97,9 @@ can_run() {
   esac
 }
 
-# ---- Building and testing --------------------------------------------------------------------------
+# ---- Building and testing ------------------------------------------------------------------------
 
-# What the variants of one target add up to.
+# The sum over the variants of one target.
 compiler=
 built=yes
 passed=0
@@ -109,15 +110,15 @@ count() { # PATTERN LOG
   grep -c "$1" "$2" || true
 }
 
-# What fails on this machine itself has failed. qemu and Wine break now and then what programs with
-# threads are promised, so there a test has a second try; the log shows the first one, too.
+# A test that fails on this machine has failed. qemu and Wine sometimes break guarantees to programs
+# with threads, so there a failed test is run a second time; the log shows both runs.
 second_try=(--repeat until-pass:2)
 
 run_tests() { # NAME
   local without='interop_(reference|rust|client|bindings)' # need the network and Rust
   local labels=none environment=() repeat=()
   case $1 in
-    # Programs that load no modules, and in which getenv lies in no library.
+    # Programs that load no modules, and in which getenv is not in a library.
     linux-musl-static)
       without+='|interop_(dropin|dotnet.an_item_of_the_drop_in)'
       without+='|cli.(demo|install|list|many|namespace|watch|show|map|json|foreign|usage|long_names|refused|hostile_chain)'
@@ -126,8 +127,8 @@ run_tests() { # NAME
     linux-x86_64-* | linux-musl) ;;
     windows-*) repeat=("${second_try[@]}") ;;
     linux-i686) without+='|process_remote' ;; # only a 64-bit program can trace
-    # qemu 7.2 forks unsafely once a program has had threads, and its memory map shows neighbours that
-    # are not equal as one.
+    # qemu 7.2 forks unsafely once a program has had threads, and its memory map merges adjacent
+    # mappings that differ.
     *)
       labels='process|fault'
       environment=(NEARBUF_TEST_ROUNDS=5000)
@@ -144,7 +145,7 @@ variant() { # NAME COMPILER [argument of CMake...]
   local name=$1 log=$build/$1.log
   compiler=$2
   shift 2
-  # Every log is begun anew; what was built is used again.
+  # Logs start empty; existing builds are used again.
   if ! cmake -G Ninja -S . -B "$build/$name" -D CMAKE_BUILD_TYPE=Release -D NEARBUF_WERROR=ON \
     -D NEARBUF_BUILD_BENCH=OFF "$@" >"$log" 2>&1 ||
     ! cmake --build "$build/$name" --parallel "$at_once" >>"$log" 2>&1; then

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Checks the models of tests/model with Spin: every state of the protocol holds what it asserts, and
-# each variant without one of its mechanisms (WITHOUT_...) does not, which shows that the model sees it.
+# Checks the models of tests/model with Spin: the assertions hold in every state of the protocol,
+# and fail in each variant without one of its mechanisms (WITHOUT_...), which shows that they can
+# fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=build/model
 mkdir -p "$work"
 
-# check MODEL [-DWITHOUT_...]: prints the states; the status is that of the search.
+# check MODEL [-DWITHOUT_...]: prints the number of states; returns the status of the search.
 check() {
   (
     cd "$work"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that what the build needs is there.
+# Installs what the build needs.
 #
 #   scripts/setup.sh build   a compiler, make or ninja, and CMake
 #   scripts/setup.sh ci      also all that .ci/run uses (Debian only)
@@ -9,7 +9,7 @@
 #   scripts/setup.sh fresh SUITE   a fresh Debian of that suite, for scripts/fresh.sh; prints where it is
 #   scripts/setup.sh zig     Zig, the cross-compiler for macOS and FreeBSD; prints where it is
 #
-# On Debian as root what is missing is installed; elsewhere it is named, and the status is 1.
+# On Debian as root missing packages are installed; elsewhere they are listed, and the status is 1.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -62,14 +62,14 @@ cmake_is_recent() {
 missing_tools() {
   cmake_is_recent || echo 'CMake 3.20 or later'
   compiler=${CC:-$(command -v cc || command -v gcc || command -v clang || echo cc)}
-  # Debian's gcc comes without the headers.
+  # Debian's gcc package does not include the headers.
   # shellcheck disable=SC2086 # CC may contain flags
   echo '#include <stdlib.h>' | $compiler -E -x c - >/dev/null 2>&1 ||
     echo "a C compiler with the C library's headers (tried: $compiler)"
   has make || has ninja || echo 'make or ninja'
 }
 
-# Installs packages, on Debian and as root; elsewhere names them.
+# Installs packages, on Debian and as root; elsewhere lists them.
 want_packages() {
   if ! has dpkg-query; then
     echo "setup: these are names of Debian's packages: $*" >&2
@@ -92,8 +92,8 @@ mirror() {
   echo "${found:-http://deb.debian.org/debian}"
 }
 
-# A Debian as its installer leaves it, and make. It appears when it is complete; the name is the key. What uses it
-# works on a copy.
+# A Debian as its installer leaves it, and make. It appears when it is complete; the name is the
+# key. Its users work on a copy.
 set_up_fresh() {
   want_packages debootstrap util-linux >&2
   root=$cache/fresh-$1-make
@@ -114,9 +114,9 @@ set_up_fresh() {
   echo "$root"
 }
 
-# 32-bit Wine does not install beside the host's packages, and Debian 13 has the better one: so a tree of its
-# own, of which scripts/wine.sh uses what it needs. It appears when it is complete; the name is the key.
-# Mounts are made where nobody else sees them and end with what needed them.
+# 32-bit Wine cannot be installed beside the host's packages, and Debian 13 has the better one: so
+# it gets a separate tree, of which scripts/wine.sh uses parts. It appears when it is complete; the
+# name is the key. Mounts are made in a private namespace and end with it.
 set_up_wine() {
   want_packages debootstrap util-linux
   root=${NEARBUF_WINE_ROOT:-$cache/wine-trixie}

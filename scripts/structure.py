@@ -18,7 +18,8 @@ INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 EXTENSION = re.compile(r"__attribute__|__builtin_\w+|__asm__|__declspec")
 STATIC = re.compile(r"^static (?:inline )?(?!_Atomic|const )[\w \*]*?\b(\w+)\(", re.MULTILINE)
 
-# For each folder of src/ the folders whose headers it may include; "os" means the contracts at its top.
+# For each folder of src/, the folders whose headers it may include; "os" means the headers directly
+# in it.
 MAY_SEE = {
     "base": {"base"},
     "os": {"base", "os"},

@@ -3,8 +3,8 @@
 #
 #   scripts/test-sanitized.sh asan|tsan
 #
-# Tests labelled "process" are left to the plain build: they take away address space, descriptors and
-# mappings, kill threads and count what is mapped, which the sanitizers' runtimes do not survive.
+# Tests labelled "process" run in the plain build only: they restrict address space, descriptors and
+# mappings, kill threads and count mappings, which the sanitizers' runtimes do not survive.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1

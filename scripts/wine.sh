@@ -1,14 +1,14 @@
 #!/bin/sh
-# Runs a Windows program under the Wine that `scripts/setup.sh wine` makes.
+# Runs a Windows program under the Wine that `scripts/setup.sh wine` installs.
 #
 #   scripts/wine.sh PROGRAM [argument...]
 #
-# The program sees this machine, every file under its own path, but for /usr and /etc, which are those of
-# the later Debian that Wine came with. Nothing is mounted for anybody else, nor left behind; Wine's server
-# ends three seconds after its last program.
+# The program sees this machine, every file under its own path, but for /usr and /etc, which are
+# those of the later Debian that Wine came with. Mounts are private and end with the program; Wine's
+# server ends three seconds after its last program.
 #
-# A program that crashes under Wine may exit with 0, and one that Wine cannot start prints nothing: so
-# nothing printed is a failure, and a test (a program in a folder `tests`) must end with its verdict.
+# A program that crashes under Wine may exit with 0, and one that Wine cannot start prints nothing:
+# so no output is a failure, and a test (a program in a folder `tests`) must end with its result.
 set -u
 root=${NEARBUF_WINE_ROOT:-/var/cache/nearbuf/wine-trixie}
 program=$1
@@ -16,7 +16,7 @@ folder=$(dirname "$(realpath "$program")")
 printed=$(mktemp -d)
 trap 'rm -rf "$printed"' EXIT
 
-# Into files, not into pipes: the server inherits them, and nobody shall wait for it.
+# Into files, not into pipes: the server inherits them, and the caller must not wait for it.
 export WINEPREFIX="${WINEPREFIX:-$root/prefix}" WINEDEBUG=-all WINEDLLOVERRIDES='winedbg.exe,mscoree,mshtml=d'
 export XDG_RUNTIME_DIR="$WINEPREFIX" # or its drivers complain
 export WINEPATH="Z:$folder;Z:${folder%/*}" # here, and one up, are the DLLs

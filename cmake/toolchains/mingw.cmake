@@ -1,4 +1,4 @@
-# Debian's mingw-w64 for Windows; tests run under Wine, where a wrapper is given.
+# Debian's mingw-w64 for Windows; tests run under Wine, if a wrapper is given.
 #
 #   -D TRIPLE=x86_64-w64-mingw32
 #   -D EMULATOR=scripts/wine.sh    absolute; may be empty

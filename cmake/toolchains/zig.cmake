@@ -1,5 +1,5 @@
-# Zig as a C cross-compiler (PyPI: ziglang 0.15 or later) for macOS, FreeBSD and Windows on ARM. It has
-# the systems' headers and the names of their libraries: what links here names nothing that is not there.
+# Zig as a C cross-compiler (PyPI: ziglang 0.15 or later) for macOS, FreeBSD and Windows on ARM. It
+# has the systems' headers and the symbols of their libraries: a program that links uses no others.
 #
 #   -D ZIG=.../ziglang/zig -D ZIG_TARGET=aarch64-macos.11.0
 set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ZIG ZIG_TARGET)
@@ -28,7 +28,8 @@ if(ZIG_TARGET MATCHES macos)
   wrapper(install_name_tool "exit 0")
   set(CMAKE_INSTALL_NAME_TOOL "${wrappers}/install_name_tool")
   set(ENV{PATH} "${wrappers}:$ENV{PATH}")
-  # Zig has no -bundle, of which a dylib is as good for dlopen. Read after CMake's own file for Darwin.
+  # Zig does not have -bundle; for dlopen a dylib serves as well. Read after CMake's own file for
+  # Darwin.
   file(WRITE "${wrappers}/rules.cmake" "set(CMAKE_SHARED_MODULE_CREATE_C_FLAGS -dynamiclib)\n")
   set(CMAKE_USER_MAKE_RULES_OVERRIDE_C "${wrappers}/rules.cmake")
 elseif(ZIG_TARGET MATCHES freebsd)

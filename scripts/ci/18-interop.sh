@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# One process with the Rust reference, which cargo fetches and builds: nothing may be skipped here.
+# One process with the Rust implementation, which cargo fetches and builds: no skips allowed here.
 set -euo pipefail
 if ! command -v cargo >/dev/null; then
-  # Debian 12's own cargo is too old for what the reference needs; this one is kept up for browsers.
+  # Debian 12's own cargo is too old for its dependencies; this one is updated for browsers.
   apt-get -qq update
   DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends \
     cargo-web ca-certificates >/dev/null

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests as everybody runs them.
+# The tests as `make test` runs them.
 set -euo pipefail
 log=build/release-test.log
 mkdir -p build

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The library is silent under valgrind: it must not bury its users' own mistakes.
+# The library causes no reports under valgrind, which would hide those about its users' code.
 set -euo pipefail
 scripts/build.sh release nearbuf_tool example_near_function >/dev/null
 valgrind --quiet --error-exitcode=1 build/release/examples/near_function >/dev/null

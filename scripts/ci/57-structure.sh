@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a script can see of the structure: includes, names, and that each library compiles as one file.
+# The parts of the structure that a script can check: includes, names, and that each library
+# compiles as one file.
 set -euo pipefail
 scripts/structure.py includes circles compiler statics
 

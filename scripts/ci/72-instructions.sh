@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What needs no system call stays short: the instructions of a round, loop and calls included, are
-# limited. Callgrind counts the same on every run; what compilers differ by is in the limits.
+# Fast paths stay short: the instructions of a round, loop and calls included, are limited.
+# Callgrind's count is the same on every run; the limits allow for differences between compilers.
 set -euo pipefail
 scripts/build.sh release bench_guard
 
@@ -11,7 +11,7 @@ instructions() { # of the guard: WORK COUNT
 
 status=0
 check() { # WORK LIMIT
-  # The difference leaves out what starting takes.
+  # The difference excludes the start-up of the process.
   local few many each
   few=$(instructions "$1" 10000)
   many=$(instructions "$1" 110000)

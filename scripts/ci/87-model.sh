@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# The protocols hold in every state, and not without the mechanisms that make them hold.
+# The models hold in every state, and fail without the mechanisms that make them hold.
 exec scripts/model.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Do the tests notice changes of the lines that this change touches? A report; only the tool's own failure
-# fails. $MUTANTS_BASE is what the change started from: by default what main was, or the commit before.
+# Do the tests notice changes in the lines that this change touches? A report; only a failure of the
+# tool itself fails. $MUTANTS_BASE is what the change started from: by default main, or the commit
+# before.
 set -euo pipefail
 base=${MUTANTS_BASE-$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)}
 if [ "$base" = "$(git rev-parse HEAD)" ]; then
@@ -11,7 +12,7 @@ report=build/mutants/changed.md
 rm -f "$report"
 timeout 300 scripts/mutants.sh --changed "$base" --sample 200 --minutes 4.5 --report "$report" || status=$?
 if [ "$status" = 124 ]; then
-  echo 'mutants: this machine is too slow for an answer within five minutes'
+  echo 'mutants: this machine is too slow for a result within five minutes'
   exit 0
 fi
 [ ! -f "$report" ] || cat "$report"

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# The demo exits with 0 only if everything it claims was checked.
+# The demo exits with 0 only if everything that it prints was verified.
 exec make demo

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What cannot run here is compiled without warnings and linked, tests and inspector included.
+# Targets that cannot run here compile without warnings and link, tests and inspector included.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

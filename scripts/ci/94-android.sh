@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the library for Android, without warnings. Android's own headers are not at hand, so it sees
-# musl's; nothing is linked or run (docs/porting.md).
+# Compiles the library for Android, without warnings. Android's own headers are not available, so
+# musl's are used; nothing is linked or run (docs/porting.md).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,7 +10,7 @@ headers=${zig%/*}/lib/libc/include
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What musl has and Android has not.
+# Functions that musl has and Android does not.
 cat >"$work/rules.h" <<'END'
 #include <pthread.h>
 #include <sys/mman.h>

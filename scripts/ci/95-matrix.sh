@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tests on other processors and C libraries, and on other systems as far as they run here. What it
-# takes is installed by scripts/setup.sh; what is costly to set up is kept in /var/cache/nearbuf. The
-# gcc of this machine is not in the list: the step `test` runs the same tests.
+# The tests on other processors and C libraries, and on other systems as far as they run here.
+# scripts/setup.sh installs what they need and caches it in /var/cache/nearbuf. This machine's own
+# gcc is not in the list: the step `test` runs the same tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -41,7 +41,7 @@ def read_arguments():
     parser.add_argument("--changed", metavar="BASE", help="only lines that differ from this commit")
     parser.add_argument("--only", metavar="PATTERN", help="only mutants whose description matches")
     parser.add_argument("--survivors", metavar="FILE", help="those that a file of results says survived")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, and tell what is known")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, and report the results so far")
     parser.add_argument("--patience", type=float, metavar="SECONDS", default=math.inf,
                         help="leave a mutant that nothing noticed by then")  # fmt: skip
     parser.add_argument("--report", metavar="FILE", help="write the report here")

@@ -22,13 +22,13 @@ RELATIONS = {"<", "<=", ">", ">=", "==", "!="}
 REMOVED = {"!", "~", "-"}  # a prefix that is dropped
 STEPS = {"++": "--", "--": "++"}
 INTEGER = re.compile(r"^(0[xX][0-9a-fA-F]+|[0-9]+)([uUlL]*)$")
-# A statement that can be left out without making the rest meaningless to the compiler.
+# A statement that can be removed so that the rest still compiles.
 REMOVABLE = {
     Kind.CALL_EXPR, Kind.BINARY_OPERATOR, Kind.COMPOUND_ASSIGNMENT_OPERATOR, Kind.UNARY_OPERATOR,
     Kind.BREAK_STMT, Kind.CONTINUE_STMT, Kind.CSTYLE_CAST_EXPR, Kind.UNEXPOSED_EXPR, Kind.GOTO_STMT,
 }  # fmt: skip
 LABELS = {Kind.CASE_STMT, Kind.DEFAULT_STMT, Kind.LABEL_STMT}
-# Where a condition stands among the children of the node that has one.
+# The index of the condition among the children of a node that has one.
 CONDITIONS = {Kind.IF_STMT: 0, Kind.WHILE_STMT: 0, Kind.DO_STMT: 1, Kind.CONDITIONAL_OPERATOR: 0}
 ENCODING = "latin-1"  # of whatever a file is in: clang counts bytes, and so a character is one
 PARTS_THAT_HOLD_CODE = ("src/", "tools/")
@@ -106,7 +106,8 @@ def read_units(top, build):
             output = words[words.index("-o") + 1]
             if not (file.startswith(PARTS_THAT_HOLD_CODE) and output.startswith(PARTS_THAT_HOLD_CODE)):
                 continue  # a test may compile what belongs to another system
-            # What is in a shared and in a static library is told apart by the folder; tests link the latter.
+            # What is in a shared and in a static library is told apart by the folder; tests link
+            # the latter.
             if file not in units or "_static" in output:
                 kept = tuple(word for word in words[1:] if word.startswith(("-I", "-D", "-std")))
                 units[file] = Unit(file, kept, output)
@@ -266,7 +267,8 @@ class _Reader:
 
     def add(self, start, end, replacement, operator):
         key = (start, end, replacement)
-        # What a macro expands to has the macro's place, and would be changed where it is no expression.
+        # The expansion of a macro has the macro's location, and would be changed where it is not an
+        # expression.
         if start >= end or key in self.seen or start not in self.known_starts:
             return
         self.seen.add(key)

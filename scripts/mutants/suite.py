@@ -5,12 +5,13 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-# Not about the code: they install, or read documents.
+# Not about the code: they install, or check documents.
 LEFT_OUT = {"cli.install", "cli.readme"}
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-# A mutant may signal, remove or overwrite anything. In here there are only the test's own processes, an empty
-# /tmp and /var/tmp, and for the rest a file system that cannot be written. $1 may be a file that covers $2;
-# the project, $3, may lie in what is emptied; $4 is where the test is run.
+# A mutant may signal, remove or overwrite anything. In here there are only the test's own
+# processes, an empty /tmp and /var/tmp, and for the rest a file system that cannot be written. $1
+# may be a file that covers $2; the project, $3, may lie in what is emptied; $4 is where the test is
+# run.
 PLACE = """
 set -eu
 [ -z "$1" ] || mount --bind "$1" "$2"

@@ -1,4 +1,4 @@
-"""A copy of the project with a build of its own, which may be changed without anybody noticing."""
+"""A copy of the project with a build of its own, which may be changed without affecting the original."""
 
 import hashlib
 import json

@@ -7,7 +7,7 @@ import suite
 from tree import BuildFailed
 
 KILLED, SURVIVED, NOT_COVERED = "killed", "survived", "not covered"
-# Neither of these says anything about the tests.
+# Neither of these is a result about the tests.
 REJECTED = "rejected by the compiler"
 SAME = "compiles to the same code"
 UNFINISHED = "not noticed in the time given"  # is not kept

@@ -1,14 +1,14 @@
 # shellcheck shell=sh
 # What the tests of the inspector share; sourced by them. $NEARBUF is the program.
 #
-# With wants_own_place=yes before, the test gets process ids, a /proc and a /tmp of its own; all that it
-# starts ends with it.
+# With wants_own_place=yes set before, the test gets its own process ids, /proc and /tmp; all
+# processes that it starts end with it.
 #
 #   run ARGUMENT...      runs it; then $status, and the files $work/out and $work/err
-#   expect_status N      what it answered
+#   expect_status N      checks its exit status
 #   expect_output FILE   its exact output ("-": from the standard input)
-#   bits                 prints 64 or 32: how wide the holder is, and the program
-#   skip_if_unsupported  ends the test where what ran changes a process and this system cannot do that
+#   bits                 prints 64 or 32: the address bits of the holder and of the program
+#   skip_if_unsupported  ends the test if the command changes a process and this system does not support that
 #   fail, skip MESSAGE   end the test
 set -eu
 
@@ -60,7 +60,8 @@ expect_error() {
   [ "$(cat "$work/err")" = "$1" ] || fail "$ran: its error output is not: $1"
 }
 
-# Starts the process to look at, which holds so many buffers more as $holds says, and sets $holder to its id and $libc to the file that getenv is in.
+# Starts the process to inspect, which holds $holds buffers more, and sets $holder to its id and
+# $libc to the file that getenv is in.
 start_holder() {
   mkfifo "$work/until" "$work/says"
   "${HOLDER:?}" "${holds-0}" <"$work/until" >"$work/says" &
@@ -72,7 +73,7 @@ start_holder() {
   libc=$(sed -n 's|.*/\(libc\.so[.0-9]*\)$|\1|p' "/proc/$holder/maps" | head -n 1)
 }
 
-# Replaces by words what differs from run to run in $work/out.
+# Replaces what differs from run to run in $work/out by words.
 normalise() {
   sed -E "s/(process|PID) $holder\\b/\\1 HOLDER/g; s/0x[0-9a-f]{5,16} */ADDRESS /g
     s/[0-9.]+ [KMGT]iB (above|below)/DISTANCE/" "$work/out" | sed -E 's/ +$//' >"$work/words"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The demo says what it did in exactly these words; addresses and distances aside.
+# The demo prints exactly this text, except for addresses and distances.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Between what the demo writes right before and right after a thread's second get, there is no system
-# call.
+# There is no system call between the texts that the demo writes right before and right after a
+# thread's second get.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 command -v strace >/dev/null || skip 'strace is not installed'
 strace -o "$work/probe" true 2>/dev/null || skip 'this place does not allow tracing'
 
-# Looking for leaks is not possible under a tracer.
+# The leak checker does not work under a tracer.
 export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
 strace -f -s 80 -o "$work/trace" "$NEARBUF" demo >"$work/out" 2>"$work/err" ||
   fail 'the demo fails under strace'

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Where the shared directory is another user's, closed as the Rust reference makes it or readable as the .NET
-# one does, an ordinary user can do all that it could: demo, self-test, put, list, show, clean.
+# If the shared directory belongs to another user, inaccessible as the Rust implementation creates
+# it or readable as the .NET one does, every command still works for an ordinary user: demo,
+# self-test, put, list, show, clean.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -29,7 +30,7 @@ for mode in 700 755; do
     expect_status 0
     ;;
   esac
-  # exec: what is looked at is the program, not a shell; and it sleeps, so its libraries are loaded.
+  # exec: the program is inspected, not a shell; and it sleeps, so its libraries are loaded.
   (exec setpriv --reuid 65534 --regid 65534 --clear-groups sleep 1000) &
   target=$!
   while [ "$(cat "/proc/$target/comm")" != sleep ] ||
@@ -51,5 +52,5 @@ for mode in 700 755; do
   as_user clean
   expect_status 0
   grep -q "^removed: Reloaded.*, PID $target\$" "$work/out" || fail "clean: $(cat "$work/out")"
-  [ -z "$(ls /tmp/.reloaded)" ] || fail 'something was made in the directory of another user'
+  [ -z "$(ls /tmp/.reloaded)" ] || fail 'a file was created in the directory of another user'
 done

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Help, version and manual page come from the table of commands; wrong usage has a status of its own.
+# Help, version and manual page come from the table of commands; wrong usage has its own exit
+# status.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 root=${0%/*}/../..

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A process that shortens the file of its locator all the time does not crash the inspector.
+# A process that truncates the file of its locator all the time does not crash the inspector.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -47,4 +47,4 @@ while [ $i -lt 150 ]; do
 done
 kill -0 "$target" || fail 'the process died of it'
 kill -KILL "$target"
-echo "$answered of 300 were answered all the same"
+echo "$answered of 300 succeeded all the same"

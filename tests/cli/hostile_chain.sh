@@ -1,6 +1,6 @@
 #!/bin/sh
-# A long chain and a long memory map are read once; letters that nobody sees do not reach the output; a chain
-# without end is cut; and a process that changes all that it shows at random crashes nothing.
+# A long chain and a long memory map are read once; invisible characters do not reach the output; an
+# endless chain is cut off; and a process that changes its data at random crashes nothing.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -35,13 +35,13 @@ for command in list 'list --json' "show $target" "show $target --json" "map $tar
   run $command
   expect_status 0
   if grep -q "$(printf '\342\200')" "$work/out"; then
-    fail "$ran shows letters that nobody sees"
+    fail "$ran shows invisible characters"
   fi
 done
 run list
 grep -q "^ *$target  a???txt.exe???  .* 501 " "$work/out" || fail "list: $(cat "$work/out")"
 if command -v strace >/dev/null; then
-  # The first locator, the map, and the names of locators: not one for each.
+  # The first locator, the map, and the names of locators: not once for each.
   ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
     strace -f -e trace=openat -o "$work/trace" "$NEARBUF" show "$target" >"$work/out" || fail 'show fails'
   grep -q '^501 buffers ' "$work/out" || fail "show: $(tail -n 1 "$work/out")"
@@ -81,4 +81,4 @@ while [ $i -lt 6 ]; do
   i=$((i + 1))
 done
 end
-echo "$answered of 30 were answered all the same"
+echo "$answered of 30 succeeded all the same"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# An installed tree that was moved runs the demo with its own plug-in, and has the manual page.
+# A moved installation runs the demo with its own plug-in, and has the manual page.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What --json writes is what docs/nearbuf.schema.json says, and says what the process says.
+# The output of --json conforms to docs/nearbuf.schema.json, and has the values of the process.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -50,7 +50,7 @@ kill -KILL "$holder"
 wait "$holder" || true
 run_json clean
 
-# The checker is no rubber stamp.
+# The checker itself can fail.
 echo '{"command": "free", "process": 1, "address": "12", "size_bytes": 1}' >"$work/wrong"
 if python3 "$here/check_json.py" "$schema" "$work/wrong" 2>/dev/null; then
   fail 'a wrong address passes'

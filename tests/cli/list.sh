@@ -1,5 +1,6 @@
 #!/bin/sh
-# list tells who has buffers and what dead processes left; clean removes that, and only that.
+# list shows the processes with buffers and the files of dead ones; clean removes those, and no
+# others.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh

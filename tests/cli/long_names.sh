@@ -1,5 +1,5 @@
 #!/bin/sh
-# Mapped files with paths of every length do no harm to what shows them.
+# Mapped files with paths of every length do no harm to the commands that show them.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -21,7 +21,7 @@ expect_status 0
 run list
 expect_status 0
 
-# With a locator, so that all of it is looked at by the others as well.
+# With a locator, so that the other commands inspect it as well.
 echo bytes >"$work/bytes"
 run put "$target" --near getenv "$work/bytes"
 skip_if_unsupported

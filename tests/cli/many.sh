@@ -1,5 +1,5 @@
 #!/bin/sh
-# Of a process with more buffers than one locator lists all are told, and what is wrong with a later locator.
+# All buffers of a process with more than one locator are shown, and damage in a later locator.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# map draws modules, buffers, heap, stack and gaps, the reach of a target, and no escape sequences but
-# for a terminal.
+# map draws modules, buffers, heap, stack and gaps, the reach of a target, and escape sequences only
+# on a terminal.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A process in other process-id and mount namespaces, whose file we cannot see by its name, is shown and
+# A process in another pid and mount namespace, whose file is not visible by its name, is shown and
 # given bytes like any other.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
@@ -17,7 +17,7 @@ holder=$(tr -d " " <"/proc/$outer/task/$outer/children")
 run show "$holder"
 expect_status 0
 grep -q '^  it is in another pid namespace, where its id is 1$' "$work/out" ||
-  fail 'the namespace is not told'
+  fail 'the namespace is not shown'
 grep -q ' 24  free   rwxp' "$work/out" || fail "the buffers are not shown: $(cat "$work/out")"
 
 echo nearbuf | "$NEARBUF" put "$holder" --near getenv - >"$work/address"

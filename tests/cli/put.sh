@@ -1,12 +1,12 @@
 #!/bin/sh
-# put makes bytes appear near a function of a program that nobody prepared, dump shows them, alloc and
-# free take and give back, and the program goes on unharmed.
+# put places bytes near a function of an unprepared program, dump shows them, alloc and free work,
+# and the program goes on unharmed.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 
-# A shell that counts; nothing of it knows of nearbuf.
+# A shell that counts; it does not use nearbuf.
 sh -c 'while :; do echo >>"$1"; sleep 0.01; done' sh "$work/count" &
 target=$!
 sleep 0.2

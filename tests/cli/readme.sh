@@ -1,6 +1,6 @@
 #!/bin/sh
-# The code in README.md is an example that the tests compile and run, and its list of commands is that
-# of the program.
+# The code in README.md is an example that the tests compile and run, and its list of commands is
+# that of the program.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 root=${0%/*}/../..

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the system refuses the inspector is said, with the system's own reason, and not taken for something
-# else: that nothing is there, or that this system cannot do it.
+# If the system denies the inspector a call, it prints that, with the system's own reason, and does
+# not mistake it for something else: for missing memory, or an unsupported system.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -17,7 +17,7 @@ refused() { # CALL=ERROR... -- ARGUMENT...: runs the inspector under a filter
   shift
   ran="nearbuf $* ($filter)"
   status=0
-  # The sanitizer looks for leaks by ptrace.
+  # The leak checker of the sanitizer uses ptrace.
   # shellcheck disable=SC2086 # several words
   ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 "${REFUSE:?}" $filter -- "$program" "$@" >"$work/out" 2>"$work/err" || status=$?
   [ "$status" != 77 ] || skip 'the system allows no filters'
@@ -33,7 +33,7 @@ run put "$holder" --near getenv "$work/bytes"
 skip_if_unsupported
 expect_status 0
 
-# As with kernel.yama.ptrace_scope=3: the memory map is told, the memory is not.
+# As with kernel.yama.ptrace_scope=3: the memory map can be read, the memory cannot.
 sleep 600 &
 sleeper=$! # which has no buffers that could be seen
 for process in "$holder" "$sleeper"; do
@@ -50,9 +50,9 @@ says 'Operation not permitted'
 refused process_vm_readv=EPERM ptrace=EPERM -- map "$holder" --near getenv
 expect_status 3
 
-# The bytes cannot be written: the reason is that of the writing, not of the release that follows.
+# The bytes cannot be written: the reason is that of the write, not of the release after it.
 refused pwrite64=ENOSPC -- put "$holder" --near getenv "$work/bytes"
 expect_status 1
 says 'The system says: No space left on device'
-run show "$holder" # and the buffer is not held for ever
+run show "$holder" # and the buffer does not stay held
 grep -q '; 1 held; no fault found$' "$work/out" || fail "show: $(cat "$work/out")"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The self-test names what it checked, and says where the library cannot share.
+# The self-test prints what it checked, and whether the library can share.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# When the system gives no more memory than the program itself takes, the checks that need memory fail,
-# say why, and are counted.
+# If the system maps no more memory than the program itself needs, the checks that need memory fail,
+# print why, and are counted.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 command -v strace >/dev/null || skip 'strace is not installed'

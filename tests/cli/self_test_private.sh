@@ -1,5 +1,5 @@
 #!/bin/sh
-# Where no file may be written the locator is private, which is no failure and is said.
+# Where no file may be written the locator is private, which is printed and is not a failure.
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 

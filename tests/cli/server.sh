@@ -1,12 +1,13 @@
 #!/bin/sh
-# A server from Debian's packages, which nobody prepared, serves while bytes are put into it and memory is
-# made in it; list, show, map, dump and watch tell the truth about it, and it goes on unharmed.
+# An unprepared server from Debian's packages serves while bytes are put into it and memory is
+# mapped in it; list, show, map, dump and watch show the truth, and it goes on unharmed.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
 . "${0%/*}/cli.sh"
 
-# One program under several names; the package redis-tools has it and starts nothing when it is installed.
+# One program under several names; the package redis-tools has it and starts nothing when it is
+# installed.
 server=$(command -v redis-check-rdb) || skip 'redis-tools is not installed'
 command -v redis-benchmark >/dev/null || skip 'redis-tools is not installed'
 ln -s "$server" "$work/redis-server"
@@ -39,7 +40,7 @@ put() { # ARGUMENT...: puts the bytes, and sets $address
   address=$(cat "$work/out")
 }
 
-# The first bytes need a locator and a buffer; the others use what is there.
+# The first bytes need a locator and a buffer; the others use them.
 printf '\110\061\300\303' >"$work/stub" # xor rax, rax; ret
 put --near processCommand "$work/stub"
 first=$address
@@ -66,7 +67,7 @@ grep -Eq "^ +[0-9]+  0x[0-9a-f]+ +65536 +324  free   rwxp  " "$work/out" || fail
 grep -q '^1 buffer of 64 KiB, of which 324 bytes are used; 0 held; no fault found$' "$work/out" ||
   fail "show: $(cat "$work/out")"
 
-# Within reach of the function, and told so.
+# Within reach of the function, and shown so.
 run map "$target" --near processCommand
 expect_status 0
 grep -Eq '^0x[0-9a-f]+  BBB .* 1 buffer, 324 bytes used, 0 held, .* (below|above) processCommand$' \
@@ -89,7 +90,7 @@ wait "$watcher" || fail "watch ends with status $?"
 grep -q '340 bytes used (16 bytes more since the first report' "$work/watched" ||
   fail "watch: $(cat "$work/watched")"
 
-# No request was lost, nothing hangs, and the server ends in its own way.
+# No request was lost, nothing hangs, and the server shuts down normally.
 kill -0 "$clients" || fail "a client failed: $(cat "$work/load")"
 : >"$work/enough"
 wait "$clients" || fail "a client failed: $(cat "$work/load")"

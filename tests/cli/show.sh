@@ -1,5 +1,5 @@
 #!/bin/sh
-# show tells every field of locators and buffers; what cannot be shown has its exit status.
+# show prints every field of locators and buffers; failures have their exit status.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -48,5 +48,5 @@ setpriv --reuid 65534 --clear-groups "$NEARBUF" show "$holder" >"$work/out" 2>"$
 ran='nearbuf show as another user'
 expect_status 3
 grep -q "^nearbuf: process $holder: its buffers cannot be read: the system forbids it\$" \
-  "$work/err" || fail 'it does not say what was refused'
+  "$work/err" || fail 'it does not say what was denied'
 grep -q '^  Run as root' "$work/err" || fail 'it does not say what would help'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Wrong words are named, with the exit status 2, and nothing is done; right ones at the edge are taken.
+# Invalid arguments are named, with exit status 2, and nothing is done; valid limits are accepted.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -35,7 +35,7 @@ refused 'watch: not a number of milliseconds: soon' watch "$holder" --interval s
 refused 'watch: not a number of reports: 0' watch "$holder" --count 0
 refused 'watch: not a number of reports: often' watch "$holder" --count often
 
-# What the holder placed low is 64 KiB, with nothing behind it: the last byte is there.
+# The holder's low buffer has 64 KiB and nothing mapped after it: its last byte can be read.
 run dump "$holder" 0x1ffff 1
 expect_status 0
 grep -q '^0x00*1ffff  *00 ' "$work/out" || fail "$ran: $(cat "$work/out")"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# watch tells what is held and for how long, sees growth, and ends with the process.
+# watch shows what is held and for how long, and growth, and ends with the process.
 # shellcheck disable=SC2034 # cli.sh reads it
 wants_own_place=yes
 # shellcheck source=tests/cli/cli.sh
@@ -26,12 +26,12 @@ sleep 0.3
 echo 'ten bytes' | "$NEARBUF" put "$holder" --near getenv - >"$work/address"
 sleep 0.3
 exec 9>&- # the holder ends
-wait "$holder" || fail 'the holder did not end well'
+wait "$holder" || fail 'the holder failed'
 wait "$watcher" || fail "watch ends with status $?"
 # 24 bytes were used; the next ones start at 32.
 grep -q '142 bytes used (18 bytes more since the first report, 18 bytes since the last)' "$work/watched" ||
   fail "growth is not seen: $(cat "$work/watched")"
-[ "$(tail -n 1 "$work/watched")" = "process $holder has ended" ] || fail 'the end is not told'
+[ "$(tail -n 1 "$work/watched")" = "process $holder has ended" ] || fail 'the end is not printed'
 
 run watch $$ --interval 0
 expect_status 2

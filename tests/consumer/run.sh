@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the release build, moves the copy, and builds and runs two programs against it, one for each
-# library: through find_package and through pkg-config, with the shared and with the static library.
+# Installs the release build, moves the copy, and builds and runs two programs against it, one for
+# each library: through find_package and through pkg-config, with the shared and with the static
+# library.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$PWD/build/consumer

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Compiles each public header alone, and the initialisers it offers, as C17 and as C++17: with gcc, with
-# clang, and as Microsoft's compiler would, by clang's mode for it. For that there are no headers of
-# Microsoft's here; the public ones need only those that every compiler brings itself.
+# Compiles each public header alone, and its initialisers, as C17 and as C++17: with gcc, with
+# clang, and with clang in Microsoft's mode. Microsoft's own headers are not available here; the
+# public headers need only those that come with every compiler.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 flags=(-Iinclude -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Werror -fsyntax-only)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the Rust reference, which cargo fetches, and what is compared with it:
+# Builds the Rust implementation, which cargo fetches, and the programs that are compared:
 #
 #   tests/interop/build-reference.sh TARGET_DIR CC
 #
 # TARGET_DIR/release/libreference.so  its C functions
 # TARGET_DIR/release/bindings         a Rust program for our library
-# TARGET_DIR/client                   client.c, linked against the reference
+# TARGET_DIR/client                   client.c, linked with that library
 #
-# Exits 77 where there is no cargo, or where cargo cannot fetch.
+# Exits 77 if there is no cargo, or cargo cannot fetch.
 set -euo pipefail
 target=$1
 cc=$2

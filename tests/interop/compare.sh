@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs client.c linked against the reference and against our library, and compares the answers:
+# Runs client.c linked with the Rust implementation and with our library, and compares the outputs:
 #
 #   tests/interop/compare.sh CLIENT_OF_REFERENCE OUR_CLIENT
 #
-# Every answer has to be the same, but for those in differences.txt, which have to be as it says.
+# Every line must be the same, except for those in differences.txt, which must be as it says.
 set -euo pipefail
 if [ ! -x "$1" ]; then
   echo 'skipped: the Rust reference was not built: see the test interop_reference.is_built'
@@ -13,7 +13,7 @@ folder=$(dirname "$0")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The reference believes the file of a dead process that had its id, and crashes.
+# The Rust implementation trusts the file of a dead process that had its id, and crashes.
 run() { # PROGRAM, which gets the shell's id
   bash -c 'rm -f "/tmp/.reloaded/memory.buffers/Reloaded.Memory.Buffers.MemoryBuffer, PID $$"
     exec "$1"' bash "$1"
@@ -21,7 +21,7 @@ run() { # PROGRAM, which gets the shell's id
 run "$1" >"$work/reference"
 run "$2" >"$work/ours"
 
-# Name, the reference's answer, ours: of all that differ.
+# Name, the Rust implementation's result and ours, for all that differ.
 awk -F ' = ' 'FNR == NR { reference[$1] = $2; order[++count] = $1; next }
   { ours[$1] = $2; if (!($1 in reference)) { order[++count] = $1 } }
   END { for (i = 1; i <= count; i++) { name = order[i]

@@ -1,31 +1,31 @@
-/* The birth of the first locator: two copies of the library in one process call for the first time,
- * while a file of a process that is gone may lie under the name, and another process, whose owner
- * lives elsewhere with the same id, starts as well. src/os/posix/pages.c, posix_anchor.c.
+/* The creation of the first locator: two copies of the library in one process make their first call,
+ * while a file of a dead process may exist under the name, and another process with the same id, in
+ * another namespace, starts as well. src/os/posix/pages.c, posix_anchor.c.
  *
- * Files are numbers: who made it. The name means one of them or none. A file's lock is held by its
+ * A file is the number of its maker. The name means one of them or none. A file's lock is held by its
  * mapping, so a file whose maker is a living starter is locked from before it has the name.
  *
  *   WITHOUT_LOCK     a stale file is replaced without taking its lock
- *   WITHOUT_CHECK    ... without looking, under the lock, whether the name still means it
+ *   WITHOUT_CHECK    ... without checking, under the lock, whether the name still means it
  *   WITHOUT_ANCHOR   names alone decide
  *
  * Starters 0 and 1 share a process; starter 2 is another process with the same id. */
 
 #define STARTERS 3
 #define NO_FILE 255
-#define STALE STARTERS       /* the number of the file that nobody has mapped */
+#define STALE STARTERS       /* the number of the file that no process has mapped */
 #define FILES (STARTERS + 1)
 #define process_of(starter) (starter / 2)
 #define MOST_ROUNDS 3
 
 byte name = NO_FILE;         /* which file the usual name means */
-byte name_in_namespace[2] = NO_FILE; /* the other name: each process lives in a namespace of its own */
+byte name_in_namespace[2] = NO_FILE; /* the other name: each process has its own namespace */
 bool is_mapped[FILES];       /* by its maker; the lock goes with the mapping */
-bool is_locked_by_starter[FILES]; /* LOCK_EX, while somebody replaces it */
+bool is_locked_by_starter[FILES]; /* LOCK_EX, while a starter replaces it */
 byte anchor[2] = NO_FILE;    /* a word in the memory of each process */
 byte locator[STARTERS] = NO_FILE;
 
-/* FILE_ATTACHED: the map of this process says so. */
+/* FILE_ATTACHED: according to the map of this process. */
 #define is_attached(file) (file < STARTERS && process_of(file) == process_of(self) && is_mapped[file])
 
 /* nb_file_publish: RENAME_NOREPLACE. */
@@ -33,7 +33,7 @@ inline publish_new(which) {
   atomic { is_published = (which == NO_FILE); if :: is_published -> which = self :: else fi }
 }
 
-/* publish: EEXIST was answered. One step for each system call. */
+/* publish: EEXIST was returned. One step for each system call. */
 inline examine_and_replace(which) {
   seen = which;                              /* openat */
   if
@@ -50,7 +50,7 @@ inline examine_and_replace(which) {
 #endif
      if
      :: !has_lock ->
-        /* somebody's who asks the same question, or an owner's, who lives elsewhere */
+        /* locked by a starter that checks the same, or by its owner in another namespace */
         if :: which == seen && is_mapped[seen] -> result = REFUSED :: else -> result = AGAIN fi
      :: else ->
 #ifndef WITHOUT_CHECK
@@ -61,7 +61,7 @@ inline examine_and_replace(which) {
         if
         :: is_named ->
            d_step {                          /* nb_file_replace */
-             assert(which == NO_FILE || !is_mapped[which]); /* nobody living loses its name */
+             assert(which == NO_FILE || !is_mapped[which]); /* no live process loses its name */
              which = self
            };
            result = PUBLISHED
@@ -92,7 +92,7 @@ proctype starter(byte self) {
   is_mapped[self] = true;
   round = 0;
   do
-  :: round == MOST_ROUNDS -> /* make_private: no name leads to it */
+  :: round == MOST_ROUNDS -> /* make_private: no name refers to it */
      found = self; goto settle
   :: else ->
      publish_new(name);
@@ -142,7 +142,7 @@ settle: /* attach_to */
 #endif
 done:
   locator[self] = found;
-  /* Nobody uses what is no longer mapped, or another process's. */
+  /* No starter uses a page that is unmapped, or another process's. */
   assert(found < STARTERS && process_of(found) == process_of(self) && is_mapped[found])
 }
 
@@ -151,6 +151,6 @@ init {
     if :: name = STALE :: name = NO_FILE fi;
     run starter(0); run starter(1); run starter(2)
   }
-  (_nr_pr == 1); /* deadlock freedom: everybody comes to an end */
+  (_nr_pr == 1); /* no deadlock: every starter ends */
   assert(locator[0] == locator[1]); /* one locator for one process */
 }

@@ -1,12 +1,12 @@
 /* Registration and growth: threads of several modules list new items in the first locator with a
- * free slot, and link a locator of their own to the end of the chain where there is none; a holder
+ * free slot, and link a new locator to the end of the chain if there is none; a holder
  * of a header's lock may die at any instruction. src/core/registry.c: register_in, grow, lock_header.
  *
  * A locator has CAPACITY slots, an item is the number of the thread that listed it. lock_header may
- * give up at any time while somebody else holds the lock: that is the bound.
+ * give up at any time while another thread holds the lock: that is the bound.
  *
  *   WITHOUT_HEADER_LOCK    items are listed without the lock
- *   WITHOUT_RECOUNT        the count that was seen before the lock is believed under it
+ *   WITHOUT_RECOUNT        the count that was read before the lock is used under it
  *   WITHOUT_COMPARE        the link is stored, not set by compare-and-swap from 0 */
 
 #ifndef THREADS
@@ -21,12 +21,12 @@ byte count[LOCATORS];
 byte item[LOCATORS];           /* CAPACITY is 1: a full locator is what matters */
 bool is_locked[LOCATORS];
 byte next[LOCATORS] = NONE;
-bool is_listed[THREADS];       /* the call answered OK */
+bool is_listed[THREADS];       /* the call returned OK */
 bool is_dead[THREADS];
 byte at_of[THREADS];           /* where it was listed */
 byte deaths;
 
-/* A thread may be killed wherever this stands; others go on. One death is enough to be a lesson. */
+/* A thread may be killed wherever this is used; others go on. One death is sufficient. */
 inline may_die() {
   if
   :: deaths == 0 -> deaths++; is_dead[self] = true; goto end
@@ -34,7 +34,7 @@ inline may_die() {
   fi
 }
 
-/* lock_header: false is answered only while the lock is held. */
+/* lock_header: false is returned only while the lock is held. */
 inline lock_header(number) {
 #ifndef WITHOUT_HEADER_LOCK
   do
@@ -121,8 +121,8 @@ init {
     i = 0;
     do :: i < THREADS -> run caller(i); i++ :: else -> break od
   }
-  (_nr_pr == 1); /* nobody waits for ever, though a holder may have died */
-  /* Nothing is lost: whoever was told that its item is listed finds it by walking the chain. */
+  (_nr_pr == 1); /* no thread waits permanently, though a holder may have died */
+  /* Nothing is lost: a thread whose call returned OK finds its item by walking the chain. */
   d_step {
     i = 0;
     do

@@ -1,12 +1,12 @@
-/* Taking and releasing an item, with a fork in between: threads take the first item that fits, append
- * and release; the room that was seen before the lock is checked again under it, or, on the fast path,
- * is known to be as it was seen. A fork copies what the process knows; a child's generation is 0
- * until it begins a state of its own, and no handle of the parent touches the parent's item.
+/* Acquiring and releasing an item, with a fork in between: threads take the first item that fits, append
+ * and release; the room that was read before the lock is checked again under it, or, on the fast path,
+ * is known to be unchanged. A fork copies the state of the process; a child's generation is 0
+ * until it begins its own state, and no handle of the parent touches the parent's item.
  * src/core/registry.h: nb_item_acquire, nb_item_acquire_unchanged; src/api/buffers.c: check_handle,
  * nearbuf_release; src/core/state.c: nb_state_begin.
  *
- *   WITHOUT_CHECK_UNDER_LOCK   an item is given as it was seen before it was locked
- *   WITHOUT_GENERATION         a handle is believed whatever process it comes from */
+ *   WITHOUT_CHECK_UNDER_LOCK   an item is used as it was read before it was locked
+ *   WITHOUT_GENERATION         a handle is accepted whatever process it comes from */
 
 #define THREADS 3
 #define ROOM 3          /* of the one item; each append uses up 2 or 1 */
@@ -15,7 +15,7 @@
 
 bool taken;             /* the shared lock word, of the parent's locator */
 byte position;
-byte holders;           /* threads that believe to hold the item */
+byte holders;           /* threads that hold the item by their own account */
 bool has_forked;
 byte generation[2];     /* of the state: the parent's and, once forked, the child's; 0: wiped */
 byte last_generation = 1;
@@ -62,8 +62,8 @@ proctype thread(byte size) {
   :: is_acquired ->
      handle = generation[PARENT];
      holders++;
-     assert(holders == 1);            /* never given twice */
-     assert(position + size <= ROOM); /* never less than was asked for */
+     assert(holders == 1);            /* never held twice */
+     assert(position + size <= ROOM); /* never less than requested */
      if
      :: !has_forked -> has_forked = true; run child(handle) /* fork, with the handle in the child */
      :: true

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Links a program by the rules of Microsoft's linker with the import library and with the static library, and
-# runs it.
+# Links a program by the rules of Microsoft's linker with the import library and with the static
+# library, and runs it.
 #
 #   msvc.sh BUILD_FOLDER x64|x86 EMULATOR
 set -eu
@@ -22,7 +22,8 @@ case $machine in
   x86) target=i686-pc-windows-msvc dlltool=i386 safe=/safeseh nm=i686-w64-mingw32-nm ;;
 esac
 
-# Import libraries of the system's DLLs as the Windows SDK has them: of the functions that are called.
+# Import libraries of the system's DLLs as the Windows SDK has them: of the functions that are
+# called.
 names() { # PATTERN: of the symbols that the static library and the program want
   "$nm" -u "$build/nearbuf_static.lib" user_static.obj | sed -n "s/^ *U $1\$/\1/p" | sort -u
 }
