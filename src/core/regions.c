@@ -484,6 +484,7 @@ nb_result nb_region_make(nb_regions *regions, const nb_gap_request *gap_request,
   uintptr_t origin = search_origin(gap_request);
   uintptr_t around = origin > gap_request->range.min ? origin : gap_request->range.min;
   nb_range limits = nb_os_limits(gap_request->range.min, around);
+  *region = (nb_place){0, 0};
   if (!nb_range_intersect(gap_request->range, limits, &possible.range)) {
     return nb_result_of(NEARBUF_NO_ROOM);
   }

@@ -35,6 +35,19 @@ TEST(private_memory_is_zero_whole_pages_and_can_be_read_written_and_run) {
   CHECK(strcmp("rwxp", maps_find(&all, (uintptr_t)memory.run_at)->permissions) == 0);
 }
 
+TEST(where_a_process_can_have_no_memory_there_is_none_and_the_result_is_empty) {
+  if (sizeof(uintptr_t) == 4) {
+    test_skip("every address of 32 bits can be had");
+  }
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.range = (nearbuf_range){UINTPTR_MAX - 0xfffff, UINTPTR_MAX};
+  request.size_bytes = 100;
+  nearbuf_memory memory;
+  memset(&memory, 0x5a, sizeof memory);
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
+  CHECK(memory.run_at == NULL && memory.write_to == NULL && memory.size_bytes == 0);
+}
+
 TEST(private_memory_is_no_buffer_and_makes_no_locator) {
   nearbuf_memory memory = allocate(everywhere, (uintptr_t)allocate, 1, 1);
   nearbuf_info info;
