@@ -82,7 +82,9 @@ typedef enum nearbuf_status {
   NEARBUF_INVALID_ALIGNMENT = 14, /* an alignment that is not a power of two */
   NEARBUF_INVALID_RANGE = 15,     /* the minimum lies above the maximum */
   NEARBUF_RANGE_TOO_SMALL = 16,   /* the range cannot hold the size at that alignment */
-  NEARBUF_INVALID_HANDLE = 17     /* a handle that was never filled, or is already released */
+  NEARBUF_INVALID_HANDLE = 17,    /* a handle that was never filled, or is already released */
+
+  NEARBUF_NOT_MAPPED = 18 /* another process has no memory there, or none for this use */
 } nearbuf_status;
 
 /* The name of a status ("NEARBUF_NO_ROOM") and a sentence for people. Both are static strings, in

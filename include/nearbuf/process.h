@@ -294,7 +294,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_get(nearbuf_process *process,
  *   address  out, may be null: where the bytes are in the process; 0 after a failure.
  *
  * Errors: BEYOND_ROOM, INVALID_SIZE (0), INVALID_ARGUMENT, INVALID_HANDLE, NOT_FOUND, DENIED,
- * SYSTEM_ERROR; nothing is consumed then. */
+ * NOT_MAPPED (the process unmapped it), SYSTEM_ERROR; nothing is consumed then. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_append(nearbuf_process *process,
                                                           nearbuf_process_buffer *buffer,
                                                           const void *bytes, size_t size_bytes,
@@ -313,8 +313,8 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_release(nearbuf_process *proc
  *
  *   done_bytes  out, may be null: how many bytes were copied, also after a failure.
  *
- * Errors: NO_ROOM (something of it is not mapped, or not for this use), NOT_FOUND, DENIED, BUSY (it
- * is just replacing itself), INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on
+ * Errors: NOT_MAPPED (something of it is not mapped, or not for this use), NOT_FOUND, DENIED, BUSY
+ * (it is just replacing itself), INVALID_ARGUMENT, SYSTEM_ERROR. Not atomic: the process goes on
  * meanwhile. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address,
                                                         void *bytes, size_t size_bytes,
@@ -342,7 +342,8 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *pro
  * that a locator lists is refused, as is what is not readable, writable and executable private
  * memory, and everything where the process runs another program than when memory was last made in
  * it through this handle.
- * Errors: INVALID_ARGUMENT (not whole pages, size 0), NO_ROOM (it is no such memory), NOT_FOUND,
+ * Errors: INVALID_ARGUMENT (not whole pages, size 0), NOT_MAPPED (nothing is there, or not in all
+ * of it), NOT_FOUND (also: it is mapped, but was not given by nearbuf_process_allocate),
  * DENIED, BUSY, UNSUPPORTED, SYSTEM_ERROR. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
                                                         uint64_t size_bytes);

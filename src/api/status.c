@@ -27,6 +27,7 @@ static const status_entry entries[] = {
     ENTRY(NEARBUF_INVALID_RANGE, "the minimum lies above the maximum"),
     ENTRY(NEARBUF_RANGE_TOO_SMALL, "the range cannot hold the size at that alignment"),
     ENTRY(NEARBUF_INVALID_HANDLE, "the handle was never filled, or is already released"),
+    ENTRY(NEARBUF_NOT_MAPPED, "no memory is mapped there, or none for this use"),
 };
 
 static const status_entry unknown = {"NEARBUF_UNKNOWN", "a status this version does not know"};

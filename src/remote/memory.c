@@ -68,19 +68,26 @@ static bool is_mapped_for_use(const nb_remote_mapping *mapping) {
          mapping->info.is_executable != 0;
 }
 
-nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base, uint64_t size) {
+/* Whether there is memory of one kind from the first byte to the last: OK, NOT_MAPPED: some of it is
+ * not there, or NOT_FOUND: some of it is of another kind. */
+static nb_result check_kind(const nearbuf_process *process, uint64_t base, uint64_t size,
+                            bool (*matches)(const nb_remote_mapping *mapping)) {
   nb_remote_map map;
   nb_remote_mapping mapping = {0};
   uint64_t from = base;
   uint64_t last = base + (size - 1);
   nb_result result = nb_remote_map_open(process, &map);
+  bool is_open = result.status == NEARBUF_OK;
   while (result.status == NEARBUF_OK) {
     result = nb_remote_map_next(&map, &mapping);
     if (result.status != NEARBUF_OK || mapping.info.max < from) {
       continue;
     }
-    if (mapping.info.min > from || !is_mapped_for_use(&mapping)) {
-      result = nb_result_of(NEARBUF_NOT_FOUND);
+    if (mapping.info.min > from) {
+      result = nb_result_of(NEARBUF_NOT_MAPPED);
+    } else if (!matches(&mapping)) {
+      nb_remote_map_close(&map);
+      return nb_result_of(NEARBUF_NOT_FOUND);
     } else if (mapping.info.max >= last) {
       break;
     } else {
@@ -88,7 +95,12 @@ nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base,
     }
   }
   nb_remote_map_close(&map);
-  return result;
+  bool is_end = is_open && result.status == NEARBUF_NOT_FOUND;
+  return is_end ? nb_result_of(NEARBUF_NOT_MAPPED) : result;
+}
+
+nb_result nb_process_check_usable(const nearbuf_process *process, uint64_t base, uint64_t size) {
+  return check_kind(process, base, size, is_mapped_for_use);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -374,42 +386,21 @@ static nb_result check_unlisted(const nearbuf_process *process, uint64_t address
     for (uint32_t i = 0; result.status == NEARBUF_OK && i < walk.count; i++) {
       nb_item item = nb_walk_item(&walk, i);
       if (item.base < address + size && address < item.base + item.size) {
-        return nb_result_of(NEARBUF_NO_ROOM);
+        return nb_result_of(NEARBUF_NOT_FOUND);
       }
     }
   } while (result.status == NEARBUF_OK);
   return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(process) : result;
 }
 
-/* Whether it is private memory as this library maps it, from the first byte to the last. */
-static nb_result check_private(const nearbuf_process *process, uint64_t address, uint64_t size) {
-  nb_remote_map map;
-  nb_remote_mapping mapping = {0};
-  uint64_t from = address;
-  uint64_t last = address + (size - 1);
-  nb_result result = nb_remote_map_open(process, &map);
-  while (result.status == NEARBUF_OK) {
-    result = nb_remote_map_next(&map, &mapping);
-    if (result.status != NEARBUF_OK || mapping.info.max < from) {
-      continue;
-    }
-    bool is_ours = mapping.info.min <= from && is_mapped_for_use(&mapping) &&
-                   mapping.info.is_shared == 0 && mapping.inode == 0 &&
-                   mapping.info.name[0] == '\0';
-    if (!is_ours) {
-      result = nb_result_of(NEARBUF_NO_ROOM);
-    } else if (mapping.info.max >= last) {
-      break;
-    } else {
-      from = mapping.info.max + 1;
-    }
-  }
-  nb_remote_map_close(&map);
-  return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_NO_ROOM) : result;
+/* Whether it is private memory as this library maps it. */
+static bool is_private(const nb_remote_mapping *mapping) {
+  return is_mapped_for_use(mapping) && mapping->info.is_shared == 0 && mapping->inode == 0 &&
+         mapping->info.name[0] == '\0';
 }
 
 static nb_result check_and_free(nearbuf_process *process, uint64_t address, uint64_t size) {
-  nb_result result = check_private(process, address, size);
+  nb_result result = check_kind(process, address, size, is_private);
   if (result.status == NEARBUF_OK) {
     result = check_unlisted(process, address, size);
   }
@@ -429,6 +420,9 @@ nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
   }
   nb_os_call call = nb_os_call_begin();
   nb_result result = nb_remote_check_program(process); /* the one that it was allocated in */
+  if (result.status == NEARBUF_STALE) {
+    result = nb_result_of(NEARBUF_NOT_FOUND);
+  }
   if (result.status == NEARBUF_OK) {
     result = nb_remote_note_program(process);
   }

@@ -33,7 +33,8 @@ nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context);
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* Copies as much as possible; `*done` is the number of bytes copied. NO_ROOM: a part is not mapped.
+/* Copies as much as possible; `*done` is the number of bytes copied. NOT_MAPPED: a part is not
+ * mapped.
  * Writing also reaches pages that the process may only read, if the system allows that. */
 nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
                          size_t *done);
@@ -44,7 +45,7 @@ nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, cons
  * memory holds any more. The first call records in `reserved` which program it runs. From then on
  * the calls that make, unmap and open memory for writing do so only in that program, and return
  * BUSY if another one runs. The second returns whether it is still that one, or none was recorded:
- * OK or NO_ROOM, or an error. */
+ * OK or STALE, or an error. */
 nb_result nb_remote_note_program(nearbuf_process *process);
 nb_result nb_remote_check_program(const nearbuf_process *process);
 

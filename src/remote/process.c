@@ -22,7 +22,7 @@ nb_result nb_process_explain(const nearbuf_process *process, nb_result result) {
     return result;
   }
   nb_result same = nb_remote_check_program(process);
-  bool is_replaced = same.status == NEARBUF_NO_ROOM || same.status == NEARBUF_BUSY;
+  bool is_replaced = same.status == NEARBUF_STALE || same.status == NEARBUF_BUSY;
   return is_replaced ? nb_result_system(NEARBUF_BUSY, result.system_error) : result;
 }
 

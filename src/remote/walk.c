@@ -135,7 +135,7 @@ nb_result nb_walk_next_locator(const nearbuf_process *process, nearbuf_process_w
     find_name(process, walk->address, locator);
   }
   nb_result result = nb_remote_image(process, walk->address, (unsigned char *)walk->image);
-  if (result.status == NEARBUF_NO_ROOM) {
+  if (result.status == NEARBUF_NOT_MAPPED) {
     locator->fault = "its memory cannot be read";
     return nb_result_of(NEARBUF_OK);
   }

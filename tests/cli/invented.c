@@ -214,7 +214,7 @@ nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, 
   if (done_bytes != NULL) {
     *done_bytes = done;
   }
-  return status != NEARBUF_OK ? status : done == size_bytes ? NEARBUF_OK : NEARBUF_NO_ROOM;
+  return status != NEARBUF_OK ? status : done == size_bytes ? NEARBUF_OK : NEARBUF_NOT_MAPPED;
 }
 
 /* ---- Its locators ---------------------------------------------------------------------------- */

@@ -148,7 +148,7 @@ all() {
   fail_at 'allocate BUSY 0 2' alloc 7 --range 1 2 100
   fail_at 'allocate OUT_OF_MEMORY 12 1' alloc 7 --range 1 2 100
   fail_at 'free BUSY 0 2' free 7 0x50000 4096
-  fail_at 'free NO_ROOM 0 1' free 7 0x50000 4096
+  fail_at 'free NOT_MAPPED 0 1' free 7 0x50000 4096
   fail_at 'free DENIED 1 1' free 7 0x50000 4096 --json
   fail_at 'get DENIED 1 1' put 9 --range 1 2 bytes
   fail_at 'get DENIED 1 1' put 11 --range 1 2 bytes

@@ -205,8 +205,8 @@ static bool is_documented(nearbuf_status status, int error) {
     /* What existed a moment ago does not: that looks like a program that is being replaced. */
     return status == NEARBUF_NOT_FOUND || status == NEARBUF_BUSY;
   case EIO:
-    return status == NEARBUF_NO_ROOM || status == NEARBUF_SYSTEM_ERROR ||
-           status == NEARBUF_DENIED || status == NEARBUF_BUSY;
+    return status == NEARBUF_NOT_MAPPED || status == NEARBUF_NO_ROOM ||
+           status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED || status == NEARBUF_BUSY;
   default:
     return status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED;
   }

@@ -261,16 +261,16 @@ TEST(what_is_not_mapped_is_told_and_so_is_how_far_a_copy_came) {
   uint64_t size;
   static unsigned char bytes[8192];
   size_t done = 1;
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_read(&process, 4096, bytes, 10, &done));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_read(&process, 4096, bytes, 10, &done));
   CHECK_EQUAL(0, done);
   request.min = 0x30000000; /* an address where nothing is mapped */
   CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
   CHECK_EQUAL(nb_os_granularity(), size);
   address += size - 4096; /* the last page; nothing is mapped after it */
-  CHECK_STATUS(NEARBUF_NO_ROOM,
+  CHECK_STATUS(NEARBUF_NOT_MAPPED,
                nearbuf_process_read(&process, address, bytes, sizeof bytes, &done));
   CHECK_EQUAL(4096, done);
-  CHECK_STATUS(NEARBUF_NO_ROOM,
+  CHECK_STATUS(NEARBUF_NOT_MAPPED,
                nearbuf_process_write(&process, address, bytes, sizeof bytes, &done));
   CHECK_EQUAL(4096, done);
   (void)target_end(&idle);

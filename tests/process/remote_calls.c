@@ -83,8 +83,8 @@ TEST(allocated_memory_is_zeroed_and_can_be_written_and_is_freed) {
   memset(bytes, 2, sizeof bytes);
   CHECK_OK(nearbuf_process_write(&process, address, bytes, sizeof bytes, NULL));
   CHECK_OK(nearbuf_process_free(&process, address, size));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, address, size));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_read(&process, address, bytes, 1, NULL));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_free(&process, address, size));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_read(&process, address, bytes, 1, NULL));
   CHECK_EQUAL(before, target_lines(&idle, "maps"));
   (void)target_end(&idle);
 }
@@ -99,11 +99,11 @@ TEST(only_memory_that_could_have_been_allocated_is_freed) {
   nearbuf_process process = target_open(&idle);
   uint64_t data;
   CHECK_STATUS(NEARBUF_CANCELLED, nearbuf_process_visit_map(&process, find_writable, &data));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, data, 4096));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, data, 4096));
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_free(&process, data + 1, 4096));
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_free(&process, data, 0));
   uint64_t listed = put(&process, "hello", 5) & ~(uint64_t)4095;
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, listed, 4096));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, listed, 4096));
   (void)target_end(&idle);
 }
 

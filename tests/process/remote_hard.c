@@ -161,7 +161,7 @@ TEST(freeing_leaves_alone_what_the_next_program_has_there) {
   CHECK_OK(nearbuf_process_allocate(&process, &request, &address, NULL));
   CHECK(kill(what.id, SIGHUP) == 0);
   expect_ready(&what);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, address, 4096));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, address, 4096));
   CHECK_EQUAL(0, kill(what.id, SIGTERM));
   CHECK_EQUAL(1, end_of(&what));
 }

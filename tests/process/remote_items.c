@@ -362,10 +362,10 @@ TEST(memory_beside_a_listed_buffer_is_freed_and_of_the_buffer_not_one_page) {
   nearbuf_process process = open_with_locator(&idle);
   uint64_t base = take_pages(&process, 4);
   list(&process, base + PAGE, PAGE + PAGE, 0);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base, two_pages));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + PAGE, PAGE));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + two_pages, PAGE));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, base + two_pages, two_pages));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, base, two_pages));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, base + PAGE, PAGE));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, base + two_pages, PAGE));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, base + two_pages, two_pages));
   CHECK_OK(nearbuf_process_free(&process, base, PAGE));
   CHECK_OK(nearbuf_process_free(&process, base + two_pages + PAGE, PAGE));
   CHECK(is_given(&process, base + PAGE, base, base + two_pages + two_pages - 1, two_pages));

@@ -201,10 +201,10 @@ TEST(memory_that_the_map_tells_in_pieces_is_freed_in_one) {
   child what;
   map_own_pages();
   CHECK(start_child(&what, NULL));
-  CHECK_STATUS(NEARBUF_NO_ROOM, free_pages(&what, 0, 5));
-  CHECK_STATUS(NEARBUF_NO_ROOM, free_pages(&what, -1, 5));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, free_pages(&what, 0, 5));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, free_pages(&what, -1, 5));
   CHECK_OK(free_pages(&what, 1, 3));
-  CHECK_STATUS(NEARBUF_NO_ROOM, free_pages(&what, 0, 2));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, free_pages(&what, 0, 2));
   CHECK_OK(free_pages(&what, 0, 1));
   end_child(&what);
 }
@@ -215,9 +215,10 @@ TEST(of_memory_with_a_page_of_another_kind_inside_nothing_is_freed) {
   for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
     child what;
     CHECK(start_child(&what, changes[i]));
-    CHECK_STATUS(NEARBUF_NO_ROOM, free_pages(&what, 0, 4));
-    CHECK_STATUS(NEARBUF_NO_ROOM, free_pages(&what, 0, 3));
-    CHECK_STATUS(NEARBUF_NO_ROOM, free_pages(&what, 2, 1));
+    nearbuf_status refusal = changes[i] == lose_third ? NEARBUF_NOT_MAPPED : NEARBUF_NOT_FOUND;
+    CHECK_STATUS(refusal, free_pages(&what, 0, 4));
+    CHECK_STATUS(refusal, free_pages(&what, 0, 3));
+    CHECK_STATUS(refusal, free_pages(&what, 2, 1));
     CHECK_OK(free_pages(&what, 0, 2));
     CHECK_OK(free_pages(&what, 3, 1));
     end_child(&what);
@@ -237,7 +238,7 @@ TEST(what_is_no_run_of_whole_pages_is_refused) {
     CHECK_STATUS(NEARBUF_INVALID_ARGUMENT,
                  nearbuf_process_free(&what.process, wrong[i][0], wrong[i][1]));
   }
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&what.process, PAGE, PAGE));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_free(&what.process, PAGE, PAGE));
   end_child(&what);
 }
 

@@ -128,12 +128,12 @@ TEST(a_call_that_works_clears_the_systems_code_of_the_one_before) {
   nearbuf_process process = target_open(&idle);
   unsigned char byte;
   size_t done;
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_read(&process, 4096, &byte, 1, &done));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_read(&process, 4096, &byte, 1, &done));
   CHECK(process.system_error != 0);
   CHECK_EQUAL(0, done);
   CHECK_OK(nearbuf_process_check(&process));
   CHECK_EQUAL(0, process.system_error);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_write(&process, 4096, &byte, 1, NULL));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_write(&process, 4096, &byte, 1, NULL));
   nearbuf_process_request wrong = anywhere(0);
   uint64_t address;
   CHECK_STATUS(NEARBUF_INVALID_SIZE, nearbuf_process_allocate(&process, &wrong, &address, NULL));
@@ -170,6 +170,6 @@ TEST(null_outputs_are_refused_and_those_that_may_be_null_are_not_written) {
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_remove_file(NULL, NULL));
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_remove_file(NULL, &code));
   CHECK_EQUAL(0, code);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_read(&process, 4096, &byte, 1, NULL));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_read(&process, 4096, &byte, 1, NULL));
   (void)target_end(&idle);
 }

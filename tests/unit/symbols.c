@@ -43,7 +43,7 @@ nearbuf_status nearbuf_process_read(nearbuf_process *process, uint64_t address, 
   }
   return memory.refused - offset < size_bytes ? NEARBUF_DENIED
          : done == size_bytes                 ? NEARBUF_OK
-                                              : NEARBUF_NO_ROOM;
+                                              : NEARBUF_NOT_MAPPED;
 }
 
 static void clear(uint64_t start) {

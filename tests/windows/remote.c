@@ -253,13 +253,13 @@ TEST(memory_is_freed_as_it_was_allocated_and_not_in_parts) {
   CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
   CHECK_EQUAL(131072, size);
   CHECK_OK(nearbuf_process_write(&process, address, "hello", 5, NULL));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, address, 65536));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, address + 65536, 65536));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, address, 65536));
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, address + 65536, 65536));
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_free(&process, address, 100000));
   CHECK_OK(nearbuf_process_free(&process, address, size));
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, address, size));
+  CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_free(&process, address, size));
   uint64_t buffer = put(&process, "hello", 5);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_process_free(&process, buffer, 65536)); /* it is listed */
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_free(&process, buffer, 65536)); /* it is listed */
   CHECK_EQUAL(0, target_end(&idle));
 }
 

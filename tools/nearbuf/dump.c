@@ -136,7 +136,7 @@ static exit_code dump(const tool_arguments *arguments, tool_target *target, dump
   size_t done = 0;
   nearbuf_status status = nearbuf_process_read(&target->process, dumped->address, dumped->bytes,
                                                dumped->available, &done);
-  if (done == 0 && status == NEARBUF_NO_ROOM) {
+  if (done == 0 && status == NEARBUF_NOT_MAPPED) {
     return complain(EXIT_NOT_FOUND, "process %" PRId64 " has nothing at 0x%" PRIx64,
                     target->info.id, dumped->address);
   }

@@ -46,7 +46,7 @@ typedef struct elf_module {
 
 static bool read_bytes(const elf_module *module, uint64_t address, void *bytes, size_t size) {
   nearbuf_status status = nearbuf_process_read(module->process, address, bytes, size, NULL);
-  if (status != NEARBUF_OK && status != NEARBUF_NO_ROOM) {
+  if (status != NEARBUF_OK && status != NEARBUF_NOT_MAPPED) {
     *module->refusal = status;
   }
   return status == NEARBUF_OK;

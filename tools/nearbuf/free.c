@@ -4,6 +4,12 @@
 #include "json.h"
 #include "target.h"
 
+/* NOT_FOUND also means that the process is gone. */
+static bool is_no_such_memory(nearbuf_process *process, nearbuf_status status) {
+  return status == NEARBUF_NOT_MAPPED ||
+         (status == NEARBUF_NOT_FOUND && nearbuf_process_check(process) == NEARBUF_OK);
+}
+
 exit_code free_run(const tool_arguments *arguments) {
   tool_target target;
   uint64_t address;
@@ -20,7 +26,7 @@ exit_code free_run(const tool_arguments *arguments) {
     do {
       status = nearbuf_process_free(&target.process, address, size_bytes);
     } while (target_try_again(status, &tries));
-    if (status == NEARBUF_NO_ROOM) {
+    if (is_no_such_memory(&target.process, status)) {
       code =
           complain(EXIT_NOT_FOUND, "process %" PRId64 " has no memory there that alloc allocated",
                    target.info.id);

@@ -38,7 +38,7 @@ static bool read_some(const pe_module *module, uint64_t offset, void *bytes, siz
                       size_t *done) {
   nearbuf_status status =
       nearbuf_process_read(module->process, module->start + offset, bytes, size, done);
-  if (status != NEARBUF_OK && status != NEARBUF_NO_ROOM) {
+  if (status != NEARBUF_OK && status != NEARBUF_NOT_MAPPED) {
     *module->refusal = status;
   }
   return status == NEARBUF_OK;

@@ -478,7 +478,7 @@ static bool is_first_locator(const nb_remote_mapping *mapping, const void *conte
   }
   nb_result result =
       nb_remote_read(search->process, mapping->info.min, header, sizeof header, &done);
-  if (result.status != NEARBUF_OK && result.status != NEARBUF_NO_ROOM) {
+  if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_MAPPED) {
     *search->unread = result;
   }
   return result.status == NEARBUF_OK &&
@@ -615,7 +615,7 @@ nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
   int file = open_hidden_at(process, address);
   if (file >= 0) {
     ssize_t count = pread(file, image, NB_LOCATOR_SIZE, 0);
-    result = nb_result_of(count == NB_LOCATOR_SIZE ? NEARBUF_OK : NEARBUF_NO_ROOM);
+    result = nb_result_of(count == NB_LOCATOR_SIZE ? NEARBUF_OK : NEARBUF_NOT_MAPPED);
     close(file);
   }
   return result;
@@ -919,7 +919,8 @@ static nb_result map_there(const nearbuf_process *process, const nb_item *item,
     (void)nb_remote_memory_write(memory, item->base, path, length);
   }
   nb_remote_memory_close(memory);
-  return result;
+  /* It unmapped what was just made for it. */
+  return result.status == NEARBUF_NOT_MAPPED ? nb_result_of(NEARBUF_BUSY) : result;
 }
 
 /* Whether the process itself has another first locator. */

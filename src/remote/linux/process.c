@@ -42,7 +42,7 @@ static nb_result result_of_error(int error) {
     return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EFAULT:
   case EIO:
-    return nb_result_system(NEARBUF_NO_ROOM, error);
+    return nb_result_system(NEARBUF_NOT_MAPPED, error);
   default:
     return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
@@ -503,7 +503,7 @@ static nb_result find_program(const nearbuf_process *process, nb_linux_program *
 nb_result nb_remote_note_program(nearbuf_process *process) {
   nb_linux_program program;
   nb_result result = find_program(process, &program);
-  if (result.status == NEARBUF_NO_ROOM && program.address != 0) {
+  if (result.status == NEARBUF_NOT_MAPPED && program.address != 0) {
     return nb_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
   }
   if (result.status == NEARBUF_OK) {
@@ -521,8 +521,9 @@ nb_result nb_remote_check_program(const nearbuf_process *process) {
     return nb_result_of(NEARBUF_OK);
   }
   nb_result result = find_program(process, &now);
-  bool is_known = result.status == NEARBUF_OK || result.status == NEARBUF_NO_ROOM;
-  return is_known ? nb_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_NO_ROOM) : result;
+  bool is_known = result.status == NEARBUF_OK ||
+                  (result.status == NEARBUF_NOT_MAPPED && now.address != 0);
+  return is_known ? nb_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_STALE) : result;
 }
 
 /* ---- Making memory --------------------------------------------------------------------------- */
@@ -537,7 +538,7 @@ static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapp
        at < mapping->info.max && at - mapping->info.min < (1U << 20); at += sizeof text) {
     size_t done;
     nb_result result = nb_remote_read(process, at, text, sizeof text, &done);
-    if (result.status != NEARBUF_OK && result.status != NEARBUF_NO_ROOM) {
+    if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_MAPPED) {
       return result;
     }
     const unsigned char *found = done < size ? NULL : memmem(text, done, bytes, size);

@@ -60,7 +60,7 @@ static nb_result check_locator_at(const nearbuf_process *process, uint64_t addre
   size_t done;
   result = nb_remote_read(process, address, header, address_width(process), &done);
   bool matches = nb_shared_address_relaxed((uintptr_t)header, address_width(process)) == address;
-  bool is_other = result.status == NEARBUF_NO_ROOM || (result.status == NEARBUF_OK && !matches);
+  bool is_other = result.status == NEARBUF_NOT_MAPPED || (result.status == NEARBUF_OK && !matches);
   return is_other ? nb_result_of(NEARBUF_NOT_FOUND) : result;
 }
 

@@ -310,7 +310,7 @@ static nb_result copy(HANDLE process, uint32_t address_bits, direction where, ui
   }
   /* Callers have the rights: what is refused is the memory. */
   return *done == size ? nb_result_of(NEARBUF_OK)
-                       : nb_result_system(NEARBUF_NO_ROOM, ERROR_PARTIAL_COPY);
+                       : nb_result_system(NEARBUF_NOT_MAPPED, ERROR_PARTIAL_COPY);
 }
 
 static nb_result denied(void) {
@@ -548,7 +548,7 @@ nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint6
     return result;
   }
   if (region.allocation != address || region.base != address || region.size != size) {
-    return nb_result_of(NEARBUF_NO_ROOM);
+    return nb_result_of(NEARBUF_NOT_FOUND);
   }
   return VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)address, 0, MEM_RELEASE)
              ? nb_result_of(NEARBUF_OK)
