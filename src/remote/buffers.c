@@ -15,7 +15,10 @@
 
 enum { SHARED_SIZE = 64 << 10 }; /* of a new buffer, if there is room */
 
-/* The number of times that another locator may be linked before ours, until the request fails. */
+/* What the number of a walk is before it comes to the first locator. */
+enum { NO_LOCATOR = 0xffff };
+
+/* So often another locator may be linked before ours, until the request is given up. */
 enum { MOST_LINKS = 16 };
 
 /* The results of a search. */
@@ -26,11 +29,12 @@ typedef struct finding {
   bool is_near;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
-  nb_result refused; /* an item fits, but its locator could not be shared with us */
-  bool is_held;      /* an item fits, but another thread or process holds it */
-  bool is_listed;    /* the new region is in a locator: it stays in any case */
-  uint32_t in_vain;  /* items whose memory was not mapped */
-  /* The wait for one header's lock failed: a hostile process can hold thousands. */
+  nb_result refused; /* something would have done, but its locator could not be shared with us */
+  bool is_held;      /* something would have done, but somebody holds it */
+  bool has_none;    /* it has no locator; whoever makes one meanwhile has the name, or the anchor */
+  bool is_listed;   /* the new region is in a locator: it stays, whatever comes */
+  uint32_t in_vain; /* items whose memory was not there */
+  /* One lock of a header was waited for in vain: a process that means harm can hold thousands. */
   _Atomic bool are_locks_given_up;
 } finding;
 
@@ -150,6 +154,7 @@ static bool take_here(finding *ctx) {
 static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
                               void *context, bool *is_damaged) {
   nb_walk_start(&ctx->walk);
+  ctx->walk.number = NO_LOCATOR;
   *is_damaged = false;
   nb_result result;
   for (;;) {
@@ -293,9 +298,10 @@ static nb_result list_region(finding *ctx, const nb_place *region) {
   for (int tries = 0; tries < MOST_LINKS && result.status == NEARBUF_BUSY &&
                       (tries == 0 || nb_os_nanoseconds() < end);
        tries++) {
-    bool is_damaged;
+    bool is_damaged = false;
     new.last = 0;
-    result = each_locator(ctx, list_here, &new, &is_damaged);
+    result = ctx->has_none && tries == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
+                                         : each_locator(ctx, list_here, &new, &is_damaged);
     if (result.status != NEARBUF_NOT_FOUND) {
       return result;
     }
@@ -323,6 +329,7 @@ static nb_result make(finding *ctx) {
 static nb_result get_within(finding *ctx) {
   bool is_damaged;
   nb_result result = each_locator(ctx, visit_to_take, NULL, &is_damaged);
+  ctx->has_none = result.status == NEARBUF_NOT_FOUND && ctx->walk.number == NO_LOCATOR;
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }

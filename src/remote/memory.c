@@ -152,8 +152,8 @@ static const uint64_t tries_bound_ns = 2000000000;
 enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
 
 typedef struct obstacles {
-  const nearbuf_process *process;
-  uint64_t end; /* after this time no other place is tried */
+  nearbuf_process *process;
+  uint64_t end; /* when no other place is tried */
   nb_remote_map map;
   nb_result result; /* why the map could not be read */
   nb_range last;
@@ -218,7 +218,7 @@ static nb_result note_reserved(obstacles *all) {
   return result.status == NEARBUF_NOT_FOUND ? nb_remote_check(all->process) : result;
 }
 
-static nb_result allocate_place(const nearbuf_process *process, const nb_gap_request *gap_request,
+static nb_result allocate_place(nearbuf_process *process, const nb_gap_request *gap_request,
                                 nb_place *place) {
   nb_result result = nb_remote_allocate(process, place->start, place->size);
   if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
@@ -274,8 +274,8 @@ static nb_result search_and_allocate(obstacles *all, const nb_gap_request *gap_r
   return nb_result_of(NEARBUF_NO_ROOM);
 }
 
-static nb_result allocate_in_range(const nearbuf_process *process,
-                                   const nb_gap_request *gap_request, nb_place *place) {
+static nb_result allocate_in_range(nearbuf_process *process, const nb_gap_request *gap_request,
+                                   nb_place *place) {
   obstacles all = {.process = process, .end = nb_os_nanoseconds() + tries_bound_ns};
   nb_result result = note_reserved(&all);
   if (result.status == NEARBUF_OK) {
@@ -291,7 +291,7 @@ static nb_result allocate_in_range(const nearbuf_process *process,
 }
 
 /* Makes memory in the constraint's range. */
-static nb_result allocate_within(const nearbuf_process *process, nb_gap_request *gap_request,
+static nb_result allocate_within(nearbuf_process *process, nb_gap_request *gap_request,
                                  nb_place *place) {
   uintptr_t around =
       gap_request->target > gap_request->range.min ? gap_request->target : gap_request->range.min;
@@ -309,7 +309,7 @@ static nb_result allocate_within(const nearbuf_process *process, nb_gap_request 
   return result;
 }
 
-nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constraint *constraint,
+nb_result nb_process_make_memory(nearbuf_process *process, const nb_constraint *constraint,
                                  uint64_t target, uintptr_t want, bool is_near, nb_place *place) {
   nb_gap_request gap_request;
   nb_result result;
@@ -330,8 +330,8 @@ nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constr
 
 /* ---- Private memory -------------------------------------------------------------------------- */
 
-/* Memory as near as requested comes first, then all of the range. */
-static nb_result allocate_private(const nearbuf_process *process, const nb_process_wish *wanted,
+/* What is as near as was asked for comes first, then all of the range. */
+static nb_result allocate_private(nearbuf_process *process, const nb_process_wish *wanted,
                                   nb_place *place) {
   nb_constraint near_part;
   if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes, &near_part)) {
@@ -375,7 +375,7 @@ nearbuf_status nearbuf_process_allocate(nearbuf_process *process,
 }
 
 /* Whether a locator lists a byte of [address, address + size). */
-static nb_result check_unlisted(const nearbuf_process *process, uint64_t address, uint64_t size) {
+static nb_result check_unlisted(nearbuf_process *process, uint64_t address, uint64_t size) {
   nearbuf_process_walk walk;
   nb_walk_start(&walk);
   nearbuf_process_locator locator;

@@ -26,7 +26,7 @@ nearbuf_status nb_process_check_request(const nearbuf_process *process,
 
 /* Makes memory for the constraint, of `want` bytes if they are free; `is_near`: another range is
  * tried next. */
-nb_result nb_process_make_memory(const nearbuf_process *process, const nb_constraint *constraint,
+nb_result nb_process_make_memory(nearbuf_process *process, const nb_constraint *constraint,
                                  uint64_t target, uintptr_t want, bool is_near, nb_place *place);
 
 /* Whether the memory of a buffer is mapped, readable, writable and executable from its first to its

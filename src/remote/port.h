@@ -76,19 +76,19 @@ nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping);
  * nb_os_limits. */
 nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around);
 
-/* Maps zeroed memory that can be read, written and executed, at exactly this address, and unmaps
- * it. NO_ROOM: something is mapped there. After a failure the process goes on as it was. */
-nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size);
-nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size);
+/* Maps zeroed memory that can be read, written and run, at this address exactly, and unmaps it.
+ * NO_ROOM: something is there already. Whatever fails, the process goes on as it was. */
+nb_result nb_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size);
+nb_result nb_remote_free(nearbuf_process *process, uint64_t address, uint64_t size);
 
 /* Whether the mapping that starts at `start`, the page below which is free, is a stack that grows
  * on demand: nb_remote_allocate refuses places less than NB_OS_LEAST_GROWTH below it. */
-bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start);
+bool nb_remote_is_growing_stack(nearbuf_process *process, uint64_t start);
 
 /* ---- Locators -------------------------------------------------------------------------------- */
 
-/* The address of the first locator. NOT_FOUND: there is none; `*dialect_if_empty` as in pages.h. */
-nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+/* Where the first locator is. NOT_FOUND where there is none; `*dialect_if_empty` as in pages.h. */
+nb_result nb_remote_first(nearbuf_process *process, uint64_t *address,
                           nearbuf_dialect *dialect_if_empty);
 
 /* Copies the bytes of the locator at an address. */
@@ -103,8 +103,7 @@ typedef struct nb_remote_view {
   size_t size;
 } nb_remote_view;
 
-nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                              nb_remote_view *view);
+nb_result nb_remote_view_open(nearbuf_process *process, uint64_t address, nb_remote_view *view);
 void nb_remote_view_close(nb_remote_view *view);
 
 /* A page that was made in the process. */
@@ -114,13 +113,13 @@ typedef struct nb_remote_page {
   uint32_t slot;   /* of the item */
 } nb_remote_page;
 
-/* Makes a page with a locator in the process, listing one item. The port may write to the item's
- * memory, which is zeroed and not yet in use, meanwhile, and zeroes it again. A first locator is
- * then found by name; a later one is not in the chain yet, and nb_remote_page_discard unmaps it.
- * BUSY: another thread or process made the first one meanwhile. */
-nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+/* Makes a page with a locator in the process, listing one item whose memory, zeroed and not yet in
+ * use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
+ * later one is not in the chain yet, and nb_remote_page_discard takes it back. BUSY: somebody else
+ * made the first one meanwhile. */
+nb_result nb_remote_page_make(nearbuf_process *process, const nb_layout *layout,
                               const nb_item *item, bool is_first, nb_remote_page *page);
-void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page);
+void nb_remote_page_discard(nearbuf_process *process, const nb_remote_page *page);
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 

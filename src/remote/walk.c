@@ -95,7 +95,7 @@ static bool is_circle(nearbuf_process_walk *walk) {
   return walk->next == walk->address;
 }
 
-static nb_result find_first(const nearbuf_process *process, nearbuf_process_walk *walk,
+static nb_result find_first(nearbuf_process *process, nearbuf_process_walk *walk,
                             nearbuf_dialect *dialect_if_empty) {
   uint64_t first;
   nb_result result = nb_remote_first(process, &first, dialect_if_empty);
@@ -110,7 +110,7 @@ static nb_result find_first(const nearbuf_process *process, nearbuf_process_walk
   return result;
 }
 
-nb_result nb_walk_next_locator(const nearbuf_process *process, nearbuf_process_walk *walk,
+nb_result nb_walk_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
                                nearbuf_process_locator *locator) {
   nearbuf_dialect dialect_if_empty =
       (nearbuf_dialect)walk->dialect; /* later ones are like the one before */

@@ -14,7 +14,7 @@
 void nb_walk_start(nearbuf_process_walk *walk);
 
 /* As nearbuf_process_next_locator; `locator` is zeroed by the caller. */
-nb_result nb_walk_next_locator(const nearbuf_process *process, nearbuf_process_walk *walk,
+nb_result nb_walk_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
                                nearbuf_process_locator *locator);
 
 /* The copy of the current locator, its layout, and one of its items. */

@@ -141,6 +141,7 @@ static possessions look_at_possessions(void) {
   char path[64];
   possessions have = {.own_files = count_entries("/proc/self/fd"),
                       .own_mappings = count_lines("/proc/self/maps")};
+  have.own_files -= process.handles[2] > 0; /* the handle keeps the file of a locator open */
   (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)process.id);
   have.files = count_entries(path);
   (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)process.id);

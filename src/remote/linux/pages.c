@@ -55,30 +55,30 @@ typedef struct identity {
   uint64_t namespace;
 } identity;
 
-/* Whether it is in our user namespace; `if_unknown` if the system does not report it. */
-static bool is_same_user_namespace(const nearbuf_process *process, bool if_unknown) {
+typedef enum user_namespace { NAMESPACE_OURS, NAMESPACE_ANOTHER, NAMESPACE_UNKNOWN } user_namespace;
+
+/* In which user namespace it is, as far as it tells. */
+static user_namespace user_namespace_of(const nearbuf_process *process) {
   struct stat theirs;
   struct stat ours;
   if (fstatat(nb_linux_directory(process), "ns/user", &theirs, 0) != 0 ||
       stat("/proc/self/ns/user", &ours) != 0) {
-    return if_unknown;
+    return NAMESPACE_UNKNOWN;
   }
-  return theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+  bool is_ours = theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+  return is_ours ? NAMESPACE_OURS : NAMESPACE_ANOTHER;
 }
 
 /* Its capabilities, as far as they count here. */
-static uint64_t capabilities_of(const nearbuf_process *process, const char *status) {
-  return is_same_user_namespace(process, false)
-             ? nb_linux_number(nb_linux_field(status, "CapEff"), 0, 16)
-             : 0;
+static uint64_t capabilities_of(user_namespace which, const char *status) {
+  return which == NAMESPACE_OURS ? nb_linux_number(nb_linux_field(status, "CapEff"), 0, 16) : 0;
 }
 
-/* The id by which the process knows a user that we know by another one. Lines of a map contain the
- * first id inside, the first one outside, and their number. */
-static uint64_t user_inside(const nearbuf_process *process, uint64_t user) {
+/* By which id the process knows a user that we know by another one. Lines of a map hold the first
+ * id inside, the first one outside, and how many they are. */
+static uint64_t user_inside(const nearbuf_process *process, user_namespace which, uint64_t user) {
   char map[4096];
-  if (is_same_user_namespace(process, true) ||
-      nb_linux_read_text(process, "uid_map", map, sizeof map) != 0) {
+  if (which != NAMESPACE_ANOTHER || nb_linux_read_text(process, "uid_map", map, sizeof map) != 0) {
     return user;
   }
   for (const char *line = map; line != NULL && *line != '\0';) {
@@ -119,10 +119,11 @@ static nb_result identify(const nearbuf_process *process, identity *who) {
   who->own_id = nb_linux_own_id(status, &depth);
   who->is_elsewhere = depth > 1;
   who->user.owner = nb_linux_number(nb_linux_field(status, "Uid"), 3, 10); /* of the file system */
-  who->user.named = user_inside(process, who->user.owner);
+  user_namespace which = user_namespace_of(process);
+  who->user.named = user_inside(process, which, who->user.owner);
   who->is_privileged = is_privileged(process, status, who->user.owner);
   who->group = nb_linux_number(nb_linux_field(status, "Gid"), 3, 10);
-  who->rights = (nb_rights){who->user.owner, who->group, capabilities_of(process, status)};
+  who->rights = (nb_rights){who->user.owner, who->group, capabilities_of(which, status)};
   struct stat namespace;
   who->has_namespace = fstatat(nb_linux_directory(process), "ns/pid", &namespace, 0) == 0;
   who->namespace = who->has_namespace ? namespace.st_ino : 0;
@@ -258,9 +259,8 @@ static bool is_as_long(int file, uint64_t size) {
   return fstat(file, &status) == 0 && (uint64_t)status.st_size >= size;
 }
 
-/* Maps the page of a file that the process has mapped at `theirs`, and checks that it is the
- * same. */
-static nb_result map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
+/* Maps the page of a file that the process has mapped at `theirs`, if it is that file. */
+static nb_result map_page(int file, const nb_remote_mapping *theirs, uint64_t address,
                           nb_remote_view *view) {
   size_t page = nb_os_page_size();
   uint64_t start = address & ~(uint64_t)(page - 1);
@@ -272,17 +272,9 @@ static nb_result map_same(int file, const nb_remote_mapping *theirs, uint64_t ad
   if (mapped == MAP_FAILED) {
     return nb_result_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
   }
-  nb_remote_mapping ours = {0};
-  nb_result result = find_at(NULL, (uintptr_t)mapped, &ours);
-  bool is_same = result.status == NEARBUF_OK && ours.device == theirs->device &&
-                 ours.inode == theirs->inode && ours.inode != 0;
-  if (!is_same) {
-    (void)munmap(mapped, page);
-    return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_DENIED) : result;
-  }
   *view =
       (nb_remote_view){(uintptr_t)mapped + (uintptr_t)(address - start), (uintptr_t)mapped, page};
-  return result;
+  return nb_result_of(NEARBUF_OK);
 }
 
 void nb_remote_view_close(nb_remote_view *view) {
@@ -290,6 +282,24 @@ void nb_remote_view_close(nb_remote_view *view) {
     (void)munmap((void *)view->page, view->size);
     *view = (nb_remote_view){0, 0, 0};
   }
+}
+
+/* The same where it is not known to be that file: our own map tells. */
+static nb_result map_same(int file, const nb_remote_mapping *theirs, uint64_t address,
+                          nb_remote_view *view) {
+  nb_result result = map_page(file, theirs, address, view);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  nb_remote_mapping ours = {0};
+  result = find_at(NULL, view->page, &ours);
+  bool is_same = result.status == NEARBUF_OK && ours.device == theirs->device &&
+                 ours.inode == theirs->inode && ours.inode != 0;
+  if (!is_same) {
+    nb_remote_view_close(view);
+    return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_DENIED) : result;
+  }
+  return result;
 }
 
 static uint64_t address_in(const unsigned char *image, uint32_t bits) {
@@ -303,18 +313,19 @@ static bool is_locator_mapping(const nb_remote_mapping *mapping) {
 /* ---- The first locator ----------------------------------------------------------------------- */
 
 /* Whether an open file is the first locator of the process, by the address in its header. */
-static nb_result examine(const nearbuf_process *process, int file, uint64_t *address) {
+static nb_result examine(const nearbuf_process *process, int file, uint64_t *address,
+                         nb_remote_mapping *theirs) {
   _Alignas(8) unsigned char header[8] = {0};
   if (pread(file, header, sizeof header, 0) != (ssize_t)sizeof header) {
     return nb_result_of(NEARBUF_NOT_FOUND);
   }
   *address = address_in(header, process->address_bits);
-  nb_remote_mapping theirs = {0};
-  nb_result result = find_at(process, *address, &theirs);
+  nb_result result = find_at(process, *address, theirs);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  if (!is_locator_mapping(&theirs) || theirs.info.min != *address || theirs.info.file_offset != 0) {
+  if (!is_locator_mapping(theirs) || theirs->info.min != *address ||
+      theirs->info.file_offset != 0) {
     return nb_result_of(NEARBUF_NOT_FOUND);
   }
   /* Only for comparison, so it need not be writable; see posix/pages.c. */
@@ -326,14 +337,29 @@ static nb_result examine(const nearbuf_process *process, int file, uint64_t *add
   result = find_at(NULL, (uintptr_t)mapped, &ours);
   (void)munmap(mapped, nb_os_page_size());
   bool is_same =
-      result.status == NEARBUF_OK && ours.device == theirs.device && ours.inode == theirs.inode;
+      result.status == NEARBUF_OK && ours.device == theirs->device && ours.inode == theirs->inode;
   return is_same || result.status != NEARBUF_OK ? result : nb_result_of(NEARBUF_NOT_FOUND);
 }
 
-/* Searches the names of the process in an open directory. */
-static nb_result find_in_directory(const nearbuf_process *process, int directory,
-                                   const identity *who, uint64_t *address,
-                                   nearbuf_dialect *dialect_if_empty) {
+/* Holds the file of a locator open for the next view, or closes it. Its number cannot become
+ * another file's meanwhile. */
+static void keep_file(nearbuf_process *process, const nb_remote_mapping *theirs, uint64_t address,
+                      int file) {
+  struct stat status;
+  if (process->handles[NB_LINUX_LOCATOR_FILE] != 0 || fstat(file, &status) != 0) {
+    close(file);
+    return;
+  }
+  process->handles[NB_LINUX_LOCATOR_FILE] = file + 1;
+  process->reserved[NB_KEPT_VIEWED] = address;
+  process->reserved[NB_KEPT_DEVICE] = theirs->device;
+  process->reserved[NB_KEPT_INODE] = theirs->inode;
+  process->reserved[NB_KEPT_FILE_USER] = status.st_uid;
+}
+
+/* Looks under the names of the process in an open directory. */
+static nb_result find_in_directory(nearbuf_process *process, int directory, const identity *who,
+                                   uint64_t *address, nearbuf_dialect *dialect_if_empty) {
   nb_name names[2];
   int count = names_of(who, names);
   nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
@@ -343,17 +369,22 @@ static nb_result find_in_directory(const nearbuf_process *process, int directory
       struct stat status;
       bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
       *dialect_if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
-      result = examine(process, file, address);
-      close(file);
+      nb_remote_mapping theirs = {0};
+      result = examine(process, file, address, &theirs);
+      if (result.status == NEARBUF_OK) {
+        keep_file(process, &theirs, *address, file);
+      } else {
+        close(file);
+      }
     }
   }
   return result;
 }
 
-/* The contents of a directory that cannot be opened are unknown, but that does not prevent a search
- * of the other. */
-static nb_result find_by_name(const nearbuf_process *process, const identity *who,
-                              uint64_t *address, nearbuf_dialect *dialect_if_empty) {
+/* What a directory that cannot be opened holds is not known to be nothing, but no reason not to
+ * look in the other one. */
+static nb_result find_by_name(nearbuf_process *process, const identity *who, uint64_t *address,
+                              nearbuf_dialect *dialect_if_empty) {
   nb_result first = nb_result_of(NEARBUF_NOT_FOUND);
   for (int folder = 0; folder < NB_FOLDERS; folder++) {
     int directory;
@@ -534,8 +565,36 @@ static nb_result find_hidden(const identity *who, uint64_t *address,
   return nb_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
-                          nearbuf_dialect *dialect_if_empty) {
+/* The first locator that an earlier call found through the handle, if it is that still: the
+ * process runs the same program for the same user, and the page names its own address. Where two
+ * copies of a library made one each, and one of them was taken back, that is the first thing to go
+ * (withdraw). */
+static bool find_kept(const nearbuf_process *process, uint64_t *address,
+                      nearbuf_dialect *dialect_if_empty) {
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  uint64_t owner;
+  *address = process->reserved[NB_KEPT_FIRST];
+  *dialect_if_empty = (nearbuf_dialect)process->reserved[NB_KEPT_DIALECT];
+  return *address != 0 && nb_linux_owner(process, &owner) &&
+         owner == process->reserved[NB_KEPT_OWNER] && nb_linux_runs_noted_program(process) &&
+         nb_remote_read(process, *address, header, process->address_bits / 8, &done).status ==
+             NEARBUF_OK &&
+         address_in(header, process->address_bits) == *address;
+}
+
+static void keep_first(nearbuf_process *process, uint64_t address,
+                       nearbuf_dialect dialect_if_empty) {
+  uint64_t owner;
+  if (nb_linux_owner(process, &owner)) {
+    process->reserved[NB_KEPT_FIRST] = address;
+    process->reserved[NB_KEPT_DIALECT] = dialect_if_empty;
+    process->reserved[NB_KEPT_OWNER] = owner;
+  }
+}
+
+static nb_result find_first_locator(nearbuf_process *process, uint64_t *address,
+                                    nearbuf_dialect *dialect_if_empty) {
   identity who = {0};
   nb_result result = identify(process, &who);
   if (result.status != NEARBUF_OK) {
@@ -561,6 +620,19 @@ nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
   *dialect_if_empty = NEARBUF_DIALECT_UNKNOWN;
   bool is_unknown = result.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
   return is_unknown ? unread : result;
+}
+
+nb_result nb_remote_first(nearbuf_process *process, uint64_t *address,
+                          nearbuf_dialect *dialect_if_empty) {
+  if (find_kept(process, address, dialect_if_empty)) {
+    return nb_result_of(NEARBUF_OK);
+  }
+  nb_linux_forget_locators(process);
+  nb_result result = find_first_locator(process, address, dialect_if_empty);
+  if (result.status == NEARBUF_OK && process->address_bits != 0) {
+    keep_first(process, *address, *dialect_if_empty);
+  }
+  return result;
 }
 
 /* ---- Images and views ------------------------------------------------------------------------ */
@@ -663,24 +735,42 @@ static int names_of_mapping(const identity *who, const nb_remote_mapping *theirs
   return count == 0 ? 0 : count + names_of(who, &names[1]);
 }
 
-/* By its name in a directory of the process. The file that is found is proved to be the mapped
- * one. */
-static nb_result view_in(int directory, const identity *who, const nb_remote_mapping *theirs,
-                         uint64_t address, nb_remote_view *view) {
+/* The file that is held open, if it is the one that the process has mapped there and can be
+ * trusted as when it was opened; else -1. */
+static int find_kept_file(const nearbuf_process *process, const nb_remote_mapping *theirs,
+                          uint64_t address) {
+  int file = (int)process->handles[NB_LINUX_LOCATOR_FILE] - 1;
+  struct stat status;
+  uint64_t owner;
+  bool is_it = file >= 0 && process->reserved[NB_KEPT_VIEWED] == address &&
+               process->reserved[NB_KEPT_DEVICE] == theirs->device &&
+               process->reserved[NB_KEPT_INODE] == theirs->inode &&
+               nb_linux_owner(process, &owner) && owner == process->reserved[NB_KEPT_OWNER] &&
+               fstat(file, &status) == 0 && (status.st_mode & S_IWOTH) == 0 &&
+               status.st_uid == process->reserved[NB_KEPT_FILE_USER];
+  return is_it ? file : -1;
+}
+
+/* By its name in a directory of the process. Whatever is found there is proved to be what is
+ * mapped. */
+static nb_result view_in(nearbuf_process *process, int directory, const identity *who,
+                         const nb_remote_mapping *theirs, uint64_t address, nb_remote_view *view) {
   nb_name names[3];
   int count = names_of_mapping(who, theirs, names);
   nb_result result = nb_result_of(NEARBUF_DENIED);
   for (int i = 0; i < count && result.status == NEARBUF_DENIED; i++) {
     int file = open_trusted(directory, names[i].text, who->user.owner);
     result = file < 0 ? result_of_opening(errno) : map_same(file, theirs, address, view);
-    if (file >= 0) {
+    if (result.status == NEARBUF_OK) {
+      keep_file(process, theirs, address, file);
+    } else if (file >= 0) {
       close(file);
     }
   }
   return result;
 }
 
-static nb_result view_by_name(const nearbuf_process *process, const nb_remote_mapping *theirs,
+static nb_result view_by_name(nearbuf_process *process, const nb_remote_mapping *theirs,
                               uint64_t address, nb_remote_view *view) {
   identity who = {0};
   nb_result result = identify(process, &who);
@@ -692,7 +782,7 @@ static nb_result view_by_name(const nearbuf_process *process, const nb_remote_ma
     int directory;
     result = open_directory(process, &who, (nb_folder)folder, false, &directory);
     if (result.status == NEARBUF_OK) {
-      result = view_in(directory, &who, theirs, address, view);
+      result = view_in(process, directory, &who, theirs, address, view);
       close(directory);
     }
     if (result.status == NEARBUF_OK) {
@@ -703,8 +793,8 @@ static nb_result view_by_name(const nearbuf_process *process, const nb_remote_ma
   return first;
 }
 
-/* If the name is gone: through /proc/<id>/map_files, which only privileged programs may use. */
-static nb_result view_by_map(const nearbuf_process *process, const nb_remote_mapping *theirs,
+/* Where the name is gone: through a door that only the privileged may use. */
+static nb_result view_by_map(nearbuf_process *process, const nb_remote_mapping *theirs,
                              uint64_t address, nb_remote_view *view) {
   char path[64] = "map_files/";
   char *at = path + strlen(path);
@@ -730,8 +820,7 @@ static nb_result view_by_map(const nearbuf_process *process, const nb_remote_map
   return result;
 }
 
-nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                              nb_remote_view *view) {
+nb_result nb_remote_view_open(nearbuf_process *process, uint64_t address, nb_remote_view *view) {
   *view = (nb_remote_view){0, 0, 0};
   if (process->address_bits == 0) {
     return view_hidden(process, address, view);
@@ -743,6 +832,10 @@ nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
   }
   if (!is_locator_mapping(&theirs)) {
     return nb_result_of(NEARBUF_DENIED); /* another implementation's later locator, on its heap */
+  }
+  int kept = find_kept_file(process, &theirs, address);
+  if (kept >= 0) {
+    return map_page(kept, &theirs, address, view);
   }
   result = view_by_name(process, &theirs, address, view);
   bool is_attached = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
@@ -900,9 +993,9 @@ static int change_name(int directory, const identity *who, name_change change,
                                      : EAGAIN;
 }
 
-/* Lets the process map the file. The new buffer contains its path meanwhile. */
-static nb_result map_there(const nearbuf_process *process, const nb_item *item,
-                           const nb_name *directory, const nb_new_file *made, page_call *page) {
+/* Lets the process map the file. Its path is put into the new buffer for that long. */
+static nb_result map_there(nearbuf_process *process, const nb_item *item, const nb_name *directory,
+                           const nb_new_file *made, page_call *page) {
   char path[sizeof directory->text + sizeof made->temporary.text];
   int written = snprintf(path, sizeof path, "%s/%s", directory->text, made->temporary.text);
   size_t length = (size_t)written + 1;
@@ -1001,8 +1094,9 @@ static nb_result publish_first(const nearbuf_process *process, int directory, co
     int file = error == EEXIST ? open_trusted(directory, names[i].text, who->user.owner) : -1;
     if (file >= 0) {
       uint64_t other = 0;
-      bool is_theirs =
-          is_still_being_made(process, file) || examine(process, file, &other).status == NEARBUF_OK;
+      nb_remote_mapping theirs = {0};
+      bool is_theirs = is_still_being_made(process, file) ||
+                       examine(process, file, &other, &theirs).status == NEARBUF_OK;
       if (!is_theirs && nb_file_lock_dead(directory, names[i].text, file)) {
         /* It belonged to a dead process. */
         error = change_name(directory, who, NAME_REPLACE, made, names[i].text);
@@ -1037,7 +1131,7 @@ static nb_result publish_later(int directory, const identity *who, const nb_new_
 
 /* The parts of a page, in one of the directories of the process. */
 typedef struct page_plan {
-  const nearbuf_process *process;
+  nearbuf_process *process;
   const identity *who;
   const nb_layout *layout;
   const nb_item *item;
@@ -1061,7 +1155,7 @@ static nb_result publish(const page_plan *plan, int directory, const nb_new_file
 /* `*of_folder` is the failure that concerns the directory. */
 static nb_result make_in(const page_plan *plan, nb_folder folder, nb_remote_page *page,
                          nb_result *of_folder) {
-  const nearbuf_process *process = plan->process;
+  nearbuf_process *process = plan->process;
   int directory;
   int file = -1;
   nb_new_file made = {0};
@@ -1095,7 +1189,7 @@ static nb_result make_in(const page_plan *plan, nb_folder folder, nb_remote_page
   return result;
 }
 
-nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+nb_result nb_remote_page_make(nearbuf_process *process, const nb_layout *layout,
                               const nb_item *item, bool is_first, nb_remote_page *page) {
   *page = (nb_remote_page){.handle = (intptr_t)(nb_posix_random() & UINT32_MAX),
                            .slot = is_first ? NB_FIRST_SLOT : 0};
@@ -1115,10 +1209,13 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
     bool is_answer = of_folder.status == NEARBUF_OK || second.status == NEARBUF_BUSY;
     result = is_answer ? second : result;
   }
+  if (result.status == NEARBUF_OK && is_first) {
+    keep_first(process, page->address, (nearbuf_dialect)layout->dialect);
+  }
   return result;
 }
 
-void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
+void nb_remote_page_discard(nearbuf_process *process, const nb_remote_page *page) {
   identity who = {0};
   if (identify(process, &who).status == NEARBUF_OK) {
     nb_name name = name_of_later(&who, page);

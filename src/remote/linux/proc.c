@@ -96,7 +96,7 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
 
 int nb_linux_read_lines(int file, char *text, size_t size) {
   enum { LINE_MAX_KEPT = 400 };
-  char piece[1024];
+  char piece[4096];
   size_t fill = 0;
   size_t column = 0;
   ssize_t count;

@@ -8,9 +8,9 @@
 
 #include <nearbuf/process.h>
 
-/* The descriptors of an open process in its `handles`, plus one each, so that a zeroed structure
- * contains none. */
-enum { NB_LINUX_PIDFD = 0, NB_LINUX_DIRECTORY = 1 };
+/* Where the descriptors of an open process are in its `handles`, plus one each, so that a zeroed
+ * structure holds none. */
+enum { NB_LINUX_PIDFD = 0, NB_LINUX_DIRECTORY = 1, NB_LINUX_LOCATOR_FILE = 2 };
 
 /* Enough for what nb_linux_read_text keeps of /proc/<id>/status: some 60 lines, of which ten are
  * long. The whole is longer if a process is in hundreds of groups (65,536 at most). */

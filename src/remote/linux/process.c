@@ -183,7 +183,7 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
 }
 
 void nb_remote_close(nearbuf_process *process) {
-  for (int i = NB_LINUX_PIDFD; i <= NB_LINUX_DIRECTORY; i++) {
+  for (int i = NB_LINUX_PIDFD; i <= NB_LINUX_LOCATOR_FILE; i++) {
     if (process->handles[i] > 0) {
       close((int)process->handles[i] - 1);
     }
@@ -302,6 +302,14 @@ static int read_memory(int memory, uint64_t address, void *bytes, size_t size, s
   return 0;
 }
 
+/* Whether the id still means this process. The id is free once the process was reaped, and a pidfd
+ * tells that it ended from before that on. */
+static nb_result check_id(const nearbuf_process *process) {
+  struct pollfd ended = {.fd = nb_linux_pidfd(process), .events = POLLIN};
+  bool is_its = ended.fd >= 0 && poll(&ended, 1, 0) == 0;
+  return is_its ? nb_result_of(NEARBUF_OK) : nb_remote_check(process);
+}
+
 nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
                          size_t *done) {
   *done = 0;
@@ -314,7 +322,7 @@ nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void 
     }
   }
   /* An id can only mean another process once this one has ended: then nothing was read. */
-  nb_result alive = nb_remote_check(process);
+  nb_result alive = error == 0 ? check_id(process) : nb_remote_check(process);
   if (alive.status != NEARBUF_OK) {
     *done = 0;
     return alive;
@@ -455,6 +463,35 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   return limits;
 }
 
+/* ---- What a handle keeps ---------------------------------------------------------------------- */
+
+bool nb_linux_owner(const nearbuf_process *process, uint64_t *owner) {
+  struct stat status;
+  if (fstat(nb_linux_directory(process), &status) != 0) {
+    return false;
+  }
+  *owner = (uint64_t)status.st_uid << 32 | status.st_gid;
+  return true;
+}
+
+bool nb_linux_runs_noted_program(const nearbuf_process *process) {
+  nb_linux_program noted = noted_program(process);
+  nb_linux_program seen = noted;
+  size_t done = 0;
+  return noted.address != 0 &&
+         read_direct(process, noted.address, seen.random, sizeof seen.random, &done) == 0 &&
+         is_same(&noted, &seen) && check_id(process).status == NEARBUF_OK;
+}
+
+void nb_linux_forget_locators(nearbuf_process *process) {
+  if (process->handles[NB_LINUX_LOCATOR_FILE] > 0) {
+    close((int)process->handles[NB_LINUX_LOCATOR_FILE] - 1);
+    process->handles[NB_LINUX_LOCATOR_FILE] = 0;
+  }
+  process->reserved[NB_KEPT_FIRST] = 0;
+  process->reserved[NB_KEPT_VIEWED] = 0;
+}
+
 /* ---- Which program it runs ------------------------------------------------------------------- */
 
 /* The address of its random bytes, as the kernel gave it to the program at its start. */
@@ -502,6 +539,11 @@ static nb_result find_program(const nearbuf_process *process, nb_linux_program *
 
 nb_result nb_remote_note_program(nearbuf_process *process) {
   nb_linux_program program;
+  if (nb_linux_runs_noted_program(process)) {
+    return nb_result_of(NEARBUF_OK);
+  }
+  nb_linux_forget_locators(process);
+  process->reserved[NB_KEPT_ENTRY] = 0;
   nb_result result = find_program(process, &program);
   if (result.status == NEARBUF_NOT_MAPPED && program.address != 0) {
     return nb_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
@@ -521,8 +563,8 @@ nb_result nb_remote_check_program(const nearbuf_process *process) {
     return nb_result_of(NEARBUF_OK);
   }
   nb_result result = find_program(process, &now);
-  bool is_known = result.status == NEARBUF_OK ||
-                  (result.status == NEARBUF_NOT_MAPPED && now.address != 0);
+  bool is_known =
+      result.status == NEARBUF_OK || (result.status == NEARBUF_NOT_MAPPED && now.address != 0);
   return is_known ? nb_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_STALE) : result;
 }
 
@@ -590,17 +632,20 @@ static nb_result find_entry(const nearbuf_process *process, nb_trace_target *tar
   return nb_result_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
 }
 
-nb_result nb_linux_run(const nearbuf_process *process, nb_trace_script script, void *context) {
+nb_result nb_linux_run(nearbuf_process *process, nb_trace_script script, void *context) {
   nb_trace_target target = {.id = process->id,
                             .directory = nb_linux_directory(process),
                             .is_64_bit = process->address_bits == 64,
+                            .entry = process->reserved[NB_KEPT_ENTRY],
                             .program = noted_program(process)};
-  nb_result result = find_entry(process, &target);
+  nb_result result = target.entry != 0 ? nb_result_of(NEARBUF_OK) : find_entry(process, &target);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   result = nb_trace_run(&target, script, context);
+  process->reserved[NB_KEPT_ENTRY] = 0;
   if (result.status == NEARBUF_OK) {
+    process->reserved[NB_KEPT_ENTRY] = target.program.address != 0 ? target.entry : 0;
     return result;
   }
   nb_result alive = nb_remote_check(process);
@@ -647,12 +692,12 @@ static nb_result allocate_script(nb_trace *trace, void *context) {
   return result;
 }
 
-nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
   memory_call ctx = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
   return nb_linux_run(process, allocate_script, &ctx);
 }
 
-bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+bool nb_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
   memory_call ctx = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
   nb_result result = nb_linux_run(process, allocate_script, &ctx);
   if (result.status == NEARBUF_OK) {
@@ -671,7 +716,7 @@ static nb_result free_script(nb_trace *trace, void *context) {
   return result_of_error((int)-returned);
 }
 
-nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
   memory_call ctx = {.address = address, .size = size};
   return nb_linux_run(process, free_script, &ctx);
 }

@@ -105,26 +105,26 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
   return nb_os_limits(0, around);
 }
 
-nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
   (void)process;
   (void)address;
   (void)size;
   return unsupported();
 }
 
-nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
   (void)process;
   (void)address;
   (void)size;
   return unsupported();
 }
 
-bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+bool nb_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
   (void)process, (void)start;
   return false;
 }
 
-nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+nb_result nb_remote_first(nearbuf_process *process, uint64_t *address,
                           nearbuf_dialect *dialect_if_empty) {
   (void)process;
   *address = 0;
@@ -140,8 +140,7 @@ nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
   return unsupported();
 }
 
-nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                              nb_remote_view *view) {
+nb_result nb_remote_view_open(nearbuf_process *process, uint64_t address, nb_remote_view *view) {
   (void)process;
   (void)address;
   *view = (nb_remote_view){0, 0, 0};
@@ -152,7 +151,7 @@ void nb_remote_view_close(nb_remote_view *view) {
   (void)view;
 }
 
-nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+nb_result nb_remote_page_make(nearbuf_process *process, const nb_layout *layout,
                               const nb_item *item, bool is_first, nb_remote_page *page) {
   (void)process;
   (void)layout;
@@ -162,7 +161,7 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
   return unsupported();
 }
 
-void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
+void nb_remote_page_discard(nearbuf_process *process, const nb_remote_page *page) {
   (void)process;
   (void)page;
 }

@@ -207,7 +207,7 @@ static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *addres
 
 /* ---- The first locator ----------------------------------------------------------------------- */
 
-nb_result nb_remote_first(const nearbuf_process *process, uint64_t *address,
+nb_result nb_remote_first(nearbuf_process *process, uint64_t *address,
                           nearbuf_dialect *dialect_if_empty) {
   *address = 0;
   *dialect_if_empty =
@@ -281,8 +281,7 @@ static uint32_t number_of(const nearbuf_process *process, uint64_t address) {
   return result.status == NEARBUF_OK ? nb_little_32(number) : 0;
 }
 
-nb_result nb_remote_view_open(const nearbuf_process *process, uint64_t address,
-                              nb_remote_view *view) {
+nb_result nb_remote_view_open(nearbuf_process *process, uint64_t address, nb_remote_view *view) {
   *view = (nb_remote_view){0, 0, 0};
   nb_result result = check_locator_at(process, address, false);
   if (result.status != NEARBUF_OK) {
@@ -447,7 +446,7 @@ static nb_result make_first_section(const nearbuf_process *process, HANDLE *sect
   return result;
 }
 
-nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *layout,
+nb_result nb_remote_page_make(nearbuf_process *process, const nb_layout *layout,
                               const nb_item *item, bool is_first, nb_remote_page *page) {
   *page = (nb_remote_page){0, 0, 0};
   if (!nb_windows_may_change(process) || !shares_names(process)) {
@@ -465,7 +464,7 @@ nb_result nb_remote_page_make(const nearbuf_process *process, const nb_layout *l
   return result;
 }
 
-void nb_remote_page_discard(const nearbuf_process *process, const nb_remote_page *page) {
+void nb_remote_page_discard(nearbuf_process *process, const nb_remote_page *page) {
   unmap_there(process, page->address);
   (void)DuplicateHandle(nb_windows_process(process), (HANDLE)page->handle, NULL, NULL, 0, FALSE,
                         DUPLICATE_CLOSE_SOURCE);

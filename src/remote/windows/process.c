@@ -519,7 +519,7 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
 
 /* ---- Making memory --------------------------------------------------------------------------- */
 
-nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, uint64_t size) {
+nb_result nb_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
   void *wanted = (void *)(uintptr_t)address;
   if (!nb_windows_may_change(process)) {
     return denied();
@@ -539,8 +539,8 @@ nb_result nb_remote_allocate(const nearbuf_process *process, uint64_t address, u
   return nb_result_of(NEARBUF_OK);
 }
 
-/* The system releases exactly what was reserved at once. */
-nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint64_t size) {
+/* The system releases what was reserved at once, and nothing else. */
+nb_result nb_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
   nb_windows_region region;
   nb_result result =
       nb_windows_query(nb_windows_process(process), process->address_bits, address, &region);
@@ -555,7 +555,7 @@ nb_result nb_remote_free(const nearbuf_process *process, uint64_t address, uint6
              : last_result();
 }
 
-bool nb_remote_is_growing_stack(const nearbuf_process *process, uint64_t start) {
+bool nb_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
   (void)process, (void)start;
   return false;
 }

@@ -1,0 +1,177 @@
+/* How many system calls a get in another process takes: a tracer counts those of the caller. The
+ * reads of the memory map, whose number depends on its length, are known by their descriptor. */
+#include <elf.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "remote_linux.h"
+#include "remote_support.h"
+#include "test.h"
+
+#ifndef PTRACE_GET_SYSCALL_INFO
+#define PTRACE_GET_SYSCALL_INFO 0x420e
+#endif
+
+/* struct ptrace_syscall_info, which older headers lack. */
+typedef struct call_info {
+  uint8_t op; /* 1: entry, 2: exit */
+  uint8_t padding[3];
+  uint32_t arch;
+  uint64_t instruction;
+  uint64_t stack;
+  union {
+    struct {
+      uint64_t number;
+      uint64_t arguments[6];
+    } entry;
+    struct {
+      int64_t returned;
+      uint8_t is_error;
+    } exit;
+  } of;
+} call_info;
+
+enum { MOST_FILES = 64 };
+
+typedef struct count {
+  int calls; /* but for those on the memory map */
+  bool is_counting;
+  bool is_opening_map;
+  bool is_map[MOST_FILES]; /* by descriptor */
+} count;
+
+static bool is_path_of_map(pid_t caller, uint64_t address) {
+  char path[8] = "";
+  struct iovec here = {path, 5};
+  struct iovec there = {(void *)(uintptr_t)address, 5};
+  return process_vm_readv(caller, &here, 1, &there, 1, 0) == 5 && strcmp(path, "maps") == 0;
+}
+
+static void count_entry(count *counted, pid_t caller, const call_info *info) {
+  uint64_t number = info->of.entry.number;
+  uint64_t file = info->of.entry.arguments[0];
+  bool has_map = file < MOST_FILES && counted->is_map[file];
+  if (number == SYS_getppid) { /* which marks the beginning and the end */
+    counted->is_counting = !counted->is_counting;
+    return;
+  }
+  counted->is_opening_map =
+      number == SYS_openat && is_path_of_map(caller, info->of.entry.arguments[1]);
+  bool is_of_map =
+      counted->is_opening_map || (has_map && (number == SYS_read || number == SYS_close));
+  if (has_map && number == SYS_close) {
+    counted->is_map[file] = false;
+  }
+  counted->calls += counted->is_counting && !is_of_map;
+}
+
+static void count_exit(count *counted, const call_info *info) {
+  int64_t file = info->of.exit.returned;
+  if (counted->is_opening_map && file >= 0 && file < MOST_FILES) {
+    counted->is_map[file] = true;
+  }
+  counted->is_opening_map = false;
+}
+
+/* Runs the function in a child and counts its calls between two calls of getppid. */
+static int count_calls(void (*function)(void)) {
+  fflush(NULL);
+  pid_t caller = fork();
+  CHECK(caller >= 0);
+  if (caller == 0) {
+    (void)raise(SIGSTOP);
+    function();
+    _exit(0);
+  }
+  int status;
+  CHECK_EQUAL(caller, waitpid(caller, &status, WUNTRACED));
+  const uintptr_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
+  if (ptrace(PTRACE_SEIZE, caller, NULL, options) != 0) {
+    (void)kill(caller, SIGKILL);
+    test_skip("processes cannot be traced here");
+  }
+  CHECK(kill(caller, SIGCONT) == 0);
+  count counted = {0};
+  CHECK(ptrace(PTRACE_INTERRUPT, caller, NULL, NULL) == 0);
+  while (waitpid(caller, &status, 0) == caller && WIFSTOPPED(status)) {
+    call_info info = {0};
+    bool is_call = WSTOPSIG(status) == (SIGTRAP | 0x80);
+    if (is_call && ptrace(PTRACE_GET_SYSCALL_INFO, caller, sizeof info, &info) <= 0) {
+      test_skip("the kernel does not tell a tracer about system calls");
+    }
+    if (info.op == 1) {
+      count_entry(&counted, caller, &info);
+    } else if (info.op == 2) {
+      count_exit(&counted, &info);
+    }
+    if (ptrace(PTRACE_SYSCALL, caller, NULL, NULL) != 0) {
+      break;
+    }
+  }
+  CHECK(WIFEXITED(status));
+  CHECK_EQUAL(0, WEXITSTATUS(status));
+  CHECK(!counted.is_counting);
+  return counted.calls;
+}
+
+static target idle;
+
+/* The get that is counted, through a handle that got before so many times. */
+static void get_after(int times) {
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_request request = anywhere(16);
+  nearbuf_process_buffer buffer;
+  for (int i = 0; i <= times; i++) {
+    if (i == times) {
+      (void)syscall(SYS_getppid);
+    }
+    CHECK_OK(nearbuf_process_get(&process, &request, &buffer));
+    if (i == times) {
+      (void)syscall(SYS_getppid);
+    }
+    CHECK_OK(nearbuf_process_release(&process, &buffer));
+  }
+  CHECK_OK(nearbuf_process_close(&process));
+}
+
+static void get_at_once(void) {
+  get_after(0);
+}
+
+static void get_again(void) {
+  get_after(1);
+}
+
+static void start_with_buffer(void) {
+  want_own_tmp();
+  idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  (void)put(&process, "hello", 5);
+  CHECK_OK(nearbuf_process_close(&process));
+}
+
+TEST(a_get_through_a_handle_that_knows_the_process_takes_at_most_25_system_calls) {
+  start_with_buffer();
+  int calls = count_calls(get_again);
+  printf("%d system calls\n", calls);
+  CHECK(calls >= 5); /* it counts */
+  CHECK(calls <= 25);
+  (void)target_end(&idle);
+}
+
+TEST(the_first_get_through_a_handle_finds_the_locator_with_at_most_80_system_calls) {
+  start_with_buffer();
+  int calls = count_calls(get_at_once);
+  printf("%d system calls\n", calls);
+  CHECK(calls >= 5);
+  CHECK(calls <= 80);
+  (void)target_end(&idle);
+}
