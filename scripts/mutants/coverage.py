@@ -40,7 +40,7 @@ def measure(sources, tree, jobs, say, known):
     header = os.path.join(os.path.dirname(tree.files), "probe.h")
     shutil.copy(os.path.join(FOLDER, "probe.h"), header)
     tree.update({name: _with_probes(source, numbers) for name, source in sources.items()})
-    flags = f'-include {header} -DNB_PROBE_COUNT={len(numbers)} -DNB_PROBE_FILE=\\"{hits}\\"'
+    flags = f'-include {header} -DNBUF_PROBE_COUNT={len(numbers)} -DNBUF_PROBE_FILE=\\"{hits}\\"'
     tree.configure([f"-DCMAKE_C_FLAGS={flags} -w"])
     say("coverage: building")
     tree.make(jobs=jobs)
@@ -65,7 +65,7 @@ def _number(sources):
 def _with_probes(source, numbers):
     text = source.text
     for i, (start, _) in reversed(list(enumerate(source.statements))):
-        text = text[:start] + f"NB_PROBE({numbers[f'{source.file}:{i}']}); " + text[start:]
+        text = text[:start] + f"NBUF_PROBE({numbers[f'{source.file}:{i}']}); " + text[start:]
     return text
 
 

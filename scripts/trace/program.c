@@ -1,5 +1,5 @@
-/* One get of a new region in a process that has a locator, with a line for each function that is entered or
- * left: ">" or "<" and its address. */
+/* One get of a new region in a process that has a locator, with a line for each function that is
+ * entered or left: ">" or "<" and its address. */
 #include <stdbool.h>
 #include <stdio.h>
 

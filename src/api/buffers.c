@@ -5,13 +5,13 @@
 #include "core/acquire.h"
 #include "os/os.h"
 
-/* The nb_item_ref of a handle also records what the item is held for. */
+/* The nbuf_item_ref of a handle also records what the item is held for. */
 enum { HELD_FOR_DATA = 2 };
 
 /* ---- Get ------------------------------------------------------------------------------------- */
 
-NB_FORCEINLINE void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, uint32_t flags,
-                         uint32_t generation) {
+NBUF_FORCEINLINE void fill(nearbuf_buffer *buffer, const nbuf_acquired *acquired, uint32_t flags,
+                           uint32_t generation) {
   buffer->item = acquired->ref | ((flags & NEARBUF_DATA) != 0 ? HELD_FOR_DATA : 0);
   buffer->address = acquired->base;
   buffer->start = acquired->start;
@@ -23,17 +23,17 @@ NB_FORCEINLINE void fill(nearbuf_buffer *buffer, const nb_acquired *acquired, ui
   buffer->system_error = 0;
 }
 
-NB_COLD static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
+NBUF_COLD static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf_buffer *buffer) {
   *buffer = (nearbuf_buffer){0};
-  nearbuf_status status = nb_request_check(request);
+  nearbuf_status status = nbuf_request_check(request);
   if (request == NULL || status != NEARBUF_OK) {
     return status;
   }
-  nb_constraint constraint = nb_request_constraint(request, request->flags);
-  nb_acquired acquired;
+  nbuf_constraint constraint = nbuf_request_constraint(request, request->flags);
+  nbuf_acquired acquired;
   uint32_t generation;
-  nb_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
-  nb_result result = nb_acquire(&constraint, &preference, &acquired, &generation);
+  nbuf_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
+  nbuf_result result = nbuf_acquire(&constraint, &preference, &acquired, &generation);
   buffer->system_error = result.system_error;
   if (result.status == NEARBUF_OK) {
     fill(buffer, &acquired, request->flags, generation);
@@ -42,26 +42,26 @@ NB_COLD static nearbuf_status get_slowly(const nearbuf_request *request, nearbuf
 }
 
 /* The item of the thread's hint, which is locked, does not fit after all. */
-NB_COLD static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
-                                            nearbuf_buffer *buffer) {
-  nb_shared_unlock_release(taken);
+NBUF_COLD static nearbuf_status get_elsewhere(const nearbuf_request *request, uintptr_t taken,
+                                              nearbuf_buffer *buffer) {
+  nbuf_shared_unlock_release(taken);
   return get_slowly(request, buffer);
 }
 
 /* Takes room in an item that is locked, for any request and any item layout. */
-NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, const nb_hint *hint,
-                                              uintptr_t item, bool is_rust,
-                                              nearbuf_buffer *buffer) {
-  nb_constraint constraint = nb_request_constraint(request, request->flags);
-  nb_acquired acquired = {.ref = item | (is_rust ? NB_ITEM_REF_RUST : 0),
-                          .base = nb_item_base(item),
-                          .order = nb_hint_order(hint)};
-  nb_item_look(item, is_rust, &acquired);
-  if (!nb_claim_fits(&constraint, &acquired) ||
-      !nb_is_near(acquired.base + acquired.start, request->target, request->near_bytes)) {
-    return get_elsewhere(request, nb_item_taken_word(item, is_rust), buffer);
+NBUF_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request,
+                                                const nbuf_hint *hint, uintptr_t item, bool is_rust,
+                                                nearbuf_buffer *buffer) {
+  nbuf_constraint constraint = nbuf_request_constraint(request, request->flags);
+  nbuf_acquired acquired = {.ref = item | (is_rust ? NBUF_ITEM_REF_RUST : 0),
+                            .base = nbuf_item_base(item),
+                            .order = nbuf_hint_order(hint)};
+  nbuf_item_look(item, is_rust, &acquired);
+  if (!nbuf_claim_fits(&constraint, &acquired) ||
+      !nbuf_is_near(acquired.base + acquired.start, request->target, request->near_bytes)) {
+    return get_elsewhere(request, nbuf_item_taken_word(item, is_rust), buffer);
   }
-  fill(buffer, &acquired, request->flags, nb_hint_generation(hint));
+  fill(buffer, &acquired, request->flags, nbuf_hint_generation(hint));
   return NEARBUF_OK;
 }
 
@@ -69,27 +69,27 @@ NB_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, co
  * locked first: what precedes a locked instruction must complete before it, what follows it
  * overlaps with later instructions. `below` is the alignment less 1, a mask. A range that ends
  * inside the buffer is left to get_exactly. */
-NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
-                                        const nb_hint *hint, uintptr_t item,
-                                        nearbuf_buffer *buffer) {
-  if (!nb_item_try_lock(item, false)) {
+NBUF_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
+                                          const nbuf_hint *hint, uintptr_t item,
+                                          nearbuf_buffer *buffer) {
+  if (!nbuf_item_try_lock(item, false)) {
     return get_slowly(request, buffer);
   }
-  uintptr_t base = nb_item_base(item);
-  uintptr_t end = base + nb_item_size(item, false);
-  uintptr_t free_from = base + nb_item_position(item, false);
+  uintptr_t base = nbuf_item_base(item);
+  uintptr_t end = base + nbuf_item_size(item, false);
+  uintptr_t free_from = base + nbuf_item_position(item, false);
   uintptr_t start = (free_from + below) & ~below;     /* below free_from if the sum wraps */
   uintptr_t last = start + (request->size_bytes - 1); /* a size of 0 fits nothing */
   if (free_from < request->range.min || request->range.max < end || start < free_from ||
-      last < start || last >= end || !nb_is_near(start, request->target, request->near_bytes)) {
+      last < start || last >= end || !nbuf_is_near(start, request->target, request->near_bytes)) {
     return get_exactly(request, hint, item, false, buffer);
   }
   buffer->item = item;
   buffer->address = base;
   buffer->start = (uint32_t)(start - base);
   buffer->limit = (uint32_t)(end - base);
-  buffer->order = nb_hint_order(hint);
-  buffer->generation = nb_hint_generation(hint);
+  buffer->order = nbuf_hint_order(hint);
+  buffer->generation = nbuf_hint_generation(hint);
   buffer->write_delta = 0;
   buffer->reserved = 0;
   buffer->system_error = 0;
@@ -97,11 +97,12 @@ NB_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_
 }
 
 /* The same for memory for data, and for items in the Rust layout. */
-NB_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request, const nb_hint *hint,
-                                              nb_item_ref ref, nearbuf_buffer *buffer) {
-  uintptr_t item = nb_item_ref_address(ref);
-  bool is_rust = nb_item_ref_is_rust(ref);
-  if (nb_request_check(request) != NEARBUF_OK || !nb_item_try_lock(item, is_rust)) {
+NBUF_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request,
+                                                const nbuf_hint *hint, nbuf_item_ref ref,
+                                                nearbuf_buffer *buffer) {
+  uintptr_t item = nbuf_item_ref_address(ref);
+  bool is_rust = nbuf_item_ref_is_rust(ref);
+  if (nbuf_request_check(request) != NEARBUF_OK || !nbuf_item_try_lock(item, is_rust)) {
     return get_slowly(request, buffer);
   }
   return get_exactly(request, hint, item, is_rust, buffer);
@@ -114,8 +115,8 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  const nb_hint *hint = nb_hint_of(&nb_state_current()->hints);
-  nb_item_ref ref = nb_hint_item(hint);
+  const nbuf_hint *hint = nbuf_hint_of(&nbuf_state_current()->hints);
+  nbuf_item_ref ref = nbuf_hint_item(hint);
   if (ref == 0 || request == NULL || request->struct_size != sizeof *request) {
     return get_slowly(request, buffer);
   }
@@ -123,7 +124,7 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
   if ((request->alignment_bytes & below) != 0) {
     return get_slowly(request, buffer);
   }
-  if (((ref & NB_ITEM_REF_RUST) | request->flags) != 0) {
+  if (((ref & NBUF_ITEM_REF_RUST) | request->flags) != 0) {
     return get_unusual(request, hint, ref, buffer);
   }
   return get_again(request, below, hint, ref, buffer);
@@ -133,8 +134,8 @@ nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffe
 
 /* Checks a handle whose generation the fast path does not know: it is stale, unless this is a
  * system on which the state must first be proved. */
-NB_COLD static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
-  uint32_t generation = nb_state_generation(nb_state_of_process());
+NBUF_COLD static nearbuf_status prove_handle(const nearbuf_buffer *buffer) {
+  uint32_t generation = nbuf_state_generation(nbuf_state_of_process());
   return buffer->generation == generation ? NEARBUF_OK : NEARBUF_STALE;
 }
 
@@ -146,55 +147,55 @@ static inline nearbuf_status check_handle(const nearbuf_buffer *buffer) {
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  return buffer->generation == nb_state_generation(nb_state_current()) ? NEARBUF_OK
-                                                                       : prove_handle(buffer);
+  return buffer->generation == nbuf_state_generation(nbuf_state_current()) ? NEARBUF_OK
+                                                                           : prove_handle(buffer);
 }
 
 static inline uintptr_t item_of(const nearbuf_buffer *buffer) {
-  return nb_item_ref_address(buffer->item);
+  return nbuf_item_ref_address(buffer->item);
 }
 
 static inline bool is_rust(const nearbuf_buffer *buffer) {
-  return nb_item_ref_is_rust(buffer->item);
+  return nbuf_item_ref_is_rust(buffer->item);
 }
 
 static uint32_t size_of(const nearbuf_buffer *buffer) {
-  return nb_item_size(item_of(buffer), is_rust(buffer));
+  return nbuf_item_size(item_of(buffer), is_rust(buffer));
 }
 
 static inline uint32_t position_of(const nearbuf_buffer *buffer) {
-  return nb_item_position(item_of(buffer), is_rust(buffer));
+  return nbuf_item_position(item_of(buffer), is_rust(buffer));
 }
 
 /* Whether the item still lists the handle's buffer. Another implementation that was starting and
  * took the page for its own (header.h) can have put one of its own items into the slot: then the
  * holder keeps the memory, and the item is not touched. */
 static inline bool is_listed(const nearbuf_buffer *buffer, uintptr_t item) {
-  return nb_item_base(item) == buffer->address;
+  return nbuf_item_base(item) == buffer->address;
 }
 
 static inline void advance_position(nearbuf_buffer *buffer, uint32_t position) {
   buffer->start = position;
   buffer->reserved = 0;
   if (is_listed(buffer, item_of(buffer))) {
-    nb_item_set_position(item_of(buffer), is_rust(buffer), position);
+    nbuf_item_set_position(item_of(buffer), is_rust(buffer), position);
   }
 }
 
 /* Lets the walks of this module find a released item, if they have passed it. */
-NB_NOINLINE static void rewind_cursors(nb_state *state, uintptr_t item, bool is_rust,
-                                       uint32_t order) {
-  nb_acquired seen = {0};
-  nb_item_look(item, is_rust, &seen);
+NBUF_NOINLINE static void rewind_cursors(nbuf_state *state, uintptr_t item, bool is_rust,
+                                         uint32_t order) {
+  nbuf_acquired seen = {0};
+  nbuf_item_look(item, is_rust, &seen);
   uint32_t room = seen.position < seen.size ? seen.size - seen.position : 0;
-  nb_registry_move_cursors_back(state, order, room);
+  nbuf_registry_move_cursors_back(state, order, room);
 }
 
 /* Releases the item of a handle. */
-NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool is_rust,
-                                           nearbuf_buffer *buffer) {
-  uintptr_t taken = nb_item_taken_word(item, is_rust);
-  bool is_held = nb_shared_load_relaxed(taken) != 0;
+NBUF_FORCEINLINE nearbuf_status release_item(nbuf_state *state, uintptr_t item, bool is_rust,
+                                             nearbuf_buffer *buffer) {
+  uintptr_t taken = nbuf_item_taken_word(item, is_rust);
+  bool is_held = nbuf_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
   if (!is_listed(buffer, item)) {
     return NEARBUF_OK;
@@ -202,43 +203,44 @@ NB_FORCEINLINE nearbuf_status release_item(nb_state *state, uintptr_t item, bool
   if (!is_held) {
     return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
   }
-  nb_shared_unlock_release(taken);
-  if (nb_registry_is_passed(state, buffer->order)) {
+  nbuf_shared_unlock_release(taken);
+  if (nbuf_registry_is_passed(state, buffer->order)) {
     rewind_cursors(state, item, is_rust, buffer->order);
   }
   return NEARBUF_OK;
 }
 
 /* The same for memory for data, and for items in the Rust layout. */
-NB_NOINLINE static nearbuf_status release_data_or_rust(nb_state *state, nearbuf_buffer *buffer) {
+NBUF_NOINLINE static nearbuf_status release_data_or_rust(nbuf_state *state,
+                                                         nearbuf_buffer *buffer) {
   /* Appending makes the start equal to the position; before the first append the start is only
    * planned. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
-    advance_position(buffer, nb_line_end(buffer->address, size_of(buffer), buffer->start));
+    advance_position(buffer, nbuf_line_end(buffer->address, size_of(buffer), buffer->start));
   }
   return release_item(state, item_of(buffer), is_rust(buffer), buffer);
 }
 
 /* The same for a handle whose generation the fast path does not know: it is stale, unless this is a
  * system on which the state must first be proved. */
-NB_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
+NBUF_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle(buffer);
   if (status == NEARBUF_STALE) {
     buffer->item = 0;
   }
-  return status == NEARBUF_OK ? release_data_or_rust(nb_state_of_process(), buffer) : status;
+  return status == NEARBUF_OK ? release_data_or_rust(nbuf_state_of_process(), buffer) : status;
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
   if (buffer == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_state *state = nb_state_current();
-  nb_item_ref ref = buffer->item;
-  if (ref == 0 || buffer->generation != nb_state_generation(state)) {
+  nbuf_state *state = nbuf_state_current();
+  nbuf_item_ref ref = buffer->item;
+  if (ref == 0 || buffer->generation != nbuf_state_generation(state)) {
     return release_slowly(buffer);
   }
-  if ((ref & NB_ITEM_REF_TAGS) != 0) {
+  if ((ref & NBUF_ITEM_REF_TAGS) != 0) {
     return release_data_or_rust(state, buffer);
   }
   return release_item(state, ref, false, buffer);
@@ -257,7 +259,7 @@ static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size,
   memcpy((void *)(run_at + buffer->write_delta), bytes, size);
   advance_position(buffer, buffer->start + size);
   if (is_code) {
-    nb_os_sync_code(run_at, size);
+    nbuf_os_sync_code(run_at, size);
   }
 }
 
@@ -276,8 +278,8 @@ static inline nearbuf_status check_append(const nearbuf_buffer *buffer, const vo
   return size_bytes > buffer->limit - buffer->start ? NEARBUF_BEYOND_ROOM : NEARBUF_OK;
 }
 
-NB_NOINLINE static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes,
-                                         size_t size_bytes, bool is_code, void **address) {
+NBUF_NOINLINE static nearbuf_status append(nearbuf_buffer *buffer, const void *bytes,
+                                           size_t size_bytes, bool is_code, void **address) {
   nearbuf_status status = check_append(buffer, bytes, size_bytes);
   if (address != NULL) {
     *address = status == NEARBUF_OK ? (void *)next_address(buffer) : NULL;
@@ -331,12 +333,12 @@ nearbuf_status nearbuf_reserve(nearbuf_buffer *buffer, size_t size_bytes, size_t
   if (size_bytes == 0) {
     return NEARBUF_INVALID_SIZE;
   }
-  if (!nb_is_power_of_two(alignment_bytes)) {
+  if (!nbuf_is_power_of_two(alignment_bytes)) {
     return NEARBUF_INVALID_ALIGNMENT;
   }
   uintptr_t run_at;
   uintptr_t end = buffer->address + buffer->limit;
-  if (!nb_align_up(next_address(buffer), alignment_bytes, &run_at) || run_at > end ||
+  if (!nbuf_align_up(next_address(buffer), alignment_bytes, &run_at) || run_at > end ||
       size_bytes > end - run_at) {
     return NEARBUF_BEYOND_ROOM;
   }
@@ -363,7 +365,7 @@ nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes) {
   buffer->reserved = 0;
   if (used_bytes > 0) {
     advance_position(buffer, start + (uint32_t)used_bytes);
-    nb_os_sync_code(buffer->address + start, used_bytes);
+    nbuf_os_sync_code(buffer->address + start, used_bytes);
   }
   return NEARBUF_OK;
 }

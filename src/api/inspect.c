@@ -8,30 +8,30 @@
 
 /* Attaches and adds new locators, as far as that is possible at once. OK if the chain is known,
  * completely or in part; NOT_FOUND if the process has none. */
-static nearbuf_status begin(nb_state **state) {
-  nb_os_call call = nb_os_call_begin();
-  nb_result result = nb_state_begin(state);
+static nearbuf_status begin(nbuf_state **state) {
+  nbuf_os_call call = nbuf_os_call_begin();
+  nbuf_result result = nbuf_state_begin(state);
   if (result.status == NEARBUF_OK) {
-    result = nb_attach(*state, false);
+    result = nbuf_attach(*state, false);
   }
   if (result.status == NEARBUF_OK) {
-    nb_header_mend(nb_locators_entry(0));
-    (void)nb_locators_extend(*state, false);
+    nbuf_header_mend(nbuf_locators_entry(0));
+    (void)nbuf_locators_extend(*state, false);
   }
-  nb_os_call_end(call);
+  nbuf_os_call_end(call);
   return result.status;
 }
 
 /* The first item at or after `*order`; advances `*order` behind it. False: there is none. */
-static bool next_item(const nb_state *state, uint32_t *order, nearbuf_info *info) {
-  uint32_t number = *order / NB_ORDERS_PER_LOCATOR;
-  uint32_t index = *order % NB_ORDERS_PER_LOCATOR;
-  for (; number < nb_locators_length(state); number++, index = 0) {
-    const nb_locator *locator = nb_locators_entry(number);
-    uint32_t count = nb_locator_count(locator);
-    nb_item item = {0};
+static bool next_item(const nbuf_state *state, uint32_t *order, nearbuf_info *info) {
+  uint32_t number = *order / NBUF_ORDERS_PER_LOCATOR;
+  uint32_t index = *order % NBUF_ORDERS_PER_LOCATOR;
+  for (; number < nbuf_locators_length(state); number++, index = 0) {
+    const nbuf_locator *locator = nbuf_locators_entry(number);
+    uint32_t count = nbuf_locator_count(locator);
+    nbuf_item item = {0};
     for (; item.base == 0 && index < count; index++) { /* slots can be empty */
-      item = nb_item_read(nb_locator_item(locator, index), nb_locator_layout(locator));
+      item = nbuf_item_read(nbuf_locator_item(locator, index), nbuf_locator_layout(locator));
     }
     if (item.base == 0) {
       continue;
@@ -43,7 +43,7 @@ static bool next_item(const nb_state *state, uint32_t *order, nearbuf_info *info
                            .index = index - 1,
                            .is_taken = item.taken != 0,
                            .dialect = (nearbuf_dialect)locator->dialect};
-    *order = number * NB_ORDERS_PER_LOCATOR + index;
+    *order = number * NBUF_ORDERS_PER_LOCATOR + index;
     return true;
   }
   return false;
@@ -56,12 +56,12 @@ nearbuf_status nearbuf_next(nearbuf_walk *walk, nearbuf_info *info) {
   if (walk == NULL || info == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_state *state;
+  nbuf_state *state;
   nearbuf_status status = begin(&state);
   if (status != NEARBUF_OK) {
     return walk->generation != 0 ? NEARBUF_STALE : status;
   }
-  uint32_t generation = nb_state_generation(state);
+  uint32_t generation = nbuf_state_generation(state);
   if (walk->generation != 0 && walk->generation != generation) {
     return NEARBUF_STALE;
   }
@@ -73,7 +73,7 @@ nearbuf_status nearbuf_find(const void *address, nearbuf_info *info) {
   if (info == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_state *state;
+  nbuf_state *state;
   nearbuf_status status = begin(&state);
   uint32_t order = 0;
   while (status == NEARBUF_OK && next_item(state, &order, info)) {
@@ -90,7 +90,7 @@ nearbuf_status nearbuf_get_totals(nearbuf_totals *totals) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   *totals = (nearbuf_totals){0};
-  nb_state *state;
+  nbuf_state *state;
   nearbuf_status status = begin(&state);
   if (status != NEARBUF_OK) {
     return status == NEARBUF_NOT_FOUND ? NEARBUF_OK : status;
@@ -98,8 +98,8 @@ nearbuf_status nearbuf_get_totals(nearbuf_totals *totals) {
   bool is_private = atomic_load_explicit(&state->is_private, memory_order_relaxed) != 0;
   totals->sharing = is_private ? NEARBUF_SHARING_PRIVATE : NEARBUF_SHARING_SHARED;
   totals->private_reason = atomic_load_explicit(&state->private_reason, memory_order_relaxed);
-  totals->locators = nb_locators_length(state);
-  totals->first_locator = nb_locators_entry(0)->base;
+  totals->locators = nbuf_locators_length(state);
+  totals->first_locator = nbuf_locators_entry(0)->base;
   uint32_t order = 0;
   nearbuf_info info;
   while (next_item(state, &order, &info)) {

@@ -10,9 +10,9 @@ nearbuf_status nearbuf_module_extent(const void *address, nearbuf_range *range) 
   if (address == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_os_call call = nb_os_call_begin();
-  bool is_found = nb_os_module_extent((uintptr_t)address, range);
-  nb_os_call_end(call);
+  nbuf_os_call call = nbuf_os_call_begin();
+  bool is_found = nbuf_os_module_extent((uintptr_t)address, range);
+  nbuf_os_call_end(call);
   return is_found ? NEARBUF_OK : NEARBUF_NOT_FOUND;
 }
 

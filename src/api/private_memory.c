@@ -3,11 +3,12 @@
 #include "core/regions.h"
 #include "os/os.h"
 
-static nearbuf_status gap_request_of(const nearbuf_request *request, nb_gap_request *gap_request) {
-  nb_constraint constraint = nb_request_constraint(request, 0);
+static nearbuf_status gap_request_of(const nearbuf_request *request,
+                                     nbuf_gap_request *gap_request) {
+  nbuf_constraint constraint = nbuf_request_constraint(request, 0);
   bool has_place =
-      nb_constraint_need(&constraint, request->target, nb_os_granularity(), gap_request) &&
-      nb_constraint_has_place(&constraint, gap_request->least, gap_request->alignment);
+      nbuf_constraint_need(&constraint, request->target, nbuf_os_granularity(), gap_request) &&
+      nbuf_constraint_has_place(&constraint, gap_request->least, gap_request->alignment);
   return has_place ? NEARBUF_OK : NEARBUF_RANGE_TOO_SMALL;
 }
 
@@ -16,18 +17,18 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
     return NEARBUF_INVALID_ARGUMENT;
   }
   *memory = (nearbuf_memory){0};
-  nearbuf_status status = nb_request_check(request);
-  nb_gap_request gap_request;
+  nearbuf_status status = nbuf_request_check(request);
+  nbuf_gap_request gap_request;
   if (status == NEARBUF_OK) {
     status = gap_request_of(request, &gap_request);
   }
   if (status != NEARBUF_OK) {
     return status;
   }
-  nb_os_call call = nb_os_call_begin();
-  nb_place region;
-  nb_result result = nb_region_make(&nb_own_regions, &gap_request, &region);
-  nb_os_call_end(call);
+  nbuf_os_call call = nbuf_os_call_begin();
+  nbuf_place region;
+  nbuf_result result = nbuf_region_make(&nbuf_own_regions, &gap_request, &region);
+  nbuf_os_call_end(call);
   memory->run_at = (unsigned char *)region.start;
   memory->write_to = memory->run_at;
   memory->size_bytes = region.size;
@@ -39,7 +40,7 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
 /* Whether nearbuf_allocate may have returned it: nearbuf_place fills in a structure of the same
  * type. */
 static bool is_allocated(const nearbuf_memory *memory) {
-  uintptr_t below_granule = nb_os_granularity() - 1;
+  uintptr_t below_granule = nbuf_os_granularity() - 1;
   return memory->is_private == 1 && memory->run_at != NULL && memory->size_bytes != 0 &&
          (((uintptr_t)memory->run_at | memory->size_bytes) & below_granule) == 0;
 }
@@ -51,10 +52,10 @@ nearbuf_status nearbuf_free(nearbuf_memory *memory) {
   if (!is_allocated(memory)) {
     return NEARBUF_INVALID_HANDLE;
   }
-  nb_os_call call = nb_os_call_begin();
-  nb_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
-  nb_result result = nb_region_drop(&nb_own_regions, &region);
-  nb_os_call_end(call);
+  nbuf_os_call call = nbuf_os_call_begin();
+  nbuf_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
+  nbuf_result result = nbuf_region_drop(&nbuf_own_regions, &region);
+  nbuf_os_call_end(call);
   memory->system_error = result.system_error;
   if (result.status == NEARBUF_OK) {
     *memory = (nearbuf_memory){0};

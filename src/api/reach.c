@@ -10,31 +10,31 @@ static const uintptr_t rel32_span = (uintptr_t)1 << 31;
 static const uintptr_t branch26_span = (uintptr_t)1 << 27;
 static const uintptr_t adrp_span = (uintptr_t)(NEARBUF_4_GIB & UINTPTR_MAX); /* 0 in 32 bits */
 
-static nb_range everything(void) {
-  nb_range all = {0, UINTPTR_MAX};
+static nbuf_range everything(void) {
+  nbuf_range all = {0, UINTPTR_MAX};
   return all;
 }
 
 /* The addresses that instructions of a target with this span reach, and that reach it. */
-static nb_range around_rel32(nb_range target, uintptr_t span) {
-  nb_range range = {nb_sub_saturating(nb_add_saturating(target.max, LONGEST_PATCH), span),
-                    nb_add_saturating(target.min, span - 1)};
+static nbuf_range around_rel32(nbuf_range target, uintptr_t span) {
+  nbuf_range range = {nbuf_sub_saturating(nbuf_add_saturating(target.max, LONGEST_PATCH), span),
+                      nbuf_add_saturating(target.min, span - 1)};
   return range;
 }
 
-static nb_range around_branch26(nb_range target, uintptr_t span) {
+static nbuf_range around_branch26(nbuf_range target, uintptr_t span) {
   /* Code starts at multiples of 4; a target that does not is counted from both neighbours. */
-  uintptr_t last = nb_align_down(nb_add_saturating(target.max, 3), 4);
-  uintptr_t first = nb_align_down(target.min, 4);
-  nb_range range = {nb_sub_saturating(nb_add_saturating(last, LONGEST_PATCH + 4), span),
-                    nb_add_saturating(first, span - 1)};
+  uintptr_t last = nbuf_align_down(nbuf_add_saturating(target.max, 3), 4);
+  uintptr_t first = nbuf_align_down(target.min, 4);
+  nbuf_range range = {nbuf_sub_saturating(nbuf_add_saturating(last, LONGEST_PATCH + 4), span),
+                      nbuf_add_saturating(first, span - 1)};
   return range;
 }
 
-static nb_range around_adrp(nb_range target, uintptr_t span) {
-  uintptr_t last = nb_align_down(nb_add_saturating(target.max, LONGEST_PATCH), 4096);
-  uintptr_t first = nb_align_down(target.min, 4096);
-  nb_range range = {nb_sub_saturating(last, span - 4096), nb_add_saturating(first, span - 1)};
+static nbuf_range around_adrp(nbuf_range target, uintptr_t span) {
+  uintptr_t last = nbuf_align_down(nbuf_add_saturating(target.max, LONGEST_PATCH), 4096);
+  uintptr_t first = nbuf_align_down(target.min, 4096);
+  nbuf_range range = {nbuf_sub_saturating(last, span - 4096), nbuf_add_saturating(first, span - 1)};
   return range;
 }
 
@@ -49,7 +49,7 @@ static nearbuf_reach native_reach(void) {
 }
 
 /* The addresses within the reach of a target, or within 1/`part` of it. */
-static nb_range reach_of(nb_range target, nearbuf_reach reach, uintptr_t part) {
+static nbuf_range reach_of(nbuf_range target, nearbuf_reach reach, uintptr_t part) {
   bool is_narrow = sizeof(uintptr_t) == 4; /* displacements of 32 bits wrap around */
   switch (reach == NEARBUF_REACH_JUMP ? native_reach() : reach) {
   case NEARBUF_REACH_X86_REL32:
@@ -74,14 +74,14 @@ static nearbuf_status common_reach(const nearbuf_range *targets, size_t count, n
   if (targets == NULL || count == 0 || (unsigned)reach > NEARBUF_REACH_ARM64_PAGE) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_range common = everything();
+  nbuf_range common = everything();
   bool all_reached = true;
   for (size_t i = 0; i < count; i++) {
     if (targets[i].min > targets[i].max) {
       return NEARBUF_INVALID_RANGE;
     }
-    nb_range one = reach_of(targets[i], reach, part);
-    all_reached = all_reached && one.min <= one.max && nb_range_intersect(common, one, &common);
+    nbuf_range one = reach_of(targets[i], reach, part);
+    all_reached = all_reached && one.min <= one.max && nbuf_range_intersect(common, one, &common);
   }
   if (!all_reached) {
     return NEARBUF_NO_ROOM;

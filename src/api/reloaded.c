@@ -12,16 +12,16 @@ static_assert(offsetof(LocatorItem, size) == sizeof(uintptr_t), "the Rust layout
 static_assert(offsetof(LocatorItem, position) == sizeof(uintptr_t) + 4, "the Rust layout");
 static_assert(offsetof(LocatorItem, is_taken) == sizeof(uintptr_t) + 8, "the Rust layout");
 
-static const nb_layout *rust(void) {
-  return nb_native_layout(NEARBUF_DIALECT_RUST);
+static const nbuf_layout *rust(void) {
+  return nbuf_native_layout(NEARBUF_DIALECT_RUST);
 }
 
 static uintptr_t taken_word(const LocatorItem *item) {
-  return nb_item_taken_word((uintptr_t)item, true);
+  return nbuf_item_taken_word((uintptr_t)item, true);
 }
 
-static nb_item values_of(const LocatorItem *item) {
-  return item == NULL ? (nb_item){0} : nb_item_read((uintptr_t)item, rust());
+static nbuf_item values_of(const LocatorItem *item) {
+  return item == NULL ? (nbuf_item){0} : nbuf_item_read((uintptr_t)item, rust());
 }
 
 /* ---- Settings -------------------------------------------------------------------------------- */
@@ -34,17 +34,17 @@ static uint32_t size_of_settings(size_t size) {
 
 BufferSearchSettings buffersearchsettings_from_proximity(uintptr_t proximity, uintptr_t target,
                                                          size_t size) {
-  return (BufferSearchSettings){.min_address = nb_sub_saturating(target, proximity),
-                                .max_address = nb_add_saturating(target, proximity),
+  return (BufferSearchSettings){.min_address = nbuf_sub_saturating(target, proximity),
+                                .max_address = nbuf_add_saturating(target, proximity),
                                 .size = size_of_settings(size)};
 }
 
 BufferAllocatorSettings bufferallocatorsettings_from_proximity(uintptr_t proximity,
                                                                uintptr_t target, size_t size) {
-  return (BufferAllocatorSettings){.min_address = nb_sub_saturating(target, proximity),
-                                   .max_address = nb_add_saturating(target, proximity),
+  return (BufferAllocatorSettings){.min_address = nbuf_sub_saturating(target, proximity),
+                                   .max_address = nbuf_add_saturating(target, proximity),
                                    .size = size_of_settings(size),
-                                   .target_process_id = nb_os_process(),
+                                   .target_process_id = nbuf_os_process(),
                                    .retry_count = 8,
                                    .brute_force = true};
 }
@@ -61,25 +61,25 @@ static nearbuf_status request_of(uintptr_t min, uintptr_t max, uint32_t size, ui
   request->range = (nearbuf_range){min, max - 1};
   request->size_bytes = size;
   request->alignment_bytes = alignment;
-  return nb_request_check(request);
+  return nbuf_request_check(request);
 }
 
 /* Makes a released item findable for the walks of this module, if they have passed it. */
-NB_COLD static void rewind_cursors(nb_state *state, uintptr_t item, uint32_t room) {
-  nb_registry_released_item(state, item, room);
+NBUF_COLD static void rewind_cursors(nbuf_state *state, uintptr_t item, uint32_t room) {
+  nbuf_registry_released_item(state, item, room);
 }
 
 /* Releases an item. */
-NB_FORCEINLINE void release_item(LocatorItem *item) {
+NBUF_FORCEINLINE void release_item(LocatorItem *item) {
   if (item == NULL) {
     return;
   }
   uintptr_t address = (uintptr_t)item;
-  uint32_t size = nb_item_size(address, true);
-  uint32_t position = nb_item_position(address, true);
-  nb_item_unlock(address, true);
-  nb_state *state = nb_state_current();
-  if (nb_registry_is_passed(state, 0)) {
+  uint32_t size = nbuf_item_size(address, true);
+  uint32_t position = nbuf_item_position(address, true);
+  nbuf_item_unlock(address, true);
+  nbuf_state *state = nbuf_state_current();
+  if (nbuf_registry_is_passed(state, 0)) {
     rewind_cursors(state, address, position < size ? size - position : 0);
   }
 }
@@ -102,23 +102,23 @@ static nearbuf_status acquire_item(const BufferSearchSettings *settings, uint32_
   if (status != NEARBUF_OK) {
     return status;
   }
-  nb_constraint constraint = nb_request_constraint(&request, request.flags);
+  nbuf_constraint constraint = nbuf_request_constraint(&request, request.flags);
   constraint.only_dialect = NEARBUF_DIALECT_RUST;
   constraint.must_end_inside = true; /* the caller sees all of the item's room */
-  nb_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
-  nb_acquired acquired;
+  nbuf_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
+  nbuf_acquired acquired;
   uint32_t generation;
-  status = nb_acquire(&constraint, &lowest, &acquired, &generation).status;
+  status = nbuf_acquire(&constraint, &lowest, &acquired, &generation).status;
   if (status == NEARBUF_OK) {
-    uintptr_t address = nb_item_ref_address(acquired.ref);
-    nb_item_set_position(address, true, acquired.start);
+    uintptr_t address = nbuf_item_ref_address(acquired.ref);
+    nbuf_item_set_position(address, true, acquired.start);
     *item = (LocatorItem *)address;
   }
   return status;
 }
 
-NB_COLD static GetBufferResult get_slowly(const BufferSearchSettings *settings,
-                                          uint32_t alignment) {
+NBUF_COLD static GetBufferResult get_slowly(const BufferSearchSettings *settings,
+                                            uint32_t alignment) {
   LocatorItem *item = NULL;
   nearbuf_status status = acquire_item(settings, alignment, &item);
   bool is_ok = status == NEARBUF_OK;
@@ -129,11 +129,11 @@ NB_COLD static GetBufferResult get_slowly(const BufferSearchSettings *settings,
 /* Callers copy the first two words of a result in one load, and a load that spans two stores waits
  * until both have left the processor. So one store writes both, too: the wait is most of the time
  * of a get. */
-NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
+NBUF_FORCEINLINE GetBufferResult success(LocatorItem *item) {
   GetBufferResult result = {.is_ok = true, .ok = item, .err = NULL};
-#if UINTPTR_MAX > UINT32_MAX && !NB_IS_BIG_ENDIAN
+#if UINTPTR_MAX > UINT32_MAX && !NBUF_IS_BIG_ENDIAN
   static_assert(offsetof(GetBufferResult, ok) == 8, "the first two words of a result");
-  nb_two_words words = {1, (uintptr_t)item};
+  nbuf_two_words words = {1, (uintptr_t)item};
   memcpy(&result, &words, sizeof words);
 #endif
   return result;
@@ -141,28 +141,28 @@ NB_FORCEINLINE GetBufferResult success(LocatorItem *item) {
 
 /* The fast path, as in nearbuf_get: the item that this thread used last, if it is free and the
  * settings fit. The slow path reports what is wrong with settings: nothing fits invalid ones. */
-NB_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
-  nb_item_ref ref = nb_hint_item(nb_hint_of(&nb_state_current()->hints));
+NBUF_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
+  nbuf_item_ref ref = nbuf_hint_item(nbuf_hint_of(&nbuf_state_current()->hints));
   uint32_t below = alignment - 1;
-  if (!nb_item_ref_is_rust(ref) || settings == NULL || (alignment & below) != 0) {
+  if (!nbuf_item_ref_is_rust(ref) || settings == NULL || (alignment & below) != 0) {
     return get_slowly(settings, alignment);
   }
-  uintptr_t item = nb_item_ref_address(ref);
-  if (!nb_item_try_lock(item, true)) {
+  uintptr_t item = nbuf_item_ref_address(ref);
+  if (!nbuf_item_try_lock(item, true)) {
     return get_slowly(settings, alignment);
   }
-  uintptr_t base = nb_item_base(item);
-  uintptr_t end = base + nb_item_size(item, true);
-  uintptr_t free_from = base + nb_item_position(item, true);
+  uintptr_t base = nbuf_item_base(item);
+  uintptr_t end = base + nbuf_item_size(item, true);
+  uintptr_t free_from = base + nbuf_item_position(item, true);
   uintptr_t start = (free_from + below) & ~(uintptr_t)below;
   uintptr_t last = start + ((uintptr_t)settings->size - 1); /* a size of 0 fits nothing */
   if (free_from < settings->min_address || settings->max_address < end || start < free_from ||
       last < start || last >= end || alignment == 0) {
-    nb_item_unlock(item, true);
+    nbuf_item_unlock(item, true);
     return get_slowly(settings, alignment);
   }
   if (alignment != 1) {
-    nb_item_set_position(item, true, (uint32_t)(start - base));
+    nbuf_item_set_position(item, true, (uint32_t)(start - base));
   }
   return success((LocatorItem *)item);
 }
@@ -188,12 +188,12 @@ void free_string(char *s) { /* NOLINT(readability-non-const-parameter): the Rust
 
 /* ---- Items ----------------------------------------------------------------------------------- */
 
-static uint32_t room_of(const nb_item *item) {
+static uint32_t room_of(const nbuf_item *item) {
   return item->position < item->size ? item->size - item->position : 0;
 }
 
 uint32_t locatoritem_bytes_left(const LocatorItem *item) {
-  nb_item values = values_of(item);
+  nbuf_item values = values_of(item);
   return room_of(&values);
 }
 
@@ -202,8 +202,8 @@ uintptr_t locatoritem_min_address(const LocatorItem *item) {
 }
 
 uintptr_t locatoritem_max_address(const LocatorItem *item) {
-  nb_item values = values_of(item);
-  return nb_add_saturating((uintptr_t)values.base, values.size);
+  nbuf_item values = values_of(item);
+  return nbuf_add_saturating((uintptr_t)values.base, values.size);
 }
 
 bool locatoritem_is_allocated(const LocatorItem *item) {
@@ -215,12 +215,12 @@ bool locatoritem_is_taken(const LocatorItem *item) {
 }
 
 bool locatoritem_try_lock(LocatorItem *item) {
-  return item != NULL && nb_shared_lock_acquire(taken_word(item));
+  return item != NULL && nbuf_shared_lock_acquire(taken_word(item));
 }
 
 void locatoritem_lock(LocatorItem *item) {
-  while (item != NULL && !nb_shared_lock_acquire(taken_word(item))) {
-    nb_os_pause();
+  while (item != NULL && !nbuf_shared_lock_acquire(taken_word(item))) {
+    nbuf_os_pause();
   }
 }
 
@@ -234,17 +234,17 @@ void free_locator_item(LocatorItem *item) {
 
 bool locatoritem_can_use(const LocatorItem *item, uint32_t size, uintptr_t min_address,
                          uintptr_t max_address) {
-  nb_item values = values_of(item);
+  nbuf_item values = values_of(item);
   return values.base != 0 && room_of(&values) >= size &&
          values.base + values.position >= min_address &&
-         nb_add_saturating((uintptr_t)values.base, values.size) <= max_address;
+         nbuf_add_saturating((uintptr_t)values.base, values.size) <= max_address;
 }
 
 /* Of 16 to 32 bytes, a common size of stubs, the first and the last 16 are copied: calling memcpy
  * takes longer than copying. */
 enum { PIECE = 16 };
 
-NB_FORCEINLINE void copy(unsigned char *to, const uint8_t *from, size_t size) {
+NBUF_FORCEINLINE void copy(unsigned char *to, const uint8_t *from, size_t size) {
   if (size - PIECE > PIECE) {
     memcpy(to, from, size);
     return;
@@ -261,15 +261,15 @@ uintptr_t locatoritem_append_bytes(LocatorItem *item, const uint8_t *data, size_
   if (item == NULL || (data == NULL && data_len != 0)) {
     return 0;
   }
-  uintptr_t base = nb_item_base((uintptr_t)item);
-  uint32_t size = nb_item_size((uintptr_t)item, true);
-  uint32_t position = nb_item_position((uintptr_t)item, true);
+  uintptr_t base = nbuf_item_base((uintptr_t)item);
+  uint32_t size = nbuf_item_size((uintptr_t)item, true);
+  uint32_t position = nbuf_item_position((uintptr_t)item, true);
   if (base == 0 || position > size || data_len > size - position) {
     return 0;
   }
   if (data_len != 0) {
     copy((unsigned char *)(base + position), data, data_len);
-    nb_item_set_position((uintptr_t)item, true, position + (uint32_t)data_len);
+    nbuf_item_set_position((uintptr_t)item, true, position + (uint32_t)data_len);
   }
   return base + position;
 }
@@ -280,7 +280,7 @@ static nearbuf_status allocate(BufferAllocatorSettings *settings, nearbuf_memory
   if (settings == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  if (settings->target_process_id != 0 && settings->target_process_id != nb_os_process()) {
+  if (settings->target_process_id != 0 && settings->target_process_id != nbuf_os_process()) {
     return NEARBUF_UNSUPPORTED;
   }
   nearbuf_request request;
@@ -302,7 +302,7 @@ AllocationResult buffers_allocate_private_memory(BufferAllocatorSettings *settin
   bool is_ok = status == NEARBUF_OK;
   PrivateAllocation made = {.base_address = memory.run_at,
                             .size = memory.size_bytes,
-                            .this_process_id = is_ok ? nb_os_process() : 0};
+                            .this_process_id = is_ok ? nbuf_os_process() : 0};
   return (AllocationResult){
       .is_ok = is_ok, .ok = made, .err = is_ok ? NULL : nearbuf_status_text(status)};
 }
@@ -332,13 +332,13 @@ void overwrite_allocated_code_ex(const uint8_t *source, uint8_t *target, size_t 
                                                   size_t size)) {
   if (callback != NULL) {
     callback(source, target, size);
-    nb_os_sync_code((uintptr_t)target, size);
-    nb_os_sync_processors();
+    nbuf_os_sync_code((uintptr_t)target, size);
+    nbuf_os_sync_processors();
   }
 }
 
 void utilities_clear_instruction_cache(uint8_t *start, uint8_t *end) {
   if (start < end) {
-    nb_os_sync_code((uintptr_t)start, (uintptr_t)end - (uintptr_t)start);
+    nbuf_os_sync_code((uintptr_t)start, (uintptr_t)end - (uintptr_t)start);
   }
 }

@@ -1,39 +1,39 @@
 /* The compiler extensions that this library uses beyond C17. Ports use others of their system. */
-#ifndef NB_COMPILER_H
-#define NB_COMPILER_H
+#ifndef NBUF_COMPILER_H
+#define NBUF_COMPILER_H
 
 #include <stdint.h>
 
 /* For the fast path, which is compiled once for each item layout. */
-#define NB_FORCEINLINE static inline __attribute__((always_inline))
+#define NBUF_FORCEINLINE static inline __attribute__((always_inline))
 
 /* Keeps a function out of the fast path, so that the fast path's values stay in registers. */
-#define NB_NOINLINE __attribute__((noinline))
-#define NB_COLD __attribute__((noinline, cold))
+#define NBUF_NOINLINE __attribute__((noinline))
+#define NBUF_COLD __attribute__((noinline, cold))
 
 /* For a structure that is stored in a byte array of the caller. */
-#define NB_MAY_ALIAS __attribute__((may_alias))
+#define NBUF_MAY_ALIAS __attribute__((may_alias))
 
-static inline uint32_t nb_swap_32(uint32_t value) {
+static inline uint32_t nbuf_swap_32(uint32_t value) {
   return __builtin_bswap32(value);
 }
 
-static inline uint64_t nb_swap_64(uint64_t value) {
+static inline uint64_t nbuf_swap_64(uint64_t value) {
   return __builtin_bswap64(value);
 }
 
 /* The index of the highest bit that is set. `value` must not be 0. */
-static inline uint32_t nb_highest_bit(uint32_t value) {
+static inline uint32_t nbuf_highest_bit(uint32_t value) {
   return 31 - (uint32_t)__builtin_clz(value);
 }
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define NB_IS_BIG_ENDIAN 1
+#define NBUF_IS_BIG_ENDIAN 1
 #else
-#define NB_IS_BIG_ENDIAN 0
+#define NBUF_IS_BIG_ENDIAN 0
 #endif
 
 /* Two words that one instruction stores. */
-typedef uint64_t nb_two_words __attribute__((vector_size(16)));
+typedef uint64_t nbuf_two_words __attribute__((vector_size(16)));
 
 #endif

@@ -11,13 +11,14 @@ static bool round_up(uint64_t value, uint64_t alignment, uint64_t *rounded) {
   return *rounded >= value;
 }
 
-bool nb_constraint_has_place(const nb_constraint *constraint, uint64_t size, uint64_t alignment) {
+bool nbuf_constraint_has_place(const nbuf_constraint *constraint, uint64_t size,
+                               uint64_t alignment) {
   uint64_t start;
   return round_up(constraint->min, alignment, &start) && start <= constraint->max &&
          size - 1 <= constraint->max - start;
 }
 
-nearbuf_status nb_constraint_check(const nb_constraint *constraint) {
+nearbuf_status nbuf_constraint_check(const nbuf_constraint *constraint) {
   uint64_t alignment = constraint->alignment;
   if (constraint->size == 0 || constraint->size > UINT32_MAX) {
     return NEARBUF_INVALID_SIZE;
@@ -28,12 +29,13 @@ nearbuf_status nb_constraint_check(const nb_constraint *constraint) {
   if (constraint->min > constraint->max) {
     return NEARBUF_INVALID_RANGE;
   }
-  return nb_constraint_has_place(constraint, constraint->size, alignment) ? NEARBUF_OK
-                                                                          : NEARBUF_RANGE_TOO_SMALL;
+  return nbuf_constraint_has_place(constraint, constraint->size, alignment)
+             ? NEARBUF_OK
+             : NEARBUF_RANGE_TOO_SMALL;
 }
 
-bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint64_t near_bytes,
-                          nb_constraint *near_part) {
+bool nbuf_constraint_narrow(const nbuf_constraint *constraint, uint64_t target, uint64_t near_bytes,
+                            nbuf_constraint *near_part) {
   uint64_t lowest = target < near_bytes ? 0 : target - near_bytes;
   uint64_t highest = add_saturating(add_saturating(target, near_bytes), constraint->size - 1);
   *near_part = *constraint;
@@ -43,17 +45,17 @@ bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint
   return target != 0 && near_bytes != 0 && near_part->min <= near_part->max && is_part;
 }
 
-bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintptr_t granularity,
-                        nb_gap_request *gap_request) {
+bool nbuf_constraint_need(const nbuf_constraint *constraint, uint64_t target, uintptr_t granularity,
+                          nbuf_gap_request *gap_request) {
   uint64_t least;
   uint64_t alignment = constraint->alignment > granularity ? constraint->alignment : granularity;
   uint64_t max = constraint->max < UINTPTR_MAX ? constraint->max : UINTPTR_MAX;
-  *gap_request = (nb_gap_request){0};
+  *gap_request = (nbuf_gap_request){0};
   if (!round_up(constraint->size, granularity, &least) || least > UINTPTR_MAX ||
       alignment > UINTPTR_MAX || constraint->min > max) {
     return false;
   }
-  gap_request->range = (nb_range){(uintptr_t)constraint->min, (uintptr_t)max};
+  gap_request->range = (nbuf_range){(uintptr_t)constraint->min, (uintptr_t)max};
   gap_request->least = (uintptr_t)least;
   gap_request->want = gap_request->least;
   gap_request->alignment = (uintptr_t)alignment;
@@ -62,8 +64,8 @@ bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintpt
   return true;
 }
 
-uint32_t nb_line_end(uint64_t address, uint32_t size, uint32_t position) {
+uint32_t nbuf_line_end(uint64_t address, uint32_t size, uint32_t position) {
   uint64_t end;
-  bool has_line = round_up(address + position, NB_CACHE_LINE, &end);
+  bool has_line = round_up(address + position, NBUF_CACHE_LINE, &end);
   return has_line && end - address <= size ? (uint32_t)(end - address) : size;
 }

@@ -9,8 +9,8 @@
  *
  * A buffer fits if `size` bytes from `start`, the first aligned address behind the used bytes, end
  * at or before `limit`, which is the end of the buffer or of the range, whichever comes first. */
-#ifndef NB_CONSTRAINT_H
-#define NB_CONSTRAINT_H
+#ifndef NBUF_CONSTRAINT_H
+#define NBUF_CONSTRAINT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@
 #include "base/placement.h"
 #include "base/unshared.h"
 
-typedef struct nb_constraint {
+typedef struct nbuf_constraint {
   uint64_t min; /* every byte lies in [min, max] */
   uint64_t max;
   uint64_t alignment;    /* of the first byte: a power of two */
@@ -29,15 +29,15 @@ typedef struct nb_constraint {
   bool may_waste_prefix; /* use room above `min` although what lies below it is lost */
   bool must_end_inside;  /* only buffers that end in the range: the holder may use all of them */
   uint8_t only_dialect;  /* a nearbuf_dialect, or 0: any */
-} nb_constraint;
+} nbuf_constraint;
 
 /* Memory for data is aligned at least to a cache line. */
-NB_FORCEINLINE uint64_t nb_alignment_for(uint64_t alignment, uint32_t flags) {
-  return (flags & NEARBUF_DATA) != 0 && alignment < NB_CACHE_LINE ? NB_CACHE_LINE : alignment;
+NBUF_FORCEINLINE uint64_t nbuf_alignment_for(uint64_t alignment, uint32_t flags) {
+  return (flags & NEARBUF_DATA) != 0 && alignment < NBUF_CACHE_LINE ? NBUF_CACHE_LINE : alignment;
 }
 
 /* Whether memory that starts at `address` is as near to the target as the request prefers. */
-NB_FORCEINLINE bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t near_bytes) {
+NBUF_FORCEINLINE bool nbuf_is_near(uintptr_t address, uintptr_t target, uintptr_t near_bytes) {
   /* One comparison for both sides; a doubled distance that wraps only makes it stricter. */
   return near_bytes == 0 || address - target + near_bytes <= 2 * near_bytes;
 }
@@ -47,9 +47,9 @@ NB_FORCEINLINE bool nb_is_near(uintptr_t address, uintptr_t target, uintptr_t ne
  * that ends inside the buffer does not prevent a fit. Other modules store positions, and one can
  * lie far behind the size: then the start lies behind the last byte, or before the buffer if the
  * sum wrapped. */
-NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t base,
-                                       uint32_t size, uint32_t position, uint32_t *start,
-                                       uint32_t *limit) {
+NBUF_FORCEINLINE bool nbuf_constraint_fits(const nbuf_constraint *constraint, uint64_t base,
+                                           uint32_t size, uint32_t position, uint32_t *start,
+                                           uint32_t *limit) {
   uint64_t last = base + size - 1;
   uint64_t free_from = base + position;
   if (free_from < constraint->min) {
@@ -70,23 +70,24 @@ NB_FORCEINLINE bool nb_constraint_fits(const nb_constraint *constraint, uint64_t
 
 /* Checks the numbers of a request: OK, or INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE, or
  * RANGE_TOO_SMALL if no place in the range could ever hold it. */
-nearbuf_status nb_constraint_check(const nb_constraint *constraint);
+nearbuf_status nbuf_constraint_check(const nbuf_constraint *constraint);
 
 /* Whether the range has an aligned start from which `size` bytes lie inside. */
-bool nb_constraint_has_place(const nb_constraint *constraint, uint64_t size, uint64_t alignment);
+bool nbuf_constraint_has_place(const nbuf_constraint *constraint, uint64_t size,
+                               uint64_t alignment);
 
 /* The part of the range in which memory is near to the target: a request tries that part first,
  * then all of its range. False: there is no such part, or it is all of the range. */
-bool nb_constraint_narrow(const nb_constraint *constraint, uint64_t target, uint64_t near_bytes,
-                          nb_constraint *near_part);
+bool nbuf_constraint_narrow(const nbuf_constraint *constraint, uint64_t target, uint64_t near_bytes,
+                            nbuf_constraint *near_part);
 
 /* The region that a new buffer for it needs, of whole granules and no more than that. False: the
  * size cannot be rounded up to granules, or the range lies above all addresses of this program. */
-bool nb_constraint_need(const nb_constraint *constraint, uint64_t target, uintptr_t granularity,
-                        nb_gap_request *gap_request);
+bool nbuf_constraint_need(const nbuf_constraint *constraint, uint64_t target, uintptr_t granularity,
+                          nbuf_gap_request *gap_request);
 
 /* The offset at which the next bytes may be placed after data that will be written often and ends
  * at `position` in the buffer at `address`: its last cache line is left to it alone. */
-uint32_t nb_line_end(uint64_t address, uint32_t size, uint32_t position);
+uint32_t nbuf_line_end(uint64_t address, uint32_t size, uint32_t position);
 
 #endif

@@ -6,8 +6,8 @@
  *
  * Functions with `is_rust` compute the offsets of the fields, for items of this process on the fast
  * path. Functions with a layout are for processes of any width. */
-#ifndef NB_ITEM_H
-#define NB_ITEM_H
+#ifndef NBUF_ITEM_H
+#define NBUF_ITEM_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,75 +20,75 @@
 
 /* The address of an item of this process, plus 1 if it has the layout of the Rust implementation.
  * Items are aligned to 4 bytes. */
-typedef uintptr_t nb_item_ref;
+typedef uintptr_t nbuf_item_ref;
 
 enum {
-  NB_ITEM_REF_RUST = 1,
-  NB_ITEM_REF_TAGS = 3 /* the other bit is free for the holder of the item */
+  NBUF_ITEM_REF_RUST = 1,
+  NBUF_ITEM_REF_TAGS = 3 /* the other bit is free for the holder of the item */
 };
 
-static inline nb_item_ref nb_item_ref_of(uintptr_t item, const nb_layout *layout) {
-  return item | (layout->dialect == NEARBUF_DIALECT_RUST ? NB_ITEM_REF_RUST : 0);
+static inline nbuf_item_ref nbuf_item_ref_of(uintptr_t item, const nbuf_layout *layout) {
+  return item | (layout->dialect == NEARBUF_DIALECT_RUST ? NBUF_ITEM_REF_RUST : 0);
 }
 
-static inline bool nb_item_ref_is_rust(nb_item_ref ref) {
-  return (ref & NB_ITEM_REF_RUST) != 0;
+static inline bool nbuf_item_ref_is_rust(nbuf_item_ref ref) {
+  return (ref & NBUF_ITEM_REF_RUST) != 0;
 }
 
-static inline uintptr_t nb_item_ref_address(nb_item_ref ref) {
-  return ref & ~(uintptr_t)NB_ITEM_REF_TAGS;
+static inline uintptr_t nbuf_item_ref_address(nbuf_item_ref ref) {
+  return ref & ~(uintptr_t)NBUF_ITEM_REF_TAGS;
 }
 
 /* ---- Items of this process ------------------------------------------------------------------- */
 
-static inline uintptr_t nb_item_taken_word(uintptr_t item, bool is_rust) {
-  return item + NB_TAKEN_AT(sizeof(uintptr_t), is_rust);
+static inline uintptr_t nbuf_item_taken_word(uintptr_t item, bool is_rust) {
+  return item + NBUF_TAKEN_AT(sizeof(uintptr_t), is_rust);
 }
 
-static inline uintptr_t nb_item_size_word(uintptr_t item, bool is_rust) {
-  return item + NB_SIZE_AT(sizeof(uintptr_t), is_rust);
+static inline uintptr_t nbuf_item_size_word(uintptr_t item, bool is_rust) {
+  return item + NBUF_SIZE_AT(sizeof(uintptr_t), is_rust);
 }
 
-static inline uintptr_t nb_item_position_word(uintptr_t item, bool is_rust) {
-  return item + NB_POSITION_AT(sizeof(uintptr_t), is_rust);
+static inline uintptr_t nbuf_item_position_word(uintptr_t item, bool is_rust) {
+  return item + NBUF_POSITION_AT(sizeof(uintptr_t), is_rust);
 }
 
 /* The base of an item that is known to be complete. It never changes, and is read in one access. */
-static inline uintptr_t nb_item_base(uintptr_t item) {
+static inline uintptr_t nbuf_item_base(uintptr_t item) {
   uintptr_t base;
   memcpy(&base, (const void *)item, sizeof base);
-  return nb_little_address(base);
+  return nbuf_little_address(base);
 }
 
-NB_FORCEINLINE uint32_t nb_item_size(uintptr_t item, bool is_rust) {
-  return nb_shared_load_relaxed(nb_item_size_word(item, is_rust));
+NBUF_FORCEINLINE uint32_t nbuf_item_size(uintptr_t item, bool is_rust) {
+  return nbuf_shared_load_relaxed(nbuf_item_size_word(item, is_rust));
 }
 
-NB_FORCEINLINE uint32_t nb_item_position(uintptr_t item, bool is_rust) {
-  return nb_shared_load_relaxed(nb_item_position_word(item, is_rust));
+NBUF_FORCEINLINE uint32_t nbuf_item_position(uintptr_t item, bool is_rust) {
+  return nbuf_shared_load_relaxed(nbuf_item_position_word(item, is_rust));
 }
 
-NB_FORCEINLINE void nb_item_set_position(uintptr_t item, bool is_rust, uint32_t position) {
-  nb_shared_store_relaxed(nb_item_position_word(item, is_rust), position);
+NBUF_FORCEINLINE void nbuf_item_set_position(uintptr_t item, bool is_rust, uint32_t position) {
+  nbuf_shared_store_relaxed(nbuf_item_position_word(item, is_rust), position);
 }
 
 /* Never waits. On success it synchronises with the release by the last holder. */
-NB_FORCEINLINE bool nb_item_try_lock(uintptr_t item, bool is_rust) {
-  return nb_shared_lock_acquire(nb_item_taken_word(item, is_rust));
+NBUF_FORCEINLINE bool nbuf_item_try_lock(uintptr_t item, bool is_rust) {
+  return nbuf_shared_lock_acquire(nbuf_item_taken_word(item, is_rust));
 }
 
-NB_FORCEINLINE void nb_item_unlock(uintptr_t item, bool is_rust) {
-  nb_shared_unlock_release(nb_item_taken_word(item, is_rust));
+NBUF_FORCEINLINE void nbuf_item_unlock(uintptr_t item, bool is_rust) {
+  nbuf_shared_unlock_release(nbuf_item_taken_word(item, is_rust));
 }
 
 /* ---- Items of a process of any width --------------------------------------------------------- */
 
-static inline bool nb_item_try_lock_in(uintptr_t item, const nb_layout *layout) {
-  return nb_shared_lock_acquire(item + layout->taken);
+static inline bool nbuf_item_try_lock_in(uintptr_t item, const nbuf_layout *layout) {
+  return nbuf_shared_lock_acquire(item + layout->taken);
 }
 
-static inline void nb_item_unlock_in(uintptr_t item, const nb_layout *layout) {
-  nb_shared_unlock_release(item + layout->taken);
+static inline void nbuf_item_unlock_in(uintptr_t item, const nbuf_layout *layout) {
+  nbuf_shared_unlock_release(item + layout->taken);
 }
 
 #endif

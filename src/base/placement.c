@@ -5,11 +5,11 @@
  * for a larger one nearby. */
 enum { QUESTIONS_FOR_MORE_ROOM = 64 };
 
-static uintptr_t origin_of(const nb_gap_request *gap_request) {
+static uintptr_t origin_of(const nbuf_gap_request *gap_request) {
   return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
-uintptr_t nb_placement_distance(const nb_gap_request *gap_request, const nb_place *place) {
+uintptr_t nbuf_placement_distance(const nbuf_gap_request *gap_request, const nbuf_place *place) {
   uintptr_t origin = origin_of(gap_request);
   uintptr_t last = place->start + (place->size - 1);
   if (origin < place->start) {
@@ -18,12 +18,12 @@ uintptr_t nb_placement_distance(const nb_gap_request *gap_request, const nb_plac
   return origin > last ? origin - last : 0;
 }
 
-bool nb_placement_choose_target(nb_gap_request *gap_request, uintptr_t system_place) {
-  nb_range range = gap_request->range;
-  if (gap_request->target != 0 || !nb_is_beyond_4_gib(range.max)) {
+bool nbuf_placement_choose_target(nbuf_gap_request *gap_request, uintptr_t system_place) {
+  nbuf_range range = gap_request->range;
+  if (gap_request->target != 0 || !nbuf_is_beyond_4_gib(range.max)) {
     return false;
   }
-  bool is_narrowed = !nb_is_beyond_4_gib(range.min);
+  bool is_narrowed = !nbuf_is_beyond_4_gib(range.min);
   range.min = is_narrowed ? (uintptr_t)NEARBUF_4_GIB : range.min;
   bool is_inside = range.min <= system_place && system_place <= range.max;
   gap_request->target = is_inside ? system_place : range.min + (range.max - range.min) / 2;
@@ -33,25 +33,25 @@ bool nb_placement_choose_target(nb_gap_request *gap_request, uintptr_t system_pl
 
 /* The start nearest to the origin for `size` bytes inside the gap: the highest one not above the
  * origin, or the lowest one above it. */
-static bool nearest_start(const nb_gap_request *gap_request, nb_range gap, uintptr_t size,
+static bool nearest_start(const nbuf_gap_request *gap_request, nbuf_range gap, uintptr_t size,
                           uintptr_t *start) {
   uintptr_t origin = origin_of(gap_request);
-  uintptr_t to_origin = nb_add_saturating(origin, size - 1);
-  nb_range below = {gap.min, gap.max < to_origin ? gap.max : to_origin};
-  nb_range above = {gap.min > origin ? gap.min : origin, gap.max};
-  nb_place lower = {0, size};
-  nb_place upper = {0, size};
-  bool fits_below = nb_range_fit_highest(below, size, gap_request->alignment, &lower.start);
-  bool fits_above = nb_range_fit_lowest(above, size, gap_request->alignment, &upper.start);
-  bool is_lower = fits_below && (!fits_above || nb_placement_distance(gap_request, &lower) <=
-                                                    nb_placement_distance(gap_request, &upper));
+  uintptr_t to_origin = nbuf_add_saturating(origin, size - 1);
+  nbuf_range below = {gap.min, gap.max < to_origin ? gap.max : to_origin};
+  nbuf_range above = {gap.min > origin ? gap.min : origin, gap.max};
+  nbuf_place lower = {0, size};
+  nbuf_place upper = {0, size};
+  bool fits_below = nbuf_range_fit_highest(below, size, gap_request->alignment, &lower.start);
+  bool fits_above = nbuf_range_fit_lowest(above, size, gap_request->alignment, &upper.start);
+  bool is_lower = fits_below && (!fits_above || nbuf_placement_distance(gap_request, &lower) <=
+                                                    nbuf_placement_distance(gap_request, &upper));
   *start = is_lower ? lower.start : upper.start;
   return fits_below || fits_above;
 }
 
-bool nb_placement_in_gap(const nb_gap_request *gap_request, nb_range gap, nb_place *place) {
-  nb_range inside;
-  if (!nb_range_intersect(gap, gap_request->range, &inside)) {
+bool nbuf_placement_in_gap(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place) {
+  nbuf_range inside;
+  if (!nbuf_range_intersect(gap, gap_request->range, &inside)) {
     return false;
   }
   place->size = gap_request->want;
@@ -59,43 +59,44 @@ bool nb_placement_in_gap(const nb_gap_request *gap_request, nb_range gap, nb_pla
     return true;
   }
   /* The wanted size does not fit: use all of the gap, if that is enough. */
-  if (!nb_range_fit_lowest(inside, gap_request->least, gap_request->alignment, &place->start)) {
+  if (!nbuf_range_fit_lowest(inside, gap_request->least, gap_request->alignment, &place->start)) {
     return false;
   }
   uintptr_t room = inside.max - place->start;
-  place->size = room == UINTPTR_MAX ? nb_align_down(room, gap_request->granularity)
-                                    : nb_align_down(room + 1, gap_request->granularity);
+  place->size = room == UINTPTR_MAX ? nbuf_align_down(room, gap_request->granularity)
+                                    : nbuf_align_down(room + 1, gap_request->granularity);
   return place->size >= gap_request->least;
 }
 
 /* The best place so far. */
 typedef struct choice {
-  const nb_gap_request *gap_request;
-  nb_place place;
-  nb_range gap;
+  const nbuf_gap_request *gap_request;
+  nbuf_place place;
+  nbuf_range gap;
   uintptr_t distance;
   bool is_made;
   uint32_t questions_left;
 } choice;
 
-static bool is_full(const nb_gap_request *gap_request, const nb_place *place) {
+static bool is_full(const nbuf_gap_request *gap_request, const nbuf_place *place) {
   return place->size >= gap_request->want;
 }
 
 /* Replaces the best place by one in this gap if that is better. Returns whether the gap has room at
  * all. */
-static bool consider(choice *best, nb_range gap) {
-  nb_place place;
-  if (!nb_placement_in_gap(best->gap_request, gap, &place)) {
+static bool consider(choice *best, nbuf_range gap) {
+  nbuf_place place;
+  if (!nbuf_placement_in_gap(best->gap_request, gap, &place)) {
     return false;
   }
-  uintptr_t distance = nb_placement_distance(best->gap_request, &place);
+  uintptr_t distance = nbuf_placement_distance(best->gap_request, &place);
   bool wins = !best->is_made || distance < best->distance;
   if (best->is_made &&
       is_full(best->gap_request, &place) != is_full(best->gap_request, &best->place)) {
-    uintptr_t bonus = NB_NEARER_THAT_COUNTS;
-    wins = is_full(best->gap_request, &place) ? distance <= nb_add_saturating(best->distance, bonus)
-                                              : nb_add_saturating(distance, bonus) < best->distance;
+    uintptr_t bonus = NBUF_NEARER_THAT_COUNTS;
+    wins = is_full(best->gap_request, &place)
+               ? distance <= nbuf_add_saturating(best->distance, bonus)
+               : nbuf_add_saturating(distance, bonus) < best->distance;
   }
   if (wins) {
     best->place = place;
@@ -119,35 +120,35 @@ static bool is_worth_asking(choice *best, uintptr_t distance) {
     return false;
   }
   best->questions_left--;
-  return distance <= nb_add_saturating(best->distance, NB_NEARER_THAT_COUNTS);
+  return distance <= nbuf_add_saturating(best->distance, NBUF_NEARER_THAT_COUNTS);
 }
 
 /* One pass in ascending order over the occupied ranges, until no better place can follow. */
-static nb_search_answer search_ascending(choice *best, const nb_source *source) {
-  nb_range range = best->gap_request->range;
+static nbuf_search_answer search_ascending(choice *best, const nbuf_source *source) {
+  nbuf_range range = best->gap_request->range;
   uintptr_t origin = origin_of(best->gap_request);
   uintptr_t from = range.min;
   for (;;) {
-    nb_range occupied;
-    nb_source_answer answer = source->next(source->context, from, &occupied);
-    if (answer == NB_SOURCE_FAILED) {
-      return NB_SEARCH_FAILED;
+    nbuf_range occupied;
+    nbuf_source_answer answer = source->next(source->context, from, &occupied);
+    if (answer == NBUF_SOURCE_FAILED) {
+      return NBUF_SEARCH_FAILED;
     }
-    if (answer == NB_SOURCE_END || occupied.min > range.max) {
-      nb_range rest = {from, range.max};
+    if (answer == NBUF_SOURCE_END || occupied.min > range.max) {
+      nbuf_range rest = {from, range.max};
       (void)consider(best, rest);
-      return NB_SEARCH_FOUND;
+      return NBUF_SEARCH_FOUND;
     }
     if (occupied.min > from) {
-      nb_range gap = {from, occupied.min - 1};
+      nbuf_range gap = {from, occupied.min - 1};
       (void)consider(best, gap);
     }
     if (occupied.max >= range.max) {
-      return NB_SEARCH_FOUND;
+      return NBUF_SEARCH_FOUND;
     }
     from = occupied.max + 1;
     if (from > origin && !is_worth_asking(best, from - origin)) {
-      return NB_SEARCH_FOUND;
+      return NBUF_SEARCH_FOUND;
     }
   }
 }
@@ -163,8 +164,8 @@ typedef struct side {
 
 /* Considers a gap on one side. A gap that the range cuts off may be larger than what was seen of
  * it. */
-static void consider_on(side *one, choice *best, nb_range gap) {
-  nb_range range = best->gap_request->range;
+static void consider_on(side *one, choice *best, nbuf_range gap) {
+  nbuf_range range = best->gap_request->range;
   bool fits = consider(best, gap);
   one->has_found_room = one->has_found_room || fits || gap.min == range.min || gap.max == range.max;
 }
@@ -177,20 +178,20 @@ static void advance(side *one, uintptr_t frontier, bool is_done) {
 
 /* Extends a gap downwards to where its free addresses begin, as far as the wanted size requires. It
  * may stop early only if the gap is large enough as it is. */
-static bool extend_gap_down(const nb_gap_request *gap_request, const nb_source *source,
-                            nb_range *gap) {
+static bool extend_gap_down(const nbuf_gap_request *gap_request, const nbuf_source *source,
+                            nbuf_range *gap) {
   uintptr_t lowest =
-      nb_sub_saturating(gap->min, nb_add_saturating(gap_request->want, gap_request->alignment));
+      nbuf_sub_saturating(gap->min, nbuf_add_saturating(gap_request->want, gap_request->alignment));
   uintptr_t from = lowest < gap_request->range.min ? gap_request->range.min : lowest;
   uintptr_t start;
-  bool is_enough = nb_range_fit_highest(*gap, gap_request->least, gap_request->alignment, &start);
+  bool is_enough = nbuf_range_fit_highest(*gap, gap_request->least, gap_request->alignment, &start);
   for (int i = 0; from < gap->min && (i < QUESTIONS_FOR_MORE_ROOM || !is_enough); i++) {
-    nb_range occupied;
-    nb_source_answer answer = source->next(source->context, from, &occupied);
-    if (answer == NB_SOURCE_FAILED) {
+    nbuf_range occupied;
+    nbuf_source_answer answer = source->next(source->context, from, &occupied);
+    if (answer == NBUF_SOURCE_FAILED) {
       return false;
     }
-    if (answer == NB_SOURCE_END || occupied.min > gap->max) {
+    if (answer == NBUF_SOURCE_END || occupied.min > gap->max) {
       gap->min = from;
       return true;
     }
@@ -199,16 +200,16 @@ static bool extend_gap_down(const nb_gap_request *gap_request, const nb_source *
   return true;
 }
 
-static bool step_up(choice *best, const nb_source *source, side *up, side *down, bool is_first) {
-  nb_range range = best->gap_request->range;
-  nb_range occupied;
-  nb_source_answer answer = source->next(source->context, up->frontier, &occupied);
-  if (answer == NB_SOURCE_FAILED) {
+static bool step_up(choice *best, const nbuf_source *source, side *up, side *down, bool is_first) {
+  nbuf_range range = best->gap_request->range;
+  nbuf_range occupied;
+  nbuf_source_answer answer = source->next(source->context, up->frontier, &occupied);
+  if (answer == NBUF_SOURCE_FAILED) {
     return false;
   }
-  bool is_last = answer == NB_SOURCE_END || occupied.min > range.max;
+  bool is_last = answer == NBUF_SOURCE_END || occupied.min > range.max;
   if (is_last || occupied.min > up->frontier) {
-    nb_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
+    nbuf_range gap = {up->frontier, is_last ? range.max : occupied.min - 1};
     if (is_first && !extend_gap_down(best->gap_request, source, &gap)) {
       return false;
     }
@@ -223,25 +224,25 @@ static bool step_up(choice *best, const nb_source *source, side *up, side *down,
 
 /* A source cannot be queried downwards. So query the highest place that would do: if anything lies
  * in it, the lowest such mapping is the next obstacle. */
-static bool step_down(choice *best, const nb_source *source, side *down) {
-  const nb_gap_request *gap_request = best->gap_request;
-  nb_range below = {gap_request->range.min, down->frontier};
+static bool step_down(choice *best, const nbuf_source *source, side *down) {
+  const nbuf_gap_request *gap_request = best->gap_request;
+  nbuf_range below = {gap_request->range.min, down->frontier};
   uintptr_t start;
-  if (!nb_range_fit_highest(below, gap_request->least, gap_request->alignment, &start)) {
+  if (!nbuf_range_fit_highest(below, gap_request->least, gap_request->alignment, &start)) {
     down->is_done = true;
     return true;
   }
-  nb_range occupied;
-  nb_source_answer answer = source->next(source->context, start, &occupied);
-  if (answer == NB_SOURCE_FAILED) {
+  nbuf_range occupied;
+  nbuf_source_answer answer = source->next(source->context, start, &occupied);
+  if (answer == NBUF_SOURCE_FAILED) {
     return false;
   }
-  if (answer == NB_SOURCE_FOUND && occupied.min <= down->frontier) {
+  if (answer == NBUF_SOURCE_FOUND && occupied.min <= down->frontier) {
     bool is_done = occupied.min <= gap_request->range.min;
     advance(down, is_done ? gap_request->range.min : occupied.min - 1, is_done);
     return true;
   }
-  nb_range gap = {start, down->frontier};
+  nbuf_range gap = {start, down->frontier};
   if (!extend_gap_down(gap_request, source, &gap)) {
     return false;
   }
@@ -252,21 +253,21 @@ static bool step_down(choice *best, const nb_source *source, side *down) {
 }
 
 /* The range between two frontiers of a search that started at `middle`. */
-static nb_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
-  return up > middle ? (nb_range){down < middle ? down + 1 : middle, up - 1} : (nb_range){1, 0};
+static nbuf_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
+  return up > middle ? (nbuf_range){down < middle ? down + 1 : middle, up - 1} : (nbuf_range){1, 0};
 }
 
 /* Searches up and down from the target, always on the side that is nearer, and up first. */
-static nb_search_answer search_outwards(choice *best, const nb_source *source,
-                                        nb_search_memo *memo) {
-  nb_range range = best->gap_request->range;
+static nbuf_search_answer search_outwards(choice *best, const nbuf_source *source,
+                                          nbuf_search_memo *memo) {
+  nbuf_range range = best->gap_request->range;
   uintptr_t origin = origin_of(best->gap_request);
   uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
   side up = {.frontier = middle, .known_full = middle};
   side down = {.frontier = middle, .known_full = middle, .is_done = middle == range.min};
   while (!up.is_done || !down.is_done) {
-    uintptr_t up_distance = nb_distance(up.frontier, origin);
-    uintptr_t down_distance = nb_distance(down.frontier, origin);
+    uintptr_t up_distance = nbuf_distance(up.frontier, origin);
+    uintptr_t down_distance = nbuf_distance(down.frontier, origin);
     bool goes_up = !up.is_done && (down.is_done || up_distance <= down_distance);
     if (!is_worth_asking(best, goes_up ? up_distance : down_distance)) {
       break;
@@ -274,18 +275,18 @@ static nb_search_answer search_outwards(choice *best, const nb_source *source,
     bool is_answered = goes_up ? step_up(best, source, &up, &down, up.frontier == middle)
                                : step_down(best, source, &down);
     if (!is_answered) {
-      return NB_SEARCH_FAILED;
+      return NBUF_SEARCH_FAILED;
     }
   }
   memo->known_full = between(down.known_full, middle, up.known_full);
   if (best->is_made && !is_full(best->gap_request, &best->place)) {
     memo->known_tight = between(down.frontier, middle, up.frontier);
   }
-  return NB_SEARCH_FOUND;
+  return NBUF_SEARCH_FOUND;
 }
 
-nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint32_t count,
-                                  bool is_found, nb_range found, nb_range *occupied) {
+nbuf_source_answer nbuf_source_lowest(uintptr_t from, const nbuf_range *besides, uint32_t count,
+                                      bool is_found, nbuf_range found, nbuf_range *occupied) {
   for (uint32_t i = 0; i < count; i++) {
     if (besides[i].max >= from && (!is_found || besides[i].min < found.min)) {
       found = besides[i];
@@ -293,23 +294,24 @@ nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint3
     }
   }
   *occupied = found;
-  return is_found ? NB_SOURCE_FOUND : NB_SOURCE_END;
+  return is_found ? NBUF_SOURCE_FOUND : NBUF_SOURCE_END;
 }
 
-nb_search_answer nb_placement_search(const nb_gap_request *gap_request, const nb_source *source,
-                                     nb_place *place, nb_search_memo *memo) {
+nbuf_search_answer nbuf_placement_search(const nbuf_gap_request *gap_request,
+                                         const nbuf_source *source, nbuf_place *place,
+                                         nbuf_search_memo *memo) {
   choice best = {.gap_request = gap_request,
                  .questions_left = gap_request->accept_any_size ? 0 : QUESTIONS_FOR_MORE_ROOM};
-  nb_search_memo found = {.known_full = {1, 0}, .known_tight = {1, 0}};
-  nb_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &found)
-                                                      : search_ascending(&best, source);
+  nbuf_search_memo found = {.known_full = {1, 0}, .known_tight = {1, 0}};
+  nbuf_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &found)
+                                                        : search_ascending(&best, source);
   found.gap = best.gap;
   if (memo != NULL) {
     *memo = found;
   }
-  if (answer == NB_SEARCH_FAILED) {
+  if (answer == NBUF_SEARCH_FAILED) {
     return answer;
   }
   *place = best.place;
-  return best.is_made ? NB_SEARCH_FOUND : NB_SEARCH_NO_ROOM;
+  return best.is_made ? NBUF_SEARCH_FOUND : NBUF_SEARCH_NO_ROOM;
 }

@@ -4,8 +4,8 @@
  *       range.min                 target                     range.max
  *   [ a ]---|-------[  b  ]---[     .  c    ]####--------[ d ]----|---
  *             gap          gap               #: the nearest place for `want` bytes */
-#ifndef NB_PLACEMENT_H
-#define NB_PLACEMENT_H
+#ifndef NBUF_PLACEMENT_H
+#define NBUF_PLACEMENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,10 +14,10 @@
 
 /* A gap that holds the wanted size is preferred to a smaller one, and a gap beside one of our
  * regions to any other, unless the other is nearer by more than this many bytes. */
-#define NB_NEARER_THAT_COUNTS ((uintptr_t)128 << 20)
+#define NBUF_NEARER_THAT_COUNTS ((uintptr_t)128 << 20)
 
-typedef struct nb_gap_request {
-  nb_range range;        /* the whole region lies inside */
+typedef struct nbuf_gap_request {
+  nbuf_range range;      /* the whole region lies inside */
   uintptr_t least;       /* the size that must be free, in whole granules */
   uintptr_t want;        /* the size that is used if it is free, at least `least` */
   uintptr_t alignment;   /* of the start; at least the granularity */
@@ -25,65 +25,71 @@ typedef struct nb_gap_request {
   uintptr_t target;      /* as near as possible to it; 0: as low as possible */
   bool accept_any_size;  /* take the nearest place, whatever its size */
   bool spares_reserved;  /* leave reserved addresses alone: another range is tried next */
-} nb_gap_request;
+} nbuf_gap_request;
 
-typedef struct nb_place {
+typedef struct nbuf_place {
   uintptr_t start;
   uintptr_t size;
-} nb_place;
+} nbuf_place;
 
-static inline nb_range nb_place_range(const nb_place *place) {
-  return (nb_range){place->start, place->start + (place->size - 1)};
+static inline nbuf_range nbuf_place_range(const nbuf_place *place) {
+  return (nbuf_range){place->start, place->start + (place->size - 1)};
 }
 
-typedef enum nb_source_answer { NB_SOURCE_FOUND, NB_SOURCE_END, NB_SOURCE_FAILED } nb_source_answer;
+typedef enum nbuf_source_answer {
+  NBUF_SOURCE_FOUND,
+  NBUF_SOURCE_END,
+  NBUF_SOURCE_FAILED
+} nbuf_source_answer;
 
 /* Reports the occupied ranges. */
-typedef struct nb_source {
+typedef struct nbuf_source {
   /* The occupied range that contains `from`, or else the first one above it. END: there is none. */
-  nb_source_answer (*next)(void *context, uintptr_t from, nb_range *occupied);
+  nbuf_source_answer (*next)(void *context, uintptr_t from, nbuf_range *occupied);
   void *context;
   bool is_cheap_anywhere; /* false: query it in ascending order only */
-} nb_source;
+} nbuf_source;
 
 /* For implementations of `next`: the lowest range that ends at or above `from`, among `found`, if
  * `is_found`, and the `count` further occupied ranges `besides`. */
-nb_source_answer nb_source_lowest(uintptr_t from, const nb_range *besides, uint32_t count,
-                                  bool is_found, nb_range found, nb_range *occupied);
+nbuf_source_answer nbuf_source_lowest(uintptr_t from, const nbuf_range *besides, uint32_t count,
+                                      bool is_found, nbuf_range found, nbuf_range *occupied);
 
-typedef enum nb_search_answer {
-  NB_SEARCH_FOUND,
-  NB_SEARCH_NO_ROOM,
-  NB_SEARCH_FAILED /* the source failed */
-} nb_search_answer;
+typedef enum nbuf_search_answer {
+  NBUF_SEARCH_FOUND,
+  NBUF_SEARCH_NO_ROOM,
+  NBUF_SEARCH_FAILED /* the source failed */
+} nbuf_search_answer;
 
 /* What a search found out besides its result. The first two are ranges around the target; a range
  * that ends before it starts means that nothing was found out. */
-typedef struct nb_search_memo {
-  nb_range known_full;  /* `least` bytes are free nowhere in it: treat it as occupied */
-  nb_range known_tight; /* `want` bytes were seen nowhere in it: do not look for more room again */
-  nb_range gap;         /* the free addresses around the place, as far as they were seen */
-} nb_search_memo;
+typedef struct nbuf_search_memo {
+  nbuf_range known_full; /* `least` bytes are free nowhere in it: treat it as occupied */
+  nbuf_range
+      known_tight; /* `want` bytes were seen nowhere in it: do not look for more room again */
+  nbuf_range gap;  /* the free addresses around the place, as far as they were seen */
+} nbuf_search_memo;
 
 /* Finds the best place for the request. The place may be occupied by the time it is used: then
  * report it as occupied in the source and search again. Cost: one query for each mapping between
  * the target and the gap, or for each mapping below the gap if queries must ascend.
  *
  * `memo` may be null. A caller that uses it in the next search needs fewer queries. */
-nb_search_answer nb_placement_search(const nb_gap_request *gap_request, const nb_source *source,
-                                     nb_place *place, nb_search_memo *memo);
+nbuf_search_answer nbuf_placement_search(const nbuf_gap_request *gap_request,
+                                         const nbuf_source *source, nbuf_place *place,
+                                         nbuf_search_memo *memo);
 
 /* The distance in bytes of a place from the target of the request, 0 if the place contains it. */
-uintptr_t nb_placement_distance(const nb_gap_request *gap_request, const nb_place *place);
+uintptr_t nbuf_placement_distance(const nbuf_gap_request *gap_request, const nbuf_place *place);
 
 /* Gives a request without a target one if its range extends beyond 4 GiB. The target is
  * `system_place`, where the system itself puts mappings, if that lies in the range, else the middle
  * of the range: a caller that forgot the target and chose a range around it gets memory near to it.
  * True: the range was narrowed to the addresses above 4 GiB, since low addresses are scarce; if
  * that part is full, try the whole range next. */
-bool nb_placement_choose_target(nb_gap_request *gap_request, uintptr_t system_place);
+bool nbuf_placement_choose_target(nbuf_gap_request *gap_request, uintptr_t system_place);
 
 /* The best place for the request inside one gap, both ends inclusive; false: none fits. */
-bool nb_placement_in_gap(const nb_gap_request *gap_request, nb_range gap, nb_place *place);
+bool nbuf_placement_in_gap(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * A range is inclusive at both ends, so that it can end at the highest address. There is no empty
  * range: functions that might produce one return whether they produced a range. */
-#ifndef NB_RANGE_H
-#define NB_RANGE_H
+#ifndef NBUF_RANGE_H
+#define NBUF_RANGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,54 +11,55 @@
 
 #include <nearbuf/nearbuf.h>
 
-typedef nearbuf_range nb_range;
+typedef nearbuf_range nbuf_range;
 
-static inline bool nb_is_power_of_two(uintptr_t value) {
+static inline bool nbuf_is_power_of_two(uintptr_t value) {
   return value != 0 && (value & (value - 1)) == 0;
 }
 
-static inline uintptr_t nb_add_saturating(uintptr_t value, uintptr_t more) {
+static inline uintptr_t nbuf_add_saturating(uintptr_t value, uintptr_t more) {
   return value > UINTPTR_MAX - more ? UINTPTR_MAX : value + more;
 }
 
-static inline uintptr_t nb_sub_saturating(uintptr_t value, uintptr_t less) {
+static inline uintptr_t nbuf_sub_saturating(uintptr_t value, uintptr_t less) {
   return value < less ? 0 : value - less;
 }
 
-static inline uintptr_t nb_align_down(uintptr_t value, uintptr_t alignment) {
+static inline uintptr_t nbuf_align_down(uintptr_t value, uintptr_t alignment) {
   return value & ~(alignment - 1);
 }
 
 /* Rounds up to a multiple of `alignment`, a power of two; false if the result overflows. */
-static inline bool nb_align_up(uintptr_t value, uintptr_t alignment, uintptr_t *aligned) {
-  *aligned = nb_align_down(value + (alignment - 1), alignment);
+static inline bool nbuf_align_up(uintptr_t value, uintptr_t alignment, uintptr_t *aligned) {
+  *aligned = nbuf_align_down(value + (alignment - 1), alignment);
   return *aligned >= value;
 }
 
 /* A shift, since compilers warn in 32 bits that a comparison with the number is always false. */
-static inline bool nb_is_beyond_4_gib(uintptr_t address) {
+static inline bool nbuf_is_beyond_4_gib(uintptr_t address) {
   return (uint64_t)address >> 32 != 0;
 }
 
-static inline uintptr_t nb_distance(uintptr_t a, uintptr_t b) {
+static inline uintptr_t nbuf_distance(uintptr_t a, uintptr_t b) {
   return a < b ? b - a : a - b;
 }
 
 /* Whether `size` bytes, 1 or more, from `start` lie entirely inside. */
-static inline bool nb_range_holds(nb_range range, uintptr_t start, uintptr_t size) {
+static inline bool nbuf_range_holds(nbuf_range range, uintptr_t start, uintptr_t size) {
   return start >= range.min && start <= range.max && size - 1 <= range.max - start;
 }
 
-static inline bool nb_range_overlaps(nb_range a, nb_range b) {
+static inline bool nbuf_range_overlaps(nbuf_range a, nbuf_range b) {
   return a.min <= b.max && b.min <= a.max;
 }
 
 /* The common part of two ranges; false where there is none. */
-bool nb_range_intersect(nb_range a, nb_range b, nb_range *common);
+bool nbuf_range_intersect(nbuf_range a, nbuf_range b, nbuf_range *common);
 
 /* The lowest and the highest multiple of `alignment` at which `size` bytes lie entirely inside;
  * false if there is none. `alignment` is a power of two, `size` is 1 or more. */
-bool nb_range_fit_lowest(nb_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
-bool nb_range_fit_highest(nb_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
+bool nbuf_range_fit_lowest(nbuf_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
+bool nbuf_range_fit_highest(nbuf_range range, uintptr_t size, uintptr_t alignment,
+                            uintptr_t *start);
 
 #endif

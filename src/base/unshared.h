@@ -5,19 +5,19 @@
  *   | header | 0  | 1  | ... | 5    |  6  |  7  | ... 13 | 14  | 15  | ... 21   | 22  | ...
  *    '--- pair at 0 ------'  '------ pair at 128 ---'  '------ pair at 256 ---'  '---- at 384 ...
  *                                  unshared             unshared              unshared */
-#ifndef NB_UNSHARED_H
-#define NB_UNSHARED_H
+#ifndef NBUF_UNSHARED_H
+#define NBUF_UNSHARED_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /* The bytes of a cache line, which two threads must not share. */
 #if defined(__s390x__)
-enum { NB_CACHE_LINE = 256 };
+enum { NBUF_CACHE_LINE = 256 };
 #elif defined(__powerpc64__) || (defined(__APPLE__) && defined(__aarch64__))
-enum { NB_CACHE_LINE = 128 };
+enum { NBUF_CACHE_LINE = 128 };
 #else
-enum { NB_CACHE_LINE = 64 };
+enum { NBUF_CACHE_LINE = 64 };
 #endif
 
 /* Two threads on neighbouring items, which share a line, run at 0.2 to 1.1 times the speed of one
@@ -27,14 +27,14 @@ enum { NB_CACHE_LINE = 64 };
  * first item that starts behind the header's pair. (Header and item have 24 and 20 bytes in 64
  * bits, 16 and 16 in 32 bits: format.h.) */
 enum {
-  NB_FALSE_SHARING_RANGE = NB_CACHE_LINE < 128 ? 128 : NB_CACHE_LINE,
-  NB_UNSHARED_STRIDE = NB_FALSE_SHARING_RANGE / 16,
-  NB_UNSHARED_INDEX = sizeof(uintptr_t) == 8 ? (NB_FALSE_SHARING_RANGE - 24 + 19) / 20
-                                             : (NB_FALSE_SHARING_RANGE - 16) / 16
+  NBUF_FALSE_SHARING_RANGE = NBUF_CACHE_LINE < 128 ? 128 : NBUF_CACHE_LINE,
+  NBUF_UNSHARED_STRIDE = NBUF_FALSE_SHARING_RANGE / 16,
+  NBUF_UNSHARED_INDEX = sizeof(uintptr_t) == 8 ? (NBUF_FALSE_SHARING_RANGE - 24 + 19) / 20
+                                               : (NBUF_FALSE_SHARING_RANGE - 16) / 16
 };
 
-static inline bool nb_is_unshared_slot(uint32_t index) {
-  return index % NB_UNSHARED_STRIDE == NB_UNSHARED_INDEX;
+static inline bool nbuf_is_unshared_slot(uint32_t index) {
+  return index % NBUF_UNSHARED_STRIDE == NBUF_UNSHARED_INDEX;
 }
 
 #endif

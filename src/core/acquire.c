@@ -7,80 +7,80 @@
 #include "os/os.h"
 #include "os/pages.h"
 
-nearbuf_status nb_request_check(const nearbuf_request *request) {
+nearbuf_status nbuf_request_check(const nearbuf_request *request) {
   if (request == NULL || request->struct_size != sizeof *request ||
       (request->flags & ~(uint32_t)NEARBUF_DATA) != 0) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_constraint constraint = nb_request_constraint(request, 0);
-  return nb_constraint_check(&constraint);
+  nbuf_constraint constraint = nbuf_request_constraint(request, 0);
+  return nbuf_constraint_check(&constraint);
 }
 
 /* What the steps of one request share. */
 typedef struct acquisition {
-  nb_state *state;
-  const nb_constraint *constraint;
-  const nb_preference *preference;
+  nbuf_state *state;
+  const nbuf_constraint *constraint;
+  const nbuf_preference *preference;
   bool is_near; /* the constraint is narrowed to addresses near to the target */
-  nb_acquired *acquired;
+  nbuf_acquired *acquired;
 } acquisition;
 
-static bool suits(const acquisition *ctx, const nb_locator *locator) {
+static bool suits(const acquisition *ctx, const nbuf_locator *locator) {
   return ctx->constraint->only_dialect == 0 || ctx->constraint->only_dialect == locator->dialect;
 }
 
 /* The size of the buffer that a region becomes. Sizes have 32 bits: a region of 4 GiB, which the
  * largest requests need, is listed without its last byte. */
-static uint32_t listed_size(const nb_place *region) {
+static uint32_t listed_size(const nbuf_place *region) {
   return region->size > UINT32_MAX ? UINT32_MAX : (uint32_t)region->size;
 }
 
 /* Lists a new region and acquires its item. On failure the region still belongs to the caller.
  * `*is_acquired` is false if the first locator had to be made in a dialect that the request cannot
  * use: then the region is listed, free for every module. */
-static nb_result list_region(const acquisition *ctx, const nb_gap_request *gap_request,
-                             const nb_place *region, bool *is_acquired) {
-  nb_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
+static nbuf_result list_region(const acquisition *ctx, const nbuf_gap_request *gap_request,
+                               const nbuf_place *region, bool *is_acquired) {
+  nbuf_item item = {.base = region->start, .size = listed_size(region), .taken = 1};
   bool is_listed;
-  nb_result result = nb_attach_or_make(ctx->state, &item, ctx->preference->dialect, &is_listed);
+  nbuf_result result = nbuf_attach_or_make(ctx->state, &item, ctx->preference->dialect, &is_listed);
   *is_acquired = true;
   if (result.status != NEARBUF_OK) {
     return result;
   }
   if (is_listed) {
-    const nb_locator *first = nb_locators_entry(0);
-    const nb_layout *layout = nb_locator_layout(first);
-    uintptr_t listed = nb_locator_item(first, nb_page_first_slot());
-    nb_acquired made = {.ref = nb_item_ref_of(listed, layout),
-                        .base = region->start,
-                        .order = nb_page_first_slot(),
-                        .size = item.size};
+    const nbuf_locator *first = nbuf_locators_entry(0);
+    const nbuf_layout *layout = nbuf_locator_layout(first);
+    uintptr_t listed = nbuf_locator_item(first, nbuf_page_first_slot());
+    nbuf_acquired made = {.ref = nbuf_item_ref_of(listed, layout),
+                          .base = region->start,
+                          .order = nbuf_page_first_slot(),
+                          .size = item.size};
     *ctx->acquired = made;
     *is_acquired = suits(ctx, first);
     if (!*is_acquired) {
-      nb_item_unlock_in(listed, layout);
+      nbuf_item_unlock_in(listed, layout);
     }
     return result;
   }
   /* An alignment beyond a granule holds only for the start of the whole region. */
   bool is_cuttable = gap_request->alignment == gap_request->granularity;
-  nb_listing listing = {region->start, item.size,
-                        is_cuttable ? region->size - gap_request->least : 0,
-                        ctx->constraint->only_dialect};
-  return nb_registry_register(ctx->state, &listing, ctx->acquired);
+  nbuf_listing listing = {region->start, item.size,
+                          is_cuttable ? region->size - gap_request->least : 0,
+                          ctx->constraint->only_dialect};
+  return nbuf_registry_register(ctx->state, &listing, ctx->acquired);
 }
 
 /* Maps a region and lists it. */
-static nb_result make_region(const acquisition *ctx, const nb_gap_request *gap_request,
-                             bool *is_acquired) {
-  nb_place region;
-  nb_result result = nb_region_make(&nb_own_regions, gap_request, &region);
+static nbuf_result make_region(const acquisition *ctx, const nbuf_gap_request *gap_request,
+                               bool *is_acquired) {
+  nbuf_place region;
+  nbuf_result result = nbuf_region_make(&nbuf_own_regions, gap_request, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   result = list_region(ctx, gap_request, &region, is_acquired);
   if (result.status != NEARBUF_OK) {
-    (void)nb_region_drop(&nb_own_regions, &region);
+    (void)nbuf_region_drop(&nbuf_own_regions, &region);
     return result;
   }
   atomic_fetch_add_explicit(&ctx->state->placed_bytes, region.size, memory_order_relaxed);
@@ -90,27 +90,28 @@ static nb_result make_region(const acquisition *ctx, const nb_gap_request *gap_r
 /* The size that a new region should have. It is larger than the request if the existing buffers are
  * used up. It is not if they are only held, so that a program that holds thousands of buffers does
  * not exhaust the range. Threads that contend get room for the pieces in front of an unshared slot;
- * see nb_registry_register. */
-static uintptr_t size_to_want(nb_state *state, uintptr_t least, bool is_held) {
+ * see nbuf_registry_register. */
+static uintptr_t size_to_want(nbuf_state *state, uintptr_t least, bool is_held) {
   if (!is_held) {
-    return nb_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed), least);
+    return nbuf_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed),
+                            least);
   }
   bool is_contended = atomic_load_explicit(&state->contended, memory_order_relaxed) != 0;
-  uintptr_t pieces = (uintptr_t)NB_UNSHARED_STRIDE * nb_os_granularity();
-  return is_contended ? nb_add_saturating(least, pieces) : least;
+  uintptr_t pieces = (uintptr_t)NBUF_UNSHARED_STRIDE * nbuf_os_granularity();
+  return is_contended ? nbuf_add_saturating(least, pieces) : least;
 }
 
 /* Maps a region that becomes a new buffer, and acquires it. */
-static nb_result make(const acquisition *ctx, bool is_held) {
-  nb_gap_request gap_request;
-  if (!nb_constraint_need(ctx->constraint, ctx->preference->target, nb_os_granularity(),
-                          &gap_request)) {
-    return nb_result_of(NEARBUF_NO_ROOM);
+static nbuf_result make(const acquisition *ctx, bool is_held) {
+  nbuf_gap_request gap_request;
+  if (!nbuf_constraint_need(ctx->constraint, ctx->preference->target, nbuf_os_granularity(),
+                            &gap_request)) {
+    return nbuf_result_of(NEARBUF_NO_ROOM);
   }
   gap_request.spares_reserved = ctx->is_near;
   gap_request.want = size_to_want(ctx->state, gap_request.least, is_held);
   bool is_acquired = false;
-  nb_result result = make_region(ctx, &gap_request, &is_acquired);
+  nbuf_result result = make_region(ctx, &gap_request, &is_acquired);
   if (result.status == NEARBUF_OK && !is_acquired) {
     result = make_region(ctx, &gap_request, &is_acquired); /* the locator exists now */
   }
@@ -119,73 +120,73 @@ static nb_result make(const acquisition *ctx, bool is_held) {
 
 /* Acquires a listed item. From the start: items that other modules have released are found, too. */
 static bool take(const acquisition *ctx, bool from_start, bool *is_held) {
-  return nb_registry_take(ctx->state, ctx->constraint, from_start, ctx->acquired, is_held);
+  return nbuf_registry_take(ctx->state, ctx->constraint, from_start, ctx->acquired, is_held);
 }
 
-static nb_result take_or_make(const acquisition *ctx) {
+static nbuf_result take_or_make(const acquisition *ctx) {
   bool is_held = false;
-  nb_result result = nb_attach(ctx->state, true);
-  if (result.status == NEARBUF_NOT_FOUND && nb_page_lists_tail()) {
+  nbuf_result result = nbuf_attach(ctx->state, true);
+  if (result.status == NEARBUF_NOT_FOUND && nbuf_page_lists_tail()) {
     bool is_listed;
-    result = nb_attach_or_make(ctx->state, NULL, ctx->preference->dialect, &is_listed);
+    result = nbuf_attach_or_make(ctx->state, NULL, ctx->preference->dialect, &is_listed);
   }
   if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
   bool is_attached = result.status == NEARBUF_OK;
   if (is_attached) {
-    nb_header_mend(nb_locators_entry(0));
+    nbuf_header_mend(nbuf_locators_entry(0));
     if (take(ctx, false, &is_held)) {
       return result;
     }
-    nb_result extended = nb_locators_extend(ctx->state, true);
-    bool is_due = nb_registry_is_full_walk_due(ctx->state);
+    nbuf_result extended = nbuf_locators_extend(ctx->state, true);
+    bool is_due = nbuf_registry_is_full_walk_due(ctx->state);
     if (extended.status == NEARBUF_OK && take(ctx, is_due, &is_held)) {
       return result;
     }
   }
   result = make(ctx, is_held);
   if (result.status == NEARBUF_NO_ROOM && is_attached && take(ctx, true, &is_held)) {
-    return nb_result_of(NEARBUF_OK);
+    return nbuf_result_of(NEARBUF_OK);
   }
   return result;
 }
 
 /* The last attempts before NO_ROOM: an item that shares its cache line, and room above the range's
  * minimum in a buffer that starts below it. */
-static nb_result take_anything(const acquisition *ctx) {
-  nb_constraint wasteful = *ctx->constraint;
+static nbuf_result take_anything(const acquisition *ctx) {
+  nbuf_constraint wasteful = *ctx->constraint;
   wasteful.may_waste_prefix = true;
   acquisition any = *ctx;
   any.constraint = &wasteful;
   bool is_held;
   uint32_t contended = atomic_exchange_explicit(&ctx->state->contended, 0, memory_order_relaxed);
-  bool is_found = nb_is_attached(ctx->state) && take(&any, true, &is_held);
+  bool is_found = nbuf_is_attached(ctx->state) && take(&any, true, &is_held);
   if (contended != 0) {
     atomic_store_explicit(&ctx->state->contended, 1, memory_order_relaxed);
   }
-  return nb_result_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
+  return nbuf_result_of(is_found ? NEARBUF_OK : NEARBUF_NO_ROOM);
 }
 
 /* Whether memory farther away may succeed. */
-static bool is_out_of_room(nb_result result) {
+static bool is_out_of_room(nbuf_result result) {
   return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
          result.status == NEARBUF_DENIED;
 }
 
-static nb_result find_or_make(const acquisition *ctx) {
-  nb_constraint near_part;
-  if (nb_constraint_narrow(ctx->constraint, ctx->preference->target, ctx->preference->near_bytes,
-                           &near_part)) {
+static nbuf_result find_or_make(const acquisition *ctx) {
+  nbuf_constraint near_part;
+  if (nbuf_constraint_narrow(ctx->constraint, ctx->preference->target, ctx->preference->near_bytes,
+                             &near_part)) {
     acquisition closer = *ctx;
     closer.constraint = &near_part;
     closer.is_near = true;
-    nb_result result = take_or_make(&closer);
+    nbuf_result result = take_or_make(&closer);
     if (!is_out_of_room(result)) {
       return result;
     }
   }
-  nb_result result = take_or_make(ctx);
+  nbuf_result result = take_or_make(ctx);
   return result.status == NEARBUF_NO_ROOM ? take_anything(ctx) : result;
 }
 
@@ -193,31 +194,31 @@ static nb_result find_or_make(const acquisition *ctx) {
  * lines, both would be slow although they never contend for a lock: then the next request looks for
  * an unshared slot. Threads that start at the same time register neighbouring items, since the
  * second one finds the first item held before the first thread has stored its hint. */
-static void keep_hint(nb_state *state, const nb_acquired *acquired, uint32_t generation) {
-  nb_hint *mine = nb_hints_mine(&state->hints);
-  nb_hint_set(&state->hints, mine, acquired->ref, acquired->order, generation);
+static void keep_hint(nbuf_state *state, const nbuf_acquired *acquired, uint32_t generation) {
+  nbuf_hint *mine = nbuf_hints_mine(&state->hints);
+  nbuf_hint_set(&state->hints, mine, acquired->ref, acquired->order, generation);
   if (atomic_load_explicit(&state->contended, memory_order_relaxed) == 0 &&
-      nb_hints_crowd(&state->hints, mine, nb_item_ref_address(acquired->ref))) {
+      nbuf_hints_crowd(&state->hints, mine, nbuf_item_ref_address(acquired->ref))) {
     atomic_store_explicit(&state->contended, 1, memory_order_relaxed);
-    nb_hint_set(&state->hints, mine, 0, 0, 0);
+    nbuf_hint_set(&state->hints, mine, 0, 0, 0);
   }
 }
 
-nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
-                     nb_acquired *acquired, uint32_t *generation) {
+nbuf_result nbuf_acquire(const nbuf_constraint *constraint, const nbuf_preference *preference,
+                         nbuf_acquired *acquired, uint32_t *generation) {
   acquisition ctx = {.constraint = constraint, .preference = preference, .acquired = acquired};
-  nb_os_call call = nb_os_call_begin();
-  nb_result result = nb_state_begin(&ctx.state);
+  nbuf_os_call call = nbuf_os_call_begin();
+  nbuf_result result = nbuf_state_begin(&ctx.state);
   if (result.status == NEARBUF_OK) {
     result = find_or_make(&ctx);
   }
   if (result.status == NEARBUF_OK) {
-    nb_constraint wasteful = *constraint;
+    nbuf_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
-    (void)nb_claim_fits(&wasteful, acquired); /* sets start and limit, for a new buffer */
-    *generation = nb_state_generation(ctx.state);
+    (void)nbuf_claim_fits(&wasteful, acquired); /* sets start and limit, for a new buffer */
+    *generation = nbuf_state_generation(ctx.state);
     keep_hint(ctx.state, acquired, *generation);
   }
-  nb_os_call_end(call);
+  nbuf_os_call_end(call);
   return result;
 }

@@ -5,8 +5,8 @@
  *                                                 -> a new region, listed as a held item
  *   the whole range, if there is no room:         any room of a listed item, however it is
  * wasted */
-#ifndef NB_ACQUIRE_H
-#define NB_ACQUIRE_H
+#ifndef NBUF_ACQUIRE_H
+#define NBUF_ACQUIRE_H
 
 #include "base/constraint.h"
 #include "base/result.h"
@@ -14,28 +14,29 @@
 #include "core/state.h"
 
 /* Checks a request: OK, or the status that nearbuf_get returns for it. No system calls. */
-nearbuf_status nb_request_check(const nearbuf_request *request);
+nearbuf_status nbuf_request_check(const nearbuf_request *request);
 
 /* The constraint of a request with these flags. */
-NB_FORCEINLINE nb_constraint nb_request_constraint(const nearbuf_request *request, uint32_t flags) {
-  nb_constraint constraint = {.min = request->range.min,
-                              .max = request->range.max,
-                              .alignment = nb_alignment_for(request->alignment_bytes, flags),
-                              .size = request->size_bytes};
+NBUF_FORCEINLINE nbuf_constraint nbuf_request_constraint(const nearbuf_request *request,
+                                                         uint32_t flags) {
+  nbuf_constraint constraint = {.min = request->range.min,
+                                .max = request->range.max,
+                                .alignment = nbuf_alignment_for(request->alignment_bytes, flags),
+                                .size = request->size_bytes};
   return constraint;
 }
 
 /* What a request prefers, in addition to its constraint. */
-typedef struct nb_preference {
+typedef struct nbuf_preference {
   uintptr_t target;        /* 0: none */
   uintptr_t near_bytes;    /* of nearbuf_request */
   nearbuf_dialect dialect; /* of the first locator, if this call makes it */
-} nb_preference;
+} nbuf_preference;
 
 /* Finds a free item that fits, or makes one, and locks it. This is the slow path: callers have
  * tried the item of the thread's hint before. The errors are those of nearbuf_get. errno is
  * preserved. */
-nb_result nb_acquire(const nb_constraint *constraint, const nb_preference *preference,
-                     nb_acquired *acquired, uint32_t *generation);
+nbuf_result nbuf_acquire(const nbuf_constraint *constraint, const nbuf_preference *preference,
+                         nbuf_acquired *acquired, uint32_t *generation);
 
 #endif

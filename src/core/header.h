@@ -5,8 +5,8 @@
  * its count. It can do so at any time, and other threads may read between two of its stores. The
  * contents are restored from what it leaves: the address is known, the count is the number of the
  * last slot in use, and the last empty slot holds a second copy of the link (os/pages.h). */
-#ifndef NB_HEADER_H
-#define NB_HEADER_H
+#ifndef NBUF_HEADER_H
+#define NBUF_HEADER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,20 +18,20 @@
  * and its lock is not waited for again. If another implementation clears the header, the holder of
  * the lock loses it and goes on without it, so that two holders must not conflict in what they
  * store. */
-bool nb_header_lock(nb_locator *locator);
-bool nb_header_try_lock(nb_locator *locator);
-void nb_header_unlock(nb_locator *locator);
+bool nbuf_header_lock(nbuf_locator *locator);
+bool nbuf_header_try_lock(nbuf_locator *locator);
+void nbuf_header_unlock(nbuf_locator *locator);
 
 /* Restores a header that was cleared, if the lock is free. To be called before the locator is read,
  * except on the fast path. */
-void nb_header_mend(nb_locator *locator);
+void nbuf_header_mend(nbuf_locator *locator);
 
 /* The next locator, 0: none yet. It is set once; false: another thread or process has set it
  * before. */
-uintptr_t nb_header_link(const nb_locator *locator);
-bool nb_header_set_link(const nb_locator *locator, uintptr_t next);
+uintptr_t nbuf_header_link(const nbuf_locator *locator);
+bool nbuf_header_set_link(const nbuf_locator *locator, uintptr_t next);
 
 /* To be called once for a locator, before other threads see its descriptor. */
-void nb_header_start(nb_locator *locator, bool is_first);
+void nbuf_header_start(nbuf_locator *locator, bool is_first);
 
 #endif

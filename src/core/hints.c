@@ -3,21 +3,21 @@
 
 #include "base/item.h"
 
-/* The first used slot at or after `from`; NB_HINT_SLOTS: none. */
-static uint32_t next_used(nb_hints *hints, uint32_t from) {
-  while (from < NB_HINT_SLOTS) {
+/* The first used slot at or after `from`; NBUF_HINT_SLOTS: none. */
+static uint32_t next_used(nbuf_hints *hints, uint32_t from) {
+  while (from < NBUF_HINT_SLOTS) {
     uint32_t used = atomic_load_explicit(&hints->used[from / 32], memory_order_relaxed);
     if ((used >> from % 32 & 1) != 0) {
       return from;
     }
     from += used >> from % 32 == 0 ? 32 - from % 32 : 1;
   }
-  return NB_HINT_SLOTS;
+  return NBUF_HINT_SLOTS;
 }
 
-bool nb_hints_elsewhere(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
-  for (uint32_t i = next_used(hints, 0); i < NB_HINT_SLOTS; i = next_used(hints, i + 1)) {
-    const nb_hint *slot = &hints->slots[i];
+bool nbuf_hints_elsewhere(nbuf_hints *hints, const nbuf_hint *mine, uintptr_t item) {
+  for (uint32_t i = next_used(hints, 0); i < NBUF_HINT_SLOTS; i = next_used(hints, i + 1)) {
+    const nbuf_hint *slot = &hints->slots[i];
     if (slot != mine && atomic_load_explicit(&slot->item, memory_order_relaxed) == item) {
       return true;
     }
@@ -27,15 +27,16 @@ bool nb_hints_elsewhere(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
 
 /* The pair of lines in which a byte lies. */
 static uintptr_t pair_of(uintptr_t address) {
-  return address / NB_FALSE_SHARING_RANGE;
+  return address / NBUF_FALSE_SHARING_RANGE;
 }
 
-bool nb_hints_crowd(nb_hints *hints, const nb_hint *mine, uintptr_t item) {
+bool nbuf_hints_crowd(nbuf_hints *hints, const nbuf_hint *mine, uintptr_t item) {
   enum { LAST_BYTE = sizeof(uintptr_t) + 12 - 1 };
   atomic_thread_fence(memory_order_seq_cst); /* orders the store to `mine` before these loads */
-  for (uint32_t i = next_used(hints, 0); i < NB_HINT_SLOTS; i = next_used(hints, i + 1)) {
-    const nb_hint *slot = &hints->slots[i];
-    uintptr_t other = nb_item_ref_address(atomic_load_explicit(&slot->item, memory_order_relaxed));
+  for (uint32_t i = next_used(hints, 0); i < NBUF_HINT_SLOTS; i = next_used(hints, i + 1)) {
+    const nbuf_hint *slot = &hints->slots[i];
+    uintptr_t other =
+        nbuf_item_ref_address(atomic_load_explicit(&slot->item, memory_order_relaxed));
     if (slot != mine && other != 0 && other != item &&
         pair_of(other) <= pair_of(item + LAST_BYTE) &&
         pair_of(other + LAST_BYTE) >= pair_of(item)) {

@@ -6,17 +6,17 @@
 #include "core/state.h"
 #include "os/os.h"
 
-void nb_module_loaded(void) {
-  nb_settings_read();
+void nbuf_module_loaded(void) {
+  nbuf_settings_read();
 }
 
-void nb_process_forked(void) {
-  nb_locators_inherited();
-  nb_state_wipe();
-  nb_regions_forked();
+void nbuf_process_forked(void) {
+  nbuf_locators_inherited();
+  nbuf_state_wipe();
+  nbuf_regions_forked();
 }
 
-void nb_module_unloaded(void) {
-  nb_locators_end();
-  nb_state_end();
+void nbuf_module_unloaded(void) {
+  nbuf_locators_end();
+  nbuf_state_end();
 }

@@ -6,8 +6,8 @@
  * The chain is followed once. The table remembers what was found, recognised and checked, as long
  * as the process state exists. Each copy of the library has its own. Entries are written under the
  * state's lock, are complete before state->locators counts them, and never move. */
-#ifndef NB_LOCATORS_H
-#define NB_LOCATORS_H
+#ifndef NBUF_LOCATORS_H
+#define NBUF_LOCATORS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,11 +17,11 @@
 #include "core/state.h"
 
 /* The number of known locators, and the descriptor of one of them. */
-uint32_t nb_locators_length(const nb_state *state);
-nb_locator *nb_locators_entry(uint32_t number);
+uint32_t nbuf_locators_length(const nbuf_state *state);
+nbuf_locator *nbuf_locators_entry(uint32_t number);
 
 /* Records that `count` items from `first` on are sound, since this module wrote them. */
-void nb_locator_mark_sound(nb_locator *locator, uint32_t first, uint32_t count);
+void nbuf_locator_mark_sound(nbuf_locator *locator, uint32_t first, uint32_t count);
 
 /* Whether the buffer of an item may be handed out. The first time this module reads an item that it
  * did not list, it checks the memory map. Memory is not handed out if
@@ -34,26 +34,26 @@ void nb_locator_mark_sound(nb_locator *locator, uint32_t first, uint32_t count);
  *
  * Such an item is passed over from then on, and the others of its locator stay in use. An item that
  * is invalid because nothing is mapped at its address marks its locator as damaged. */
-bool nb_locator_is_sound(nb_locator *locator, uint32_t index);
+bool nbuf_locator_is_sound(nbuf_locator *locator, uint32_t index);
 
 /* Whether an item was found to be unusable, and is passed over. */
-bool nb_locator_is_passed_over(const nb_locator *locator, uint32_t index);
+bool nbuf_locator_is_passed_over(const nbuf_locator *locator, uint32_t index);
 
 /* Adds the first locator. If this module made it, its dialect is `dialect`; else it is recognised
  * and checked, and `dialect` is that of a locator without items. The caller holds the state's lock.
  * INCOMPATIBLE, SYSTEM_ERROR, OUT_OF_MEMORY. */
-nb_result nb_locators_start(nb_state *state, uintptr_t base, uint8_t dialect, bool is_made);
+nbuf_result nbuf_locators_start(nbuf_state *state, uintptr_t base, uint8_t dialect, bool is_made);
 
 /* Adds the locators that other modules and processes have linked since. Without `may_wait` it
  * returns BUSY if another thread holds the lock. INCOMPATIBLE: the chain continues with something
  * that is not a valid locator; those that are known stay usable. */
-nb_result nb_locators_extend(nb_state *state, bool may_wait);
+nbuf_result nbuf_locators_extend(nbuf_state *state, bool may_wait);
 
 /* In a child: puts full stubs where the parent's locators were. The fork handler does it; if none
  * ran, the first call does, before memory of the child itself can be mapped there. */
-void nb_locators_inherited(void);
+void nbuf_locators_inherited(void);
 
 /* Unmaps the pages of the table; the locators stay. No other thread may be using the table. */
-void nb_locators_end(void);
+void nbuf_locators_end(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* Whether memory is mapped, checked before an address is used that another module or the caller
  * gave. */
-#ifndef NB_MAPPED_H
-#define NB_MAPPED_H
+#ifndef NBUF_MAPPED_H
+#define NBUF_MAPPED_H
 
 #include <stdint.h>
 
@@ -9,14 +9,14 @@
 
 /* OK if all of `size` bytes, 1 or more, are mapped, readable and writable; NOT_FOUND if not;
  * SYSTEM_ERROR or OUT_OF_MEMORY if the map cannot be read. */
-nb_result nb_mapped_check_writable(uintptr_t start, uintptr_t size);
+nbuf_result nbuf_mapped_check_writable(uintptr_t start, uintptr_t size);
 
 /* The same for private memory as nearbuf_allocate returns it: also executable, not shared, not of a
  * file. */
-nb_result nb_mapped_check_private_code(uintptr_t start, uintptr_t size);
+nbuf_result nbuf_mapped_check_private_code(uintptr_t start, uintptr_t size);
 
 /* The same for the memory of a buffer, which must also be executable. INCOMPATIBLE if all of it is
  * mapped up to a part whose protection does not allow all three. */
-nb_result nb_mapped_check_buffer(uintptr_t start, uintptr_t size);
+nbuf_result nbuf_mapped_check_buffer(uintptr_t start, uintptr_t size);
 
 #endif

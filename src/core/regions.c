@@ -28,34 +28,34 @@ enum { BELOW, ABOVE };
 /* What a search treats as occupied: addresses in which a recent search failed, the map, what the
  * system reserves, and what it refused. */
 typedef struct obstacles {
-  nb_range known_full[NB_SEARCHED];
+  nbuf_range known_full[NBUF_SEARCHED];
   uint32_t known_full_count;
-  nb_range known_tight; /* where not to look for more room than was found */
-  uint32_t questions;   /* queries of the map */
+  nbuf_range known_tight; /* where not to look for more room than was found */
+  uint32_t questions;     /* queries of the map */
   bool use_reserved;
-  uintptr_t clear_until; /* of the place that was found, see nb_span */
-  nb_map map;
-  nb_range extra[NB_OS_RESERVED_MAX + MOST_TRIES];
+  uintptr_t clear_until; /* of the place that was found, see nbuf_span */
+  nbuf_map map;
+  nbuf_range extra[NBUF_OS_RESERVED_MAX + MOST_TRIES];
   uint32_t extra_count;
 } obstacles;
 
-static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *occupied) {
+static nbuf_source_answer next_obstacle(void *context, uintptr_t from, nbuf_range *occupied) {
   obstacles *all = context;
   for (uint32_t i = 0; i < all->known_full_count; i++) {
     if (all->known_full[i].min <= from && from <= all->known_full[i].max) {
       *occupied = all->known_full[i];
-      return NB_SOURCE_FOUND;
+      return NBUF_SOURCE_FOUND;
     }
   }
   all->questions++;
-  nb_mapping mapping;
-  nb_map_answer answer = nb_os_map_next(&all->map, from, &mapping);
-  if (answer == NB_MAP_FAILED) {
-    return NB_SOURCE_FAILED;
+  nbuf_mapping mapping;
+  nbuf_map_answer answer = nbuf_os_map_next(&all->map, from, &mapping);
+  if (answer == NBUF_MAP_FAILED) {
+    return NBUF_SOURCE_FAILED;
   }
-  bool is_found = answer == NB_MAP_FOUND;
-  nb_range lowest = is_found ? mapping.range : (nb_range){UINTPTR_MAX, UINTPTR_MAX};
-  return nb_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
+  bool is_found = answer == NBUF_MAP_FOUND;
+  nbuf_range lowest = is_found ? mapping.range : (nbuf_range){UINTPTR_MAX, UINTPTR_MAX};
+  return nbuf_source_lowest(from, all->extra, all->extra_count, is_found, lowest, occupied);
 }
 
 /* How long the lock may be held, in units of 2^20 ns: half a second. (A shift instead of a
@@ -64,13 +64,13 @@ static nb_source_answer next_obstacle(void *context, uintptr_t from, nb_range *o
  * it must not make all requests do that. */
 enum { LOCK_BOUND = 477 };
 
-nb_regions nb_own_regions;
+nbuf_regions nbuf_own_regions;
 
 /* Returns the time, with which unlock releases the lock; 0: the lock is held. A lock held past the
  * bound is taken over: if its holder goes on, both store, and the worst result is a place that is
  * tried in vain. */
-static uint32_t try_lock(nb_regions *regions) {
-  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_REGIONS_LOCK_UNIT_BITS) | 1;
+static uint32_t try_lock(nbuf_regions *regions) {
+  uint32_t now = (uint32_t)(nbuf_os_nanoseconds() >> NBUF_REGIONS_LOCK_UNIT_BITS) | 1;
   uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
   bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND;
   return is_free && atomic_compare_exchange_strong_explicit(
@@ -79,37 +79,37 @@ static uint32_t try_lock(nb_regions *regions) {
              : 0;
 }
 
-static void unlock(nb_regions *regions, uint32_t taken) {
+static void unlock(nbuf_regions *regions, uint32_t taken) {
   (void)atomic_compare_exchange_strong_explicit(&regions->lock, &taken, 0, memory_order_release,
                                                 memory_order_relaxed);
 }
 
-void nb_regions_forked(void) {
-  atomic_store_explicit(&nb_own_regions.lock, 0, memory_order_relaxed);
+void nbuf_regions_forked(void) {
+  atomic_store_explicit(&nbuf_own_regions.lock, 0, memory_order_relaxed);
 }
 
-static uintptr_t search_origin(const nb_gap_request *gap_request) {
+static uintptr_t search_origin(const nbuf_gap_request *gap_request) {
   return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
 /* Records the region as a part of the span that it touches, or as a new span. */
-static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, const nb_place *region,
-                     uintptr_t clear_until, uint64_t valid_until) {
+static void memo_add(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                     const nbuf_place *region, uintptr_t clear_until, uint64_t valid_until) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
     return;
   }
   uintptr_t end = region->start + region->size;
-  nb_span *span = NULL;
-  for (uint32_t i = 0; i < NB_SPANS && span == NULL; i++) {
-    nb_span *each = &regions->spans[i];
+  nbuf_span *span = NULL;
+  for (uint32_t i = 0; i < NBUF_SPANS && span == NULL; i++) {
+    nbuf_span *each = &regions->spans[i];
     if (each->start != 0 && (each->end == region->start || each->start == end)) {
       span = each;
     }
   }
   if (span == NULL) {
-    span = &regions->spans[regions->next_span++ % NB_SPANS];
-    *span = (nb_span){.start = region->start, .end = end};
+    span = &regions->spans[regions->next_span++ % NBUF_SPANS];
+    *span = (nbuf_span){.start = region->start, .end = end};
   }
   if (region->start < span->start) {
     span->start = region->start;
@@ -124,7 +124,7 @@ static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, con
   }
   if (valid_until != 0) {
     span->origin = search_origin(gap_request);
-    span->distance = nb_placement_distance(gap_request, region);
+    span->distance = nbuf_placement_distance(gap_request, region);
     span->valid_until = valid_until;
   }
   unlock(regions, taken);
@@ -132,43 +132,44 @@ static void memo_add(nb_regions *regions, const nb_gap_request *gap_request, con
 
 /* Whether a place beside the span needs no search: no gap can be much nearer, or a recent search
  * for nearly the same origin found none. */
-static bool is_good_enough(const nb_gap_request *gap_request, const nb_span *span,
+static bool is_good_enough(const nbuf_gap_request *gap_request, const nbuf_span *span,
                            uintptr_t distance) {
-  if (distance <= NB_NEARER_THAT_COUNTS) {
+  if (distance <= NBUF_NEARER_THAT_COUNTS) {
     return true;
   }
-  return nb_distance(span->origin, search_origin(gap_request)) <= NB_NEARER_THAT_COUNTS &&
-         distance <= nb_add_saturating(span->distance, NB_NEARER_THAT_COUNTS) &&
-         nb_os_nanoseconds() < span->valid_until;
+  return nbuf_distance(span->origin, search_origin(gap_request)) <= NBUF_NEARER_THAT_COUNTS &&
+         distance <= nbuf_add_saturating(span->distance, NBUF_NEARER_THAT_COUNTS) &&
+         nbuf_os_nanoseconds() < span->valid_until;
 }
 
 /* Whether the region may lie at one end of the span; returns that place. */
-static bool is_fit_beside(const nb_gap_request *gap_request, const nb_span *span, int side,
-                          nb_place *place) {
+static bool is_fit_beside(const nbuf_gap_request *gap_request, const nbuf_span *span, int side,
+                          nbuf_place *place) {
   uintptr_t refused = span->refused[side];
   place->size = gap_request->want;
-  place->start = side == ABOVE ? span->end : nb_sub_saturating(span->start, gap_request->want);
+  place->start = side == ABOVE ? span->end : nbuf_sub_saturating(span->start, gap_request->want);
   bool is_clear = side == BELOW || place->start + (place->size - 1) <= span->clear_until;
   return span->start != 0 && (refused == 0 || gap_request->want < refused) && is_clear &&
-         nb_range_holds(gap_request->range, place->start, place->size) &&
+         nbuf_range_holds(gap_request->range, place->start, place->size) &&
          place->start % gap_request->alignment == 0 &&
-         is_good_enough(gap_request, span, nb_placement_distance(gap_request, place));
+         is_good_enough(gap_request, span, nbuf_placement_distance(gap_request, place));
 }
 
 /* The nearest place that touches a span of this module, above it or below it. */
-static bool find_beside(nb_regions *regions, const nb_gap_request *gap_request, nb_place *place) {
+static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                        nbuf_place *place) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
     return false;
   }
   bool is_found = false;
   uintptr_t nearest = UINTPTR_MAX;
-  for (int i = 0; i < 2 * NB_SPANS; i++) {
-    nb_place beside;
+  for (int i = 0; i < 2 * NBUF_SPANS; i++) {
+    nbuf_place beside;
     if (!is_fit_beside(gap_request, &regions->spans[i / 2], i % 2, &beside)) {
       continue;
     }
-    uintptr_t distance = nb_placement_distance(gap_request, &beside);
+    uintptr_t distance = nbuf_placement_distance(gap_request, &beside);
     if (distance < nearest) {
       nearest = distance;
       *place = beside;
@@ -181,13 +182,13 @@ static bool find_beside(nb_regions *regions, const nb_gap_request *gap_request, 
 
 /* Records that something occupies the place, so that the other end of the span is tried. If that
  * something goes away, a search finds the place again. */
-static void refuse(nb_regions *regions, const nb_place *region) {
+static void refuse(nbuf_regions *regions, const nbuf_place *region) {
   uint32_t taken = try_lock(regions);
   if (taken == 0) {
     return;
   }
-  for (uint32_t i = 0; i < NB_SPANS; i++) {
-    nb_span *span = &regions->spans[i];
+  for (uint32_t i = 0; i < NBUF_SPANS; i++) {
+    nbuf_span *span = &regions->spans[i];
     if (span->start == region->start + region->size) {
       span->refused[BELOW] = region->size;
     }
@@ -198,27 +199,28 @@ static void refuse(nb_regions *regions, const nb_place *region) {
   unlock(regions, taken);
 }
 
-static bool is_reserved(const nb_place *place) {
-  nb_range reserved[NB_OS_RESERVED_MAX];
-  nb_range range = nb_place_range(place);
-  nb_range around;
-  if (nb_os_is_near_image(range, &around)) {
+static bool is_reserved(const nbuf_place *place) {
+  nbuf_range reserved[NBUF_OS_RESERVED_MAX];
+  nbuf_range range = nbuf_place_range(place);
+  nbuf_range around;
+  if (nbuf_os_is_near_image(range, &around)) {
     return true;
   }
-  size_t count = nb_os_reserved(range, reserved);
+  size_t count = nbuf_os_reserved(range, reserved);
   for (size_t i = 0; i < count; i++) {
-    if (nb_range_overlaps(range, reserved[i])) {
+    if (nbuf_range_overlaps(range, reserved[i])) {
       return true;
     }
   }
   return false;
 }
 
-static nb_result make_beside(nb_regions *regions, const nb_gap_request *gap_request,
-                             nb_place *region) {
-  for (int tries = 0; tries < 2 * NB_SPANS && find_beside(regions, gap_request, region); tries++) {
-    nb_result result = is_reserved(region) ? nb_result_of(NEARBUF_NO_ROOM)
-                                           : nb_os_map(region->start, region->size);
+static nbuf_result make_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                               nbuf_place *region) {
+  for (int tries = 0; tries < 2 * NBUF_SPANS && find_beside(regions, gap_request, region);
+       tries++) {
+    nbuf_result result = is_reserved(region) ? nbuf_result_of(NEARBUF_NO_ROOM)
+                                             : nbuf_os_map(region->start, region->size);
     if (result.status == NEARBUF_OK) {
       memo_add(regions, gap_request, region, 0, 0);
     }
@@ -227,28 +229,29 @@ static nb_result make_beside(nb_regions *regions, const nb_gap_request *gap_requ
     }
     refuse(regions, region);
   }
-  return nb_result_of(NEARBUF_NO_ROOM);
+  return nbuf_result_of(NEARBUF_NO_ROOM);
 }
 
 /* The range that is not tried again: the place, and after many refusals its surroundings. */
-static nb_range range_of_refusal(const nb_place *region, uint32_t tries) {
-  uintptr_t more =
-      tries < SINGLE_STEPS ? 0 : nb_os_granularity() << ((tries - SINGLE_STEPS) / STEPS_OF_A_SIZE);
-  return (nb_range){nb_sub_saturating(region->start, more),
-                    nb_add_saturating(region->start + (region->size - 1), more)};
+static nbuf_range range_of_refusal(const nbuf_place *region, uint32_t tries) {
+  uintptr_t more = tries < SINGLE_STEPS
+                       ? 0
+                       : nbuf_os_granularity() << ((tries - SINGLE_STEPS) / STEPS_OF_A_SIZE);
+  return (nbuf_range){nbuf_sub_saturating(region->start, more),
+                      nbuf_add_saturating(region->start + (region->size - 1), more)};
 }
 
 /* ---- Searching ------------------------------------------------------------------------------- */
 
 /* Loads the results of earlier searches that are still valid and apply to the request. */
-static void memo_load(nb_regions *regions, const nb_gap_request *gap_request, uint64_t now,
+static void memo_load(nbuf_regions *regions, const nbuf_gap_request *gap_request, uint64_t now,
                       obstacles *all) {
   uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
   if (taken == 0) {
     return;
   }
-  for (uint32_t i = 0; i < NB_SEARCHED; i++) {
-    const nb_searched *each = &regions->searched[i];
+  for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
+    const nbuf_searched *each = &regions->searched[i];
     if (each->size == 0 || each->size > gap_request->want || now >= each->valid_until) {
       continue;
     }
@@ -264,93 +267,93 @@ static void memo_load(nb_regions *regions, const nb_gap_request *gap_request, ui
 
 /* Records that a search of the range failed. If the search only extended an earlier result, the
  * whole is valid as long as that result was. */
-static void memo_store(nb_regions *regions, nb_range range, uintptr_t size, bool was_long,
+static void memo_store(nbuf_regions *regions, nbuf_range range, uintptr_t size, bool was_long,
                        uint64_t start) {
   uint32_t taken = range.min <= range.max ? try_lock(regions) : 0;
   if (taken == 0) {
     return;
   }
-  nb_searched *entry = NULL;
-  for (uint32_t i = 0; i < NB_SEARCHED && entry == NULL; i++) {
-    nb_searched *each = &regions->searched[i];
+  nbuf_searched *entry = NULL;
+  for (uint32_t i = 0; i < NBUF_SEARCHED && entry == NULL; i++) {
+    nbuf_searched *each = &regions->searched[i];
     bool is_part = range.min <= each->range.min && each->range.max <= range.max;
     entry = each->size >= size && is_part ? each : NULL;
   }
   bool goes_on = entry != NULL && entry->size == size && start < entry->valid_until;
   if (goes_on || was_long) {
-    entry = entry == NULL ? &regions->searched[regions->next_searched++ % NB_SEARCHED] : entry;
-    uint64_t now = nb_os_nanoseconds();
+    entry = entry == NULL ? &regions->searched[regions->next_searched++ % NBUF_SEARCHED] : entry;
+    uint64_t now = nbuf_os_nanoseconds();
     uint64_t until = goes_on ? entry->valid_until : now + (now - start) * VALIDITY_FACTOR;
-    *entry = (nb_searched){range, size, until};
+    *entry = (nbuf_searched){range, size, until};
   }
   unlock(regions, taken);
 }
 
 /* The best place according to the search memo: a larger one is looked for only if that may
  * succeed. */
-static nb_search_answer search_place(obstacles *all, const nb_gap_request *gap_request,
-                                     nb_place *region, nb_search_memo *memo) {
-  nb_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
-  nb_gap_request any_size = *gap_request;
+static nbuf_search_answer search_place(obstacles *all, const nbuf_gap_request *gap_request,
+                                       nbuf_place *region, nbuf_search_memo *memo) {
+  nbuf_source source = {next_obstacle, all, all->map.is_cheap_anywhere};
+  nbuf_gap_request any_size = *gap_request;
   any_size.accept_any_size = true;
   if (all->known_tight.min < all->known_tight.max &&
-      nb_placement_search(&any_size, &source, region, memo) == NB_SEARCH_FOUND &&
-      nb_range_holds(all->known_tight, region->start, region->size)) {
-    memo->known_tight = (nb_range){1, 0}; /* it was not searched */
-    return NB_SEARCH_FOUND;
+      nbuf_placement_search(&any_size, &source, region, memo) == NBUF_SEARCH_FOUND &&
+      nbuf_range_holds(all->known_tight, region->start, region->size)) {
+    memo->known_tight = (nbuf_range){1, 0}; /* it was not searched */
+    return NBUF_SEARCH_FOUND;
   }
-  return nb_placement_search(gap_request, &source, region, memo);
+  return nbuf_placement_search(gap_request, &source, region, memo);
 }
 
 /* The last address above the place that is free and into which no stack will grow, or at least none
  * that would reach below the place. The gap may extend beyond the range in which it was seen. */
-static uintptr_t clear_until(obstacles *all, const nb_gap_request *gap_request,
-                             const nb_place *place, nb_range gap, bool is_mapped) {
-  nb_mapping above;
+static uintptr_t clear_until(obstacles *all, const nbuf_gap_request *gap_request,
+                             const nbuf_place *place, nbuf_range gap, bool is_mapped) {
+  nbuf_mapping above;
   if (gap.max == gap_request->range.max) {
-    nb_map_answer answer = nb_os_map_next(&all->map, gap.max, &above);
-    bool is_higher = answer == NB_MAP_FOUND && above.range.min > gap.max;
+    nbuf_map_answer answer = nbuf_os_map_next(&all->map, gap.max, &above);
+    bool is_higher = answer == NBUF_MAP_FOUND && above.range.min > gap.max;
     gap.max = is_higher ? above.range.min - 1 : gap.max;
   }
   uintptr_t last = place->start + (place->size - 1);
-  if (gap.max - last >= NB_OS_MOST_GROWTH) {
-    return gap.max - NB_OS_MOST_GROWTH;
+  if (gap.max - last >= NBUF_OS_MOST_GROWTH) {
+    return gap.max - NBUF_OS_MOST_GROWTH;
   }
-  if (is_mapped && (gap.max - last < NB_OS_LEAST_GROWTH || all->use_reserved)) {
+  if (is_mapped && (gap.max - last < NBUF_OS_LEAST_GROWTH || all->use_reserved)) {
     return all->use_reserved ? last : gap.max;
   }
-  return nb_sub_saturating(gap.max, nb_os_growth_room(gap.max + 1, all->use_reserved));
+  return nbuf_sub_saturating(gap.max, nbuf_os_growth_room(gap.max + 1, all->use_reserved));
 }
 
 /* Maps memory at the place; if memory does not suffice for the place's size, only the least
  * size. */
-static nb_result map_place(const nb_gap_request *gap_request, nb_place *place) {
-  nb_result result = nb_os_map(place->start, place->size);
+static nbuf_result map_place(const nbuf_gap_request *gap_request, nbuf_place *place) {
+  nbuf_result result = nbuf_os_map(place->start, place->size);
   if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
     place->size = gap_request->least;
-    result = nb_os_map(place->start, place->size);
+    result = nbuf_os_map(place->start, place->size);
   }
   return result;
 }
 
 /* Maps the places that the search finds, until it finds none, or fails for another reason than
  * room. What a stack will grow into counts as reserved. */
-static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_request, nb_place *region,
-                                nb_search_memo *memo) {
+static nbuf_result search_and_map(obstacles *all, const nbuf_gap_request *gap_request,
+                                  nbuf_place *region, nbuf_search_memo *memo) {
   for (uint32_t tries = 0; tries < MOST_TRIES; tries++) {
-    nb_search_answer answer = search_place(all, gap_request, region, memo);
-    if (answer == NB_SEARCH_FAILED) {
-      return nb_result_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
+    nbuf_search_answer answer = search_place(all, gap_request, region, memo);
+    if (answer == NBUF_SEARCH_FAILED) {
+      return nbuf_result_system(NEARBUF_SYSTEM_ERROR, all->map.system_error);
     }
-    if (answer == NB_SEARCH_NO_ROOM) {
-      return nb_result_of(NEARBUF_NO_ROOM);
+    if (answer == NBUF_SEARCH_NO_ROOM) {
+      return nbuf_result_of(NEARBUF_NO_ROOM);
     }
-    nb_range around;
-    if (!all->use_reserved && nb_os_is_near_image(nb_place_range(region), &around)) {
+    nbuf_range around;
+    if (!all->use_reserved && nbuf_os_is_near_image(nbuf_place_range(region), &around)) {
       all->extra[all->extra_count++] = around;
       continue;
     }
-    nb_result result = map_place(gap_request, region);
+    nbuf_result result = map_place(gap_request, region);
     bool is_mapped = result.status == NEARBUF_OK;
     if (!is_mapped && result.status != NEARBUF_NO_ROOM) {
       return result;
@@ -361,57 +364,58 @@ static nb_result search_and_map(obstacles *all, const nb_gap_request *gap_reques
       return result;
     }
     if (is_mapped) {
-      (void)nb_os_unmap(region->start, region->size);
+      (void)nbuf_os_unmap(region->start, region->size);
     }
     /* A stack; or another thread was faster, or the map reports as free what the system does not
      * give. */
     all->extra[all->extra_count++] = is_clear ? range_of_refusal(region, tries)
-                                              : (nb_range){all->clear_until + 1, memo->gap.max};
+                                              : (nbuf_range){all->clear_until + 1, memo->gap.max};
   }
-  return nb_result_of(NEARBUF_NO_ROOM);
+  return nbuf_result_of(NEARBUF_NO_ROOM);
 }
 
 /* Lets the system search on both sides of the origin, where it can: the cost does not depend on the
  * number of mappings between. Only a place so near that no smaller one would be preferred is
  * used. */
-static bool let_system_search(const nb_gap_request *gap_request, nb_place *region) {
+static bool let_system_search(const nbuf_gap_request *gap_request, nbuf_place *region) {
   uintptr_t origin = search_origin(gap_request);
-  nb_range to_origin = {0, nb_add_saturating(origin, gap_request->want - 1)};
-  nb_range from_origin = {origin, UINTPTR_MAX};
-  nb_place below = {0, gap_request->want};
-  nb_place above = {0, gap_request->want};
-  nb_range range;
+  nbuf_range to_origin = {0, nbuf_add_saturating(origin, gap_request->want - 1)};
+  nbuf_range from_origin = {origin, UINTPTR_MAX};
+  nbuf_place below = {0, gap_request->want};
+  nbuf_place above = {0, gap_request->want};
+  nbuf_range range;
   if (origin > gap_request->range.min &&
-      nb_range_intersect(gap_request->range, to_origin, &range)) {
-    below.start = nb_os_map_within(range, gap_request->want, gap_request->alignment, true);
+      nbuf_range_intersect(gap_request->range, to_origin, &range)) {
+    below.start = nbuf_os_map_within(range, gap_request->want, gap_request->alignment, true);
   }
-  if (nb_range_intersect(gap_request->range, from_origin, &range)) {
-    above.start = nb_os_map_within(range, gap_request->want, gap_request->alignment, false);
+  if (nbuf_range_intersect(gap_request->range, from_origin, &range)) {
+    above.start = nbuf_os_map_within(range, gap_request->want, gap_request->alignment, false);
   }
   bool is_above =
-      above.start != 0 && (below.start == 0 || nb_placement_distance(gap_request, &above) <
-                                                   nb_placement_distance(gap_request, &below));
-  const nb_place *other = is_above ? &below : &above;
+      above.start != 0 && (below.start == 0 || nbuf_placement_distance(gap_request, &above) <
+                                                   nbuf_placement_distance(gap_request, &below));
+  const nbuf_place *other = is_above ? &below : &above;
   *region = is_above ? above : below;
   bool is_good =
-      region->start != 0 && nb_placement_distance(gap_request, region) <= NB_NEARER_THAT_COUNTS;
+      region->start != 0 && nbuf_placement_distance(gap_request, region) <= NBUF_NEARER_THAT_COUNTS;
   if (other->start != 0) {
-    (void)nb_os_unmap(other->start, other->size);
+    (void)nbuf_os_unmap(other->start, other->size);
   }
   if (region->start != 0 && !is_good) {
-    (void)nb_os_unmap(region->start, region->size);
+    (void)nbuf_os_unmap(region->start, region->size);
   }
   return is_good;
 }
 
-static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_request,
-                            bool use_reserved, nb_place *region, uintptr_t *clear_until) {
+static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                              bool use_reserved, nbuf_place *region, uintptr_t *clear_until) {
   obstacles all = {.use_reserved = use_reserved};
-  nb_search_memo memo = {.known_full = {1, 0}, .known_tight = {1, 0}};
-  uint64_t start = nb_os_nanoseconds();
-  nb_result result = nb_os_map_open(&all.map, false);
+  nbuf_search_memo memo = {.known_full = {1, 0}, .known_tight = {1, 0}};
+  uint64_t start = nbuf_os_nanoseconds();
+  nbuf_result result = nbuf_os_map_open(&all.map, false);
   if (result.status == NEARBUF_OK) {
-    uint32_t reserved = use_reserved ? 0 : (uint32_t)nb_os_reserved(gap_request->range, all.extra);
+    uint32_t reserved =
+        use_reserved ? 0 : (uint32_t)nbuf_os_reserved(gap_request->range, all.extra);
     all.extra_count = reserved;
     if (!use_reserved) {
       memo_load(regions, gap_request, start, &all);
@@ -423,7 +427,7 @@ static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_reque
       result = search_and_map(&all, gap_request, region, &memo);
     }
   }
-  nb_os_map_close(&all.map);
+  nbuf_os_map_close(&all.map);
   *clear_until = all.clear_until;
   if (result.status == NEARBUF_OK && !use_reserved &&
       gap_request->alignment == gap_request->granularity) {
@@ -434,42 +438,42 @@ static nb_result search_map(nb_regions *regions, const nb_gap_request *gap_reque
   return result;
 }
 
-static nb_result search(nb_regions *regions, const nb_gap_request *gap_request, bool use_reserved,
-                        nb_place *region) {
-  uint64_t start = nb_os_nanoseconds();
-  nb_result result = nb_result_of(NEARBUF_OK);
+static nbuf_result search(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                          bool use_reserved, nbuf_place *region) {
+  uint64_t start = nbuf_os_nanoseconds();
+  nbuf_result result = nbuf_result_of(NEARBUF_OK);
   uintptr_t clear_until = UINTPTR_MAX;
   if (use_reserved || !let_system_search(gap_request, region)) {
-    if (!nb_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
-      return nb_result_of(NEARBUF_NO_ROOM);
+    if (!nbuf_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
+      return nbuf_result_of(NEARBUF_NO_ROOM);
     }
     result = search_map(regions, gap_request, use_reserved, region, &clear_until);
   }
   if (result.status == NEARBUF_OK) {
-    uint64_t now = nb_os_nanoseconds();
+    uint64_t now = nbuf_os_nanoseconds();
     memo_add(regions, gap_request, region, clear_until, now + (now - start) * VALIDITY_FACTOR);
   }
   return result;
 }
 
 /* Where the system puts a mapping for which no address is given; 0: it has no memory left. */
-static uintptr_t system_place(nb_regions *regions) {
+static uintptr_t system_place(nbuf_regions *regions) {
   uintptr_t place = atomic_load_explicit(&regions->system_place, memory_order_relaxed);
   if (place == 0) {
-    size_t size = nb_os_granularity();
-    void *probe = nb_os_own_pages(size);
+    size_t size = nbuf_os_granularity();
+    void *probe = nbuf_os_own_pages(size);
     if (probe != NULL) {
       place = (uintptr_t)probe;
-      (void)nb_os_unmap(place, size);
+      (void)nbuf_os_unmap(place, size);
       atomic_store_explicit(&regions->system_place, place, memory_order_relaxed);
     }
   }
   return place;
 }
 
-static nb_result make_in_range(nb_regions *regions, const nb_gap_request *gap_request,
-                               nb_place *region) {
-  nb_result result = make_beside(regions, gap_request, region);
+static nbuf_result make_in_range(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                                 nbuf_place *region) {
+  nbuf_result result = make_beside(regions, gap_request, region);
   if (result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY) {
     result = search(regions, gap_request, false, region);
   }
@@ -479,44 +483,45 @@ static nb_result make_in_range(nb_regions *regions, const nb_gap_request *gap_re
   return result;
 }
 
-nb_result nb_region_make(nb_regions *regions, const nb_gap_request *gap_request, nb_place *region) {
-  nb_gap_request possible = *gap_request;
+nbuf_result nbuf_region_make(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                             nbuf_place *region) {
+  nbuf_gap_request possible = *gap_request;
   uintptr_t origin = search_origin(gap_request);
   uintptr_t around = origin > gap_request->range.min ? origin : gap_request->range.min;
-  nb_range limits = nb_os_limits(gap_request->range.min, around);
-  *region = (nb_place){0, 0};
-  if (!nb_range_intersect(gap_request->range, limits, &possible.range)) {
-    return nb_result_of(NEARBUF_NO_ROOM);
+  nbuf_range limits = nbuf_os_limits(gap_request->range.min, around);
+  *region = (nbuf_place){0, 0};
+  if (!nbuf_range_intersect(gap_request->range, limits, &possible.range)) {
+    return nbuf_result_of(NEARBUF_NO_ROOM);
   }
-  nb_range whole = possible.range;
-  bool is_narrowed = gap_request->target == 0 && nb_is_beyond_4_gib(whole.max) &&
-                     nb_placement_choose_target(&possible, system_place(regions));
-  nb_result result = make_in_range(regions, &possible, region);
+  nbuf_range whole = possible.range;
+  bool is_narrowed = gap_request->target == 0 && nbuf_is_beyond_4_gib(whole.max) &&
+                     nbuf_placement_choose_target(&possible, system_place(regions));
+  nbuf_result result = make_in_range(regions, &possible, region);
   if (result.status == NEARBUF_NO_ROOM && is_narrowed) {
     possible.range = whole;
     result = make_in_range(regions, &possible, region);
   }
   if (result.status != NEARBUF_OK) {
-    *region = (nb_place){0, 0};
+    *region = (nbuf_place){0, 0};
   }
   return result;
 }
 
-nb_result nb_region_drop(nb_regions *regions, const nb_place *region) {
-  nb_result result = nb_os_unmap(region->start, region->size);
+nbuf_result nbuf_region_drop(nbuf_regions *regions, const nbuf_place *region) {
+  nbuf_result result = nbuf_os_unmap(region->start, region->size);
   uint32_t taken = result.status == NEARBUF_OK ? try_lock(regions) : 0;
   if (taken == 0) {
     return result;
   }
   uintptr_t end = region->start + region->size;
-  nb_range freed = {region->start, end - 1};
-  for (uint32_t i = 0; i < NB_SEARCHED; i++) {
-    if (nb_range_overlaps(regions->searched[i].range, freed)) {
+  nbuf_range freed = {region->start, end - 1};
+  for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
+    if (nbuf_range_overlaps(regions->searched[i].range, freed)) {
       regions->searched[i].size = 0;
     }
   }
-  for (uint32_t i = 0; i < NB_SPANS; i++) {
-    nb_span *span = &regions->spans[i];
+  for (uint32_t i = 0; i < NBUF_SPANS; i++) {
+    nbuf_span *span = &regions->spans[i];
     if (span->end == end && span->start <= region->start) {
       span->end = region->start;
       span->refused[ABOVE] = 0;
@@ -529,9 +534,9 @@ nb_result nb_region_drop(nb_regions *regions, const nb_place *region) {
   return result;
 }
 
-uintptr_t nb_region_size(uint64_t placed_bytes, uintptr_t least) {
+uintptr_t nbuf_region_size(uint64_t placed_bytes, uintptr_t least) {
   uint64_t size = placed_bytes / SHARE_OF_PLACED;
   size = size < FIRST_SIZE ? FIRST_SIZE : size > LARGEST_SIZE ? LARGEST_SIZE : size;
-  size = nb_align_down((uintptr_t)size, nb_os_granularity());
+  size = nbuf_align_down((uintptr_t)size, nbuf_os_granularity());
   return size < least ? least : (uintptr_t)size;
 }

@@ -18,7 +18,7 @@ static _Atomic uint32_t chosen_sharing; /* a nearbuf_sharing, NONE: not chosen *
 
 static nearbuf_dialect read_dialect(void) {
   char asked[16];
-  if (!nb_os_environment("NEARBUF_DIALECT", asked, sizeof asked)) {
+  if (!nbuf_os_environment("NEARBUF_DIALECT", asked, sizeof asked)) {
     return NEARBUF_DIALECT_UNKNOWN;
   }
   if (strcmp(asked, "rust") == 0) {
@@ -29,43 +29,44 @@ static nearbuf_dialect read_dialect(void) {
 
 static bool read_private(void) {
   char asked[16];
-  return nb_os_environment("NEARBUF_SHARING", asked, sizeof asked) && strcmp(asked, "private") == 0;
+  return nbuf_os_environment("NEARBUF_SHARING", asked, sizeof asked) &&
+         strcmp(asked, "private") == 0;
 }
 
-void nb_settings_read(void) {
+void nbuf_settings_read(void) {
   if (atomic_load_explicit(&dialect, memory_order_acquire) == NOT_READ) {
     atomic_store_explicit(&is_private, read_private(), memory_order_relaxed);
     atomic_store_explicit(&dialect, (uint32_t)read_dialect(), memory_order_release);
   }
 }
 
-nearbuf_dialect nb_settings_dialect(nearbuf_dialect preferred) {
+nearbuf_dialect nbuf_settings_dialect(nearbuf_dialect preferred) {
   uint32_t chosen = atomic_load_explicit(&chosen_dialect, memory_order_relaxed);
   if (chosen != NEARBUF_DIALECT_UNKNOWN) {
     return (nearbuf_dialect)chosen;
   }
-  nb_settings_read();
+  nbuf_settings_read();
   uint32_t set = atomic_load_explicit(&dialect, memory_order_relaxed);
   return set != NEARBUF_DIALECT_UNKNOWN ? (nearbuf_dialect)set : preferred;
 }
 
-void nb_settings_choose_dialect(nearbuf_dialect chosen) {
+void nbuf_settings_choose_dialect(nearbuf_dialect chosen) {
   atomic_store_explicit(&chosen_dialect, (uint32_t)chosen, memory_order_relaxed);
 }
 
-bool nb_settings_private(void) {
+bool nbuf_settings_private(void) {
   uint32_t chosen = atomic_load_explicit(&chosen_sharing, memory_order_relaxed);
   if (chosen != NEARBUF_SHARING_NONE) {
     return chosen == NEARBUF_SHARING_PRIVATE;
   }
-  nb_settings_read();
+  nbuf_settings_read();
   return atomic_load_explicit(&is_private, memory_order_relaxed);
 }
 
-nearbuf_sharing nb_settings_choose_sharing(nearbuf_sharing sharing) {
+nearbuf_sharing nbuf_settings_choose_sharing(nearbuf_sharing sharing) {
   return (nearbuf_sharing)atomic_exchange(&chosen_sharing, (uint32_t)sharing);
 }
 
-void nb_settings_unchoose_sharing(nearbuf_sharing chosen, nearbuf_sharing before) {
+void nbuf_settings_unchoose_sharing(nearbuf_sharing chosen, nearbuf_sharing before) {
   (void)atomic_compare_exchange_strong(&chosen_sharing, &(uint32_t){chosen}, (uint32_t)before);
 }

@@ -3,14 +3,14 @@
  * No thread-local variable is used: in a library that was loaded with dlopen the general model
  * calls malloc on a thread's first use, the initial-exec model exhausts the static block, and
  * mingw's emulation needs a runtime. Two threads may have the same number; it is a hint. */
-#ifndef NB_OS_THREAD_H
-#define NB_OS_THREAD_H
+#ifndef NBUF_OS_THREAD_H
+#define NBUF_OS_THREAD_H
 
 #include <stdint.h>
 
 #include <errno.h>
 
-static inline uintptr_t nb_os_thread(void) {
+static inline uintptr_t nbuf_os_thread(void) {
 #if defined(_WIN32) && defined(_WIN64) && defined(__x86_64__)
   uintptr_t block;
   __asm__("mov %%gs:0x30, %0" : "=r"(block)); /* the thread's environment block */

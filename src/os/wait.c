@@ -14,35 +14,35 @@ static uint32_t in_units(uint64_t nanoseconds) {
   return (uint32_t)(nanoseconds >> UNIT_SHIFT) | 1;
 }
 
-nb_wait nb_wait_start(void) {
-  nb_wait wait = {.start = nb_os_nanoseconds(), .bound_ns = NB_WAIT_BOUND_NS};
+nbuf_wait nbuf_wait_start(void) {
+  nbuf_wait wait = {.start = nbuf_os_nanoseconds(), .bound_ns = NBUF_WAIT_BOUND_NS};
   uint32_t in_vain = atomic_load_explicit(&last_in_vain, memory_order_relaxed);
   if (in_vain != 0 && in_units(wait.start) - in_vain < SHORT_FOR) {
-    wait.bound_ns = NB_WAIT_SHORT_BOUND_NS;
+    wait.bound_ns = NBUF_WAIT_SHORT_BOUND_NS;
   }
   return wait;
 }
 
-bool nb_wait_on(nb_wait *wait) {
-  uint64_t now = nb_os_nanoseconds();
+bool nbuf_wait_on(nbuf_wait *wait) {
+  uint64_t now = nbuf_os_nanoseconds();
   if (now - wait->start > wait->bound_ns) {
-    if (wait->bound_ns == NB_WAIT_BOUND_NS) {
+    if (wait->bound_ns == NBUF_WAIT_BOUND_NS) {
       atomic_store_explicit(&last_in_vain, in_units(now), memory_order_relaxed);
     }
     return false;
   }
-  nb_os_pause_again(wait->pauses++);
+  nbuf_os_pause_again(wait->pauses++);
   return true;
 }
 
-bool nb_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up) {
-  if (nb_shared_lock_acquire(word)) {
+bool nbuf_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up) {
+  if (nbuf_shared_lock_acquire(word)) {
     return true;
   }
-  nb_wait wait = nb_wait_start();
+  nbuf_wait wait = nbuf_wait_start();
   while (is_given_up == NULL || !atomic_load_explicit(is_given_up, memory_order_relaxed)) {
-    bool is_over = !nb_wait_on(&wait);
-    if (nb_shared_lock_acquire(word)) {
+    bool is_over = !nbuf_wait_on(&wait);
+    if (nbuf_shared_lock_acquire(word)) {
       return true;
     }
     if (is_over) {

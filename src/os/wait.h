@@ -1,10 +1,10 @@
 /* Waiting for another thread, which may be dead or stopped: at most for a bound.
  *
- *   nb_wait wait = nb_wait_start();
- *   while (!try_lock() && nb_wait_on(&wait)) {
+ *   nbuf_wait wait = nbuf_wait_start();
+ *   while (!try_lock() && nbuf_wait_on(&wait)) {
  *   } */
-#ifndef NB_WAIT_H
-#define NB_WAIT_H
+#ifndef NBUF_WAIT_H
+#define NBUF_WAIT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,27 +13,27 @@
 /* The time for which the header lock of a locator, or the lock of the state, is waited for. The
  * other implementations hold the header lock while they parse the memory map: up to 30 ms at 60,000
  * mappings. */
-#define NB_WAIT_BOUND_NS UINT64_C(500000000)
+#define NBUF_WAIT_BOUND_NS UINT64_C(500000000)
 
 /* For a second after a wait that failed, others last at most this long: one call can meet several
  * locks, and a thread that is stopped may hold more than one of them. Without this a call took four
  * times the bound. */
-#define NB_WAIT_SHORT_BOUND_NS (NB_WAIT_BOUND_NS / 16)
+#define NBUF_WAIT_SHORT_BOUND_NS (NBUF_WAIT_BOUND_NS / 16)
 
-typedef struct nb_wait {
+typedef struct nbuf_wait {
   uint64_t start;
   uint64_t bound_ns;
   uint32_t pauses;
-} nb_wait;
+} nbuf_wait;
 
-nb_wait nb_wait_start(void);
+nbuf_wait nbuf_wait_start(void);
 
 /* Pauses, for a short time at first. False: the bound is over. */
-bool nb_wait_on(nb_wait *wait);
+bool nbuf_wait_on(nbuf_wait *wait);
 
-/* Takes the lock word of a header (base/shared.h), which nb_shared_unlock_release releases. False:
- * it was held past the bound, so its holder died or is stopped. Then `*is_given_up`, if not null,
- * is set, and while it is set no call waits. */
-bool nb_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up);
+/* Takes the lock word of a header (base/shared.h), which nbuf_shared_unlock_release releases.
+ * False: it was held past the bound, so its holder died or is stopped. Then `*is_given_up`, if not
+ * null, is set, and while it is set no call waits. */
+bool nbuf_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up);
 
 #endif

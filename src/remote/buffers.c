@@ -24,13 +24,13 @@ enum { MOST_LINKS = 16 };
 /* The results of a search. */
 typedef struct finding {
   nearbuf_process *process;
-  nb_process_wish wanted;
-  nb_constraint constraint; /* of the request, or the part of it that is near */
+  nbuf_process_wish wanted;
+  nbuf_constraint constraint; /* of the request, or the part of it that is near */
   bool is_near;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
-  nb_result refused; /* something would have done, but its locator could not be shared with us */
-  bool is_held;      /* something would have done, but somebody holds it */
+  nbuf_result refused; /* something would have done, but its locator could not be shared with us */
+  bool is_held;        /* something would have done, but somebody holds it */
   bool has_none;    /* it has no locator; whoever makes one meanwhile has the name, or the anchor */
   bool is_listed;   /* the new region is in a locator: it stays, whatever comes */
   uint32_t in_vain; /* items whose memory was not there */
@@ -43,21 +43,21 @@ typedef struct finding {
 enum { MOST_IN_VAIN = 64 };
 
 /* Whether the room of a buffer is sufficient. */
-static bool fits(const nb_constraint *constraint, const nb_item *item) {
+static bool fits(const nbuf_constraint *constraint, const nbuf_item *item) {
   uint32_t start;
   uint32_t limit;
   return item->base != 0 &&
-         nb_constraint_fits(constraint, item->base, item->size, item->position, &start, &limit);
+         nbuf_constraint_fits(constraint, item->base, item->size, item->position, &start, &limit);
 }
 
 /* Fills the buffer for an item that fits and is held. The room is that of the whole request. */
-static void fill(const finding *ctx, const nb_item *item, uintptr_t place, nb_remote_view *view,
+static void fill(const finding *ctx, const nbuf_item *item, uintptr_t place, nbuf_remote_view *view,
                  intptr_t memory) {
   nearbuf_process_buffer *buffer = ctx->buffer;
   uint32_t start = 0;
   uint32_t limit = 0;
-  (void)nb_constraint_fits(&ctx->wanted.constraint, item->base, item->size, item->position, &start,
-                           &limit);
+  (void)nbuf_constraint_fits(&ctx->wanted.constraint, item->base, item->size, item->position,
+                             &start, &limit);
   buffer->address = item->base;
   buffer->size = item->size;
   buffer->room = limit - start;
@@ -69,54 +69,55 @@ static void fill(const finding *ctx, const nb_item *item, uintptr_t place, nb_re
   buffer->handles[0] = (intptr_t)view->page;
   buffer->handles[1] = (intptr_t)view->size;
   buffer->handles[2] = memory;
-  *view = (nb_remote_view){0, 0, 0}; /* the buffer has it now */
+  *view = (nbuf_remote_view){0, 0, 0}; /* the buffer has it now */
 }
 
-static const nb_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
-  return nb_layout_of(buffer->layout >> 8, buffer->layout & 0xff);
+static const nbuf_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
+  return nbuf_layout_of(buffer->layout >> 8, buffer->layout & 0xff);
 }
 
 /* Locks an item in the page itself and checks again whether it fits. */
-static bool claim(const finding *ctx, nb_remote_view *view, uint32_t index, intptr_t memory) {
-  const nb_layout *layout = nb_walk_layout(&ctx->walk);
-  uintptr_t item = nb_item_at(view->base, layout, index);
-  if (!nb_item_try_lock_in(item, layout)) {
+static bool claim(const finding *ctx, nbuf_remote_view *view, uint32_t index, intptr_t memory) {
+  const nbuf_layout *layout = nbuf_walk_layout(&ctx->walk);
+  uintptr_t item = nbuf_item_at(view->base, layout, index);
+  if (!nbuf_item_try_lock_in(item, layout)) {
     return false;
   }
-  nb_item locked = nb_item_read(item, layout);
-  if (nb_item_check(&locked, layout) == NB_FAULT_NONE && fits(&ctx->constraint, &locked)) {
+  nbuf_item locked = nbuf_item_read(item, layout);
+  if (nbuf_item_check(&locked, layout) == NBUF_FAULT_NONE && fits(&ctx->constraint, &locked)) {
     fill(ctx, &locked, item, view, memory);
     return true;
   }
-  nb_item_unlock_in(item, layout);
+  nbuf_item_unlock_in(item, layout);
   return false;
 }
 
 /* Whether an item of the copy may be used at all. */
-static bool is_usable(finding *ctx, uint32_t index, const nb_item *item) {
+static bool is_usable(finding *ctx, uint32_t index, const nbuf_item *item) {
   const nearbuf_process_walk *walk = &ctx->walk;
-  uint64_t in_page = nb_os_page_size() - 1;
-  if (ctx->in_vain == MOST_IN_VAIN || nb_item_check(item, nb_walk_layout(walk)) != NB_FAULT_NONE ||
+  uint64_t in_page = nbuf_os_page_size() - 1;
+  if (ctx->in_vain == MOST_IN_VAIN ||
+      nbuf_item_check(item, nbuf_walk_layout(walk)) != NBUF_FAULT_NONE ||
       (item->base & ~in_page) == (walk->address & ~in_page) ||
-      nb_format_overlaps(nb_walk_image(walk), nb_walk_layout(walk), index, walk->count)) {
+      nbuf_format_overlaps(nbuf_walk_image(walk), nbuf_walk_layout(walk), index, walk->count)) {
     return false;
   }
   bool is_there =
-      nb_process_check_usable(ctx->process, item->base, item->size).status == NEARBUF_OK;
+      nbuf_process_check_usable(ctx->process, item->base, item->size).status == NEARBUF_OK;
   ctx->in_vain += is_there ? 0 : 1;
   return is_there;
 }
 
 /* Opens what holding a buffer requires. Without the memory nothing can be appended, but a buffer of
  * a process that hides its memory can still be held. */
-static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
-  nb_result result = nb_remote_memory_open(ctx->process, memory);
+static bool open_to_hold(finding *ctx, nbuf_remote_view *view, intptr_t *memory) {
+  nbuf_result result = nbuf_remote_memory_open(ctx->process, memory);
   bool is_hidden = result.status == NEARBUF_DENIED && ctx->process->address_bits == 0;
   if (result.status == NEARBUF_OK || is_hidden) {
-    result = nb_remote_view_open(ctx->process, ctx->walk.address, view);
+    result = nbuf_remote_view_open(ctx->process, ctx->walk.address, view);
   }
   if (result.status != NEARBUF_OK) {
-    nb_remote_memory_close(*memory);
+    nbuf_remote_memory_close(*memory);
     ctx->refused = result;
   }
   return result.status == NEARBUF_OK;
@@ -124,11 +125,11 @@ static bool open_to_hold(finding *ctx, nb_remote_view *view, intptr_t *memory) {
 
 /* Takes the first item of the current locator that fits. */
 static bool take_here(finding *ctx) {
-  nb_remote_view view = {0, 0, 0};
+  nbuf_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
   bool is_found = false;
   for (uint32_t i = 0; i < ctx->walk.count && !is_found; i++) {
-    nb_item item = nb_walk_item(&ctx->walk, i);
+    nbuf_item item = nbuf_walk_item(&ctx->walk, i);
     if (!fits(&ctx->constraint, &item)) {
       continue;
     }
@@ -143,23 +144,23 @@ static bool take_here(finding *ctx) {
     is_found = claim(ctx, &view, i, memory);
   }
   if (!is_found) {
-    nb_remote_view_close(&view);
-    nb_remote_memory_close(memory);
+    nbuf_remote_view_close(&view);
+    nbuf_remote_memory_close(memory);
   }
   return is_found;
 }
 
 /* Calls `visit` for every valid locator, until it returns true. OK: it did; NOT_FOUND: it never
  * did. `*is_damaged`: a locator was not valid. */
-static nb_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
-                              void *context, bool *is_damaged) {
-  nb_walk_start(&ctx->walk);
+static nbuf_result each_locator(finding *ctx, bool (*visit)(finding *ctx, void *context),
+                                void *context, bool *is_damaged) {
+  nbuf_walk_start(&ctx->walk);
   ctx->walk.number = NO_LOCATOR;
   *is_damaged = false;
-  nb_result result;
+  nbuf_result result;
   for (;;) {
     nearbuf_process_locator locator = {0};
-    result = nb_walk_next_locator(ctx->process, &ctx->walk, &locator);
+    result = nbuf_walk_next_locator(ctx->process, &ctx->walk, &locator);
     if (result.status != NEARBUF_OK) {
       return result;
     }
@@ -180,7 +181,7 @@ static bool visit_to_take(finding *ctx, void *context) {
 
 /* The end of the chain, found in the search for a free slot. */
 typedef struct listing {
-  nb_item item;
+  nbuf_item item;
   uint64_t last;
   uint32_t last_dialect;
 } listing;
@@ -189,156 +190,156 @@ typedef struct listing {
  * the first locator (header.h): the slots are valid, if they contain items. No library clears the
  * header of a later locator, and what is behind its count can be arbitrary. */
 static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
-  const nb_layout *layout = nb_walk_layout(walk);
-  return walk->number == 0 ? nb_format_count_by_slots(locator, layout, walk->address)
-                           : nb_format_count(locator, layout);
+  const nbuf_layout *layout = nbuf_walk_layout(walk);
+  return walk->number == 0 ? nbuf_format_count_by_slots(locator, layout, walk->address)
+                           : nbuf_format_count(locator, layout);
 }
 
 /* Lists the item in the current locator, if that has a free slot, and holds it. */
 static bool list_here(finding *ctx, void *context) {
   listing *new = context;
-  const nb_layout *layout = nb_walk_layout(&ctx->walk);
+  const nbuf_layout *layout = nbuf_walk_layout(&ctx->walk);
   new->last = ctx->walk.address;
   new->last_dialect = ctx->walk.dialect;
-  nb_remote_view view = {0, 0, 0};
+  nbuf_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
   if (ctx->walk.dialect == NEARBUF_DIALECT_UNKNOWN || ctx->walk.count >= layout->capacity ||
       !open_to_hold(ctx, &view, &memory)) {
     return false;
   }
   bool is_listed = false;
-  if (nb_wait_for_lock(view.base + layout->locked, &ctx->are_locks_given_up)) {
+  if (nbuf_wait_for_lock(view.base + layout->locked, &ctx->are_locks_given_up)) {
     uint32_t count = next_slot(&ctx->walk, view.base);
     uintptr_t header = view.base + layout->locked;
     if (count < layout->capacity) {
-      uintptr_t item = nb_item_at(view.base, layout, count);
-      nb_item_write(item, layout, &new->item);
-      nb_format_store_count(view.base, layout, count + 1);
+      uintptr_t item = nbuf_item_at(view.base, layout, count);
+      nbuf_item_write(item, layout, &new->item);
+      nbuf_format_store_count(view.base, layout, count + 1);
       is_listed = true;
       ctx->is_listed = true;
-      nb_shared_unlock_release(header);
+      nbuf_shared_unlock_release(header);
       fill(ctx, &new->item, item, &view, memory);
     } else {
-      nb_shared_unlock_release(header);
+      nbuf_shared_unlock_release(header);
     }
   }
   if (!is_listed) {
-    nb_remote_view_close(&view);
-    nb_remote_memory_close(memory);
+    nbuf_remote_view_close(&view);
+    nbuf_remote_memory_close(memory);
   }
   return is_listed;
 }
 
 static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
   if (width == sizeof(uintptr_t)) {
-    return nb_shared_link_set_release(link, (uintptr_t)next);
+    return nbuf_shared_link_set_release(link, (uintptr_t)next);
   }
   uint32_t none = 0;
-  return atomic_compare_exchange_strong_explicit(nb_shared_word(link), &none,
-                                                 nb_little_32((uint32_t)next), memory_order_acq_rel,
-                                                 memory_order_acquire);
+  return atomic_compare_exchange_strong_explicit(nbuf_shared_word(link), &none,
+                                                 nbuf_little_32((uint32_t)next),
+                                                 memory_order_acq_rel, memory_order_acquire);
 }
 
 /* Holds the item of a locator that this call made. */
-static nb_result hold_first(finding *ctx, const nb_remote_page *page, const nb_item *item,
-                            uint32_t dialect) {
-  nb_remote_view view = {0, 0, 0};
+static nbuf_result hold_first(finding *ctx, const nbuf_remote_page *page, const nbuf_item *item,
+                              uint32_t dialect) {
+  nbuf_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
   ctx->walk.address = page->address;
   ctx->walk.dialect = dialect;
-  ctx->walk.width = nb_process_width(ctx->process);
+  ctx->walk.width = nbuf_process_width(ctx->process);
   if (!open_to_hold(ctx, &view, &memory)) {
     return ctx->refused;
   }
-  uintptr_t held = nb_item_at(view.base, nb_walk_layout(&ctx->walk), page->slot);
+  uintptr_t held = nbuf_item_at(view.base, nbuf_walk_layout(&ctx->walk), page->slot);
   fill(ctx, item, held, &view, memory);
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* Adds a locator to the end of the chain, or as the first one. BUSY: another thread or process was
  * faster. */
-static nb_result grow(finding *ctx, const listing *new) {
+static nbuf_result grow(finding *ctx, const listing *new) {
   bool is_first = new->last == 0;
   uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
                          ? (uint32_t)NEARBUF_DIALECT_WRITTEN
                          : new->last_dialect;
-  uint32_t width = nb_process_width(ctx->process);
-  const nb_layout *layout = nb_layout_of(width, dialect);
-  nb_remote_view view = {0, 0, 0};
+  uint32_t width = nbuf_process_width(ctx->process);
+  const nbuf_layout *layout = nbuf_layout_of(width, dialect);
+  nbuf_remote_view view = {0, 0, 0};
   if (!is_first) {
-    nb_result result = nb_remote_view_open(ctx->process, new->last, &view);
+    nbuf_result result = nbuf_remote_view_open(ctx->process, new->last, &view);
     if (result.status != NEARBUF_OK) {
       return result;
     }
   }
-  nb_remote_page added = {0, 0, 0};
-  nb_result result = nb_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
+  nbuf_remote_page added = {0, 0, 0};
+  nbuf_result result = nbuf_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
   if (result.status == NEARBUF_OK && !is_first) {
-    const nb_layout *of_last = nb_layout_of(width, new->last_dialect);
-    bool is_locked = nb_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
+    const nbuf_layout *of_last = nbuf_layout_of(width, new->last_dialect);
+    bool is_locked = nbuf_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
     bool is_linked = set_link(view.base + of_last->next, width, added.address);
     if (is_locked) {
-      nb_shared_unlock_release(view.base + of_last->locked);
+      nbuf_shared_unlock_release(view.base + of_last->locked);
     }
     if (!is_linked) {
-      nb_remote_page_discard(ctx->process, &added);
-      result = nb_result_of(NEARBUF_BUSY);
+      nbuf_remote_page_discard(ctx->process, &added);
+      result = nbuf_result_of(NEARBUF_BUSY);
     }
   }
-  nb_remote_view_close(&view);
+  nbuf_remote_view_close(&view);
   ctx->is_listed = result.status == NEARBUF_OK;
   return result.status == NEARBUF_OK ? hold_first(ctx, &added, &new->item, dialect) : result;
 }
 
 /* Lists a new region, which is the caller's on failure. */
-static nb_result list_region(finding *ctx, const nb_place *region) {
+static nbuf_result list_region(finding *ctx, const nbuf_place *region) {
   listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
-  nb_result result = nb_result_of(NEARBUF_BUSY);
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+  nbuf_result result = nbuf_result_of(NEARBUF_BUSY);
+  uint64_t end = nbuf_os_nanoseconds() + NBUF_WAIT_BOUND_NS;
   for (int tries = 0; tries < MOST_LINKS && result.status == NEARBUF_BUSY &&
-                      (tries == 0 || nb_os_nanoseconds() < end);
+                      (tries == 0 || nbuf_os_nanoseconds() < end);
        tries++) {
     bool is_damaged = false;
     new.last = 0;
-    result = ctx->has_none && tries == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
+    result = ctx->has_none && tries == 0 ? nbuf_result_of(NEARBUF_NOT_FOUND)
                                          : each_locator(ctx, list_here, &new, &is_damaged);
     if (result.status != NEARBUF_NOT_FOUND) {
       return result;
     }
-    result = is_damaged ? nb_result_of(NEARBUF_INCOMPATIBLE) : grow(ctx, &new);
+    result = is_damaged ? nbuf_result_of(NEARBUF_INCOMPATIBLE) : grow(ctx, &new);
   }
   return result;
 }
 
-static nb_result make(finding *ctx) {
-  nb_place region;
-  nb_result result = nb_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target,
-                                            SHARED_SIZE, ctx->is_near, &region);
+static nbuf_result make(finding *ctx) {
+  nbuf_place region;
+  nbuf_result result = nbuf_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target,
+                                                SHARED_SIZE, ctx->is_near, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   result = list_region(ctx, &region);
   if (result.status != NEARBUF_OK && !ctx->is_listed) {
-    (void)nb_remote_free(ctx->process, region.start, region.size);
+    (void)nbuf_remote_free(ctx->process, region.start, region.size);
   }
   return result;
 }
 
 /* ---- The public calls on buffers ------------------------------------------------------------- */
 
-static nb_result get_within(finding *ctx) {
+static nbuf_result get_within(finding *ctx) {
   bool is_damaged;
-  nb_result result = each_locator(ctx, visit_to_take, NULL, &is_damaged);
+  nbuf_result result = each_locator(ctx, visit_to_take, NULL, &is_damaged);
   ctx->has_none = result.status == NEARBUF_NOT_FOUND && ctx->walk.number == NO_LOCATOR;
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
-  result = nb_remote_check(ctx->process);
+  result = nbuf_remote_check(ctx->process);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   if (is_damaged) {
-    return nb_result_of(NEARBUF_INCOMPATIBLE);
+    return nbuf_result_of(NEARBUF_INCOMPATIBLE);
   }
   if ((ctx->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
     result = make(ctx);
@@ -350,22 +351,22 @@ static nb_result get_within(finding *ctx) {
   if (ctx->refused.status != NEARBUF_OK) {
     return ctx->refused;
   }
-  return nb_result_of(ctx->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
+  return nbuf_result_of(ctx->is_held ? NEARBUF_BUSY : NEARBUF_NO_ROOM);
 }
 
 /* Whether memory farther away may succeed. */
-static bool is_out_of_room(const finding *ctx, nb_result result) {
+static bool is_out_of_room(const finding *ctx, nbuf_result result) {
   return result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY ||
          (result.status == NEARBUF_BUSY && ctx->is_held);
 }
 
 /* Memory as near as requested comes first, then all of the range. */
-static nb_result get(finding *ctx) {
-  const nb_process_wish *wanted = &ctx->wanted;
-  if (nb_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
-                           &ctx->constraint)) {
+static nbuf_result get(finding *ctx) {
+  const nbuf_process_wish *wanted = &ctx->wanted;
+  if (nbuf_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes,
+                             &ctx->constraint)) {
     ctx->is_near = true;
-    nb_result result = get_within(ctx);
+    nbuf_result result = get_within(ctx);
     if (!is_out_of_room(ctx, result)) {
       return result;
     }
@@ -373,7 +374,7 @@ static nb_result get(finding *ctx) {
   ctx->constraint = wanted->constraint;
   ctx->is_near = false;
   ctx->is_held = false;
-  ctx->refused = nb_result_of(NEARBUF_OK);
+  ctx->refused = nbuf_result_of(NEARBUF_OK);
   return get_within(ctx);
 }
 
@@ -383,23 +384,23 @@ nearbuf_status nearbuf_process_get(nearbuf_process *process, const nearbuf_proce
     return NEARBUF_INVALID_ARGUMENT;
   }
   *buffer = (nearbuf_process_buffer){0};
-  if (!nb_process_is_open(process)) {
+  if (!nbuf_process_is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
-  nb_process_wish wanted;
-  nearbuf_status status = nb_process_check_request(process, request, &wanted);
+  nbuf_process_wish wanted;
+  nearbuf_status status = nbuf_process_check_request(process, request, &wanted);
   if (status != NEARBUF_OK) {
     process->system_error = 0;
     return status;
   }
-  nb_os_call call = nb_os_call_begin();
+  nbuf_os_call call = nbuf_os_call_begin();
   finding ctx = {.process = process, .wanted = wanted, .buffer = buffer};
-  nb_result result = nb_remote_note_program(process);
+  nbuf_result result = nbuf_remote_note_program(process);
   bool is_hidden = result.status == NEARBUF_DENIED; /* but its existing buffers may be used */
   if (result.status == NEARBUF_OK || is_hidden) {
-    result = nb_process_explain(process, get(&ctx));
+    result = nbuf_process_explain(process, get(&ctx));
   }
-  return nb_process_call_end(process, result, call);
+  return nbuf_process_call_end(process, result, call);
 }
 
 /* The position is shared, but only the holder changes it. */
@@ -408,7 +409,7 @@ static void advance(nearbuf_process_buffer *buffer, uint32_t position) {
   buffer->position = position;
   buffer->start = position < end ? position : end;
   buffer->room = end - buffer->start;
-  nb_shared_store_relaxed(buffer->item + buffer_layout(buffer)->position, position);
+  nbuf_shared_store_relaxed(buffer->item + buffer_layout(buffer)->position, position);
 }
 
 nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_buffer *buffer,
@@ -416,7 +417,7 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
   if (address != NULL) {
     *address = 0;
   }
-  if (buffer == NULL || !nb_process_is_open(process)) {
+  if (buffer == NULL || !nbuf_process_is_open(process)) {
     return NEARBUF_INVALID_ARGUMENT;
   }
   process->system_error = 0;
@@ -435,16 +436,16 @@ nearbuf_status nearbuf_process_append(nearbuf_process *process, nearbuf_process_
   if (buffer->handles[2] == 0) {
     return NEARBUF_DENIED; /* the process hides its memory */
   }
-  nb_os_call call = nb_os_call_begin();
+  nbuf_os_call call = nbuf_os_call_begin();
   uint64_t place = buffer->address + buffer->start;
-  nb_result result = nb_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
+  nbuf_result result = nbuf_remote_memory_write(buffer->handles[2], place, bytes, size_bytes);
   if (result.status == NEARBUF_OK) {
     advance(buffer, buffer->start + (uint32_t)size_bytes);
     if (address != NULL) {
       *address = place;
     }
   }
-  return nb_process_call_end(process, result, call);
+  return nbuf_process_call_end(process, result, call);
 }
 
 nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process_buffer *buffer) {
@@ -454,15 +455,15 @@ nearbuf_status nearbuf_process_release(nearbuf_process *process, nearbuf_process
   if (buffer->item == 0) {
     return NEARBUF_INVALID_HANDLE;
   }
-  nb_os_call call = nb_os_call_begin();
+  nbuf_os_call call = nbuf_os_call_begin();
   /* The last cache line of data that will be written often is left to that data. */
   if ((buffer->flags & NEARBUF_DATA) != 0 && buffer->start == buffer->position) {
-    advance(buffer, nb_line_end(buffer->address, buffer->size, buffer->position));
+    advance(buffer, nbuf_line_end(buffer->address, buffer->size, buffer->position));
   }
-  nb_item_unlock_in(buffer->item, buffer_layout(buffer));
-  nb_remote_view view = {buffer->item, (uintptr_t)buffer->handles[0], (size_t)buffer->handles[1]};
-  nb_remote_view_close(&view);
-  nb_remote_memory_close(buffer->handles[2]);
+  nbuf_item_unlock_in(buffer->item, buffer_layout(buffer));
+  nbuf_remote_view view = {buffer->item, (uintptr_t)buffer->handles[0], (size_t)buffer->handles[1]};
+  nbuf_remote_view_close(&view);
+  nbuf_remote_memory_close(buffer->handles[2]);
   *buffer = (nearbuf_process_buffer){0};
-  return nb_process_call_end(process, nb_result_of(NEARBUF_OK), call);
+  return nbuf_process_call_end(process, nbuf_result_of(NEARBUF_OK), call);
 }

@@ -1,6 +1,6 @@
 /* The beginning and the end of every call with another process. */
-#ifndef NB_REMOTE_PROCESS_H
-#define NB_REMOTE_PROCESS_H
+#ifndef NBUF_REMOTE_PROCESS_H
+#define NBUF_REMOTE_PROCESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,17 +10,18 @@
 #include "base/result.h"
 #include "os/os.h"
 
-bool nb_process_is_open(const nearbuf_process *process);
+bool nbuf_process_is_open(const nearbuf_process *process);
 
 /* The end of every call with a process. Its death explains every failure of the system. */
-nearbuf_status nb_process_call_end(nearbuf_process *process, nb_result result, nb_os_call call);
+nearbuf_status nbuf_process_call_end(nearbuf_process *process, nbuf_result result,
+                                     nbuf_os_call call);
 
-/* The result of work in the program that was recorded (nb_remote_note_program). If another one has
- * replaced it, or is just replacing it, that explains every failure: its threads end, and what was
- * learned is about the previous one. */
-nb_result nb_process_explain(const nearbuf_process *process, nb_result result);
+/* The result of work in the program that was recorded (nbuf_remote_note_program). If another one
+ * has replaced it, or is just replacing it, that explains every failure: its threads end, and what
+ * was learned is about the previous one. */
+nbuf_result nbuf_process_explain(const nearbuf_process *process, nbuf_result result);
 
 /* The width of its addresses, in bytes. */
-uint32_t nb_process_width(const nearbuf_process *process);
+uint32_t nbuf_process_width(const nearbuf_process *process);
 
 #endif

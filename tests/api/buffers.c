@@ -177,13 +177,13 @@ TEST(every_small_size_and_alignment_gets_its_own_bytes) {
 /* ---- Data beside code ------------------------------------------------------------------------ */
 
 TEST(data_starts_on_a_line_of_its_own_and_nothing_follows_in_its_last_line) {
-  for (size_t size = 1; size <= (size_t)3 * NB_CACHE_LINE; size += NB_CACHE_LINE / 8 - 1) {
+  for (size_t size = 1; size <= (size_t)3 * NBUF_CACHE_LINE; size += NBUF_CACHE_LINE / 8 - 1) {
     uintptr_t code = place_bytes(1, 1, 0);
     uintptr_t data = place_bytes(size, 1, NEARBUF_DATA);
     uintptr_t next = place_bytes(1, 1, 0);
-    CHECK_EQUAL(0, data % NB_CACHE_LINE);
+    CHECK_EQUAL(0, data % NBUF_CACHE_LINE);
     CHECK(data > code);
-    uintptr_t end = (data + size + NB_CACHE_LINE - 1) / NB_CACHE_LINE * NB_CACHE_LINE;
+    uintptr_t end = (data + size + NBUF_CACHE_LINE - 1) / NBUF_CACHE_LINE * NBUF_CACHE_LINE;
     CHECK_EQUAL(end, next);
   }
 }
@@ -204,9 +204,9 @@ TEST(data_that_is_appended_or_committed_keeps_its_line_too) {
       CHECK_OK(nearbuf_commit(&buffer, 5));
       data = room.run_at;
     }
-    CHECK_EQUAL(0, (uintptr_t)data % NB_CACHE_LINE);
+    CHECK_EQUAL(0, (uintptr_t)data % NBUF_CACHE_LINE);
     CHECK_OK(nearbuf_release(&buffer));
-    CHECK_EQUAL((uintptr_t)data + NB_CACHE_LINE, place_bytes(1, 1, 0));
+    CHECK_EQUAL((uintptr_t)data + NBUF_CACHE_LINE, place_bytes(1, 1, 0));
   }
 }
 
@@ -230,10 +230,10 @@ TEST(data_at_the_end_of_a_buffer_uses_it_up) {
   size_t room = nearbuf_buffer_room(&buffer);
   uintptr_t end = nearbuf_buffer_address(&buffer) + nearbuf_buffer_size(&buffer);
   nearbuf_memory reserved;
-  CHECK_OK(nearbuf_reserve(&buffer, room - NB_CACHE_LINE, 1, &reserved));
-  CHECK_OK(nearbuf_commit(&buffer, room - NB_CACHE_LINE));
+  CHECK_OK(nearbuf_reserve(&buffer, room - NBUF_CACHE_LINE, 1, &reserved));
+  CHECK_OK(nearbuf_commit(&buffer, room - NBUF_CACHE_LINE));
   CHECK_OK(nearbuf_release(&buffer));
-  CHECK_EQUAL(end - NB_CACHE_LINE, place_bytes(8, 1, NEARBUF_DATA));
+  CHECK_EQUAL(end - NBUF_CACHE_LINE, place_bytes(8, 1, NEARBUF_DATA));
   nearbuf_info info;
   CHECK_OK(nearbuf_find((const void *)(end - 1), &info));
   CHECK_EQUAL(info.size_bytes, info.used_bytes);

@@ -94,7 +94,7 @@ TEST(a_gap_that_is_cut_by_the_range_holds_whole_pages_only) {
 TEST(a_gap_holds_what_is_needed_at_a_large_alignment) {
   space_settle();
   uintptr_t area = space_occupy(AREA);
-  uintptr_t aligned = nb_align_down(area + 3 * space_page() + (1 << 20) - 1, 1 << 20);
+  uintptr_t aligned = nbuf_align_down(area + 3 * space_page() + (1 << 20) - 1, 1 << 20);
   space_free(aligned - 3 * space_page(), 5 * space_page());
   nearbuf_request request = space_request(area, AREA, 2 * space_page());
   request.alignment_bytes = 1 << 20;
@@ -228,7 +228,7 @@ TEST(address_0_and_what_lies_just_above_is_never_handed_out) {
 }
 
 static void needs_low_memory(void) {
-  if (nb_os_limits(0, 0).min >= NEARBUF_2_GIB) {
+  if (nbuf_os_limits(0, 0).min >= NEARBUF_2_GIB) {
     test_skip("this system gives nothing below 2 GiB");
   }
 }

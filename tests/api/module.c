@@ -60,7 +60,7 @@ TEST(memory_near_a_module_reaches_both_of_its_ends) {
   CHECK_EQUAL(0, request.near_bytes);
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place(&request, "0123456789abcdef", &placed));
-  CHECK(nb_distance((uintptr_t)placed.run_at, (uintptr_t)own_code()) < NEARBUF_2_GIB);
+  CHECK(nbuf_distance((uintptr_t)placed.run_at, (uintptr_t)own_code()) < NEARBUF_2_GIB);
 }
 
 TEST(what_is_wrong_with_a_request_near_a_module_is_told) {

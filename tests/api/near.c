@@ -16,8 +16,8 @@ static maps after;
 /* Addresses that can be free but are used only when nothing else is: those that the program break
  * and the stack may grow into. */
 static int is_reserved(uintptr_t start, uintptr_t end) {
-  nb_range reserved[NB_OS_RESERVED_MAX];
-  size_t count = nb_os_reserved((nb_range){start, end - 1}, reserved);
+  nbuf_range reserved[NBUF_OS_RESERVED_MAX];
+  size_t count = nbuf_os_reserved((nbuf_range){start, end - 1}, reserved);
   for (size_t i = 0; i < count; i++) {
     if (start <= reserved[i].max && reserved[i].min < end) {
       return 1;
@@ -166,7 +166,7 @@ static void hold_many(int count) {
   nearbuf_buffer *held = calloc((size_t)count, sizeof *held);
   CHECK(held != NULL);
   nearbuf_request request = request_near((const void *)(uintptr_t)check_nearest, 64);
-  if ((request.range.max - request.range.min) / nb_os_granularity() < (uintptr_t)count) {
+  if ((request.range.max - request.range.min) / nbuf_os_granularity() < (uintptr_t)count) {
     test_skip("so many pages are not within reach");
   }
   for (int i = 0; i < count; i++) {
@@ -176,7 +176,7 @@ static void hold_many(int count) {
   nearbuf_totals totals;
   CHECK_OK(nearbuf_get_totals(&totals));
   CHECK_EQUAL(count, totals.taken);
-  CHECK(totals.locators >= ((uint32_t)count + NB_NATIVE_CAPACITY - 1) / NB_NATIVE_CAPACITY);
+  CHECK(totals.locators >= ((uint32_t)count + NBUF_NATIVE_CAPACITY - 1) / NBUF_NATIVE_CAPACITY);
   CHECK_EQUAL(NEARBUF_SHARING_SHARED, totals.sharing);
   for (int i = 0; i < count; i++) {
     int value;

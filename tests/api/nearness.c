@@ -19,11 +19,11 @@ static unsigned char *place_in(const nearbuf_request *request) {
 static uintptr_t middle_of_free_stretch(void) {
   uintptr_t start = space_occupy(64 * MIB);
   space_free(start, 64 * MIB);
-  nb_range stretch = {start, start + (64 * MIB - 1)};
-  nb_range reserved[NB_OS_RESERVED_MAX];
-  size_t count = nb_os_reserved(stretch, reserved);
+  nbuf_range stretch = {start, start + (64 * MIB - 1)};
+  nbuf_range reserved[NBUF_OS_RESERVED_MAX];
+  size_t count = nbuf_os_reserved(stretch, reserved);
   for (size_t i = 0; i < count; i++) {
-    if (nb_range_overlaps(stretch, reserved[i])) {
+    if (nbuf_range_overlaps(stretch, reserved[i])) {
       test_skip("the system puts everything where the program break or the stack grows into");
     }
   }
@@ -51,14 +51,14 @@ TEST(a_buffer_that_is_farther_away_than_asked_for_is_not_used_while_nearer_memor
   uintptr_t far = buffer_at(target + 20 * MIB);
   nearbuf_request request = request_around(target, MIB);
   for (int i = 0; i < 3; i++) { /* the second one takes the fast path */
-    CHECK(nb_distance((uintptr_t)place_in(&request), target) <= MIB);
+    CHECK(nbuf_distance((uintptr_t)place_in(&request), target) <= MIB);
   }
   /* A thread that has just used the distant one does not stay there. */
   request.near_bytes = 0;
   request.range.min = far & ~(uintptr_t)(space_page() - 1);
   CHECK_EQUAL(far + 16, (uintptr_t)place_in(&request));
   request = request_around(target, MIB);
-  CHECK(nb_distance((uintptr_t)place_in(&request), target) <= MIB);
+  CHECK(nbuf_distance((uintptr_t)place_in(&request), target) <= MIB);
 }
 
 TEST(a_buffer_within_the_distance_is_used_before_memory_is_taken) {
@@ -96,7 +96,7 @@ TEST(a_buffer_on_the_other_side_of_the_target_is_as_near) {
   uintptr_t target = middle_of_free_stretch();
   uintptr_t below = buffer_at(target - 20 * MIB);
   nearbuf_request request = request_around(target, MIB);
-  CHECK(nb_distance((uintptr_t)place_in(&request), target) <= MIB);
+  CHECK(nbuf_distance((uintptr_t)place_in(&request), target) <= MIB);
   request = request_around(target - 20 * MIB, MIB);
   CHECK_EQUAL(below + 16, (uintptr_t)place_in(&request));
 }
@@ -114,7 +114,7 @@ TEST(memory_for_a_hook_is_within_a_quarter_of_the_reach) {
   far.range.min = target + 3 * request.near_bytes;
   far.target = far.range.min;
   (void)place_in(&far);
-  CHECK(nb_distance((uintptr_t)place_in(&request), target) <= request.near_bytes);
+  CHECK(nbuf_distance((uintptr_t)place_in(&request), target) <= request.near_bytes);
 }
 
 /* ---- Without a target ------------------------------------------------------------------------ */
@@ -146,7 +146,7 @@ TEST(memory_that_could_fill_the_lowest_4_gib_leaves_them_free) {
   nearbuf_memory memory;
   nearbuf_status status = nearbuf_allocate(&large, &memory);
   CHECK(status == NEARBUF_OK || status == NEARBUF_OUT_OF_MEMORY);
-  if (nb_os_limits(0, 0).min < NEARBUF_2_GIB) {
+  if (nbuf_os_limits(0, 0).min < NEARBUF_2_GIB) {
     nearbuf_request low = NEARBUF_REQUEST_INIT;
     low.size_bytes = 16;
     CHECK_OK(nearbuf_range_below(NEARBUF_2_GIB, &low.range));
@@ -163,5 +163,5 @@ TEST(a_range_within_reach_whose_target_was_forgotten_is_served_around_its_middle
   }
   request.target = 0;
   request.near_bytes = 0;
-  CHECK(nb_distance((uintptr_t)place_in(&request), function) < NEARBUF_2_GIB / 4);
+  CHECK(nbuf_distance((uintptr_t)place_in(&request), function) < NEARBUF_2_GIB / 4);
 }

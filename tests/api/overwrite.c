@@ -77,9 +77,9 @@ static void check_mapped_files_are_refused(void) {
 
 /* A memory map in text form may be an emulator's, and is not trusted about that. */
 static bool tells_what_is_executable(void) {
-  nb_map map;
-  CHECK_EQUAL(NEARBUF_OK, nb_os_map_open(&map, false).status);
-  nb_os_map_close(&map);
+  nbuf_map map;
+  CHECK_EQUAL(NEARBUF_OK, nbuf_os_map_open(&map, false).status);
+  nbuf_os_map_close(&map);
   return map.is_cheap_anywhere;
 }
 

@@ -11,12 +11,12 @@ enum { MAPPINGS = 300 };
 static int questions;
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives these names */
-nb_map_answer __real_nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping);
-nb_map_answer __wrap_nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping);
+nbuf_map_answer __real_nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping);
+nbuf_map_answer __wrap_nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping);
 
-nb_map_answer __wrap_nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+nbuf_map_answer __wrap_nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
   questions++;
-  return __real_nb_os_map_next(map, from, mapping);
+  return __real_nbuf_os_map_next(map, from, mapping);
 }
 /* NOLINTEND(bugprone-reserved-identifier) */
 
@@ -30,9 +30,9 @@ static uintptr_t occupy_with_mappings(void) {
 }
 
 static bool is_asked_cheaply(void) {
-  nb_map map;
-  bool is_cheap = nb_os_map_open(&map, false).status == NEARBUF_OK && map.is_cheap_anywhere;
-  nb_os_map_close(&map);
+  nbuf_map map;
+  bool is_cheap = nbuf_os_map_open(&map, false).status == NEARBUF_OK && map.is_cheap_anywhere;
+  nbuf_os_map_close(&map);
   return is_cheap;
 }
 

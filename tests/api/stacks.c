@@ -97,7 +97,7 @@ TEST(a_stack_with_a_high_limit_or_none_keeps_as_much_as_most_need) {
     nearbuf_request request = request_below(stack, HOLE / 2, 4096);
     nearbuf_memory memory;
     CHECK_OK(nearbuf_allocate(&request, &memory));
-    CHECK_EQUAL(stack - NB_OS_MOST_GROWTH, (uintptr_t)memory.run_at + memory.size_bytes);
+    CHECK_EQUAL(stack - NBUF_OS_MOST_GROWTH, (uintptr_t)memory.run_at + memory.size_bytes);
   }
 }
 
@@ -132,7 +132,7 @@ TEST(the_anchor_is_not_put_below_a_stack) {
   uintptr_t place = 0;
   bool is_made = false;
   for (uint32_t i = 0; !is_made; i++) { /* the first that this machine supports */
-    place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), i);
+    place = (uintptr_t)nbuf_anchor_place(sizeof(uintptr_t), i);
     CHECK(place != 0);
     uintptr_t stack = place + 2 * space_page();
     is_made = (void *)stack ==

@@ -50,7 +50,7 @@ make_inputs() {
   head -c 100000 /dev/zero >many
   : >none
   head -c 33554432 /dev/zero >most
-  head -c 33554433 /dev/zero >more
+  head -c 33554433 /dev/zero >./more
 }
 
 all() {

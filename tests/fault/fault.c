@@ -39,7 +39,7 @@ static nearbuf_status get(const nearbuf_request *request) {
   }
   void *address;
   CHECK_OK(nearbuf_append(&buffer, bytes, sizeof bytes, &address));
-  CHECK(nb_range_holds(request->range, (uintptr_t)address, request->size_bytes));
+  CHECK(nbuf_range_holds(request->range, (uintptr_t)address, request->size_bytes));
   CHECK_EQUAL(0, memcmp(address, bytes, sizeof bytes));
   CHECK_OK(nearbuf_release(&buffer));
   return status;
@@ -70,7 +70,7 @@ static nearbuf_status get_below_stack(void) {
   return get(&request);
 }
 
-static nb_range full_range;
+static nbuf_range full_range;
 
 static nearbuf_status get_in_full_range(void) {
   nearbuf_request request = request_of(SMALL);
@@ -216,7 +216,7 @@ static void locator_is_full(void) {
     nearbuf_buffer buffer;
     CHECK_OK(nearbuf_get(&request, &buffer)); /* and never released */
     CHECK_OK(nearbuf_get_totals(&totals));
-  } while (totals.buffers < NB_NATIVE_CAPACITY - nb_page_first_slot());
+  } while (totals.buffers < NBUF_NATIVE_CAPACITY - nbuf_page_first_slot());
   CHECK_EQUAL(1, totals.locators);
 }
 
@@ -237,10 +237,10 @@ static void make_directories(void) {
 
 /* A complete locator of a dead process, as another module of this process would have written it. */
 static int write_locator(const char *path) {
-  _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  nb_item item = {.base = 0x7f0000000000, .size = PAGE};
-  nb_format_build((uintptr_t)image, nb_native_layout(NEARBUF_DIALECT_WRITTEN), 0x7e0000000000,
-                  &item, 1);
+  _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  nbuf_item item = {.base = 0x7f0000000000, .size = PAGE};
+  nbuf_format_build((uintptr_t)image, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), 0x7e0000000000,
+                    &item, 1);
   int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   CHECK(file >= 0);
   CHECK_EQUAL(sizeof image, write(file, image, sizeof image));
@@ -291,7 +291,7 @@ static const int64_t absent_process = 4194304 - 7; /* below the highest id that 
 
 static const char *path_of_absent(int number) {
   static char path[256];
-  nb_name name = nb_name_of_process(absent_process + number);
+  nbuf_name name = nbuf_name_of_process(absent_process + number);
   (void)snprintf(path, sizeof path, "%s/%s", LOCATOR_DIRECTORY, name.text);
   return path;
 }
@@ -319,7 +319,7 @@ static void range_is_full(void) {
   this_copy_was_first();
   void *occupied = mmap(NULL, LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(occupied != MAP_FAILED);
-  full_range = (nb_range){(uintptr_t)occupied, (uintptr_t)occupied + LARGE - 1};
+  full_range = (nbuf_range){(uintptr_t)occupied, (uintptr_t)occupied + LARGE - 1};
 }
 
 static void private_memory_is_there(void) {
@@ -353,11 +353,11 @@ static void reference_takes_the_page(void) {
   close(file);
   reference_bytes = PAGE;
   uintptr_t header = (uintptr_t)page;
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_DOTNET);
-  nb_shared_address_store_release(header, sizeof header, header);
-  nb_shared_address_store_release(header + layout->next, sizeof header, 0);
-  nb_shared_store_relaxed(header + layout->locked, 0);
-  nb_shared_count_release(header + layout->count_dotnet, 0);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_DOTNET);
+  nbuf_shared_address_store_release(header, sizeof header, header);
+  nbuf_shared_address_store_release(header + layout->next, sizeof header, 0);
+  nbuf_shared_store_relaxed(header + layout->locked, 0);
+  nbuf_shared_count_release(header + layout->count_dotnet, 0);
   other_copy_starts();
 }
 

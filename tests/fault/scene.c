@@ -27,7 +27,7 @@ size_t reference_bytes;
 
 const char *own_path(const char *suffix) {
   static char path[256];
-  nb_name name = nb_name_of_process(getpid());
+  nbuf_name name = nbuf_name_of_process(getpid());
   int length = snprintf(path, sizeof path, "%s/%s%s", LOCATOR_DIRECTORY, name.text, suffix);
   CHECK(length > 0 && length < (int)sizeof path);
   return path;
@@ -73,8 +73,8 @@ static int count_descriptors(void) {
 }
 
 static bool is_lost_locator(const char *line, uintptr_t start) {
-  return strstr(line, NB_NAME_PREFIX) != NULL &&
-         nb_shared_address_acquire(start, sizeof start) == 0;
+  return strstr(line, NBUF_NAME_PREFIX) != NULL &&
+         nbuf_shared_address_acquire(start, sizeof start) == 0;
 }
 
 static possessions look_at_possessions(void) {
@@ -103,10 +103,10 @@ static possessions look_at_possessions(void) {
 static void check_locators(const nearbuf_totals *totals) {
   uintptr_t at = totals->first_locator;
   for (uint32_t i = 0; i < totals->locators; i++) {
-    nearbuf_dialect dialect = nb_format_recognise(at, sizeof(uintptr_t), NEARBUF_DIALECT_WRITTEN);
-    const nb_layout *layout = nb_native_layout(dialect);
-    CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(at, layout, at, NULL));
-    at = nb_shared_link_acquire(at + layout->next);
+    nearbuf_dialect dialect = nbuf_format_recognise(at, sizeof(uintptr_t), NEARBUF_DIALECT_WRITTEN);
+    const nbuf_layout *layout = nbuf_native_layout(dialect);
+    CHECK_EQUAL(NBUF_FAULT_NONE, nbuf_format_check(at, layout, at, NULL));
+    at = nbuf_shared_link_acquire(at + layout->next);
   }
   CHECK_EQUAL(0, at);
 }
@@ -116,10 +116,10 @@ static void check_no_overlap(void) {
   uint32_t count = 0;
   nearbuf_walk walk = {0};
   while (nearbuf_next(&walk, &seen[count]) == NEARBUF_OK) {
-    nb_range buffer = {seen[count].address, seen[count].address + (seen[count].size_bytes - 1)};
+    nbuf_range buffer = {seen[count].address, seen[count].address + (seen[count].size_bytes - 1)};
     for (uint32_t i = 0; i < count; i++) {
-      nb_range other = {seen[i].address, seen[i].address + (seen[i].size_bytes - 1)};
-      CHECK(!nb_range_overlaps(buffer, other));
+      nbuf_range other = {seen[i].address, seen[i].address + (seen[i].size_bytes - 1)};
+      CHECK(!nbuf_range_overlaps(buffer, other));
     }
     CHECK(++count < MOST_ITEMS);
   }
@@ -151,10 +151,10 @@ static void check_memory(const possessions *before, const system_plan *plan) {
   possessions now = look_at_possessions();
   CHECK_EQUAL(before->descriptors, now.descriptors);
   told->has_lost = now.lost_bytes != 0;
-  CHECK(!told->has_lost || (plan->is_race && now.lost_bytes == NB_LOCATOR_SIZE));
+  CHECK(!told->has_lost || (plan->is_race && now.lost_bytes == NBUF_LOCATOR_SIZE));
   if (told->met != CALL_MUNMAP) { /* what cannot be unmapped stays */
     CHECK_EQUAL(before->runnable_bytes + totals.size_bytes + private_bytes, now.runnable_bytes);
-    CHECK_EQUAL(before->shared_bytes + (size_t)totals.locators * NB_LOCATOR_SIZE,
+    CHECK_EQUAL(before->shared_bytes + (size_t)totals.locators * NBUF_LOCATOR_SIZE,
                 now.shared_bytes - now.lost_bytes - reference_bytes);
   }
 }
@@ -171,9 +171,9 @@ static void check_names_in(const char *path, const char *start) {
   const struct dirent *entry;
   while (directory != NULL && (entry = readdir(directory)) != NULL) {
     CHECK(start == NULL || strncmp(entry->d_name, start, strlen(start)) != 0);
-    size_t prefix = sizeof NB_NAME_PREFIX - 1;
+    size_t prefix = sizeof NBUF_NAME_PREFIX - 1;
     bool is_unfinished =
-        nb_name_process(entry->d_name) == getpid() && strchr(entry->d_name + prefix, '.') != NULL;
+        nbuf_name_process(entry->d_name) == getpid() && strchr(entry->d_name + prefix, '.') != NULL;
     if (is_unfinished) {
       test_fail(__FILE__, __LINE__, "left behind: %s", entry->d_name);
     }

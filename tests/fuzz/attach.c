@@ -27,7 +27,7 @@
 enum { MOST_MAPPINGS = 64 };
 
 static struct {
-  nb_range mappings[MOST_MAPPINGS]; /* that the library made and has not undone */
+  nbuf_range mappings[MOST_MAPPINGS]; /* that the library made and has not undone */
   int count;
   bool is_in_library;
   uint64_t nanoseconds; /* no real waiting for the bound of a lock: each query advances the clock */
@@ -48,7 +48,7 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fil
   if (system_calls.is_in_library && got != MAP_FAILED) {
     require(system_calls.count < MOST_MAPPINGS);
     system_calls.mappings[system_calls.count++] =
-        (nb_range){(uintptr_t)got, (uintptr_t)got + size - 1};
+        (nbuf_range){(uintptr_t)got, (uintptr_t)got + size - 1};
   }
   return got;
 }
@@ -81,7 +81,7 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left) {
 
 static bool is_made_by_library(uintptr_t address, size_t size) {
   for (int i = 0; i < system_calls.count; i++) {
-    if (nb_range_holds(system_calls.mappings[i], address, size)) {
+    if (nbuf_range_holds(system_calls.mappings[i], address, size)) {
       return true;
     }
   }
@@ -137,15 +137,15 @@ static void set_up_once(void) {
   (void)use_own_tmp(); /* else the file has a name of this process in the machine's /tmp */
   (void)mkdir(SHARED_PARENT, 0777);
   (void)mkdir(directory, 0777);
-  nb_state *state;
-  require(nb_state_begin(&state).status == NEARBUF_OK);
+  nbuf_state *state;
+  require(nbuf_state_begin(&state).status == NEARBUF_OK);
   arena = __real_mmap(NULL, ARENA + FILE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   require(arena != MAP_FAILED);
 }
 
 static void make_items_plausible(scene *what, unsigned char *locator) {
-  for (uint32_t i = 0; i < NB_CAPACITY_64 && (what->how & ITEMS_IN_ARENA) != 0; i++) {
+  for (uint32_t i = 0; i < NBUF_CAPACITY_64 && (what->how & ITEMS_IN_ARENA) != 0; i++) {
     unsigned char *item = locator + 24 + (size_t)i * 20;
     uint64_t base;
     memcpy(&base, item, sizeof base);
@@ -215,16 +215,16 @@ static void write_file(const char *path, const scene *what) {
   close(file);
 }
 
-static nb_name path_of_name(void) {
-  nb_name own = nb_name_of_process(getpid());
-  nb_name path;
+static nbuf_name path_of_name(void) {
+  nbuf_name own = nbuf_name_of_process(getpid());
+  nbuf_name path;
   int length = snprintf(path.text, sizeof path.text, "%s/%s", directory, own.text);
   require(length > 0 && (size_t)length < sizeof path.text);
   return path;
 }
 
 static void set_scene(scene *what) {
-  nb_name path = path_of_name();
+  nbuf_name path = path_of_name();
   switch (what->kind) {
   case LINK:
     require(symlink("/tmp/elsewhere", path.text) == 0);
@@ -251,7 +251,7 @@ static void remove_later_names(void) {
   DIR *names = opendir(directory);
   const struct dirent *entry;
   while (names != NULL && (entry = readdir(names)) != NULL) {
-    if (nb_name_process(entry->d_name) == getpid() && nb_name_is_of_later(entry->d_name)) {
+    if (nbuf_name_process(entry->d_name) == getpid() && nbuf_name_is_of_later(entry->d_name)) {
       (void)unlinkat(dirfd(names), entry->d_name, 0);
     }
   }
@@ -265,27 +265,27 @@ static void clear_scene(const scene *what) {
   if (what->lock >= 0) {
     close(what->lock);
   }
-  nb_name own = path_of_name();
+  nbuf_name own = path_of_name();
   (void)rmdir(own.text);
   (void)unlink(own.text);
-  nb_name in_namespace;
+  nbuf_name in_namespace;
   char path[256];
-  if (nb_name_in_namespace(getpid(), &in_namespace)) {
+  if (nbuf_name_in_namespace(getpid(), &in_namespace)) {
     (void)snprintf(path, sizeof path, "%s/%s", directory, in_namespace.text);
     (void)unlink(path);
   }
   remove_later_names();
   for (int i = 0; i < system_calls.count; i++) {
-    nb_range made = system_calls.mappings[i];
+    nbuf_range made = system_calls.mappings[i];
     (void)__real_munmap((void *)made.min, made.max - made.min + 1);
   }
   system_calls.count = 0;
   void *got = __real_mmap(file_pages(), FILE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   require(got == file_pages());
-  nb_state_wipe();
-  nb_state *state;
-  require(nb_state_begin(&state).status == NEARBUF_OK);
+  nbuf_state_wipe();
+  nbuf_state *state;
+  require(nbuf_state_begin(&state).status == NEARBUF_OK);
 }
 
 /* ---- What must hold -------------------------------------------------------------------------- */
@@ -322,16 +322,16 @@ static void check_buffer(const scene *what, const nearbuf_request *request,
   require(nearbuf_buffer_room(buffer) >= request->size_bytes);
   if ((what->how & IS_MAPPED) != 0) {
     uintptr_t locators = (uintptr_t)file_pages();
-    nb_range pages = {locators, locators + FILE_SIZE - 1};
-    nb_range handed_out = {address, address + (size - 1)};
-    require(!nb_range_overlaps(pages, handed_out));
+    nbuf_range pages = {locators, locators + FILE_SIZE - 1};
+    nbuf_range handed_out = {address, address + (size - 1)};
+    require(!nbuf_range_overlaps(pages, handed_out));
   }
-  nb_range all_of_arena = {(uintptr_t)arena, (uintptr_t)arena + ARENA - 1};
-  if (is_made_by_library(address, size) || nb_range_holds(all_of_arena, address, size)) {
+  nbuf_range all_of_arena = {(uintptr_t)arena, (uintptr_t)arena + ARENA - 1};
+  if (is_made_by_library(address, size) || nbuf_range_holds(all_of_arena, address, size)) {
     static const unsigned char bytes[64] = "what is appended is there";
     void *at;
     require(nearbuf_append(buffer, bytes, sizeof bytes, &at) == NEARBUF_OK);
-    require(nb_range_holds(request->range, (uintptr_t)at, sizeof bytes));
+    require(nbuf_range_holds(request->range, (uintptr_t)at, sizeof bytes));
     require(memcmp(at, bytes, sizeof bytes) == 0);
   }
   require(nearbuf_release(buffer) == NEARBUF_OK);
@@ -365,18 +365,18 @@ static void look(void) {
 static void check_fresh(void) {
   nearbuf_totals totals;
   require(nearbuf_get_totals(&totals) == NEARBUF_OK);
-  require(totals.first_locator != 0 && is_made_by_library(totals.first_locator, NB_LOCATOR_SIZE));
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
-  require(nb_format_check(totals.first_locator, layout, totals.first_locator, NULL) ==
-          NB_FAULT_NONE);
+  require(totals.first_locator != 0 && is_made_by_library(totals.first_locator, NBUF_LOCATOR_SIZE));
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  require(nbuf_format_check(totals.first_locator, layout, totals.first_locator, NULL) ==
+          NBUF_FAULT_NONE);
 }
 
 /* But for the link, which is stored a second time in the last empty slot. */
 static bool is_page_unchanged(const scene *what) {
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_UNKNOWN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
   uint8_t page[PAGE];
   memcpy(page, file_pages(), PAGE);
-  uintptr_t second = nb_item_at(0, layout, nb_page_first_slot()) - sizeof(uintptr_t);
+  uintptr_t second = nbuf_item_at(0, layout, nbuf_page_first_slot()) - sizeof(uintptr_t);
   if (memcmp(page + second, page + layout->next, sizeof(uintptr_t)) == 0) {
     memcpy(page + second, what->image + second, sizeof(uintptr_t));
   }

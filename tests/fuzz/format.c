@@ -77,22 +77,22 @@ static void require_valid(const uint8_t *image, uint32_t width, nearbuf_dialect 
 
 /* A locator built from plausible items is recognised, and is valid unless items overlap. */
 static void check_built(fuzz_input input, uint32_t width, nearbuf_dialect dialect) {
-  const nb_layout *layout = nb_layout_of(width, dialect);
-  nb_item items[NB_CAPACITY_32];
+  const nbuf_layout *layout = nbuf_layout_of(width, dialect);
+  nbuf_item items[NBUF_CAPACITY_32];
   uint32_t count = 1 + fuzz_byte(&input) % layout->capacity;
   uint64_t base = 0x10000;
   for (uint32_t i = 0; i < count; i++) {
-    items[i] = (nb_item){.base = base, .taken = fuzz_byte(&input) & 1};
+    items[i] = (nbuf_item){.base = base, .taken = fuzz_byte(&input) & 1};
     items[i].size = 4096U * (1U + fuzz_byte(&input));
     items[i].position = items[i].size / 255 * fuzz_byte(&input);
     base += items[i].size + 4096 * (uint64_t)(fuzz_byte(&input) & 3);
   }
-  _Alignas(8) uint8_t image[NB_LOCATOR_SIZE];
+  _Alignas(8) uint8_t image[NBUF_LOCATOR_SIZE];
   uintptr_t at = (uintptr_t)image;
-  nb_format_build(at, layout, 0x7000, items, count);
+  nbuf_format_build(at, layout, 0x7000, items, count);
   nearbuf_dialect expected = dialect == NEARBUF_DIALECT_DOTNET ? NEARBUF_DIALECT_WRITTEN : dialect;
-  require(nb_format_recognise(at, width, NEARBUF_DIALECT_UNKNOWN) == expected);
-  require(nb_format_check(at, layout, 0x7000, NULL) == NB_FAULT_NONE);
+  require(nbuf_format_recognise(at, width, NEARBUF_DIALECT_UNKNOWN) == expected);
+  require(nbuf_format_check(at, layout, 0x7000, NULL) == NBUF_FAULT_NONE);
   require_valid(image, width, dialect, 0x7000);
 }
 
@@ -101,27 +101,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t choice = fuzz_byte(&input);
   uint32_t width = (choice & 1) != 0 ? 8 : 4;
   nearbuf_dialect dialect_if_empty = (nearbuf_dialect)(choice >> 1 & 3);
-  uint8_t *image = aligned_alloc(8, NB_LOCATOR_SIZE); /* a sanitizer guards both ends */
+  uint8_t *image = aligned_alloc(8, NBUF_LOCATOR_SIZE); /* a sanitizer guards both ends */
   require(image != NULL);
-  memset(image, 0, NB_LOCATOR_SIZE);
-  memcpy(image, input.data, input.left < NB_LOCATOR_SIZE ? input.left : NB_LOCATOR_SIZE);
+  memset(image, 0, NBUF_LOCATOR_SIZE);
+  memcpy(image, input.data, input.left < NBUF_LOCATOR_SIZE ? input.left : NBUF_LOCATOR_SIZE);
   uint64_t this_address = width == 8 ? 0x7f0012345000 : 0x12345000;
   if ((choice & 8) != 0) {
     memcpy(image, &this_address, width);
   }
-  uint8_t before[NB_LOCATOR_SIZE];
+  uint8_t before[NBUF_LOCATOR_SIZE];
   memcpy(before, image, sizeof before);
 
   uintptr_t at = (uintptr_t)image;
-  nearbuf_dialect dialect = nb_format_recognise(at, width, dialect_if_empty);
+  nearbuf_dialect dialect = nbuf_format_recognise(at, width, dialect_if_empty);
   require((unsigned)dialect <= NEARBUF_DIALECT_RUST);
   for (unsigned d = NEARBUF_DIALECT_WRITTEN; d <= NEARBUF_DIALECT_RUST; d++) {
-    const nb_layout *layout = nb_layout_of(width, d);
+    const nbuf_layout *layout = nbuf_layout_of(width, d);
     uint32_t item = UINT32_MAX;
-    nb_fault fault = nb_format_check(at, layout, this_address, &item);
-    require(strcmp(nb_fault_text(fault), "unknown") != 0);
+    nbuf_fault fault = nbuf_format_check(at, layout, this_address, &item);
+    require(strcmp(nbuf_fault_text(fault), "unknown") != 0);
     require(item < layout->capacity);
-    if (fault == NB_FAULT_NONE) {
+    if (fault == NBUF_FAULT_NONE) {
       require_valid(image, width, (nearbuf_dialect)d, this_address);
     }
   }

@@ -5,30 +5,30 @@
 #include "os/linux/maps_text.h"
 #include "fuzz.h"
 
-static nb_maps_answer feed_all(nb_maps_line *line, const char *text, size_t length) {
-  nb_maps_answer answer = NB_MAPS_MORE;
+static nbuf_maps_answer feed_all(nbuf_maps_line *line, const char *text, size_t length) {
+  nbuf_maps_answer answer = NBUF_MAPS_MORE;
   for (size_t i = 0; i < length; i++) {
-    require(answer == NB_MAPS_MORE);
-    answer = nb_maps_feed(line, text[i]);
+    require(answer == NBUF_MAPS_MORE);
+    answer = nbuf_maps_feed(line, text[i]);
   }
   return answer;
 }
 
-static void check_name(const nb_maps_line *line) {
-  const nb_mapping *mapping = &line->mapping;
+static void check_name(const nbuf_maps_line *line) {
+  const nbuf_mapping *mapping = &line->mapping;
   require(line->name_length < sizeof mapping->name_end);
   require(mapping->name_end[line->name_length] == '\0');
 }
 
-static bool is_same(const nb_mapping *a, const nb_mapping *b) {
+static bool is_same(const nbuf_mapping *a, const nbuf_mapping *b) {
   return a->range.min == b->range.min && a->range.max == b->range.max &&
          a->readable == b->readable && a->writable == b->writable &&
          a->executable == b->executable && a->shared == b->shared && a->device == b->device &&
          a->inode == b->inode && a->offset == b->offset;
 }
 
-static void check_round_trip(const nb_maps_line *line) {
-  const nb_mapping *mapping = &line->mapping;
+static void check_round_trip(const nbuf_maps_line *line) {
+  const nbuf_mapping *mapping = &line->mapping;
   require(mapping->range.min <= mapping->range.max);
   char text[256];
   int length = snprintf(text, sizeof text, "%jx-%jx %c%c%c%c %jx %jx:%jx %ju ",
@@ -37,11 +37,11 @@ static void check_round_trip(const nb_maps_line *line) {
                         mapping->executable ? 'x' : '-', mapping->shared ? 's' : 'p',
                         (uintmax_t)mapping->offset, (uintmax_t)(mapping->device >> 32),
                         (uintmax_t)(mapping->device & UINT32_MAX), (uintmax_t)mapping->inode);
-  nb_maps_line again;
-  nb_maps_begin(&again);
-  require(feed_all(&again, text, (size_t)length) == NB_MAPS_MORE);
-  require(feed_all(&again, mapping->name_end, line->name_length) == NB_MAPS_MORE);
-  require(feed_all(&again, "\n", 1) == NB_MAPS_MAPPING);
+  nbuf_maps_line again;
+  nbuf_maps_begin(&again);
+  require(feed_all(&again, text, (size_t)length) == NBUF_MAPS_MORE);
+  require(feed_all(&again, mapping->name_end, line->name_length) == NBUF_MAPS_MORE);
+  require(feed_all(&again, "\n", 1) == NBUF_MAPS_MAPPING);
   require(is_same(mapping, &again.mapping));
   /* The end of a long name may begin with what separates names from numbers. */
   size_t blanks = strspn(mapping->name_end, " ");
@@ -50,17 +50,17 @@ static void check_round_trip(const nb_maps_line *line) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  nb_maps_line line;
-  nb_maps_begin(&line);
+  nbuf_maps_line line;
+  nbuf_maps_begin(&line);
   for (size_t i = 0; i < size; i++) {
-    nb_maps_answer answer = nb_maps_feed(&line, (char)data[i]);
+    nbuf_maps_answer answer = nbuf_maps_feed(&line, (char)data[i]);
     check_name(&line);
-    require((answer != NB_MAPS_MORE) == (data[i] == '\n'));
-    if (answer == NB_MAPS_MAPPING) {
+    require((answer != NBUF_MAPS_MORE) == (data[i] == '\n'));
+    if (answer == NBUF_MAPS_MAPPING) {
       check_round_trip(&line);
     }
-    if (answer != NB_MAPS_MORE) {
-      nb_maps_begin(&line);
+    if (answer != NBUF_MAPS_MORE) {
+      nbuf_maps_begin(&line);
     }
   }
   return 0;

@@ -7,20 +7,20 @@
 
 #include "fuzz.h"
 
-static bool is_same(const nb_mapping *a, const nb_mapping *b) {
+static bool is_same(const nbuf_mapping *a, const nbuf_mapping *b) {
   return a->range.min == b->range.min && a->range.max == b->range.max &&
          a->readable == b->readable && a->writable == b->writable &&
          a->executable == b->executable && a->shared == b->shared && a->device == b->device &&
          a->inode == b->inode && a->offset == b->offset && strcmp(a->name_end, b->name_end) == 0;
 }
 
-static void check_alone(const uint8_t *record, size_t size, const nb_mapping *mapping) {
+static void check_alone(const uint8_t *record, size_t size, const nbuf_mapping *mapping) {
   uint8_t *copy = malloc(size); /* so that a sanitizer notices a read past its end */
   require(copy != NULL);
   memcpy(copy, record, size);
-  nb_mapping again;
+  nbuf_mapping again;
   size_t at = 0;
-  require(nb_vmmap_next(copy, size, &at, &again) == NB_MAP_FOUND);
+  require(nbuf_vmmap_next(copy, size, &at, &again) == NBUF_MAP_FOUND);
   require(at == size);
   require(is_same(mapping, &again));
   free(copy);
@@ -28,20 +28,20 @@ static void check_alone(const uint8_t *record, size_t size, const nb_mapping *ma
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t at = 0;
-  nb_map_answer answer;
+  nbuf_map_answer answer;
   do {
     size_t before = at;
-    nb_mapping mapping;
-    answer = nb_vmmap_next(data, size, &at, &mapping);
-    if (answer == NB_MAP_FOUND) {
-      require(at > before + NB_VMMAP_PATH && at <= size);
+    nbuf_mapping mapping;
+    answer = nbuf_vmmap_next(data, size, &at, &mapping);
+    if (answer == NBUF_MAP_FOUND) {
+      require(at > before + NBUF_VMMAP_PATH && at <= size);
       require(mapping.range.min <= mapping.range.max);
       require(memchr(mapping.name_end, '\0', sizeof mapping.name_end) != NULL);
       check_alone(data + before, at - before, &mapping);
     } else {
       require(at == before);
-      require((answer == NB_MAP_END) == (at == size));
+      require((answer == NBUF_MAP_END) == (at == size));
     }
-  } while (answer == NB_MAP_FOUND);
+  } while (answer == NBUF_MAP_FOUND);
   return 0;
 }

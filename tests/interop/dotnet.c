@@ -332,7 +332,7 @@ TEST(a_locator_of_ours_that_it_clears_is_whole_again_with_the_next_call) {
   CHECK_EQUAL(2, totals().taken);
   CHECK_EQUAL(ours, totals().first_locator);
   CHECK_EQUAL(ours, theirs->this_address);
-  CHECK_EQUAL(NB_FIRST_SLOT + 1, theirs->count);
+  CHECK_EQUAL(NBUF_FIRST_SLOT + 1, theirs->count);
   CHECK(sees_held(theirs, nearbuf_buffer_address(&held)));
   CHECK_EQUAL(9, find(reference).used_bytes);
   uintptr_t base = nearbuf_buffer_address(&held);
@@ -483,9 +483,9 @@ TEST(it_takes_a_rust_locator_of_ours_for_a_full_one) {
   memcpy(after, first, PAGE);
   memset(before + 8, 0, 8);
   memset(after + 8, 0, 8);
-  size_t position = sizeof *first + NB_FIRST_SLOT * sizeof *item + 12;
+  size_t position = sizeof *first + NBUF_FIRST_SLOT * sizeof *item + 12;
   memcpy(after + position, before + position, 4); /* ours */
-  size_t spare = sizeof *first + (NB_FIRST_SLOT - 1) * sizeof *item;
+  size_t spare = sizeof *first + (NBUF_FIRST_SLOT - 1) * sizeof *item;
   memcpy(after + spare, before + spare, sizeof *item); /* nearbuf's second copy of the link */
   CHECK(memcmp(before, after, PAGE) == 0);
   /* Ours continues after its locator. */

@@ -28,7 +28,7 @@ byte locator[STARTERS] = NO_FILE;
 /* FILE_ATTACHED: according to the map of this process. */
 #define is_attached(file) (file < STARTERS && process_of(file) == process_of(self) && is_mapped[file])
 
-/* nb_file_publish: RENAME_NOREPLACE. */
+/* nbuf_file_publish: RENAME_NOREPLACE. */
 inline publish_new(which) {
   atomic { is_published = (which == NO_FILE); if :: is_published -> which = self :: else fi }
 }
@@ -54,13 +54,13 @@ inline examine_and_replace(which) {
         if :: which == seen && is_mapped[seen] -> result = REFUSED :: else -> result = AGAIN fi
      :: else ->
 #ifndef WITHOUT_CHECK
-        is_named = (which == seen);          /* nb_file_is_named */
+        is_named = (which == seen);          /* nbuf_file_is_named */
 #else
         is_named = true;
 #endif
         if
         :: is_named ->
-           d_step {                          /* nb_file_replace */
+           d_step {                          /* nbuf_file_replace */
              assert(which == NO_FILE || !is_mapped[which]); /* no live process loses its name */
              which = self
            };
@@ -81,14 +81,14 @@ proctype starter(byte self) {
   byte seen, found, round;
   bool is_published, has_lock, is_named;
 
-  /* nb_page_find: the anchor, then the names. */
+  /* nbuf_page_find: the anchor, then the names. */
 #ifndef WITHOUT_ANCHOR
   if :: anchor[process_of(self)] != NO_FILE -> found = anchor[process_of(self)]; goto done :: else fi;
 #endif
   seen = name;
   if :: seen != NO_FILE && is_attached(seen) -> found = seen; goto settle :: else fi;
 
-  /* make_shared: nb_file_make, publish_somewhere. */
+  /* make_shared: nbuf_file_make, publish_somewhere. */
   is_mapped[self] = true;
   round = 0;
   do
@@ -108,7 +108,7 @@ proctype starter(byte self) {
      fi;
      if
      :: result == PUBLISHED -> found = self; goto settle
-     :: result == ATTACHED -> is_mapped[self] = false; goto settle /* nb_file_discard */
+     :: result == ATTACHED -> is_mapped[self] = false; goto settle /* nbuf_file_discard */
      :: else -> round++
      fi
   od;

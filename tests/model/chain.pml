@@ -71,9 +71,9 @@ proctype caller(byte self) {
 #endif
            if
            :: first < CAPACITY ->
-              item[number] = self;          /* nb_item_write */
+              item[number] = self;          /* nbuf_item_write */
               may_die();
-              count[number] = first + 1;    /* nb_format_store_count: visible */
+              count[number] = first + 1;    /* nbuf_format_store_count: visible */
               at_of[self] = number;
               may_die();
               unlock_header(number);
@@ -85,7 +85,7 @@ proctype caller(byte self) {
         fi
      :: else
      fi;
-     /* nb_locators_extend */
+     /* nbuf_locators_extend */
      if
      :: next[number] != NONE -> number = next[number]
      :: else ->
@@ -106,7 +106,7 @@ proctype caller(byte self) {
         if :: has_lock -> unlock_header(number) :: else fi;
         if
         :: is_linked -> at_of[self] = own; is_listed[self] = true; goto end
-        :: else -> item[own] = NO_ITEM; count[own] = 0 /* nb_page_discard */
+        :: else -> item[own] = NO_ITEM; count[own] = 0 /* nbuf_page_discard */
         fi
      fi
   od;

@@ -2,8 +2,8 @@
  * and release; the room that was read before the lock is checked again under it, or, on the fast path,
  * is known to be unchanged. A fork copies the state of the process; a child's generation is 0
  * until it begins its own state, and no handle of the parent touches the parent's item.
- * src/core/registry.h: nb_item_acquire, nb_item_acquire_unchanged; src/api/buffers.c: check_handle,
- * nearbuf_release; src/core/state.c: nb_state_begin.
+ * src/core/registry.h: nbuf_item_acquire, nbuf_item_acquire_unchanged; src/api/buffers.c: check_handle,
+ * nearbuf_release; src/core/state.c: nbuf_state_begin.
  *
  *   WITHOUT_CHECK_UNDER_LOCK   an item is used as it was read before it was locked
  *   WITHOUT_GENERATION         a handle is accepted whatever process it comes from */
@@ -31,13 +31,13 @@ inline claim(size) {
      :: is_locked ->
         if
 #ifndef WITHOUT_CHECK_UNDER_LOCK
-        :: true ->                    /* nb_item_acquire */
+        :: true ->                    /* nbuf_item_acquire */
            seen = position;
            if
            :: seen + size <= ROOM -> is_acquired = true
            :: else -> taken = false
            fi
-        :: true ->                    /* nb_item_acquire_unchanged */
+        :: true ->                    /* nbuf_item_acquire_unchanged */
            if
            :: seen == position -> is_acquired = true
            :: else -> taken = false
@@ -79,9 +79,9 @@ proctype thread(byte size) {
 /* What the child does with the handle it inherited, before and after its own first call. The shared
  * page is not mapped in it; what it would store to is counted. */
 proctype child(byte handle) {
-  generation[CHILD] = 0;              /* wiped by the kernel, or by nb_forked */
+  generation[CHILD] = 0;              /* wiped by the kernel, or by nbuf_forked */
   if
-  :: true ->                          /* nb_state_begin */
+  :: true ->                          /* nbuf_state_begin */
      last_generation++;
      generation[CHILD] = last_generation
   :: true

@@ -41,7 +41,7 @@ static nearbuf_status allocate(nearbuf_range range, uintptr_t target, nearbuf_me
 }
 
 static void check_memory_up_to(uint32_t bits) {
-  end_of_invented = ((uintptr_t)1 << bits) - (uintptr_t)nb_os_page_size();
+  end_of_invented = ((uintptr_t)1 << bits) - (uintptr_t)nbuf_os_page_size();
   nearbuf_memory memory;
   nearbuf_range upper = {(uintptr_t)1 << (bits - 1), UINTPTR_MAX};
   CHECK_OK(allocate(upper, 0, &memory));
@@ -67,11 +67,11 @@ TEST(memory_is_found_where_the_machine_has_52_bits_of_addresses) {
 }
 
 TEST(the_upper_addresses_are_known_as_the_machine_has_them) {
-  nb_range limits = nb_os_limits(0, 0);
+  nbuf_range limits = nbuf_os_limits(0, 0);
   nearbuf_memory memory;
   nearbuf_range above = {limits.max + 1, UINTPTR_MAX};
   nearbuf_status status = allocate(above, 0, &memory);
-  if (nb_os_limits(0, UINTPTR_MAX).max == limits.max) {
+  if (nbuf_os_limits(0, UINTPTR_MAX).max == limits.max) {
     CHECK_STATUS(NEARBUF_NO_ROOM, status);
     test_skip("the machine has no addresses above what every process has");
   }

@@ -69,19 +69,19 @@ TEST(mappings_of_files_with_long_paths_are_told_one_after_the_other) {
   map_file(start + 3 * PIECE, "long");
   go_down(7);
 
-  nb_map map;
-  nb_mapping mapping;
-  CHECK_OK(nb_os_map_open(&map, true).status);
+  nbuf_map map;
+  nbuf_mapping mapping;
+  CHECK_OK(nbuf_os_map_open(&map, true).status);
   uintptr_t from = (uintptr_t)start;
   for (int i = 0; i < MAPPINGS; i++) {
-    CHECK_EQUAL(NB_MAP_FOUND, nb_posix_map_next_shared(&map, from, &mapping));
+    CHECK_EQUAL(NBUF_MAP_FOUND, nbuf_posix_map_next_shared(&map, from, &mapping));
     CHECK_EQUAL((uintptr_t)start + (uintptr_t)i * PIECE, mapping.range.min);
     CHECK_EQUAL((uintptr_t)start + (uintptr_t)i * PIECE + 4095, mapping.range.max);
     CHECK(strstr(mapping.name_end, ends[i]) != NULL);
     CHECK(mapping.readable && mapping.writable && mapping.shared && mapping.inode != 0);
     from = mapping.range.max + 1;
   }
-  nb_os_map_close(&map);
+  nbuf_os_map_close(&map);
   remove_all(depth);
   CHECK(chdir("/") == 0 && rmdir(folder) == 0);
 }

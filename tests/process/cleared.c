@@ -24,10 +24,10 @@ enum { PAGE = 4096, BIG = 40000, THEIRS = 8 };
 /* ---- The reference --------------------------------------------------------------------------- */
 
 typedef struct reference {
-  const nb_layout *layout;
+  const nbuf_layout *layout;
   uint32_t count_at; /* the only count that it knows */
   uintptr_t page;
-  uintptr_t buffers[2 * NB_NATIVE_CAPACITY];
+  uintptr_t buffers[2 * NBUF_NATIVE_CAPACITY];
   uint32_t listed;
 } reference;
 
@@ -38,7 +38,7 @@ static void attach(reference *who, nearbuf_dialect dialect) {
   void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   CHECK(page != MAP_FAILED);
   close(file);
-  *who = (reference){.layout = nb_native_layout(dialect), .page = (uintptr_t)page};
+  *who = (reference){.layout = nbuf_native_layout(dialect), .page = (uintptr_t)page};
   who->count_at = dialect == NEARBUF_DIALECT_RUST ? who->layout->count : who->layout->count_dotnet;
 }
 
@@ -47,19 +47,19 @@ enum { STORES = 5 };
 static void store(const reference *who, int which) {
   switch (which) {
   case 0:
-    nb_shared_address_store_release(who->page, sizeof(uintptr_t), who->page);
+    nbuf_shared_address_store_release(who->page, sizeof(uintptr_t), who->page);
     break;
   case 1:
-    nb_shared_address_store_release(who->page + who->layout->next, sizeof(uintptr_t), 0);
+    nbuf_shared_address_store_release(who->page + who->layout->next, sizeof(uintptr_t), 0);
     break;
   case 2:
-    nb_shared_store_relaxed(who->page + who->layout->locked, 0);
+    nbuf_shared_store_relaxed(who->page + who->layout->locked, 0);
     break;
   case 3:
-    nb_shared_count_release(who->page + who->layout->flags, 0);
+    nbuf_shared_count_release(who->page + who->layout->flags, 0);
     break;
   default:
-    nb_shared_count_release(who->page + who->count_at, 0);
+    nbuf_shared_count_release(who->page + who->count_at, 0);
     break;
   }
 }
@@ -71,11 +71,11 @@ static void store_all(const reference *who) {
 }
 
 static uint32_t count_of(const reference *who) {
-  return nb_shared_count_acquire(who->page + who->count_at);
+  return nbuf_shared_count_acquire(who->page + who->count_at);
 }
 
 static uintptr_t slot_of(const reference *who, uint32_t index) {
-  return nb_item_at(who->page, who->layout, index);
+  return nbuf_item_at(who->page, who->layout, index);
 }
 
 /* Lists a buffer that it holds, in the next slot. False: it continues in a locator of its own. */
@@ -84,18 +84,18 @@ static bool list(reference *who) {
   void *buffer =
       mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(buffer != MAP_FAILED);
-  while (!nb_shared_lock_acquire(lock)) {
+  while (!nbuf_shared_lock_acquire(lock)) {
     usleep(1);
   }
   uint32_t index = count_of(who);
   bool has_room = index < who->layout->capacity;
   if (has_room) {
-    nb_item item = {.base = (uintptr_t)buffer, .size = PAGE, .position = 7, .taken = 1};
-    nb_item_write(slot_of(who, index), who->layout, &item);
-    nb_shared_count_release(who->page + who->count_at, index + 1);
+    nbuf_item item = {.base = (uintptr_t)buffer, .size = PAGE, .position = 7, .taken = 1};
+    nbuf_item_write(slot_of(who, index), who->layout, &item);
+    nbuf_shared_count_release(who->page + who->count_at, index + 1);
     who->buffers[who->listed++] = (uintptr_t)buffer;
   }
-  nb_shared_unlock_release(lock);
+  nbuf_shared_unlock_release(lock);
   return has_room;
 }
 
@@ -104,7 +104,7 @@ static void check_theirs(const reference *who) {
   for (uint32_t i = 0; i < who->listed; i++) {
     bool is_found = false;
     for (uint32_t k = 0; k < who->layout->capacity; k++) {
-      nb_item item = nb_item_read(slot_of(who, k), who->layout);
+      nbuf_item item = nbuf_item_read(slot_of(who, k), who->layout);
       bool is_it = item.base == who->buffers[i];
       is_found = is_found || is_it;
       CHECK(!is_it || (item.size == PAGE && item.position == 7 && item.taken == 1));
@@ -162,12 +162,12 @@ static nearbuf_totals totals_of(const copy *library) {
 }
 
 static void check_header(const reference *who, uintptr_t first, nearbuf_dialect ours) {
-  const nb_layout *layout = nb_native_layout(ours);
-  CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(first, layout, first, NULL));
-  CHECK_EQUAL(ours, nb_format_recognise(first, sizeof(uintptr_t), NEARBUF_DIALECT_UNKNOWN));
-  CHECK_EQUAL(nb_format_count_by_slots(first, layout, first), nb_format_count(first, layout));
+  const nbuf_layout *layout = nbuf_native_layout(ours);
+  CHECK_EQUAL(NBUF_FAULT_NONE, nbuf_format_check(first, layout, first, NULL));
+  CHECK_EQUAL(ours, nbuf_format_recognise(first, sizeof(uintptr_t), NEARBUF_DIALECT_UNKNOWN));
+  CHECK_EQUAL(nbuf_format_count_by_slots(first, layout, first), nbuf_format_count(first, layout));
   bool is_other = who->layout->dialect != ours && ours == NEARBUF_DIALECT_RUST;
-  CHECK_EQUAL(is_other ? layout->capacity : nb_format_count(first, layout), count_of(who));
+  CHECK_EQUAL(is_other ? layout->capacity : nbuf_format_count(first, layout), count_of(who));
 }
 
 /* ---- One after the other --------------------------------------------------------------------- */
@@ -309,7 +309,7 @@ TEST(the_room_in_a_cleared_locator_is_used_before_a_buffer_is_added) {
 }
 
 static void clear_a_chain(void *context) {
-  enum { HELD = 2 * NB_NATIVE_CAPACITY };
+  enum { HELD = 2 * NBUF_NATIVE_CAPACITY };
   static reference who;
   static holding mine;
   const order *at = context;
@@ -421,10 +421,10 @@ TEST(nothing_is_lost_when_it_is_cleared_while_threads_of_two_copies_list_buffers
 TEST(a_slot_that_another_thread_has_taken_is_left_to_it) {
   own_tmp();
   (void)place("x", 1);
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
-  uint32_t next = nb_format_count(first_locator(), layout);
-  uintptr_t slot = nb_item_at(first_locator(), layout, next);
-  CHECK(nb_shared_lock_acquire(slot + layout->taken));
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  uint32_t next = nbuf_format_count(first_locator(), layout);
+  uintptr_t slot = nbuf_item_at(first_locator(), layout, next);
+  CHECK(nbuf_shared_lock_acquire(slot + layout->taken));
   nearbuf_request request = request_of(65536);
   nearbuf_buffer buffer;
   nearbuf_info info;
@@ -442,16 +442,16 @@ TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
   (void)place("x", 1);
   attach(&who, NEARBUF_DIALECT_DOTNET);
   uintptr_t lock = who.page + who.layout->locked;
-  nb_locator *first = nb_locators_entry(0);
-  CHECK(nb_header_lock(first));
+  nbuf_locator *first = nbuf_locators_entry(0);
+  CHECK(nbuf_header_lock(first));
   store_all(&who);
-  CHECK(nb_shared_lock_acquire(lock));
-  nb_header_unlock(first);
-  CHECK_EQUAL(1, nb_shared_load_acquire(lock));
-  nb_shared_unlock_release(lock);
-  CHECK(nb_header_lock(first));
-  nb_header_unlock(first);
-  CHECK_EQUAL(0, nb_shared_load_acquire(lock));
+  CHECK(nbuf_shared_lock_acquire(lock));
+  nbuf_header_unlock(first);
+  CHECK_EQUAL(1, nbuf_shared_load_acquire(lock));
+  nbuf_shared_unlock_release(lock);
+  CHECK(nbuf_header_lock(first));
+  nbuf_header_unlock(first);
+  CHECK_EQUAL(0, nbuf_shared_load_acquire(lock));
 }
 
 /* ---- More than there are empty slots --------------------------------------------------------- */
@@ -467,12 +467,12 @@ TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
   nearbuf_buffer *held = &mine.buffers[0];
   attach(&who, NEARBUF_DIALECT_DOTNET);
   store_all(&who);
-  for (uint32_t i = 0; i < nb_page_first_slot() + 2; i++) {
+  for (uint32_t i = 0; i < nbuf_page_first_slot() + 2; i++) {
     CHECK(list(&who));
   }
   CHECK_EQUAL(
-      who.buffers[nb_page_first_slot()],
-      nb_item_read(nb_item_ref_address(held->item), nb_native_layout(NEARBUF_DIALECT_WRITTEN))
+      who.buffers[nbuf_page_first_slot()],
+      nbuf_item_read(nbuf_item_ref_address(held->item), nbuf_native_layout(NEARBUF_DIALECT_WRITTEN))
           .base);
   append(&us, &mine);
   CHECK(memcmp((const void *)held->address, "nearbufmore", 11) == 0);
@@ -525,8 +525,8 @@ TEST(a_file_of_ours_that_is_mapped_here_and_blank_is_waited_for_and_not_replaced
   CHECK(page != MAP_FAILED);
   close(file);
   expect_busy();
-  nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page, NULL,
-                  0);
+  nbuf_format_build((uintptr_t)page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
+                    NULL, 0);
   (void)place("nearbuf", 7);
   CHECK_EQUAL((uintptr_t)page, first_locator());
 }

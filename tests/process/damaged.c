@@ -15,12 +15,13 @@ enum { PAGE = 4096, BUFFER = 65536, PIECES = 16 };
 static unsigned char *buffer_memory;
 
 /* A page that another library published for this process, and has mapped, with these items. */
-static unsigned char *publish_items(nearbuf_dialect dialect, const nb_item *items, uint32_t count) {
+static unsigned char *publish_items(nearbuf_dialect dialect, const nbuf_item *items,
+                                    uint32_t count) {
   int file = open(locator_path(getpid()).text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   CHECK_EQUAL(0, ftruncate(file, PAGE));
   unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   close(file);
-  nb_format_build((uintptr_t)page, nb_native_layout(dialect), (uintptr_t)page, items, count);
+  nbuf_format_build((uintptr_t)page, nbuf_native_layout(dialect), (uintptr_t)page, items, count);
   return page;
 }
 
@@ -38,17 +39,17 @@ static void prepare(void) {
 /* A locator with two sound items: only what the test then changes can be wrong. */
 static unsigned char *publish(void) {
   prepare();
-  nb_item items[] = {{.base = (uintptr_t)buffer_memory, .size = BUFFER},
-                     {.base = (uintptr_t)buffer_memory + BUFFER, .size = BUFFER}};
+  nbuf_item items[] = {{.base = (uintptr_t)buffer_memory, .size = BUFFER},
+                       {.base = (uintptr_t)buffer_memory + BUFFER, .size = BUFFER}};
   return publish_items(NEARBUF_DIALECT_WRITTEN, items, 2);
 }
 
-static const nb_layout *layout(void) {
-  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+static const nbuf_layout *layout(void) {
+  return nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
 }
 
 static uintptr_t item_field(const unsigned char *page, uint32_t index, uint32_t field) {
-  return nb_item_at((uintptr_t)page, layout(), index) + field;
+  return nbuf_item_at((uintptr_t)page, layout(), index) + field;
 }
 
 static void expect_untouched(const unsigned char *page) {
@@ -107,57 +108,57 @@ TEST(a_count_of_items_that_are_not_there_is_incompatible) {
 
 TEST(a_lock_that_is_neither_free_nor_held_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_store_relaxed((uintptr_t)page + layout()->locked, 2);
+  nbuf_shared_store_relaxed((uintptr_t)page + layout()->locked, 2);
   expect_untouched(page);
 }
 
 TEST(a_chain_of_one_locator_that_bites_its_tail_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
-                                  (uintptr_t)page);
+  nbuf_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
+                                    (uintptr_t)page);
   expect_untouched(page);
 }
 
 TEST(a_link_that_is_not_aligned_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t), 0x12345);
+  nbuf_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t), 0x12345);
   expect_untouched(page);
 }
 
 TEST(an_item_without_an_address_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t), 0);
+  nbuf_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t), 0);
   expect_untouched(page);
 }
 
 TEST(an_item_without_a_size_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_store_relaxed(item_field(page, 1, layout()->size), 0);
+  nbuf_shared_store_relaxed(item_field(page, 1, layout()->size), 0);
   expect_untouched(page);
 }
 
 TEST(an_item_that_has_used_more_than_its_size_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_store_relaxed(item_field(page, 1, layout()->position), BUFFER + 1);
+  nbuf_shared_store_relaxed(item_field(page, 1, layout()->position), BUFFER + 1);
   expect_untouched(page);
 }
 
 TEST(an_item_whose_lock_is_neither_free_nor_held_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_store_relaxed(item_field(page, 1, layout()->taken), 7);
+  nbuf_shared_store_relaxed(item_field(page, 1, layout()->taken), 7);
   expect_untouched(page);
 }
 
 TEST(items_that_overlap_are_incompatible) {
   unsigned char *page = publish();
-  nb_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t),
-                                  (uintptr_t)buffer_memory + 100);
+  nbuf_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t),
+                                    (uintptr_t)buffer_memory + 100);
   expect_untouched(page);
 }
 
 TEST(an_item_that_wraps_around_is_incompatible) {
   unsigned char *page = publish();
-  nb_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t), UINTPTR_MAX - 100);
+  nbuf_shared_address_store_release(item_field(page, 1, 0), sizeof(uintptr_t), UINTPTR_MAX - 100);
   expect_untouched(page);
 }
 
@@ -185,7 +186,7 @@ TEST(an_item_whose_memory_is_not_mapped_is_never_used) {
  * the memory of the first `bad` items, which stay unchanged, and the other one is used. */
 static void expect_passed_over(const unsigned char *page, nearbuf_dialect dialect, uint32_t bad,
                                uintptr_t good) {
-  const nb_layout *items = nb_native_layout(dialect);
+  const nbuf_layout *items = nbuf_native_layout(dialect);
   static unsigned char before[PAGE];
   memcpy(before, page, PAGE);
   copy later = load_copy(1);
@@ -196,7 +197,7 @@ static void expect_passed_over(const unsigned char *page, nearbuf_dialect dialec
     CHECK_OK((i % 2 == 0 ? nearbuf_get : later.get)(&request, &buffer));
     is_good_used = is_good_used || buffer.address == good;
     for (uint32_t k = 0; k < bad; k++) {
-      nb_item item = nb_item_read(nb_item_at((uintptr_t)page, items, k), items);
+      nbuf_item item = nbuf_item_read(nbuf_item_at((uintptr_t)page, items, k), items);
       CHECK(buffer.address + buffer.start >= item.base + item.size ||
             buffer.address + buffer.limit <= item.base);
     }
@@ -205,7 +206,7 @@ static void expect_passed_over(const unsigned char *page, nearbuf_dialect dialec
     CHECK_OK((i % 2 == 0 ? nearbuf_release : later.release)(&buffer));
   }
   CHECK(good == 0 || is_good_used);
-  uintptr_t first = nb_item_at(0, items, 0);
+  uintptr_t first = nbuf_item_at(0, items, 0);
   CHECK(memcmp(before + first, page + first, (size_t)bad * items->item_size) == 0);
   CHECK_EQUAL((uintptr_t)page, first_locator());
   CHECK_EQUAL((uintptr_t)page, first_locator_of(&later));
@@ -228,11 +229,11 @@ static bool does_map_tell_what_is_executable(void) {
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(pages != MAP_FAILED);
   CHECK_EQUAL(0, mprotect(pages + BUFFER, BUFFER, PROT_READ | PROT_WRITE));
-  nb_map map;
-  nb_mapping mapping;
-  CHECK_OK(nb_os_map_open(&map, false).status);
-  CHECK_EQUAL(NB_MAP_FOUND, nb_os_map_next(&map, (uintptr_t)pages + BUFFER, &mapping));
-  nb_os_map_close(&map);
+  nbuf_map map;
+  nbuf_mapping mapping;
+  CHECK_OK(nbuf_os_map_open(&map, false).status);
+  CHECK_EQUAL(NBUF_MAP_FOUND, nbuf_os_map_next(&map, (uintptr_t)pages + BUFFER, &mapping));
+  nbuf_os_map_close(&map);
   CHECK_EQUAL(0, munmap(pages, (size_t)2 * BUFFER));
   return !mapping.executable;
 }
@@ -253,11 +254,11 @@ TEST(items_that_a_rust_locator_lists_at_one_address_are_passed_over_all_of_them)
   prepare();
   uintptr_t shared = (uintptr_t)buffer_memory;
   uintptr_t good = shared + BUFFER;
-  nb_item items[] = {{.base = shared, .size = 16384},
-                     {.base = shared, .size = 16384},
-                     {.base = shared, .size = 16384},
-                     {.base = shared, .size = 12288},
-                     {.base = good, .size = BUFFER}};
+  nbuf_item items[] = {{.base = shared, .size = 16384},
+                       {.base = shared, .size = 16384},
+                       {.base = shared, .size = 16384},
+                       {.base = shared, .size = 12288},
+                       {.base = good, .size = BUFFER}};
   const unsigned char *page = publish_items(NEARBUF_DIALECT_RUST, items, 5);
   expect_passed_over(page, NEARBUF_DIALECT_RUST, 4, good);
 }
@@ -265,8 +266,8 @@ TEST(items_that_a_rust_locator_lists_at_one_address_are_passed_over_all_of_them)
 TEST(an_item_that_a_later_one_shares_a_byte_with_is_passed_over) {
   prepare();
   uintptr_t shared = (uintptr_t)buffer_memory;
-  nb_item items[] = {{.base = shared, .size = BUFFER},
-                     {.base = shared + BUFFER - 1, .size = BUFFER}};
+  nbuf_item items[] = {{.base = shared, .size = BUFFER},
+                       {.base = shared + BUFFER - 1, .size = BUFFER}};
   const unsigned char *page = publish_items(NEARBUF_DIALECT_RUST, items, 2);
   expect_passed_over(page, NEARBUF_DIALECT_RUST, 2, 0);
 }
@@ -292,16 +293,16 @@ static unsigned char *publish_full(void) {
   unsigned char *memory = mmap(NULL, (size_t)capacity * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   for (uint32_t i = 0; i < capacity; i++) {
-    nb_item item = {
+    nbuf_item item = {
         .base = (uintptr_t)memory + (uintptr_t)i * PAGE, .size = PAGE, .position = PAGE};
-    nb_item_write(nb_item_at((uintptr_t)page, layout(), i), layout(), &item);
+    nbuf_item_write(nbuf_item_at((uintptr_t)page, layout(), i), layout(), &item);
   }
-  nb_format_store_count((uintptr_t)page, layout(), capacity);
+  nbuf_format_store_count((uintptr_t)page, layout(), capacity);
   return page;
 }
 
 static void expect_broken_chain(unsigned char *page, uintptr_t next) {
-  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof next, next);
+  nbuf_shared_address_store_release((uintptr_t)page + layout()->next, sizeof next, next);
   unsigned char before[PAGE];
   memcpy(before, page, PAGE);
   nearbuf_request request = request_of(64);
@@ -323,7 +324,7 @@ TEST(a_link_to_read_only_memory_is_incompatible) {
   unsigned char *page = publish_full();
   unsigned char *other =
       mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  nb_format_build((uintptr_t)other, layout(), (uintptr_t)other, NULL, 0);
+  nbuf_format_build((uintptr_t)other, layout(), (uintptr_t)other, NULL, 0);
   CHECK_EQUAL(0, mprotect(other, PAGE, PROT_READ));
   expect_broken_chain(page, (uintptr_t)other);
 }
@@ -344,11 +345,11 @@ TEST(a_chain_of_two_locators_that_bites_its_tail_is_incompatible) {
   unsigned char *other =
       mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memcpy(other, page, PAGE);
-  nb_shared_address_store_release((uintptr_t)other, sizeof(uintptr_t), (uintptr_t)other);
-  nb_shared_address_store_release((uintptr_t)other + layout()->next, sizeof(uintptr_t),
-                                  (uintptr_t)page);
-  nb_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
-                                  (uintptr_t)other);
+  nbuf_shared_address_store_release((uintptr_t)other, sizeof(uintptr_t), (uintptr_t)other);
+  nbuf_shared_address_store_release((uintptr_t)other + layout()->next, sizeof(uintptr_t),
+                                    (uintptr_t)page);
+  nbuf_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
+                                    (uintptr_t)other);
   nearbuf_request request = request_of(64);
   nearbuf_buffer buffer;
   CHECK_STATUS(NEARBUF_INCOMPATIBLE, nearbuf_get(&request, &buffer));

@@ -16,7 +16,7 @@
 
 static void fill_a_locator(void) {
   nearbuf_request request = request_of(1);
-  for (int i = 0; i <= NB_NATIVE_CAPACITY; i++) {
+  for (int i = 0; i <= NBUF_NATIVE_CAPACITY; i++) {
     nearbuf_buffer buffer;
     CHECK_OK(nearbuf_get(&request, &buffer));
     CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));

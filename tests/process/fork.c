@@ -186,12 +186,12 @@ TEST(a_fork_while_every_lock_is_held_disturbs_neither_side) {
   (void)place("x", 1);
   nearbuf_request request = request_of(64);
   CHECK_OK(nearbuf_get(&request, &held_by_parent)); /* an item's */
-  nb_state *state = nb_state_current();
-  nb_state_lock(state);
-  CHECK(nb_header_lock(nb_locators_entry(0)));
+  nbuf_state *state = nbuf_state_current();
+  nbuf_state_lock(state);
+  CHECK(nbuf_header_lock(nbuf_locators_entry(0)));
   in_child(place_some, NULL);
-  nb_header_unlock(nb_locators_entry(0));
-  nb_state_unlock(state);
+  nbuf_header_unlock(nbuf_locators_entry(0));
+  nbuf_state_unlock(state);
   CHECK_OK(nearbuf_release(&held_by_parent));
   place_some(NULL);
 }
@@ -304,14 +304,14 @@ TEST(a_raw_clone_is_noticed) {
  * after it the child's. */
 static void follow_cached_pointer(void *context) {
   uintptr_t cached = *(const uintptr_t *)context;
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
-  CHECK_EQUAL(layout->capacity, nb_format_count(cached, layout));
-  CHECK_EQUAL(0, nb_shared_link_acquire(cached + layout->next));
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  CHECK_EQUAL(layout->capacity, nbuf_format_count(cached, layout));
+  CHECK_EQUAL(0, nbuf_shared_link_acquire(cached + layout->next));
   (void)place("x", 1);
-  CHECK_EQUAL(first_locator(), nb_shared_link_acquire(cached + layout->next));
+  CHECK_EQUAL(first_locator(), nbuf_shared_link_acquire(cached + layout->next));
   if (first_locator() != cached) {
     uintptr_t own = first_locator();
-    CHECK_EQUAL(own, nb_shared_address_relaxed(own, sizeof own));
+    CHECK_EQUAL(own, nbuf_shared_address_relaxed(own, sizeof own));
   }
 }
 
@@ -320,17 +320,17 @@ TEST(behind_the_parents_address_lies_the_childs_locator) {
   (void)place("x", 1);
   uintptr_t cached = first_locator();
   in_child(follow_cached_pointer, &cached);
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
-  CHECK_EQUAL(0, nb_shared_link_acquire(cached + layout->next)); /* the parent's is untouched */
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  CHECK_EQUAL(0, nbuf_shared_link_acquire(cached + layout->next)); /* the parent's is untouched */
 }
 
 static void follow_cached_pointers(void *context) {
   const uintptr_t *cached = context;
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   (void)place("x", 1);
   uintptr_t own = first_locator();
-  CHECK_EQUAL(cached[1], nb_shared_link_acquire(cached[0] + layout->next));
-  CHECK_EQUAL(own, nb_shared_link_acquire(cached[1] + layout->next));
+  CHECK_EQUAL(cached[1], nbuf_shared_link_acquire(cached[0] + layout->next));
+  CHECK_EQUAL(own, nbuf_shared_link_acquire(cached[1] + layout->next));
 }
 
 static void fork_again(void *context) {

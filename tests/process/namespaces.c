@@ -60,7 +60,7 @@ static talk *new_talk(void) {
 /* Fills a locator, so that a later one, with a file of its own, is added. */
 static void fill_a_locator(void) {
   nearbuf_request request = request_of(1);
-  for (int i = 0; i <= NB_NATIVE_CAPACITY; i++) {
+  for (int i = 0; i <= NBUF_NATIVE_CAPACITY; i++) {
     nearbuf_buffer buffer; /* held permanently */
     CHECK_OK(nearbuf_get(&request, &buffer));
     CHECK_OK(nearbuf_append(&buffer, "x", 1, NULL));
@@ -175,7 +175,7 @@ static uintptr_t make_as_reference(void) {
   CHECK_EQUAL(0, ftruncate(file, PAGE));
   unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   close(file);
-  nb_shared_address_store_release((uintptr_t)page, sizeof(uintptr_t), (uintptr_t)page);
+  nbuf_shared_address_store_release((uintptr_t)page, sizeof(uintptr_t), (uintptr_t)page);
   return (uintptr_t)page;
 }
 

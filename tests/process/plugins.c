@@ -105,7 +105,7 @@ TEST(what_the_plugin_released_is_found_by_the_program_after_it_walked_past) {
 }
 
 TEST(locators_that_the_plugin_appends_are_seen_by_the_program_and_the_reverse) {
-  enum { HELD = 2 * NB_NATIVE_CAPACITY + 1 };
+  enum { HELD = 2 * NBUF_NATIVE_CAPACITY + 1 };
   static nearbuf_buffer held[HELD];
   const plugin *other = load_plugin();
   nearbuf_request request = request_near_code(64);

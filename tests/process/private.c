@@ -339,9 +339,9 @@ TEST(a_references_file_is_not_believed_by_a_privileged_program) {
   CHECK(file >= 0 && ftruncate(file, 4096) == 0);
   void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   CHECK(page != MAP_FAILED);
-  nb_item item = {.base = (uintptr_t)page, .size = 4096};
-  nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
-                  &item, 1);
+  nbuf_item item = {.base = (uintptr_t)page, .size = 4096};
+  nbuf_format_build((uintptr_t)page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
+                    &item, 1);
   hide_memory();
   (void)place("x", 1);
   CHECK(first_locator() != (uintptr_t)page);
@@ -356,9 +356,9 @@ static void expect_not_taken(int file) {
   CHECK(file >= 0 && ftruncate(file, 4096) == 0);
   void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   CHECK(page != MAP_FAILED);
-  nb_item item = {.base = (uintptr_t)page, .size = 4096};
-  nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
-                  &item, 1);
+  nbuf_item item = {.base = (uintptr_t)page, .size = 4096};
+  nbuf_format_build((uintptr_t)page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
+                    &item, 1);
   (void)place("x", 1);
   CHECK(first_locator() != (uintptr_t)page);
 }

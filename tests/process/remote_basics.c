@@ -61,7 +61,7 @@ TEST(a_process_without_a_locator_has_none_to_tell) {
 
 /* What becomes of the rest of the granule of a new locator. */
 static uint32_t tail_buffers(void) {
-  return nb_page_lists_tail() ? 4 : 0;
+  return nbuf_page_lists_tail() ? 4 : 0;
 }
 
 TEST(bytes_that_are_put_into_it_are_there_and_told) {
@@ -265,7 +265,7 @@ TEST(what_is_not_mapped_is_told_and_so_is_how_far_a_copy_came) {
   CHECK_EQUAL(0, done);
   request.min = 0x30000000; /* an address where nothing is mapped */
   CHECK_OK(nearbuf_process_allocate(&process, &request, &address, &size));
-  CHECK_EQUAL(nb_os_granularity(), size);
+  CHECK_EQUAL(nbuf_os_granularity(), size);
   address += size - 4096; /* the last page; nothing is mapped after it */
   CHECK_STATUS(NEARBUF_NOT_MAPPED,
                nearbuf_process_read(&process, address, bytes, sizeof bytes, &done));
@@ -303,7 +303,7 @@ TEST(damaged_locators_are_reported_and_not_followed) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
   uint64_t at = first_locator(&process, &walk, &locator);
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   const uint8_t many = 255;
   const uint8_t count = (uint8_t)walk.count;
   uint32_t buffers = locator.count;
@@ -320,7 +320,7 @@ TEST(damaged_locators_are_reported_and_not_followed) {
     check_fault(&process, "it counts more items than fit", 0);
     overwrite(&process, at + layout->count, &count, 1);
   }
-  uint64_t slot = (uint64_t)nb_page_first_slot() * layout->item_size;
+  uint64_t slot = (uint64_t)nbuf_page_first_slot() * layout->item_size;
   uint64_t position = at + layout->header_size + slot + layout->position;
   overwrite(&process, position, &huge, sizeof huge);
   check_fault(&process, "an item has used more than its size", buffers);
@@ -358,11 +358,11 @@ TEST(an_item_with_memory_that_cannot_be_executed_is_passed_over) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
   uint64_t at = first_locator(&process, &walk, &locator);
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   static _Alignas(8) unsigned char bytes[32];
-  nb_item item = {.base = data.min, .size = 4096};
-  nb_item_write((uintptr_t)bytes, layout, &item);
-  uint64_t slot = (uint64_t)nb_page_first_slot() * layout->item_size;
+  nbuf_item item = {.base = data.min, .size = 4096};
+  nbuf_item_write((uintptr_t)bytes, layout, &item);
+  uint64_t slot = (uint64_t)nbuf_page_first_slot() * layout->item_size;
   overwrite(&process, at + layout->header_size + slot, bytes, layout->item_size);
   uint64_t placed = put(&process, "hello", 5);
   CHECK(placed < data.min || placed > data.max);
@@ -374,15 +374,15 @@ TEST(an_item_with_memory_that_cannot_be_executed_is_passed_over) {
 static uint64_t chain_heap_locators(nearbuf_process *process, int count, uint64_t buffer) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   uint64_t link = first_locator(process, &walk, &locator) + layout->next;
   uint64_t last = 0;
   for (int i = 0; i < count; i++) {
-    static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-    nearbuf_process_request request = anywhere(NB_LOCATOR_SIZE);
+    static _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+    nearbuf_process_request request = anywhere(NBUF_LOCATOR_SIZE);
     CHECK_OK(nearbuf_process_allocate(process, &request, &last, NULL));
-    nb_item item = {.base = buffer + (uint64_t)i * 4096, .size = 4096};
-    nb_format_build((uintptr_t)image, layout, last, &item, 1);
+    nbuf_item item = {.base = buffer + (uint64_t)i * 4096, .size = 4096};
+    nbuf_format_build((uintptr_t)image, layout, last, &item, 1);
     overwrite(process, last, image, sizeof image);
     uintptr_t next = (uintptr_t)last;
     overwrite(process, link, &next, sizeof next);
@@ -449,18 +449,18 @@ TEST(a_full_locator_is_followed_by_another_that_is_found_by_its_address) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
   nearbuf_process_item item;
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   uint64_t first = first_locator(&process, &walk, &locator);
   /* Full of buffers without room. */
   nearbuf_process_request request = anywhere((uint64_t)layout->capacity * 4096);
   uint64_t memory;
   CHECK_OK(nearbuf_process_allocate(&process, &request, &memory, NULL));
-  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  nb_item items[255];
+  static _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  nbuf_item items[255];
   for (uint32_t i = 0; i < layout->capacity; i++) {
-    items[i] = (nb_item){.base = memory + (uint64_t)i * 4096, .size = 4096, .position = 4096};
+    items[i] = (nbuf_item){.base = memory + (uint64_t)i * 4096, .size = 4096, .position = 4096};
   }
-  nb_format_build((uintptr_t)image, layout, first, items, layout->capacity);
+  nbuf_format_build((uintptr_t)image, layout, first, items, layout->capacity);
   overwrite(&process, first, image, sizeof image);
   uint64_t address = put(&process, "later", 5);
   (void)first_locator(&process, &walk, &locator);

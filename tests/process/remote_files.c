@@ -79,14 +79,15 @@ static void check_busy(const nearbuf_file *file) {
 
 TEST(a_file_is_removed_only_where_nobody_uses_it_and_its_process_is_gone) {
   need_own_tmp();
-  nb_name name = nb_name_of_process(getpid()); /* no process uses it, but the process is alive */
+  nbuf_name name =
+      nbuf_name_of_process(getpid()); /* no process uses it, but the process is alive */
   close(make_file(name.text, PAGE));
   nearbuf_file file = only_file();
   CHECK_EQUAL(NEARBUF_FILE_LIVE, file.state);
   CHECK_EQUAL(getpid(), file.process);
   check_busy(&file);
   CHECK(unlink(path_of(name.text)) == 0);
-  name = nb_name_of_process(absent_process()); /* a process uses it that has another id here */
+  name = nbuf_name_of_process(absent_process()); /* a process uses it that has another id here */
   int used = make_file(name.text, PAGE);
   CHECK(flock(used, LOCK_SH) == 0);
   file = only_file();
@@ -105,7 +106,7 @@ TEST(a_file_is_removed_only_where_nobody_uses_it_and_its_process_is_gone) {
 
 TEST(why_a_file_cannot_be_removed_is_told) {
   need_own_tmp();
-  nb_name name = nb_name_of_process(absent_process());
+  nbuf_name name = nbuf_name_of_process(absent_process());
   close(make_file(name.text, PAGE));
   nearbuf_file file = only_file();
   int32_t code = 0;
@@ -136,8 +137,8 @@ TEST(only_names_of_locators_files_are_removed) {
 TEST(of_each_file_is_told_what_it_is) {
   need_own_tmp();
   pid_t absent = absent_process();
-  nb_name first = nb_name_of_process(absent);
-  nb_name later = nb_name_of_later(&first, 0x1234);
+  nbuf_name first = nbuf_name_of_process(absent);
+  nbuf_name later = nbuf_name_of_later(&first, 0x1234);
   close(make_file("of another program", PAGE));
   close(make_file(first.text, (off_t)3 * PAGE));
   int file = make_file(later.text, PAGE);

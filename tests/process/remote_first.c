@@ -115,13 +115,13 @@ TEST(a_slot_in_use_behind_a_count_that_was_cleared_is_left_alone) {
   nearbuf_process_locator locator;
   uint64_t at = first_locator(&process, &walk, &locator);
   nearbuf_process_request request = anywhere(4096);
-  nb_item theirs = {.size = 4096, .taken = 1};
+  nbuf_item theirs = {.size = 4096, .taken = 1};
   CHECK_OK(nearbuf_process_allocate(&process, &request, &theirs.base, NULL));
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   static _Alignas(8) unsigned char bytes[32];
-  nb_item_write((uintptr_t)bytes, layout, &theirs);
-  const uint8_t count = NB_FIRST_SLOT;
-  uint64_t slot = at + layout->header_size + (uint64_t)(NB_FIRST_SLOT - 1) * layout->item_size;
+  nbuf_item_write((uintptr_t)bytes, layout, &theirs);
+  const uint8_t count = NBUF_FIRST_SLOT;
+  uint64_t slot = at + layout->header_size + (uint64_t)(NBUF_FIRST_SLOT - 1) * layout->item_size;
   CHECK_OK(nearbuf_process_write(&process, slot, bytes, layout->item_size, NULL));
   CHECK_OK(nearbuf_process_write(&process, at + layout->count, &count, 1, NULL));
   CHECK_OK(nearbuf_process_write(&process, at + layout->count_dotnet, &count, 1, NULL));

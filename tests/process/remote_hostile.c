@@ -128,8 +128,8 @@ static void need_own_tmp(void) {
 
 /* Gives the process a first locator that is full, and a second one in the page that it prints. */
 static void chain_printed_page(target *what, nearbuf_process *process) {
-  _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  const nb_layout *layout = nb_layout_of(sizeof(void *), NEARBUF_DIALECT_WRITTEN);
+  _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  const nbuf_layout *layout = nbuf_layout_of(sizeof(void *), NEARBUF_DIALECT_WRITTEN);
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
   char line[64];
@@ -138,13 +138,13 @@ static void chain_printed_page(target *what, nearbuf_process *process) {
   CHECK_EQUAL(1, sscanf(line, "%llx", &page));
   (void)put(process, "hello", 5);
   uint64_t first = first_locator(process, &walk, &locator);
-  nb_format_build((uintptr_t)image, layout, (uintptr_t)page, NULL, 0);
+  nbuf_format_build((uintptr_t)image, layout, (uintptr_t)page, NULL, 0);
   CHECK_OK(nearbuf_process_write(process, page, image, sizeof image, NULL));
   CHECK_OK(nearbuf_process_read(process, first, image, sizeof image, NULL));
-  const nb_item last = {.base = 0x10000000, .size = 16, .taken = 1}; /* which may not be empty */
-  nb_item_write(nb_item_at((uintptr_t)image, layout, layout->capacity - 1), layout, &last);
-  nb_format_store_count((uintptr_t)image, layout, layout->capacity);
-  CHECK(nb_shared_link_set_release((uintptr_t)image + layout->next, (uintptr_t)page));
+  const nbuf_item last = {.base = 0x10000000, .size = 16, .taken = 1}; /* which may not be empty */
+  nbuf_item_write(nbuf_item_at((uintptr_t)image, layout, layout->capacity - 1), layout, &last);
+  nbuf_format_store_count((uintptr_t)image, layout, layout->capacity);
+  CHECK(nbuf_shared_link_set_release((uintptr_t)image + layout->next, (uintptr_t)page));
   CHECK_OK(nearbuf_process_write(process, first, image, sizeof image, NULL));
 }
 

@@ -12,8 +12,8 @@
 
 enum { PAGE = 4096 };
 
-static const nb_layout *layout(void) {
-  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+static const nbuf_layout *layout(void) {
+  return nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
 }
 
 /* Memory of the process that nothing else uses: `pages` pages, with nothing mapped next to them. */
@@ -32,13 +32,13 @@ static uint64_t take_pages(nearbuf_process *process, uint64_t pages) {
 static void list(nearbuf_process *process, uint64_t base, uint32_t size, uint32_t position) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
-  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  nb_item item = {.base = base, .size = size, .position = position};
+  static _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  nbuf_item item = {.base = base, .size = size, .position = position};
   uint64_t at = first_locator(process, &walk, &locator);
   CHECK_OK(nearbuf_process_read(process, at, image, sizeof image, NULL));
-  uint32_t count = nb_format_count((uintptr_t)image, layout());
-  nb_item_write(nb_item_at((uintptr_t)image, layout(), count), layout(), &item);
-  nb_format_store_count((uintptr_t)image, layout(), count + 1);
+  uint32_t count = nbuf_format_count((uintptr_t)image, layout());
+  nbuf_item_write(nbuf_item_at((uintptr_t)image, layout(), count), layout(), &item);
+  nbuf_format_store_count((uintptr_t)image, layout(), count + 1);
   CHECK_OK(nearbuf_process_write(process, at, image, sizeof image, NULL));
 }
 
@@ -201,10 +201,10 @@ TEST(a_walk_tells_the_lock_of_the_header_and_where_the_next_locator_is) {
   write_word(&process, at + layout()->locked, 0);
   uint64_t page = take_pages(&process, 1);
   uint64_t buffer = take_pages(&process, 1);
-  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  nb_item item = {.base = buffer, .size = PAGE, .taken = 1};
+  static _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  nbuf_item item = {.base = buffer, .size = PAGE, .taken = 1};
   uintptr_t link = (uintptr_t)page;
-  nb_format_build((uintptr_t)image, layout(), page, &item, 1);
+  nbuf_format_build((uintptr_t)image, layout(), page, &item, 1);
   CHECK_OK(nearbuf_process_write(&process, page, image, sizeof image, NULL));
   CHECK_OK(nearbuf_process_write(&process, at + layout()->next, &link, sizeof link, NULL));
   (void)first_locator(&process, &walk, &locator);
@@ -339,12 +339,12 @@ TEST(an_ordinary_user_holds_buffers_of_a_later_locator_by_its_name) {
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
   uint64_t first = first_locator(&process, &walk, &locator);
-  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  nb_item items[255];
+  static _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  nbuf_item items[255];
   for (uint32_t i = 0; i < layout()->capacity; i++) {
-    items[i] = (nb_item){.base = 0x30000000 + i * (uint64_t)PAGE, .size = 16, .position = 16};
+    items[i] = (nbuf_item){.base = 0x30000000 + i * (uint64_t)PAGE, .size = 16, .position = 16};
   }
-  nb_format_build((uintptr_t)image, layout(), (uintptr_t)first, items, layout()->capacity);
+  nbuf_format_build((uintptr_t)image, layout(), (uintptr_t)first, items, layout()->capacity);
   CHECK_OK(nearbuf_process_write(&process, first, image, sizeof image, NULL));
   uint64_t later = put(&process, "later", 5);
   CHECK_EQUAL(later + 16, put(&process, "again", 5));
@@ -405,7 +405,7 @@ TEST(private_memory_is_aligned_lies_in_the_range_and_is_the_nearest_or_lowest) {
 
 /* Appends bytes to a buffer acquired with these flags, and returns their address. */
 static uint64_t put_flagged(nearbuf_process *process, uint32_t flags, size_t size) {
-  static const char bytes[4 * NB_CACHE_LINE];
+  static const char bytes[4 * NBUF_CACHE_LINE];
   nearbuf_process_request request = anywhere(size == 0 ? 1 : size);
   nearbuf_process_buffer buffer;
   uint64_t address = 0;
@@ -420,7 +420,7 @@ static uint64_t put_flagged(nearbuf_process *process, uint32_t flags, size_t siz
 }
 
 TEST(data_has_cache_lines_of_its_own) {
-  enum { LINE = NB_CACHE_LINE };
+  enum { LINE = NBUF_CACHE_LINE };
   target idle;
   nearbuf_process process = open_with_locator(&idle);
   static const struct {

@@ -39,9 +39,9 @@ int main(int argc, char **argv) {
   record made = {RECORD_MARK, (uint32_t)strtoul(argv[2], NULL, 10), 0, 0};
   nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
   request.size_bytes = sizeof made;
-  uint64_t end = nb_os_nanoseconds() + LOAD_MS * UINT64_C(1000000);
+  uint64_t end = nbuf_os_nanoseconds() + LOAD_MS * UINT64_C(1000000);
   nearbuf_status status = NEARBUF_OK;
-  while (status == NEARBUF_OK && nb_os_nanoseconds() < end && made.number < MOST_RECORDS) {
+  while (status == NEARBUF_OK && nbuf_os_nanoseconds() < end && made.number < MOST_RECORDS) {
     /* Sometimes with permission to create memory: several may want to stop it at a time. */
     request.flags = made.number % 64 == 63 ? 0 : NEARBUF_PROCESS_EXISTING;
     status = append(&process, &request, &made);

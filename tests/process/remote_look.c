@@ -324,15 +324,15 @@ TEST(a_full_locator_of_a_32_bit_process_is_followed_by_another) {
   (void)put(&process, "hello", 5);
   nearbuf_process_walk walk;
   nearbuf_process_locator locator;
-  const nb_layout *layout = nb_layout_of(4, NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_layout_of(4, NEARBUF_DIALECT_WRITTEN);
   uint64_t first = first_locator(&process, &walk, &locator);
   CHECK_EQUAL(layout->capacity, locator.capacity);
-  static _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
-  static nb_item items[NB_LOCATOR_SIZE / 16];
+  static _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
+  static nbuf_item items[NBUF_LOCATOR_SIZE / 16];
   for (uint32_t i = 0; i < layout->capacity; i++) {
-    items[i] = (nb_item){.base = 0x30000000 + i * UINT64_C(4096), .size = 16, .position = 16};
+    items[i] = (nbuf_item){.base = 0x30000000 + i * UINT64_C(4096), .size = 16, .position = 16};
   }
-  nb_format_build((uintptr_t)image, layout, (uintptr_t)first, items, layout->capacity);
+  nbuf_format_build((uintptr_t)image, layout, (uintptr_t)first, items, layout->capacity);
   CHECK_OK(nearbuf_process_write(&process, first, image, sizeof image, NULL));
   uint64_t later = put(&process, "later", 5);
   (void)first_locator(&process, &walk, &locator);

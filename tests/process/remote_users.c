@@ -258,14 +258,14 @@ static pid_t start_mapper(int (*make)(const char *name)) {
   pid_t child = fork();
   if (child == 0) {
     CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-    nb_name name = nb_name_of_process(getpid());
+    nbuf_name name = nbuf_name_of_process(getpid());
     int file = make(name.text);
     CHECK(file >= 0 && ftruncate(file, PAGE) == 0);
     void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     CHECK(page != MAP_FAILED);
-    nb_item item = {.base = (uintptr_t)page, .size = PAGE};
-    nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
-                    &item, 1);
+    nbuf_item item = {.base = (uintptr_t)page, .size = PAGE};
+    nbuf_format_build((uintptr_t)page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), (uintptr_t)page,
+                      &item, 1);
     CHECK(write(ends[1], "x", 1) == 1);
     pause();
     _exit(0);

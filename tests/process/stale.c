@@ -32,7 +32,7 @@ static void expect_replaced(ino_t stale) {
   int file = open(own.text, O_RDONLY | O_CLOEXEC);
   CHECK_EQUAL(sizeof base, read(file, &base, sizeof base));
   close(file);
-  CHECK_EQUAL(first_locator(), nb_little_address(base));
+  CHECK_EQUAL(first_locator(), nbuf_little_address(base));
   CHECK_EQUAL(1, count_locator_files());
 }
 
@@ -57,8 +57,9 @@ static ino_t make_stale(const void *bytes, size_t size) {
 
 /* A page that looks like a locator of the address, with one item that is free. */
 static void build(unsigned char *page, uintptr_t address, uintptr_t item, uint32_t size) {
-  nb_item items[] = {{.base = item, .size = size}};
-  nb_format_build((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), address, items, 1);
+  nbuf_item items[] = {{.base = item, .size = size}};
+  nbuf_format_build((uintptr_t)page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), address, items,
+                    1);
 }
 
 TEST(an_empty_file_is_replaced) {
@@ -228,8 +229,8 @@ static void *be_born(void *context) {
   close(file);
   usleep(20000);
   build(page, 0, 0, 0); /* everything but the address */
-  nb_format_store_count((uintptr_t)page, nb_native_layout(NEARBUF_DIALECT_WRITTEN), 0);
-  nb_shared_address_store_release((uintptr_t)page, sizeof(uintptr_t), (uintptr_t)page);
+  nbuf_format_store_count((uintptr_t)page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), 0);
+  nbuf_shared_address_store_release((uintptr_t)page, sizeof(uintptr_t), (uintptr_t)page);
   return page;
 }
 

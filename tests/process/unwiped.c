@@ -313,10 +313,10 @@ TEST(so_they_do_where_pages_cannot_be_wiped) {
 
 /* The state of a process restored from a checkpoint by CRIU before 4.2. */
 static void forget_to_wipe(void) {
-  uintptr_t place = (uintptr_t)nb_anchor_place(sizeof(uintptr_t), 0);
-  uintptr_t state = (uintptr_t)nb_state_current();
+  uintptr_t place = (uintptr_t)nbuf_anchor_place(sizeof(uintptr_t), 0);
+  uintptr_t state = (uintptr_t)nbuf_state_current();
   CHECK_EQUAL(0, madvise((void *)(place + 4096), 4096, MADV_KEEPONFORK));
-  CHECK_EQUAL(0, madvise((void *)(state & ~(uintptr_t)4095), sizeof(nb_state), MADV_KEEPONFORK));
+  CHECK_EQUAL(0, madvise((void *)(state & ~(uintptr_t)4095), sizeof(nbuf_state), MADV_KEEPONFORK));
 }
 
 static void use_restored(void *context) {

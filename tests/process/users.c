@@ -246,9 +246,9 @@ static void expect_not_believed(mode_t mode) {
   unsigned char *target =
       mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   static plant what;
-  nb_item item = {.base = (uintptr_t)target, .size = PAGE};
-  nb_format_build((uintptr_t)what.page, nb_native_layout(NEARBUF_DIALECT_WRITTEN),
-                  (uintptr_t)target, &item, 1);
+  nbuf_item item = {.base = (uintptr_t)target, .size = PAGE};
+  nbuf_format_build((uintptr_t)what.page, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN),
+                    (uintptr_t)target, &item, 1);
   memcpy(target, what.page, PAGE);
   what.file = locator_path(getpid());
   what.mode = mode;

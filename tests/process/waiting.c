@@ -20,7 +20,7 @@ static double seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static const double bound = (double)NB_WAIT_BOUND_NS / 1e9;
+static const double bound = (double)NBUF_WAIT_BOUND_NS / 1e9;
 
 /* A call that must list a new buffer; returns how long it took. */
 static double register_one(nearbuf_status expected) {
@@ -53,7 +53,7 @@ TEST(an_items_lock_is_never_waited_for) {
 TEST(a_header_lock_that_stays_held_is_waited_for_once_and_the_chain_grows) {
   own_tmp();
   (void)place("x", 1);
-  CHECK(nb_header_lock(nb_locators_entry(0))); /* and its holder dies */
+  CHECK(nbuf_header_lock(nbuf_locators_entry(0))); /* and its holder dies */
   double first = register_one(NEARBUF_OK);
   CHECK(first >= bound && first < 2 * bound);
   CHECK_EQUAL(2, locators());
@@ -76,7 +76,7 @@ TEST(the_last_header_of_a_chain_that_stays_held_is_grown_behind) {
   own_tmp();
   (void)place("x", 1);
   for (uint32_t i = 0; i < 3; i++) {
-    CHECK(nb_header_lock(nb_locators_entry(i)));
+    CHECK(nbuf_header_lock(nbuf_locators_entry(i)));
     CHECK(register_one(NEARBUF_OK) < 2 * bound);
     CHECK_EQUAL(i + 2, locators());
   }
@@ -86,7 +86,7 @@ TEST(a_lock_of_this_module_that_stays_held_is_waited_for_and_passed) {
   own_tmp();
   nearbuf_totals totals;
   CHECK_OK(nearbuf_get_totals(&totals)); /* the state exists, no locator yet */
-  nb_state_lock(nb_state_current());
+  nbuf_state_lock(nbuf_state_current());
   double before = seconds();
   (void)place("x", 1);
   CHECK(seconds() - before >= bound);
@@ -101,15 +101,15 @@ TEST(a_lock_of_the_regions_whose_holder_died_is_taken_over) {
   nearbuf_request request = request_of(64);
   nearbuf_memory memory;
   CHECK_OK(nearbuf_allocate(&request, &memory));
-  uint32_t now = (uint32_t)(nb_os_nanoseconds() >> NB_REGIONS_LOCK_UNIT_BITS) | 1;
-  atomic_store(&nb_own_regions.lock, now);
+  uint32_t now = (uint32_t)(nbuf_os_nanoseconds() >> NBUF_REGIONS_LOCK_UNIT_BITS) | 1;
+  atomic_store(&nbuf_own_regions.lock, now);
   double before = seconds();
-  while (atomic_load(&nb_own_regions.lock) == now) {
+  while (atomic_load(&nbuf_own_regions.lock) == now) {
     CHECK_OK(nearbuf_free(&memory)); /* no call waits meanwhile */
     CHECK_OK(nearbuf_allocate(&request, &memory));
     CHECK(seconds() - before < 60);
   }
-  CHECK_EQUAL(0, atomic_load(&nb_own_regions.lock));
+  CHECK_EQUAL(0, atomic_load(&nbuf_own_regions.lock));
 }
 
 /* ---- Signal handlers ------------------------------------------------------------------------- */
@@ -158,14 +158,14 @@ TEST(a_handler_that_interrupts_the_holder_of_a_lock_gets_an_answer) {
   own_tmp();
   call_on_signal();
   (void)place("x", 1);
-  CHECK(nb_header_lock(nb_locators_entry(0)));
+  CHECK(nbuf_header_lock(nbuf_locators_entry(0)));
   double before = seconds();
   register_one(NEARBUF_OK); /* all existing buffers are held: the handler must register one */
   nearbuf_buffer held;
   nearbuf_request rest = request_of(60000);
   CHECK_OK(nearbuf_get(&rest, &held));
   CHECK_EQUAL(0, raise(SIGALRM));
-  nb_header_unlock(nb_locators_entry(0));
+  nbuf_header_unlock(nbuf_locators_entry(0));
   CHECK(seconds() - before < 4 * bound);
   CHECK_EQUAL(1, answers[NEARBUF_OK]);
 }

@@ -9,7 +9,7 @@
 /* ---- Golden images --------------------------------------------------------------------------- */
 
 typedef struct image {
-  _Alignas(8) unsigned char bytes[NB_LOCATOR_SIZE];
+  _Alignas(8) unsigned char bytes[NBUF_LOCATOR_SIZE];
 } image;
 
 /* Two buffers, the first held, the second not: 64 KiB at 0x7f1122340000 with 0x1234 bytes used, and
@@ -177,31 +177,31 @@ static image golden_image(int which) {
   return whole;
 }
 
-static const nb_layout *layout_of(int which) {
-  return nb_layout_of(golden[which].width, golden[which].dialect);
+static const nbuf_layout *layout_of(int which) {
+  return nbuf_layout_of(golden[which].width, golden[which].dialect);
 }
 
-static nb_fault check(const image *whole, int which, uint32_t *item) {
-  return nb_format_check((uintptr_t)whole->bytes, layout_of(which), golden[which].this_address,
-                         item);
+static nbuf_fault check(const image *whole, int which, uint32_t *item) {
+  return nbuf_format_check((uintptr_t)whole->bytes, layout_of(which), golden[which].this_address,
+                           item);
 }
 
 TEST(golden_images_are_read_field_by_field) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
     uintptr_t at = (uintptr_t)whole.bytes;
-    const nb_layout *layout = layout_of(i);
-    CHECK_EQUAL(golden[i].this_address, nb_shared_address_relaxed(at, layout->width));
-    CHECK_EQUAL(golden[i].next, nb_shared_address_relaxed(at + layout->next, layout->width));
-    CHECK_EQUAL(1, nb_shared_load_relaxed(at + layout->locked));
+    const nbuf_layout *layout = layout_of(i);
+    CHECK_EQUAL(golden[i].this_address, nbuf_shared_address_relaxed(at, layout->width));
+    CHECK_EQUAL(golden[i].next, nbuf_shared_address_relaxed(at + layout->next, layout->width));
+    CHECK_EQUAL(1, nbuf_shared_load_relaxed(at + layout->locked));
     CHECK_EQUAL(0, whole.bytes[layout->flags]);
-    CHECK_EQUAL(2, nb_format_count(at, layout));
-    nb_item held = nb_item_read(nb_item_at(at, layout, 0), layout);
+    CHECK_EQUAL(2, nbuf_format_count(at, layout));
+    nbuf_item held = nbuf_item_read(nbuf_item_at(at, layout, 0), layout);
     CHECK_EQUAL(golden[i].bases[0], held.base);
     CHECK_EQUAL(0x10000, held.size);
     CHECK_EQUAL(0x1234, held.position);
     CHECK_EQUAL(1, held.taken);
-    nb_item idle = nb_item_read(nb_item_at(at, layout, 1), layout);
+    nbuf_item idle = nbuf_item_read(nbuf_item_at(at, layout, 1), layout);
     CHECK_EQUAL(golden[i].bases[1], idle.base);
     CHECK_EQUAL(0x21000, idle.size);
     CHECK_EQUAL(0, idle.position);
@@ -212,9 +212,9 @@ TEST(golden_images_are_read_field_by_field) {
 TEST(golden_images_are_recognised_and_valid) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
-    CHECK_EQUAL(golden[i].dialect, nb_format_recognise((uintptr_t)whole.bytes, golden[i].width,
-                                                       NEARBUF_DIALECT_UNKNOWN));
-    CHECK_EQUAL(NB_FAULT_NONE, check(&whole, i, NULL));
+    CHECK_EQUAL(golden[i].dialect, nbuf_format_recognise((uintptr_t)whole.bytes, golden[i].width,
+                                                         NEARBUF_DIALECT_UNKNOWN));
+    CHECK_EQUAL(NBUF_FAULT_NONE, check(&whole, i, NULL));
   }
 }
 
@@ -226,13 +226,13 @@ TEST(built_locators_equal_the_golden_images_byte_by_byte) {
     }
     image built;
     memset(&built, 0xEE, sizeof built);
-    const nb_layout *layout = layout_of(i);
-    const nb_item items[2] = {{golden[i].bases[0], 0x10000, 0x1234, 1},
-                              {golden[i].bases[1], 0x21000, 0, 0}};
+    const nbuf_layout *layout = layout_of(i);
+    const nbuf_item items[2] = {{golden[i].bases[0], 0x10000, 0x1234, 1},
+                                {golden[i].bases[1], 0x21000, 0, 0}};
     uintptr_t at = (uintptr_t)built.bytes;
-    nb_format_build(at, layout, golden[i].this_address, items, 2);
-    nb_shared_address_store_release(at + layout->next, layout->width, golden[i].next);
-    CHECK(nb_shared_lock_acquire(at + layout->locked));
+    nbuf_format_build(at, layout, golden[i].this_address, items, 2);
+    nbuf_shared_address_store_release(at + layout->next, layout->width, golden[i].next);
+    CHECK(nbuf_shared_lock_acquire(at + layout->locked));
     image expected = golden_image(i);
     if (golden[i].dialect == NEARBUF_DIALECT_RUST) {
       expected.bytes[layout->count_dotnet] = layout->capacity; /* full for .NET */
@@ -249,21 +249,21 @@ TEST(built_locators_equal_the_golden_images_byte_by_byte) {
 /* ---- Capacity -------------------------------------------------------------------------------- */
 
 /* A locator with the maximum number of items, a page each. */
-static image full_image(const nb_layout *layout) {
-  nb_item items[NB_CAPACITY_32];
+static image full_image(const nbuf_layout *layout) {
+  nbuf_item items[NBUF_CAPACITY_32];
   for (uint32_t i = 0; i < layout->capacity; i++) {
-    items[i] = (nb_item){0x10000000 + (uint64_t)i * 4096, 4096, i, i % 2};
+    items[i] = (nbuf_item){0x10000000 + (uint64_t)i * 4096, 4096, i, i % 2};
   }
   image whole;
-  nb_format_build((uintptr_t)whole.bytes, layout, 0x20000000, items, layout->capacity);
+  nbuf_format_build((uintptr_t)whole.bytes, layout, 0x20000000, items, layout->capacity);
   return whole;
 }
 
 TEST(a_locator_has_203_items_in_64_bits_and_255_in_32) {
   for (int i = 0; i < GOLDEN; i++) {
-    const nb_layout *layout = layout_of(i);
+    const nbuf_layout *layout = layout_of(i);
     CHECK_EQUAL(golden[i].width == 8 ? 203 : 255, layout->capacity);
-    uintptr_t end = nb_item_at(0, layout, layout->capacity);
+    uintptr_t end = nbuf_item_at(0, layout, layout->capacity);
     CHECK(end <= 4096);
     CHECK(end + layout->item_size > 4096);
   }
@@ -271,13 +271,13 @@ TEST(a_locator_has_203_items_in_64_bits_and_255_in_32) {
 
 TEST(a_full_locator_is_valid_to_its_last_item) {
   for (int i = 0; i < GOLDEN; i++) {
-    const nb_layout *layout = layout_of(i);
+    const nbuf_layout *layout = layout_of(i);
     image whole = full_image(layout);
     uintptr_t at = (uintptr_t)whole.bytes;
-    CHECK_EQUAL(layout->capacity, nb_format_count(at, layout));
-    CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(at, layout, 0x20000000, NULL));
+    CHECK_EQUAL(layout->capacity, nbuf_format_count(at, layout));
+    CHECK_EQUAL(NBUF_FAULT_NONE, nbuf_format_check(at, layout, 0x20000000, NULL));
     uint32_t last = layout->capacity - 1u;
-    nb_item item = nb_item_read(nb_item_at(at, layout, last), layout);
+    nbuf_item item = nbuf_item_read(nbuf_item_at(at, layout, last), layout);
     CHECK_EQUAL(0x10000000 + (uint64_t)last * 4096, item.base);
     CHECK_EQUAL(last, item.position);
   }
@@ -287,33 +287,33 @@ TEST(both_counts_are_stored_outside_the_rust_dialect_and_the_larger_is_true) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
     uintptr_t at = (uintptr_t)whole.bytes;
-    const nb_layout *layout = layout_of(i);
+    const nbuf_layout *layout = layout_of(i);
     bool is_rust = golden[i].dialect == NEARBUF_DIALECT_RUST;
-    nb_format_store_count(at, layout, 200);
+    nbuf_format_store_count(at, layout, 200);
     CHECK_EQUAL(200, whole.bytes[layout->count]);
     CHECK_EQUAL(is_rust ? 0 : 200, whole.bytes[layout->count_dotnet]);
     whole.bytes[layout->count_dotnet] = 201;
-    CHECK_EQUAL(is_rust ? 200 : 201, nb_format_count(at, layout));
+    CHECK_EQUAL(is_rust ? 200 : 201, nbuf_format_count(at, layout));
     whole.bytes[layout->count] = 202;
-    CHECK_EQUAL(202, nb_format_count(at, layout));
+    CHECK_EQUAL(202, nbuf_format_count(at, layout));
   }
 }
 
 TEST(a_rust_locator_that_is_made_here_looks_full_to_the_dotnet_reference) {
   for (int i = 0; i < GOLDEN; i++) {
-    const nb_layout *layout = layout_of(i);
+    const nbuf_layout *layout = layout_of(i);
     image theirs = golden_image(i);
-    CHECK(!nb_format_is_hidden_from_dotnet((uintptr_t)theirs.bytes, layout));
+    CHECK(!nbuf_format_is_hidden_from_dotnet((uintptr_t)theirs.bytes, layout));
     image ours;
     uintptr_t at = (uintptr_t)ours.bytes;
-    nb_item item = {0x10000000, 4096, 0, 0};
-    nb_format_build(at, layout, 0x20000000, &item, 1);
+    nbuf_item item = {0x10000000, 4096, 0, 0};
+    nbuf_format_build(at, layout, 0x20000000, &item, 1);
     bool is_rust = golden[i].dialect == NEARBUF_DIALECT_RUST;
     CHECK_EQUAL(is_rust ? layout->capacity : 1, ours.bytes[layout->count_dotnet]);
-    CHECK_EQUAL(is_rust, nb_format_is_hidden_from_dotnet(at, layout));
-    CHECK_EQUAL(1, nb_format_count(at, layout));
-    CHECK_EQUAL(NB_FAULT_NONE, nb_format_check(at, layout, 0x20000000, NULL));
-    CHECK_EQUAL(is_rust, nb_format_recognise(at, golden[i].width, NEARBUF_DIALECT_UNKNOWN) ==
+    CHECK_EQUAL(is_rust, nbuf_format_is_hidden_from_dotnet(at, layout));
+    CHECK_EQUAL(1, nbuf_format_count(at, layout));
+    CHECK_EQUAL(NBUF_FAULT_NONE, nbuf_format_check(at, layout, 0x20000000, NULL));
+    CHECK_EQUAL(is_rust, nbuf_format_recognise(at, golden[i].width, NEARBUF_DIALECT_UNKNOWN) ==
                              NEARBUF_DIALECT_RUST);
   }
 }
@@ -321,14 +321,14 @@ TEST(a_rust_locator_that_is_made_here_looks_full_to_the_dotnet_reference) {
 /* ---- Recognition ----------------------------------------------------------------------------- */
 
 static nearbuf_dialect recognise(const image *whole, uint32_t width) {
-  return nb_format_recognise((uintptr_t)whole->bytes, width, NEARBUF_DIALECT_RUST);
+  return nbuf_format_recognise((uintptr_t)whole->bytes, width, NEARBUF_DIALECT_RUST);
 }
 
 TEST(an_empty_locator_has_the_dialect_that_the_caller_knows) {
   image empty = {{0}};
   CHECK_EQUAL(NEARBUF_DIALECT_RUST, recognise(&empty, 8));
   CHECK_EQUAL(NEARBUF_DIALECT_DOTNET,
-              nb_format_recognise((uintptr_t)empty.bytes, 4, NEARBUF_DIALECT_DOTNET));
+              nbuf_format_recognise((uintptr_t)empty.bytes, 4, NEARBUF_DIALECT_DOTNET));
 }
 
 TEST(any_version_bit_of_either_reading_makes_the_dialect_unknown) {
@@ -339,7 +339,7 @@ TEST(any_version_bit_of_either_reading_makes_the_dialect_unknown) {
       bool is_version = bit < 3 || bit > 4;
       CHECK_EQUAL(is_version ? NEARBUF_DIALECT_UNKNOWN : golden[i].dialect,
                   recognise(&whole, golden[i].width));
-      CHECK_EQUAL(is_version ? NB_FAULT_VERSION : NB_FAULT_NONE, check(&whole, i, NULL));
+      CHECK_EQUAL(is_version ? NBUF_FAULT_VERSION : NBUF_FAULT_NONE, check(&whole, i, NULL));
     }
   }
 }
@@ -347,10 +347,10 @@ TEST(any_version_bit_of_either_reading_makes_the_dialect_unknown) {
 TEST(an_item_of_no_known_layout_makes_the_dialect_unknown) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
-    uintptr_t item = nb_item_at((uintptr_t)whole.bytes, layout_of(i), 1);
-    nb_shared_store_relaxed(item + golden[i].width, 2);
+    uintptr_t item = nbuf_item_at((uintptr_t)whole.bytes, layout_of(i), 1);
+    nbuf_shared_store_relaxed(item + golden[i].width, 2);
     CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
-    nb_shared_store_relaxed(item + golden[i].width, 4095);
+    nbuf_shared_store_relaxed(item + golden[i].width, 4095);
     CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
   }
 }
@@ -359,18 +359,18 @@ TEST(slots_without_a_buffer_are_no_fault_and_do_not_tell_the_dialect) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
     uintptr_t at = (uintptr_t)whole.bytes;
-    nb_item none = {0, 0x1000, 7, 1}; /* what a thread leaves that ended while it listed */
-    nb_item_write(nb_item_at(at, layout_of(i), 0), layout_of(i), &none);
+    nbuf_item none = {0, 0x1000, 7, 1}; /* what a thread leaves that ended while it listed */
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 0), layout_of(i), &none);
     CHECK_EQUAL(golden[i].dialect, recognise(&whole, golden[i].width));
-    CHECK_EQUAL(NB_FAULT_NONE, check(&whole, i, NULL));
-    nb_format_store_count(at, layout_of(i), 0);
-    CHECK_EQUAL(2, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
-    nb_format_store_count(at, layout_of(i), 2);
-    nb_item_write(nb_item_at(at, layout_of(i), 1), layout_of(i), &none);
+    CHECK_EQUAL(NBUF_FAULT_NONE, check(&whole, i, NULL));
+    nbuf_format_store_count(at, layout_of(i), 0);
+    CHECK_EQUAL(2, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nbuf_format_store_count(at, layout_of(i), 2);
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 1), layout_of(i), &none);
     CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, recognise(&whole, golden[i].width));
-    CHECK_EQUAL(NB_FAULT_ITEM_BASE, check(&whole, i, NULL));
-    nb_format_store_count(at, layout_of(i), 0);
-    CHECK_EQUAL(0, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    CHECK_EQUAL(NBUF_FAULT_ITEM_BASE, check(&whole, i, NULL));
+    nbuf_format_store_count(at, layout_of(i), 0);
+    CHECK_EQUAL(0, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
   }
 }
 
@@ -378,15 +378,15 @@ TEST(what_cannot_be_an_item_behind_the_count_is_not_counted) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
     uintptr_t at = (uintptr_t)whole.bytes;
-    nb_item wrong = {0x10000, 0, 0, 0}; /* of no size */
-    nb_item_write(nb_item_at(at, layout_of(i), 20), layout_of(i), &wrong);
-    CHECK_EQUAL(2, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
-    nb_item on_it = {golden[i].this_address, 0x1000, 0, 0}; /* the locator's own memory */
-    nb_item_write(nb_item_at(at, layout_of(i), 20), layout_of(i), &on_it);
-    CHECK_EQUAL(2, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
-    nb_item right = {0x10000, 0x1000, 0, 0};
-    nb_item_write(nb_item_at(at, layout_of(i), 20), layout_of(i), &right);
-    CHECK_EQUAL(21, nb_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nbuf_item wrong = {0x10000, 0, 0, 0}; /* of no size */
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 20), layout_of(i), &wrong);
+    CHECK_EQUAL(2, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nbuf_item on_it = {golden[i].this_address, 0x1000, 0, 0}; /* the locator's own memory */
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 20), layout_of(i), &on_it);
+    CHECK_EQUAL(2, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nbuf_item right = {0x10000, 0x1000, 0, 0};
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 20), layout_of(i), &right);
+    CHECK_EQUAL(21, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
   }
 }
 
@@ -397,60 +397,61 @@ TEST(items_of_the_dotnet_reference_in_a_rust_locator_are_told_as_taken) {
     }
     for (uint32_t taken = 0; taken < 2; taken++) {
       image whole = golden_image(i);
-      uintptr_t item = nb_item_at((uintptr_t)whole.bytes, layout_of(i), 0);
-      nb_item theirs = {golden[i].bases[0], 0x1000, 0x30, taken};
-      nb_item_write(item, nb_layout_of(golden[i].width, NEARBUF_DIALECT_DOTNET), &theirs);
-      nb_item seen = nb_item_read(item, layout_of(i));
+      uintptr_t item = nbuf_item_at((uintptr_t)whole.bytes, layout_of(i), 0);
+      nbuf_item theirs = {golden[i].bases[0], 0x1000, 0x30, taken};
+      nbuf_item_write(item, nbuf_layout_of(golden[i].width, NEARBUF_DIALECT_DOTNET), &theirs);
+      nbuf_item seen = nbuf_item_read(item, layout_of(i));
       CHECK_EQUAL(theirs.base, seen.base);
       CHECK_EQUAL(0x1000, seen.size);
       CHECK_EQUAL(0x30, seen.position);
       CHECK_EQUAL(1, seen.taken);
       CHECK_EQUAL(NEARBUF_DIALECT_RUST, recognise(&whole, golden[i].width));
-      CHECK_EQUAL(NB_FAULT_NONE, check(&whole, i, NULL));
+      CHECK_EQUAL(NBUF_FAULT_NONE, check(&whole, i, NULL));
     }
   }
 }
 
 /* ---- Faults ---------------------------------------------------------------------------------- */
 
-static void expect_header_fault(nb_fault fault, int which, uint32_t offset, uint64_t value,
+static void expect_header_fault(nbuf_fault fault, int which, uint32_t offset, uint64_t value,
                                 uint32_t width) {
   image whole = golden_image(which);
   uintptr_t at = (uintptr_t)whole.bytes + offset;
   if (width == 1) {
     whole.bytes[offset] = (unsigned char)value;
   } else {
-    nb_shared_address_store_release(at, width, value);
+    nbuf_shared_address_store_release(at, width, value);
   }
   CHECK_EQUAL(fault, check(&whole, which, NULL));
 }
 
 TEST(faults_of_the_header_are_told_apart) {
   for (int i = 0; i < GOLDEN; i++) {
-    const nb_layout *layout = layout_of(i);
+    const nbuf_layout *layout = layout_of(i);
     uint32_t width = layout->width;
     uint64_t self = golden[i].this_address;
-    expect_header_fault(NB_FAULT_VERSION, i, layout->flags, 0x20, 1);
-    expect_header_fault(NB_FAULT_THIS_ADDRESS, i, 0, self + 4096, width);
-    expect_header_fault(NB_FAULT_THIS_ADDRESS, i, 0, 0, width);
-    expect_header_fault(NB_FAULT_NEXT_ADDRESS, i, layout->next, self, width);
-    expect_header_fault(NB_FAULT_NEXT_ADDRESS, i, layout->next, self + 4097, width);
-    expect_header_fault(NB_FAULT_NONE, i, layout->next, 0, width);
-    expect_header_fault(NB_FAULT_LOCK, i, layout->locked, 2, 4);
-    expect_header_fault(NB_FAULT_LOCK, i, layout->locked, UINT32_MAX, 4);
+    expect_header_fault(NBUF_FAULT_VERSION, i, layout->flags, 0x20, 1);
+    expect_header_fault(NBUF_FAULT_THIS_ADDRESS, i, 0, self + 4096, width);
+    expect_header_fault(NBUF_FAULT_THIS_ADDRESS, i, 0, 0, width);
+    expect_header_fault(NBUF_FAULT_NEXT_ADDRESS, i, layout->next, self, width);
+    expect_header_fault(NBUF_FAULT_NEXT_ADDRESS, i, layout->next, self + 4097, width);
+    expect_header_fault(NBUF_FAULT_NONE, i, layout->next, 0, width);
+    expect_header_fault(NBUF_FAULT_LOCK, i, layout->locked, 2, 4);
+    expect_header_fault(NBUF_FAULT_LOCK, i, layout->locked, UINT32_MAX, 4);
     bool is_any_count_read = golden[i].dialect != NEARBUF_DIALECT_RUST;
     uint32_t count = is_any_count_read ? layout->count_dotnet : layout->count;
     if (width == 8) { /* a count of 255 items fits 32 bits */
-      expect_header_fault(NB_FAULT_COUNT, i, count, 204, 1);
-      expect_header_fault(NB_FAULT_COUNT, i, count, 255, 1);
+      expect_header_fault(NBUF_FAULT_COUNT, i, count, 204, 1);
+      expect_header_fault(NBUF_FAULT_COUNT, i, count, 255, 1);
     }
   }
 }
 
 /* Changes the second item. */
-static void expect_item_fault(nb_fault fault, int which, nb_item item) {
+static void expect_item_fault(nbuf_fault fault, int which, nbuf_item item) {
   image whole = golden_image(which);
-  nb_item_write(nb_item_at((uintptr_t)whole.bytes, layout_of(which), 1), layout_of(which), &item);
+  nbuf_item_write(nbuf_item_at((uintptr_t)whole.bytes, layout_of(which), 1), layout_of(which),
+                  &item);
   uint32_t index = 99;
   CHECK_EQUAL(fault, check(&whole, which, &index));
   CHECK_EQUAL(1, index);
@@ -460,26 +461,26 @@ TEST(faults_of_an_item_are_told_apart_and_name_it) {
   for (int i = 0; i < GOLDEN; i++) {
     uint64_t base = golden[i].bases[1];
     uint64_t highest = golden[i].width == 8 ? UINT64_MAX : UINT32_MAX;
-    expect_item_fault(NB_FAULT_NONE, i, (nb_item){base, 0x1000, 0x1000, 1});
-    expect_item_fault(NB_FAULT_ITEM_BASE, i, (nb_item){0, 0x1000, 0, 0});
-    expect_item_fault(NB_FAULT_ITEM_SIZE, i, (nb_item){base, 0, 0, 0});
-    expect_item_fault(NB_FAULT_NONE, i, (nb_item){highest - 0xfff, 0x1000, 0, 0});
-    expect_item_fault(NB_FAULT_ITEM_SIZE, i, (nb_item){highest - 0xffe, 0x1000, 0, 0});
-    expect_item_fault(NB_FAULT_ITEM_POSITION, i, (nb_item){base, 0x1000, 0x1001, 0});
-    expect_item_fault(NB_FAULT_ITEM_TAKEN, i, (nb_item){base, 0x1000, 0, 2});
+    expect_item_fault(NBUF_FAULT_NONE, i, (nbuf_item){base, 0x1000, 0x1000, 1});
+    expect_item_fault(NBUF_FAULT_ITEM_BASE, i, (nbuf_item){0, 0x1000, 0, 0});
+    expect_item_fault(NBUF_FAULT_ITEM_SIZE, i, (nbuf_item){base, 0, 0, 0});
+    expect_item_fault(NBUF_FAULT_NONE, i, (nbuf_item){highest - 0xfff, 0x1000, 0, 0});
+    expect_item_fault(NBUF_FAULT_ITEM_SIZE, i, (nbuf_item){highest - 0xffe, 0x1000, 0, 0});
+    expect_item_fault(NBUF_FAULT_ITEM_POSITION, i, (nbuf_item){base, 0x1000, 0x1001, 0});
+    expect_item_fault(NBUF_FAULT_ITEM_TAKEN, i, (nbuf_item){base, 0x1000, 0, 2});
   }
 }
 
 TEST(items_that_share_a_byte_are_a_fault_outside_the_rust_dialect) {
   for (int i = 0; i < GOLDEN; i++) {
     bool is_rust = golden[i].dialect == NEARBUF_DIALECT_RUST;
-    nb_fault fault = is_rust ? NB_FAULT_NONE : NB_FAULT_ITEM_OVERLAP;
+    nbuf_fault fault = is_rust ? NBUF_FAULT_NONE : NBUF_FAULT_ITEM_OVERLAP;
     uint64_t first = golden[i].bases[0];
-    expect_item_fault(fault, i, (nb_item){first, 0x10000, 0, 0});
-    expect_item_fault(fault, i, (nb_item){first + 0xffff, 0x1000, 0, 0});
-    expect_item_fault(NB_FAULT_NONE, i, (nb_item){first + 0x10000, 0x1000, 0, 0});
-    expect_item_fault(fault, i, (nb_item){first - 0x1000, 0x1001, 0, 0});
-    expect_item_fault(NB_FAULT_NONE, i, (nb_item){first - 0x1000, 0x1000, 0, 0});
+    expect_item_fault(fault, i, (nbuf_item){first, 0x10000, 0, 0});
+    expect_item_fault(fault, i, (nbuf_item){first + 0xffff, 0x1000, 0, 0});
+    expect_item_fault(NBUF_FAULT_NONE, i, (nbuf_item){first + 0x10000, 0x1000, 0, 0});
+    expect_item_fault(fault, i, (nbuf_item){first - 0x1000, 0x1001, 0, 0});
+    expect_item_fault(NBUF_FAULT_NONE, i, (nbuf_item){first - 0x1000, 0x1000, 0, 0});
   }
 }
 
@@ -487,25 +488,25 @@ TEST(overlaps_with_earlier_and_later_items_are_seen_in_every_dialect) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
     uintptr_t at = (uintptr_t)whole.bytes;
-    CHECK(!nb_format_overlaps(at, layout_of(i), 1, 2));
-    nb_item same = {golden[i].bases[0], 0x1000, 0, 0};
-    nb_item_write(nb_item_at(at, layout_of(i), 1), layout_of(i), &same);
-    CHECK(nb_format_overlaps(at, layout_of(i), 1, 2));
-    CHECK(nb_format_overlaps(at, layout_of(i), 1, 1));
-    CHECK(nb_format_overlaps(at, layout_of(i), 0, 2));
-    CHECK(!nb_format_overlaps(at, layout_of(i), 0, 1));
+    CHECK(!nbuf_format_overlaps(at, layout_of(i), 1, 2));
+    nbuf_item same = {golden[i].bases[0], 0x1000, 0, 0};
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 1), layout_of(i), &same);
+    CHECK(nbuf_format_overlaps(at, layout_of(i), 1, 2));
+    CHECK(nbuf_format_overlaps(at, layout_of(i), 1, 1));
+    CHECK(nbuf_format_overlaps(at, layout_of(i), 0, 2));
+    CHECK(!nbuf_format_overlaps(at, layout_of(i), 0, 1));
   }
 }
 
 TEST(every_fault_has_a_text_of_its_own) {
-  for (int fault = NB_FAULT_NONE; fault <= NB_FAULT_ITEM_OVERLAP; fault++) {
-    const char *text = nb_fault_text((nb_fault)fault);
+  for (int fault = NBUF_FAULT_NONE; fault <= NBUF_FAULT_ITEM_OVERLAP; fault++) {
+    const char *text = nbuf_fault_text((nbuf_fault)fault);
     CHECK(strcmp(text, "unknown") != 0);
     for (int other = 0; other < fault; other++) {
-      CHECK(strcmp(text, nb_fault_text((nb_fault)other)) != 0);
+      CHECK(strcmp(text, nbuf_fault_text((nbuf_fault)other)) != 0);
     }
   }
-  CHECK(strcmp("unknown", nb_fault_text((nb_fault)(NB_FAULT_ITEM_OVERLAP + 1))) == 0);
+  CHECK(strcmp("unknown", nbuf_fault_text((nbuf_fault)(NBUF_FAULT_ITEM_OVERLAP + 1))) == 0);
 }
 
 /* ---- Any bytes ------------------------------------------------------------------------------- */
@@ -522,7 +523,7 @@ TEST(hostile_images_are_never_written_and_what_is_called_valid_is) {
   for (int round = 0; round < 200000; round++) {
     int which = round % GOLDEN;
     image whole = golden_image(which);
-    const nb_layout *layout = layout_of(which);
+    const nbuf_layout *layout = layout_of(which);
     uint32_t changes = 1 + next_random(&state) % 4;
     for (uint32_t i = 0; i < changes; i++) {
       uint32_t at = next_random(&state) % (layout->header_size + 2u * layout->item_size);
@@ -530,13 +531,13 @@ TEST(hostile_images_are_never_written_and_what_is_called_valid_is) {
     }
     image before = whole;
     uint32_t index = 0;
-    nb_fault fault = check(&whole, which, &index);
+    nbuf_fault fault = check(&whole, which, &index);
     (void)recognise(&whole, layout->width);
     CHECK(memcmp(&before, &whole, sizeof whole) == 0);
     CHECK(index < layout->capacity);
-    uint32_t count = nb_format_count((uintptr_t)whole.bytes, layout);
-    for (uint32_t i = 0; fault == NB_FAULT_NONE && i < count; i++) {
-      nb_item item = nb_item_read(nb_item_at((uintptr_t)whole.bytes, layout, i), layout);
+    uint32_t count = nbuf_format_count((uintptr_t)whole.bytes, layout);
+    for (uint32_t i = 0; fault == NBUF_FAULT_NONE && i < count; i++) {
+      nbuf_item item = nbuf_item_read(nbuf_item_at((uintptr_t)whole.bytes, layout, i), layout);
       CHECK(item.base == 0 || (item.size != 0 && item.position <= item.size && item.taken <= 1));
       CHECK(count <= layout->capacity);
     }

@@ -9,17 +9,17 @@
 #include "os/os.h"
 #include "test.h"
 
-static nb_hints hints;
+static nbuf_hints hints;
 
 TEST(a_thread_keeps_its_slot) {
-  nb_hint *mine = nb_hints_mine(&hints);
-  CHECK(mine == nb_hints_mine(&hints));
-  CHECK(mine >= hints.slots && mine < hints.slots + NB_HINT_SLOTS);
+  nbuf_hint *mine = nbuf_hints_mine(&hints);
+  CHECK(mine == nbuf_hints_mine(&hints));
+  CHECK(mine >= hints.slots && mine < hints.slots + NBUF_HINT_SLOTS);
 }
 
 enum { THREADS = 32 };
 
-static int count_different(nb_hint *const seen[THREADS]) {
+static int count_different(nbuf_hint *const seen[THREADS]) {
   int different = 0;
   for (int i = 0; i < THREADS; i++) {
     bool is_new = true;
@@ -38,9 +38,9 @@ TEST(threads_whose_stacks_follow_each_other_have_slots_of_their_own) {
   for (size_t s = 0; s < sizeof stacks / sizeof stacks[0]; s++) {
     for (size_t g = 0; g < sizeof guards / sizeof guards[0]; g++) {
       uintptr_t apart = (uintptr_t)(stacks[s] + guards[g]) << 10;
-      nb_hint *seen[THREADS];
+      nbuf_hint *seen[THREADS];
       for (uintptr_t i = 0; i < THREADS; i++) {
-        seen[i] = &hints.slots[nb_hint_slot_of(0x7123740 + i * apart)];
+        seen[i] = &hints.slots[nbuf_hint_slot_of(0x7123740 + i * apart)];
       }
       CHECK_EQUAL(THREADS, count_different(seen));
     }
@@ -50,18 +50,18 @@ TEST(threads_whose_stacks_follow_each_other_have_slots_of_their_own) {
 static _Atomic int arrived;
 
 static void *note_slot(void *argument) {
-  nb_hint **slot = argument;
-  *slot = nb_hints_mine(&hints);
+  nbuf_hint **slot = argument;
+  *slot = nbuf_hints_mine(&hints);
   atomic_fetch_add(&arrived, 1);
   while (atomic_load(&arrived) < THREADS) { /* all live at once, so all have blocks of their own */
-    nb_os_pause();
+    nbuf_os_pause();
   }
   return NULL;
 }
 
 TEST(threads_spread_over_the_slots) {
   pthread_t threads[THREADS];
-  nb_hint *seen[THREADS];
+  nbuf_hint *seen[THREADS];
   for (int i = 0; i < THREADS; i++) {
     CHECK_EQUAL(0, pthread_create(&threads[i], NULL, note_slot, &seen[i]));
   }
@@ -72,53 +72,53 @@ TEST(threads_spread_over_the_slots) {
 }
 
 TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
-  nb_hint *mine = nb_hints_mine(&hints);
-  nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
-  CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
-  nb_hint_set(&hints, mine, 0x1234, 5, 1);
-  CHECK(!nb_hints_elsewhere(&hints, mine, 0x1234));
-  nb_hint_set(&hints, other, 0x1234, 5, 1);
-  CHECK(nb_hints_elsewhere(&hints, mine, 0x1234));
+  nbuf_hint *mine = nbuf_hints_mine(&hints);
+  nbuf_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
+  CHECK(!nbuf_hints_elsewhere(&hints, mine, 0x1234));
+  nbuf_hint_set(&hints, mine, 0x1234, 5, 1);
+  CHECK(!nbuf_hints_elsewhere(&hints, mine, 0x1234));
+  nbuf_hint_set(&hints, other, 0x1234, 5, 1);
+  CHECK(nbuf_hints_elsewhere(&hints, mine, 0x1234));
 }
 
 /* Two threads that start at once end on adjacent items, and must notice. */
 TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
-  enum { ITEM = sizeof(uintptr_t) + 12, APART = NB_FALSE_SHARING_RANGE };
-  nb_hint *mine = nb_hints_mine(&hints);
-  nb_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
+  enum { ITEM = sizeof(uintptr_t) + 12, APART = NBUF_FALSE_SHARING_RANGE };
+  nbuf_hint *mine = nbuf_hints_mine(&hints);
+  nbuf_hint *other = mine == hints.slots ? mine + 1 : mine - 1;
   uintptr_t item = 64 * (uintptr_t)APART;
-  nb_hint_set(&hints, mine, item, 5, 1);
-  CHECK(!nb_hints_crowd(&hints, mine, item));
-  nb_hint_set(&hints, other, item, 5, 1);
-  CHECK(!nb_hints_crowd(&hints, mine, item)); /* threads that share an item notice by its lock */
-  nb_hint_set(&hints, other, item + ITEM + 1, 6, 1); /* tagged */
-  CHECK(nb_hints_crowd(&hints, mine, item));
-  nb_hint_set(&hints, other, item - 4, 4, 1); /* its end is in our lines */
-  CHECK(nb_hints_crowd(&hints, mine, item));
-  nb_hint_set(&hints, other, item + APART, 7, 1);
-  CHECK(!nb_hints_crowd(&hints, mine, item));
-  nb_hint_set(&hints, other, item - ITEM, 4, 1);
-  CHECK(!nb_hints_crowd(&hints, mine, item));
+  nbuf_hint_set(&hints, mine, item, 5, 1);
+  CHECK(!nbuf_hints_crowd(&hints, mine, item));
+  nbuf_hint_set(&hints, other, item, 5, 1);
+  CHECK(!nbuf_hints_crowd(&hints, mine, item)); /* threads that share an item notice by its lock */
+  nbuf_hint_set(&hints, other, item + ITEM + 1, 6, 1); /* tagged */
+  CHECK(nbuf_hints_crowd(&hints, mine, item));
+  nbuf_hint_set(&hints, other, item - 4, 4, 1); /* its end is in our lines */
+  CHECK(nbuf_hints_crowd(&hints, mine, item));
+  nbuf_hint_set(&hints, other, item + APART, 7, 1);
+  CHECK(!nbuf_hints_crowd(&hints, mine, item));
+  nbuf_hint_set(&hints, other, item - ITEM, 4, 1);
+  CHECK(!nbuf_hints_crowd(&hints, mine, item));
 }
 
 static bool shares_line(uintptr_t a, uintptr_t a_size, uintptr_t b, uintptr_t b_size) {
-  return a / NB_CACHE_LINE <= (b + b_size - 1) / NB_CACHE_LINE &&
-         b / NB_CACHE_LINE <= (a + a_size - 1) / NB_CACHE_LINE;
+  return a / NBUF_CACHE_LINE <= (b + b_size - 1) / NBUF_CACHE_LINE &&
+         b / NBUF_CACHE_LINE <= (a + a_size - 1) / NBUF_CACHE_LINE;
 }
 
 TEST(home_items_share_a_line_neither_with_the_header_nor_with_each_other) {
-  const nb_layout *layout = nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   for (uint32_t i = 0; i < layout->capacity; i++) {
-    if (!nb_is_unshared_slot(i)) {
+    if (!nbuf_is_unshared_slot(i)) {
       continue;
     }
-    uintptr_t item = nb_item_at(0, layout, i);
+    uintptr_t item = nbuf_item_at(0, layout, i);
     CHECK(!shares_line(0, layout->header_size, item, layout->item_size));
     for (uint32_t k = 0; k < i; k++) {
-      CHECK(!nb_is_unshared_slot(k) ||
-            !shares_line(nb_item_at(0, layout, k), layout->item_size, item, layout->item_size));
+      CHECK(!nbuf_is_unshared_slot(k) ||
+            !shares_line(nbuf_item_at(0, layout, k), layout->item_size, item, layout->item_size));
     }
   }
-  CHECK(nb_is_unshared_slot(NB_UNSHARED_INDEX));
-  CHECK(!nb_is_unshared_slot(0));
+  CHECK(nbuf_is_unshared_slot(NBUF_UNSHARED_INDEX));
+  CHECK(!nbuf_is_unshared_slot(0));
 }

@@ -7,32 +7,32 @@
 #include "test.h"
 
 /* Feeds one line, without its end, and then the end. */
-static nb_maps_answer parse(const char *text, nb_mapping *mapping) {
-  nb_maps_line line;
-  nb_maps_begin(&line);
+static nbuf_maps_answer parse(const char *text, nbuf_mapping *mapping) {
+  nbuf_maps_line line;
+  nbuf_maps_begin(&line);
   for (const char *at = text; *at != '\0'; at++) {
-    CHECK_EQUAL(NB_MAPS_MORE, nb_maps_feed(&line, *at));
+    CHECK_EQUAL(NBUF_MAPS_MORE, nbuf_maps_feed(&line, *at));
   }
-  nb_maps_answer answer = nb_maps_feed(&line, '\n');
+  nbuf_maps_answer answer = nbuf_maps_feed(&line, '\n');
   *mapping = line.mapping;
   return answer;
 }
 
-static nb_mapping parse_good(const char *text) {
-  nb_mapping mapping;
-  CHECK_EQUAL(NB_MAPS_MAPPING, parse(text, &mapping));
+static nbuf_mapping parse_good(const char *text) {
+  nbuf_mapping mapping;
+  CHECK_EQUAL(NBUF_MAPS_MAPPING, parse(text, &mapping));
   return mapping;
 }
 
 static void check_bad(const char *text) {
-  nb_mapping mapping;
-  if (parse(text, &mapping) != NB_MAPS_BAD_LINE) {
+  nbuf_mapping mapping;
+  if (parse(text, &mapping) != NBUF_MAPS_BAD_LINE) {
     test_fail(__FILE__, __LINE__, "taken for a mapping: %s", text);
   }
 }
 
 TEST(a_line_of_a_file_has_all_fields) {
-  nb_mapping mapping = parse_good("0a12b000-0a12d000 rw-s 00003000 fe:0b 4711    /tmp/some file");
+  nbuf_mapping mapping = parse_good("0a12b000-0a12d000 rw-s 00003000 fe:0b 4711    /tmp/some file");
   CHECK_EQUAL(0x0a12b000, mapping.range.min);
   CHECK_EQUAL(0x0a12cfff, mapping.range.max);
   CHECK(mapping.readable);
@@ -46,7 +46,7 @@ TEST(a_line_of_a_file_has_all_fields) {
 }
 
 TEST(a_line_without_a_name_is_a_mapping) {
-  nb_mapping mapping = parse_good("10000-20000 ---p 00000000 00:00 0 ");
+  nbuf_mapping mapping = parse_good("10000-20000 ---p 00000000 00:00 0 ");
   CHECK_EQUAL(0x10000, mapping.range.min);
   CHECK_EQUAL(0x1ffff, mapping.range.max);
   CHECK(!mapping.readable && !mapping.writable && !mapping.executable && !mapping.shared);
@@ -58,9 +58,10 @@ TEST(a_line_without_a_name_is_a_mapping) {
 }
 
 TEST(names_in_brackets_and_of_deleted_files_are_kept) {
-  nb_mapping stack = parse_good("7ffc0000-7ffd0000 rw-p 00000000 00:00 0      [stack]");
+  nbuf_mapping stack = parse_good("7ffc0000-7ffd0000 rw-p 00000000 00:00 0      [stack]");
   CHECK(strcmp(stack.name_end, "[stack]") == 0);
-  nb_mapping gone = parse_good("7ffc0000-7ffd0000 rw-s 00000000 00:01 9      /dev/zero (deleted)");
+  nbuf_mapping gone =
+      parse_good("7ffc0000-7ffd0000 rw-s 00000000 00:01 9      /dev/zero (deleted)");
   CHECK(strcmp(gone.name_end, "/dev/zero (deleted)") == 0);
 }
 
@@ -74,22 +75,22 @@ TEST(every_permission_is_read_by_itself) {
 
 TEST(addresses_of_64_bits_are_read_whole) {
   if (sizeof(void *) == 4) {
-    nb_mapping ignored;
+    nbuf_mapping ignored;
     CHECK_EQUAL(
-        NB_MAPS_WIDE_MAPPING,
+        NBUF_MAPS_WIDE_MAPPING,
         parse("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0    [vsyscall]", &ignored));
     return;
   }
-  nb_mapping high =
+  nbuf_mapping high =
       parse_good("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]");
   CHECK_EQUAL(UINT64_C(0xffffffffff600000), high.range.min);
   CHECK_EQUAL(UINT64_C(0xffffffffff600fff), high.range.max);
-  nb_mapping top = parse_good("ffffffffffff0000-ffffffffffffffff ---p 0 0:0 0");
+  nbuf_mapping top = parse_good("ffffffffffff0000-ffffffffffffffff ---p 0 0:0 0");
   CHECK_EQUAL(UINT64_C(0xfffffffffffffffe), top.range.max);
 }
 
 TEST(the_largest_inode_and_offset_are_read_whole) {
-  nb_mapping mapping =
+  nbuf_mapping mapping =
       parse_good("1000-2000 r--p fffffffffffff000 ff:fffff 9223372036854775807 /f");
   CHECK_EQUAL(UINT64_C(0xfffffffffffff000), mapping.offset);
   CHECK_EQUAL(INT64_MAX, mapping.inode);
@@ -107,7 +108,7 @@ TEST(of_a_long_name_the_end_is_kept) {
       text[start + i] = (char)('a' + i % 26);
     }
     text[start + length] = '\0';
-    nb_mapping mapping = parse_good(text);
+    nbuf_mapping mapping = parse_good(text);
     size_t kept = strlen(mapping.name_end);
     CHECK(kept < sizeof mapping.name_end);
     CHECK(kept == length || kept >= 64);
@@ -145,8 +146,8 @@ TEST(lines_that_no_kernel_writes_are_refused) {
 }
 
 TEST(a_bad_line_does_not_spoil_the_next) {
-  nb_mapping mapping;
-  CHECK_EQUAL(NB_MAPS_BAD_LINE, parse("rubbish", &mapping));
+  nbuf_mapping mapping;
+  CHECK_EQUAL(NBUF_MAPS_BAD_LINE, parse("rubbish", &mapping));
   CHECK_EQUAL(0x1000, parse_good("1000-2000 r--p 0 0:0 0").range.min);
 }
 
@@ -155,20 +156,20 @@ TEST(any_characters_are_survived) {
   uint64_t state = 7;
   struct {
     unsigned char before[64];
-    nb_maps_line line;
+    nbuf_maps_line line;
     unsigned char after[64];
   } guarded;
   memset(&guarded, 0xA5, sizeof guarded);
-  nb_maps_begin(&guarded.line);
+  nbuf_maps_begin(&guarded.line);
   const char alphabet[] = "0123456789abcdef-- :rwxps\n/ \t\x80\xff";
   for (int i = 0; i < 3000000; i++) {
     state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth */
-    nb_maps_answer answer =
-        nb_maps_feed(&guarded.line, alphabet[(state >> 33) % (sizeof alphabet - 1)]);
-    if (answer != NB_MAPS_MORE) {
-      CHECK(answer == NB_MAPS_BAD_LINE ||
+    nbuf_maps_answer answer =
+        nbuf_maps_feed(&guarded.line, alphabet[(state >> 33) % (sizeof alphabet - 1)]);
+    if (answer != NBUF_MAPS_MORE) {
+      CHECK(answer == NBUF_MAPS_BAD_LINE ||
             guarded.line.mapping.range.min <= guarded.line.mapping.range.max);
-      nb_maps_begin(&guarded.line);
+      nbuf_maps_begin(&guarded.line);
     }
   }
   for (size_t i = 0; i < sizeof guarded.before; i++) {

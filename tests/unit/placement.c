@@ -8,7 +8,7 @@
 enum { MOST_OCCUPIED = 4096 };
 
 typedef struct map {
-  nb_range occupied[MOST_OCCUPIED]; /* ascending, without overlaps */
+  nbuf_range occupied[MOST_OCCUPIED]; /* ascending, without overlaps */
   int count;
   bool must_ascend;
   int fails_after; /* this many queries succeed; below 0: all */
@@ -16,33 +16,33 @@ typedef struct map {
   int questions;
 } map;
 
-static nb_source_answer answer_from(void *context, uintptr_t from, nb_range *occupied) {
+static nbuf_source_answer answer_from(void *context, uintptr_t from, nbuf_range *occupied) {
   map *all = context;
   CHECK(!all->must_ascend || from >= all->asked_last);
   all->asked_last = from;
   if (all->questions++ == all->fails_after) {
-    return NB_SOURCE_FAILED;
+    return NBUF_SOURCE_FAILED;
   }
   for (int i = 0; i < all->count; i++) {
     if (all->occupied[i].max >= from) {
       *occupied = all->occupied[i];
-      return NB_SOURCE_FOUND;
+      return NBUF_SOURCE_FOUND;
     }
   }
-  return NB_SOURCE_END;
+  return NBUF_SOURCE_END;
 }
 
-static nb_search_answer search(map *all, const nb_gap_request *gap_request, bool is_cheap,
-                               nb_place *place) {
+static nbuf_search_answer search(map *all, const nbuf_gap_request *gap_request, bool is_cheap,
+                                 nbuf_place *place) {
   all->must_ascend = !is_cheap;
   all->asked_last = 0;
   all->questions = 0;
-  nb_source source = {answer_from, all, is_cheap};
-  return nb_placement_search(gap_request, &source, place, NULL);
+  nbuf_source source = {answer_from, all, is_cheap};
+  return nbuf_placement_search(gap_request, &source, place, NULL);
 }
 
 static void occupy(map *all, uintptr_t first, uintptr_t last) {
-  all->occupied[all->count++] = (nb_range){first, last};
+  all->occupied[all->count++] = (nbuf_range){first, last};
 }
 
 static map new_map(void) {
@@ -50,31 +50,31 @@ static map new_map(void) {
 }
 
 /* Pages of 4 KiB, as many as wanted or none. */
-static nb_gap_request gap_request_of(uintptr_t min, uintptr_t max, uintptr_t size,
-                                     uintptr_t target) {
-  return (nb_gap_request){.range = {min, max},
-                          .least = size,
-                          .want = size,
-                          .alignment = 4096,
-                          .granularity = 4096,
-                          .target = target};
+static nbuf_gap_request gap_request_of(uintptr_t min, uintptr_t max, uintptr_t size,
+                                       uintptr_t target) {
+  return (nbuf_gap_request){.range = {min, max},
+                            .least = size,
+                            .want = size,
+                            .alignment = 4096,
+                            .granularity = 4096,
+                            .target = target};
 }
 
 /* Both search methods find the place. */
-static void check_found(map *all, const nb_gap_request *gap_request, uintptr_t start,
+static void check_found(map *all, const nbuf_gap_request *gap_request, uintptr_t start,
                         uintptr_t size) {
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
-    nb_place place;
-    CHECK_EQUAL(NB_SEARCH_FOUND, search(all, gap_request, is_cheap, &place));
+    nbuf_place place;
+    CHECK_EQUAL(NBUF_SEARCH_FOUND, search(all, gap_request, is_cheap, &place));
     CHECK_EQUAL(start, place.start);
     CHECK_EQUAL(size, place.size);
   }
 }
 
-static void check_no_room(map *all, const nb_gap_request *gap_request) {
+static void check_no_room(map *all, const nbuf_gap_request *gap_request) {
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
-    nb_place place;
-    CHECK_EQUAL(NB_SEARCH_NO_ROOM, search(all, gap_request, is_cheap, &place));
+    nbuf_place place;
+    CHECK_EQUAL(NBUF_SEARCH_NO_ROOM, search(all, gap_request, is_cheap, &place));
   }
 }
 
@@ -82,14 +82,14 @@ static void check_no_room(map *all, const nb_gap_request *gap_request) {
 
 TEST(an_empty_map_gives_the_lowest_place_without_a_target) {
   map all = new_map();
-  nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 4096, 0);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 4096, 0);
   check_found(&all, &gap_request, 0x10000, 4096);
 }
 
 TEST(a_full_map_has_no_room) {
   map all = new_map();
   occupy(&all, 0, UINTPTR_MAX);
-  nb_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0x5000);
+  nbuf_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0x5000);
   check_no_room(&all, &gap_request);
 }
 
@@ -98,7 +98,7 @@ TEST(a_map_full_of_touching_mappings_has_no_room) {
   for (uintptr_t i = 0; i < 256; i++) {
     occupy(&all, 0x10000 + i * 4096, 0x10000 + i * 4096 + 4095);
   }
-  nb_gap_request gap_request =
+  nbuf_gap_request gap_request =
       gap_request_of(0x10000, 0x10000 + (uintptr_t)256 * 4096 - 1, 4096, 0x50000);
   check_no_room(&all, &gap_request);
 }
@@ -108,7 +108,7 @@ TEST(the_only_hole_is_found_from_every_target) {
   occupy(&all, 0, 0x6ffff);
   occupy(&all, 0x71000, UINTPTR_MAX);
   for (uintptr_t target = 0; target < 0x100000; target += 0x1234) {
-    nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 4096, target);
+    nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 4096, target);
     check_found(&all, &gap_request, 0x70000, 4096);
   }
 }
@@ -117,7 +117,7 @@ TEST(a_hole_one_granule_too_small_is_not_used) {
   map all = new_map();
   occupy(&all, 0, 0x6ffff);
   occupy(&all, 0x71000, UINTPTR_MAX);
-  nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 8192, 0x70000);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 8192, 0x70000);
   check_no_room(&all, &gap_request);
 }
 
@@ -125,7 +125,7 @@ TEST(a_hole_without_an_aligned_start_is_not_used) {
   map all = new_map();
   occupy(&all, 0, 0x6ffff);
   occupy(&all, 0x7f000, UINTPTR_MAX);
-  nb_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0x78000);
+  nbuf_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0x78000);
   gap_request.alignment = 0x20000;
   check_no_room(&all, &gap_request);
   gap_request.alignment = 0x10000;
@@ -136,25 +136,25 @@ TEST(a_hole_that_only_touches_the_range_is_not_used) {
   map all = new_map();
   occupy(&all, 0, 0x6ffff);
   occupy(&all, 0x74000, UINTPTR_MAX);
-  nb_gap_request above = gap_request_of(0x71001, UINTPTR_MAX, 0x3000, 0);
+  nbuf_gap_request above = gap_request_of(0x71001, UINTPTR_MAX, 0x3000, 0);
   check_no_room(&all, &above);
-  nb_gap_request below = gap_request_of(0, 0x72ffe, 0x3000, 0);
+  nbuf_gap_request below = gap_request_of(0, 0x72ffe, 0x3000, 0);
   check_no_room(&all, &below);
-  nb_gap_request exact = gap_request_of(0x71000, 0x73fff, 0x3000, 0);
+  nbuf_gap_request exact = gap_request_of(0x71000, 0x73fff, 0x3000, 0);
   check_found(&all, &exact, 0x71000, 0x3000);
 }
 
 TEST(a_map_that_ends_below_the_range_leaves_all_of_it) {
   map all = new_map();
   occupy(&all, 0x1000, 0x1fff);
-  nb_gap_request gap_request = gap_request_of(0x100000, 0x1fffff, 4096, 0);
+  nbuf_gap_request gap_request = gap_request_of(0x100000, 0x1fffff, 4096, 0);
   check_found(&all, &gap_request, 0x100000, 4096);
 }
 
 TEST(the_last_granule_of_the_address_space_is_found) {
   map all = new_map();
   occupy(&all, 0, UINTPTR_MAX - 4096);
-  nb_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0);
+  nbuf_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0);
   check_found(&all, &gap_request, UINTPTR_MAX - 4095, 4096);
   gap_request.target = UINTPTR_MAX;
   check_found(&all, &gap_request, UINTPTR_MAX - 4095, 4096);
@@ -165,7 +165,7 @@ TEST(the_last_granule_of_the_address_space_is_found) {
 TEST(a_mapping_at_the_top_of_the_address_space_ends_the_search) {
   map all = new_map();
   occupy(&all, UINTPTR_MAX - 4095, UINTPTR_MAX);
-  nb_gap_request gap_request = gap_request_of(UINTPTR_MAX - 4095, UINTPTR_MAX, 4096, UINTPTR_MAX);
+  nbuf_gap_request gap_request = gap_request_of(UINTPTR_MAX - 4095, UINTPTR_MAX, 4096, UINTPTR_MAX);
   check_no_room(&all, &gap_request);
   gap_request.range.min = UINTPTR_MAX - 8191;
   check_found(&all, &gap_request, UINTPTR_MAX - 8191, 4096);
@@ -173,8 +173,8 @@ TEST(a_mapping_at_the_top_of_the_address_space_ends_the_search) {
 
 TEST(all_of_the_address_space_can_be_one_gap) {
   map all = new_map();
-  nb_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0);
-  gap_request.want = nb_align_down(UINTPTR_MAX, 4096);
+  nbuf_gap_request gap_request = gap_request_of(0, UINTPTR_MAX, 4096, 0);
+  gap_request.want = nbuf_align_down(UINTPTR_MAX, 4096);
   check_found(&all, &gap_request, 0, gap_request.want);
 }
 
@@ -183,7 +183,7 @@ TEST(without_a_target_the_lowest_gap_wins) {
   occupy(&all, 0x10000, 0x13fff);
   occupy(&all, 0x15000, 0x15fff);
   occupy(&all, 0x20000, 0x20fff);
-  nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 4096, 0);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 4096, 0);
   check_found(&all, &gap_request, 0x14000, 4096);
   gap_request.least = gap_request.want = 8192;
   check_found(&all, &gap_request, 0x16000, 8192);
@@ -194,7 +194,7 @@ TEST(the_nearest_gap_wins_on_either_side) {
   occupy(&all, 0x10000, 0x3ffff);
   occupy(&all, 0x41000, 0x7ffff);
   occupy(&all, 0x81000, 0x8ffff);
-  nb_gap_request gap_request = gap_request_of(0x10000, 0x8ffff, 4096, 0x50000);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, 0x8ffff, 4096, 0x50000);
   check_found(&all, &gap_request, 0x40000, 4096);
   gap_request.target = 0x70000;
   check_found(&all, &gap_request, 0x80000, 4096);
@@ -203,14 +203,14 @@ TEST(the_nearest_gap_wins_on_either_side) {
 TEST(a_gap_below_the_target_is_used_from_its_end) {
   map all = new_map();
   occupy(&all, 0x100000, 0x1fffff);
-  nb_gap_request gap_request = gap_request_of(0x10000, 0x1fffff, 4096, 0x150000);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, 0x1fffff, 4096, 0x150000);
   check_found(&all, &gap_request, 0xff000, 4096);
 }
 
 TEST(a_target_outside_the_range_pulls_to_the_edge) {
   map all = new_map();
   occupy(&all, 0x100000, 0x1fffff);
-  nb_gap_request gap_request = gap_request_of(0x300000, 0x3fffff, 4096, 0x150000);
+  nbuf_gap_request gap_request = gap_request_of(0x300000, 0x3fffff, 4096, 0x150000);
   check_found(&all, &gap_request, 0x300000, 4096);
   gap_request.target = 0x500000;
   check_found(&all, &gap_request, 0x3ff000, 4096);
@@ -218,7 +218,7 @@ TEST(a_target_outside_the_range_pulls_to_the_edge) {
 
 TEST(a_gap_that_contains_the_target_is_used_at_the_target) {
   map all = new_map();
-  nb_gap_request gap_request = gap_request_of(0x10000, 0xffffff, 4096, 0x500000);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, 0xffffff, 4096, 0x500000);
   check_found(&all, &gap_request, 0x500000, 4096);
   gap_request.target = 0x500800;
   check_found(&all, &gap_request, 0x500000, 4096);
@@ -227,7 +227,7 @@ TEST(a_gap_that_contains_the_target_is_used_at_the_target) {
 TEST(a_gap_that_ends_at_the_target_is_used_around_it) {
   map all = new_map();
   occupy(&all, 0x501000, UINTPTR_MAX);
-  nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 0x4000, 0x500800);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 0x4000, 0x500800);
   check_found(&all, &gap_request, 0x4fd000, 0x4000);
 }
 
@@ -244,21 +244,21 @@ static map small_and_roomy_gap(uintptr_t distance) {
   return all;
 }
 
-static nb_gap_request greedy_need(void) {
-  nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX / 2, 4096, 1024 * mib);
+static nbuf_gap_request greedy_need(void) {
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX / 2, 4096, 1024 * mib);
   gap_request.want = (uintptr_t)16 * 4096;
   return gap_request;
 }
 
 TEST(a_roomy_gap_within_128_mib_beats_a_small_one) {
   map all = small_and_roomy_gap(128 * mib);
-  nb_gap_request gap_request = greedy_need();
+  nbuf_gap_request gap_request = greedy_need();
   check_found(&all, &gap_request, 1024 * mib + 128 * mib, (uintptr_t)16 * 4096);
 }
 
 TEST(a_small_gap_beats_a_roomy_one_that_is_more_than_128_mib_farther) {
   map all = small_and_roomy_gap(128 * mib + 4096);
-  nb_gap_request gap_request = greedy_need();
+  nbuf_gap_request gap_request = greedy_need();
   check_found(&all, &gap_request, 1024 * mib, 4096);
 }
 
@@ -266,7 +266,7 @@ TEST(a_small_gap_is_taken_whole) {
   map all = new_map();
   occupy(&all, 0, 0x6ffff);
   occupy(&all, 0x75000, UINTPTR_MAX);
-  nb_gap_request gap_request = greedy_need();
+  nbuf_gap_request gap_request = greedy_need();
   check_found(&all, &gap_request, 0x70000, 0x5000);
 }
 
@@ -274,7 +274,7 @@ TEST(a_region_ends_on_a_granule_where_the_gap_does_not) {
   map all = new_map();
   occupy(&all, 0, 0x6ffff);
   occupy(&all, 0x95000, UINTPTR_MAX);
-  nb_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 0x10000, 0);
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 0x10000, 0);
   gap_request.granularity = gap_request.alignment = 0x10000;
   gap_request.want = 0x40000;
   check_found(&all, &gap_request, 0x70000, 0x20000);
@@ -286,28 +286,28 @@ TEST(the_search_for_more_room_asks_a_bounded_number_of_questions) {
   for (uintptr_t i = 0; i < MOST_OCCUPIED; i++) {
     occupy(&all, 0x10000 + i * 0x2000, 0x10000 + i * 0x2000 + 0xfff);
   }
-  nb_gap_request gap_request =
+  nbuf_gap_request gap_request =
       gap_request_of(0x10000, UINTPTR_MAX, 4096, 0x10000 + (uintptr_t)MOST_OCCUPIED * 0x1000);
   gap_request.want = 0x4000;
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
-    nb_place place;
-    CHECK_EQUAL(NB_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
+    nbuf_place place;
+    CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
     CHECK_EQUAL(4096, place.size);
-    CHECK(nb_placement_distance(&gap_request, &place) <= 4096);
+    CHECK(nbuf_placement_distance(&gap_request, &place) <= 4096);
     CHECK(all.questions < (is_cheap ? 200 : MOST_OCCUPIED / 2 + 200));
   }
 }
 
 TEST(a_source_that_fails_fails_the_search) {
   map all = small_and_roomy_gap(64 * mib);
-  nb_gap_request gap_request = greedy_need();
+  nbuf_gap_request gap_request = greedy_need();
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
-    nb_place place;
+    nbuf_place place;
     all.fails_after = -1;
-    CHECK_EQUAL(NB_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
+    CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
     int questions = all.questions;
     for (all.fails_after = 0; all.fails_after < questions; all.fails_after++) {
-      CHECK_EQUAL(NB_SEARCH_FAILED, search(&all, &gap_request, is_cheap, &place));
+      CHECK_EQUAL(NBUF_SEARCH_FAILED, search(&all, &gap_request, is_cheap, &place));
     }
   }
 }
@@ -343,22 +343,22 @@ static map random_map(uintptr_t base) {
 }
 
 static bool is_free(const map *all, uintptr_t start, uintptr_t size) {
-  nb_range range = {start, start + (size - 1)};
+  nbuf_range range = {start, start + (size - 1)};
   for (int i = 0; i < all->count; i++) {
-    if (nb_range_overlaps(range, all->occupied[i])) {
+    if (nbuf_range_overlaps(range, all->occupied[i])) {
       return false;
     }
   }
   return true;
 }
 
-static bool is_possible(const map *all, const nb_gap_request *gap_request, uintptr_t start,
+static bool is_possible(const map *all, const nbuf_gap_request *gap_request, uintptr_t start,
                         uintptr_t size) {
-  return start % gap_request->alignment == 0 && nb_range_holds(gap_request->range, start, size) &&
+  return start % gap_request->alignment == 0 && nbuf_range_holds(gap_request->range, start, size) &&
          is_free(all, start, size);
 }
 
-static uintptr_t distance_of(const nb_gap_request *gap_request, uintptr_t start, uintptr_t size) {
+static uintptr_t distance_of(const nbuf_gap_request *gap_request, uintptr_t start, uintptr_t size) {
   uintptr_t origin = gap_request->target != 0 ? gap_request->target : gap_request->range.min;
   uintptr_t last = start + (size - 1);
   return start > origin ? start - origin : last < origin ? origin - last : 0;
@@ -376,7 +376,7 @@ static void improve(bool *any, uintptr_t *best, uintptr_t distance) {
 }
 
 /* Tries every start. A place smaller than what is wanted counts where nothing larger fits there. */
-static verdict try_everything(const map *all, const nb_gap_request *gap_request, uintptr_t base) {
+static verdict try_everything(const map *all, const nbuf_gap_request *gap_request, uintptr_t base) {
   bool any_full = false;
   bool any_small = false;
   uintptr_t full = 0;
@@ -397,7 +397,7 @@ static verdict try_everything(const map *all, const nb_gap_request *gap_request,
       bool is_in_roomy_gap = false;
       for (uintptr_t back = i;
            back > 0 && is_free(all, base + (back - 1) * GRANULE, GRANULE) &&
-           nb_range_holds(gap_request->range, base + (back - 1) * GRANULE, GRANULE);
+           nbuf_range_holds(gap_request->range, base + (back - 1) * GRANULE, GRANULE);
            back--) {
         is_in_roomy_gap |=
             is_possible(all, gap_request, base + (back - 1) * GRANULE, gap_request->want);
@@ -409,19 +409,19 @@ static verdict try_everything(const map *all, const nb_gap_request *gap_request,
     }
   }
   bool is_full =
-      any_full && (!any_small || full <= nb_add_saturating(small, NB_NEARER_THAT_COUNTS));
+      any_full && (!any_small || full <= nbuf_add_saturating(small, NBUF_NEARER_THAT_COUNTS));
   return (verdict){any_full || any_small, is_full, is_full ? full : small};
 }
 
-static nb_gap_request random_need(uintptr_t base) {
-  nb_gap_request gap_request = {.granularity = GRANULE};
+static nbuf_gap_request random_need(uintptr_t base) {
+  nbuf_gap_request gap_request = {.granularity = GRANULE};
   uintptr_t first = random_below(GRANULES);
   uintptr_t last = first + random_below(GRANULES - first);
   gap_request.range.min = base + first * GRANULE + random_below(2) * random_below(GRANULE);
   gap_request.range.max =
       base + last * GRANULE + (GRANULE - 1) - random_below(2) * random_below(GRANULE);
   if (gap_request.range.max < gap_request.range.min || random_below(3) == 0) {
-    gap_request.range = (nb_range){base, base + (GRANULES * GRANULE - 1)};
+    gap_request.range = (nbuf_range){base, base + (GRANULES * GRANULE - 1)};
   }
   gap_request.alignment = GRANULE << random_below(3);
   gap_request.least = (1 + random_below(4)) * GRANULE;
@@ -430,18 +430,19 @@ static nb_gap_request random_need(uintptr_t base) {
   return gap_request;
 }
 
-static void check_against_oracle(map *all, const nb_gap_request *gap_request, uintptr_t base,
+static void check_against_oracle(map *all, const nbuf_gap_request *gap_request, uintptr_t base,
                                  uint64_t seed) {
   verdict expected = try_everything(all, gap_request, base);
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
-    nb_place place = {0, 0};
-    bool is_found = search(all, gap_request, is_cheap, &place) == NB_SEARCH_FOUND;
+    nbuf_place place = {0, 0};
+    bool is_found = search(all, gap_request, is_cheap, &place) == NBUF_SEARCH_FOUND;
     bool is_sound = !is_found || (is_possible(all, gap_request, place.start, place.size) &&
                                   place.size % GRANULE == 0 && place.size >= gap_request->least &&
                                   place.size <= gap_request->want);
-    bool is_best = is_found == expected.any &&
-                   (!is_found || ((place.size == gap_request->want) == expected.is_full &&
-                                  nb_placement_distance(gap_request, &place) == expected.distance));
+    bool is_best =
+        is_found == expected.any &&
+        (!is_found || ((place.size == gap_request->want) == expected.is_full &&
+                       nbuf_placement_distance(gap_request, &place) == expected.distance));
     if (!is_sound || !is_best) {
       test_fail(
           __FILE__, __LINE__,
@@ -462,7 +463,7 @@ static void check_random_maps(uintptr_t base) {
   for (uint64_t seed = 1; seed <= 20000; seed++) {
     random_state = seed * UINT64_C(0x9E3779B97F4A7C15);
     map all = random_map(base);
-    nb_gap_request gap_request = random_need(base);
+    nbuf_gap_request gap_request = random_need(base);
     check_against_oracle(&all, &gap_request, base, seed);
   }
 }
@@ -477,13 +478,13 @@ TEST(both_searches_find_the_best_place_below_the_end_of_the_address_space) {
 
 /* ---- Without a target ------------------------------------------------------------------------ */
 
-static nb_gap_request need_anywhere(uintptr_t min, uintptr_t max) {
+static nbuf_gap_request need_anywhere(uintptr_t min, uintptr_t max) {
   return gap_request_of(min, max, 4096, 0);
 }
 
 TEST(below_4_gib_a_need_without_a_target_goes_to_the_lowest_address) {
-  nb_gap_request gap_request = need_anywhere(0x10000, UINT32_MAX);
-  CHECK(!nb_placement_choose_target(&gap_request, 0x7f0000000000 & UINTPTR_MAX));
+  nbuf_gap_request gap_request = need_anywhere(0x10000, UINT32_MAX);
+  CHECK(!nbuf_placement_choose_target(&gap_request, 0x7f0000000000 & UINTPTR_MAX));
   CHECK_EQUAL(0, gap_request.target);
   CHECK_EQUAL(0x10000, gap_request.range.min);
 }
@@ -496,8 +497,8 @@ static void needs_addresses_beyond_4_gib(void) {
 
 TEST(beyond_4_gib_it_goes_where_the_system_puts_its_own) {
   needs_addresses_beyond_4_gib();
-  nb_gap_request gap_request = need_anywhere(0x10000, 0x7fffffffffff);
-  CHECK(nb_placement_choose_target(&gap_request, 0x7f0000000000));
+  nbuf_gap_request gap_request = need_anywhere(0x10000, 0x7fffffffffff);
+  CHECK(nbuf_placement_choose_target(&gap_request, 0x7f0000000000));
   CHECK_EQUAL(0x7f0000000000, gap_request.target);
   CHECK_EQUAL(NEARBUF_4_GIB, gap_request.range.min);
   CHECK_EQUAL(0x7fffffffffff, gap_request.range.max);
@@ -505,19 +506,19 @@ TEST(beyond_4_gib_it_goes_where_the_system_puts_its_own) {
 
 TEST(it_goes_to_the_middle_of_a_range_in_which_the_system_puts_nothing) {
   needs_addresses_beyond_4_gib();
-  nb_gap_request gap_request = need_anywhere(0x600000000000, 0x600000ffffff);
-  CHECK(!nb_placement_choose_target(&gap_request, 0x7f0000000000));
+  nbuf_gap_request gap_request = need_anywhere(0x600000000000, 0x600000ffffff);
+  CHECK(!nbuf_placement_choose_target(&gap_request, 0x7f0000000000));
   CHECK_EQUAL(0x6000007fffff, gap_request.target);
   CHECK_EQUAL(0x600000000000, gap_request.range.min);
   gap_request = need_anywhere(0x10000, 0x1ffffffff); /* half of it is low */
-  CHECK(nb_placement_choose_target(&gap_request, 0));
+  CHECK(nbuf_placement_choose_target(&gap_request, 0));
   CHECK_EQUAL(0x17fffffff, gap_request.target);
 }
 
 TEST(a_need_with_a_target_keeps_it) {
   needs_addresses_beyond_4_gib();
-  nb_gap_request gap_request = gap_request_of(0x10000, 0x7fffffffffff, 4096, 0x20000);
-  CHECK(!nb_placement_choose_target(&gap_request, 0x7f0000000000));
+  nbuf_gap_request gap_request = gap_request_of(0x10000, 0x7fffffffffff, 4096, 0x20000);
+  CHECK(!nbuf_placement_choose_target(&gap_request, 0x7f0000000000));
   CHECK_EQUAL(0x20000, gap_request.target);
   CHECK_EQUAL(0x10000, gap_request.range.min);
 }

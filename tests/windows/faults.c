@@ -73,7 +73,7 @@ FAILING(SIZE_T, VirtualQuery, (LPCVOID address, PMEMORY_BASIC_INFORMATION region
 FAILING(BOOL, FlushInstructionCache, (HANDLE process, LPCVOID address, SIZE_T size),
         (process, address, size))
 
-static nb_virtual_alloc2 real_VirtualAlloc2;
+static nbuf_virtual_alloc2 real_VirtualAlloc2;
 
 static PVOID WINAPI failing_VirtualAlloc2(HANDLE process, PVOID address, SIZE_T size, ULONG kind,
                                           ULONG protection, MEM_EXTENDED_PARAMETER *parameters,
@@ -104,9 +104,9 @@ static void replace_all(void) {
   IMPORT_REPLACE(real_VirtualFree, VirtualFree, failing_VirtualFree);
   IMPORT_REPLACE(real_VirtualQuery, VirtualQuery, failing_VirtualQuery);
   IMPORT_REPLACE(real_FlushInstructionCache, FlushInstructionCache, failing_FlushInstructionCache);
-  real_VirtualAlloc2 = atomic_load(&nb_windows_virtual_alloc2);
+  real_VirtualAlloc2 = atomic_load(&nbuf_windows_virtual_alloc2);
   if (real_VirtualAlloc2 != NULL) {
-    atomic_store(&nb_windows_virtual_alloc2, failing_VirtualAlloc2);
+    atomic_store(&nbuf_windows_virtual_alloc2, failing_VirtualAlloc2);
   }
 }
 
@@ -322,7 +322,7 @@ static void check_told(DWORD error, nearbuf_status status) {
 }
 
 TEST(what_the_system_says_is_told_and_told_apart) {
-  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   IMPORT_REPLACE(real_VirtualAlloc, VirtualAlloc, refuse_code);
   check_told(ERROR_COMMITMENT_LIMIT, NEARBUF_OUT_OF_MEMORY);
   check_told(ERROR_NOT_ENOUGH_MEMORY, NEARBUF_OUT_OF_MEMORY);

@@ -23,18 +23,19 @@ static nearbuf_totals totals(void) {
  * address. */
 static uintptr_t make_locator(nearbuf_dialect dialect, DWORD access, const uint32_t offsets[],
                               uint32_t count) {
-  nb_section_name name = nb_section_name_of_first(0, GetCurrentProcessId(), GetCurrentProcess());
+  nbuf_section_name name =
+      nbuf_section_name_of_first(0, GetCurrentProcessId(), GetCurrentProcess());
   HANDLE section =
       CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0, GRANULE, name.text);
   CHECK(section != NULL);
   uintptr_t base = (uintptr_t)MapViewOfFile(section, access, 0, 0, 0);
   CHECK(base != 0);
-  const nb_layout *layout = nb_native_layout(dialect);
-  nb_item items[4];
+  const nbuf_layout *layout = nbuf_native_layout(dialect);
+  nbuf_item items[4];
   for (uint32_t i = 0; i < count; i++) {
-    items[i] = (nb_item){.base = base + offsets[i], .size = TAIL_BUFFER};
+    items[i] = (nbuf_item){.base = base + offsets[i], .size = TAIL_BUFFER};
   }
-  nb_format_build(base, layout, base, items, count);
+  nbuf_format_build(base, layout, base, items, count);
   if (dialect == NEARBUF_DIALECT_RUST) {
     *(unsigned char *)(base + layout->count_dotnet) = 0; /* only this library fills it in */
   }
@@ -45,9 +46,9 @@ static uintptr_t make_locator(nearbuf_dialect dialect, DWORD access, const uint3
 static void check_code_runs_outside(uintptr_t locator) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = sizeof code_of_answer;
-  nb_range ranges[] = {{0, UINTPTR_MAX},
-                       {nb_sub_saturating(locator, (uintptr_t)1 << 28),
-                        nb_add_saturating(locator, (uintptr_t)1 << 28)}};
+  nbuf_range ranges[] = {{0, UINTPTR_MAX},
+                         {nbuf_sub_saturating(locator, (uintptr_t)1 << 28),
+                          nbuf_add_saturating(locator, (uintptr_t)1 << 28)}};
   for (int i = 0; i < 2; i++) {
     request.range = ranges[i];
     nearbuf_memory placed;

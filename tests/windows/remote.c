@@ -104,8 +104,8 @@ TEST(a_process_that_may_only_be_looked_at_is_not_changed) {
 
 TEST(a_locator_that_is_private_to_its_process_is_read_and_not_written) {
   target user = start_user();
-  for (int i = 0; i < NB_SECTION_NAMES; i++) {
-    nb_section_name name = nb_section_name_of_first(i, (uint32_t)user.id, user.handle);
+  for (int i = 0; i < NBUF_SECTION_NAMES; i++) {
+    nbuf_section_name name = nbuf_section_name_of_first(i, (uint32_t)user.id, user.handle);
     CHECK(CreateMutexW(NULL, FALSE, name.text) != NULL);
   }
   CHECK(ask_address(&user, "place 10\n") != 0);
@@ -236,7 +236,7 @@ TEST(a_locator_without_a_name_is_found_in_the_map_and_can_only_be_read) {
   CHECK_EQUAL(nameless, first_locator(&process, &walk, &locator));
   CHECK(locator.fault == NULL);
   CHECK_OK(nearbuf_process_next_item(&walk, &item));
-  CHECK_EQUAL(nameless + NB_LOCATOR_SIZE, item.address);
+  CHECK_EQUAL(nameless + NBUF_LOCATOR_SIZE, item.address);
   request.flags = NEARBUF_PROCESS_EXISTING;
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_get(&process, &request, &buffer));
   CHECK_EQUAL(0, target_end(&user));

@@ -52,8 +52,8 @@ static void make_nameless(void) {
       CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0, GRANULE, NULL);
   uintptr_t base =
       (uintptr_t)MapViewOfFile(section, FILE_MAP_ALL_ACCESS | FILE_MAP_EXECUTE, 0, 0, 0);
-  nb_item item = {.base = base + NB_LOCATOR_SIZE, .size = GRANULE - NB_LOCATOR_SIZE};
-  nb_format_build(base, nb_native_layout(NEARBUF_DIALECT_WRITTEN), base, &item, 1);
+  nbuf_item item = {.base = base + NBUF_LOCATOR_SIZE, .size = GRANULE - NBUF_LOCATOR_SIZE};
+  nbuf_format_build(base, nbuf_native_layout(NEARBUF_DIALECT_WRITTEN), base, &item, 1);
   say_address(base);
 }
 

@@ -16,7 +16,7 @@ typedef SIZE_T(WINAPI *query_function)(LPCVOID, PMEMORY_BASIC_INFORMATION, SIZE_
 
 static allocate_function real_allocate;
 static query_function real_query;
-static nb_virtual_alloc2 real_allocate2;
+static nbuf_virtual_alloc2 real_allocate2;
 
 enum { CLEAR = 16 << 20 }; /* of images, when there is other room */
 
@@ -58,7 +58,7 @@ static nearbuf_range range_of(uintptr_t start, uintptr_t granules) {
 /* ---- The system's own search ----------------------------------------------------------------- */
 
 static int questions;
-static nb_range asked = {UINTPTR_MAX, 0};
+static nbuf_range asked = {UINTPTR_MAX, 0};
 
 static SIZE_T WINAPI count_questions(LPCVOID address, PMEMORY_BASIC_INFORMATION region,
                                      SIZE_T size) {
@@ -70,7 +70,7 @@ static SIZE_T WINAPI count_questions(LPCVOID address, PMEMORY_BASIC_INFORMATION 
 }
 
 static void needs_virtual_alloc2(void) {
-  real_allocate2 = atomic_load(&nb_windows_virtual_alloc2);
+  real_allocate2 = atomic_load(&nbuf_windows_virtual_alloc2);
   if (real_allocate2 == NULL) {
     test_skip("this system has no VirtualAlloc2");
   }
@@ -122,7 +122,7 @@ static void uses_the_last_granule_of_a_stretch(void) {
 }
 
 TEST(where_the_system_does_not_search_the_map_is_searched) {
-  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   uses_the_last_granule_of_a_stretch();
 }
 
@@ -138,17 +138,17 @@ static PVOID WINAPI ignore_the_range(HANDLE process, PVOID address, SIZE_T size,
 }
 
 TEST(a_system_that_ignores_the_range_is_noticed_and_not_asked_again) {
-  atomic_store(&nb_windows_virtual_alloc2, ignore_the_range);
+  atomic_store(&nbuf_windows_virtual_alloc2, ignore_the_range);
   uses_the_last_granule_of_a_stretch();
   CHECK(lie != 0);
   MEMORY_BASIC_INFORMATION region;
   CHECK(VirtualQuery((const void *)lie, &region, sizeof region) != 0);
   CHECK_EQUAL(MEM_FREE, region.State);
-  CHECK(atomic_load(&nb_windows_virtual_alloc2) == NULL);
+  CHECK(atomic_load(&nbuf_windows_virtual_alloc2) == NULL);
 }
 
 TEST(downwards_an_allocation_takes_one_question_however_large_it_is) {
-  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   uintptr_t stretch = free_stretch(2000 * GRANULE);
   occupy(stretch + GRANULE, 1999 * GRANULE);
   IMPORT_REPLACE(real_query, VirtualQuery, count_questions);
@@ -180,7 +180,7 @@ static void check_clear_of_images(void) {
     nearbuf_memory memory;
     CHECK_OK(nearbuf_allocate(&request, &memory));
     CHECK(!is_near_an_image((uintptr_t)memory.run_at));
-    CHECK(nb_range_holds(request.range, (uintptr_t)memory.run_at, GRANULE));
+    CHECK(nbuf_range_holds(request.range, (uintptr_t)memory.run_at, GRANULE));
   }
 }
 
@@ -189,7 +189,7 @@ TEST(new_regions_keep_clear_of_images) {
 }
 
 TEST(new_regions_keep_clear_of_images_where_the_map_is_searched) {
-  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   check_clear_of_images();
 }
 
@@ -219,7 +219,7 @@ static LPVOID WINAPI refuse(LPVOID address, SIZE_T size, DWORD kind, DWORD prote
 }
 
 static void check_goes_around(uintptr_t granules) {
-  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   uintptr_t stretch = free_stretch((granules + 1) * GRANULE);
   refused = range_of(stretch, granules);
   IMPORT_REPLACE(real_allocate, VirtualAlloc, refuse);
@@ -245,7 +245,7 @@ static LPVOID WINAPI be_faster_once(LPVOID address, SIZE_T size, DWORD kind, DWO
 }
 
 TEST(who_loses_a_race_for_a_place_gets_the_next) {
-  atomic_store(&nb_windows_virtual_alloc2, NULL);
+  atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   uintptr_t stretch = free_stretch(4 * GRANULE);
   IMPORT_REPLACE(real_allocate, VirtualAlloc, be_faster_once);
   CHECK_EQUAL(stretch + GRANULE, allocate(range_of(stretch, 4), stretch));

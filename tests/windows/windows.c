@@ -84,7 +84,7 @@ TEST(a_smaller_section_that_names_memory_of_ours_is_gone_around_and_left_alone) 
   CHECK(section != NULL);
   unsigned char *squatter = MapViewOfFile(section, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, 0);
   CHECK(squatter != NULL);
-  uintptr_t of_ours = (uintptr_t)nb_os_own_pages(65536);
+  uintptr_t of_ours = (uintptr_t)nbuf_os_own_pages(65536);
   memcpy(squatter, &of_ours, sizeof of_ours);
   works_and_is_shared_by("plugin_one.dll");
   CHECK(totals().first_locator != of_ours);
@@ -104,8 +104,9 @@ TEST(another_kind_of_object_of_that_name_is_gone_around) {
 /* ---- Without a name -------------------------------------------------------------------------- */
 
 static void squat_on_both_names(void) {
-  for (int i = 0; i < NB_SECTION_NAMES; i++) {
-    nb_section_name name = nb_section_name_of_first(i, GetCurrentProcessId(), GetCurrentProcess());
+  for (int i = 0; i < NBUF_SECTION_NAMES; i++) {
+    nbuf_section_name name =
+        nbuf_section_name_of_first(i, GetCurrentProcessId(), GetCurrentProcess());
     CHECK(CreateMutexW(NULL, FALSE, name.text) != NULL);
   }
 }
@@ -251,7 +252,7 @@ TEST(the_static_libraries_need_nothing_but_the_systems_dlls) {
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
 TEST(code_runs_in_every_part_of_the_address_space) {
-  nb_range limits = nb_os_limits(0, 0);
+  nbuf_range limits = nbuf_os_limits(0, 0);
   nearbuf_range parts[] = {{0, limits.max / 2}, {limits.max / 2 + 1, limits.max}};
   for (int i = 0; i < 2; i++) {
     nearbuf_request request = NEARBUF_REQUEST_INIT;
@@ -284,7 +285,7 @@ TEST(memory_above_2_gib_is_given_to_those_and_only_those_who_can_use_it) {
 }
 
 TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
-  nb_range limits = nb_os_limits(0, 0);
+  nbuf_range limits = nbuf_os_limits(0, 0);
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.range = (nearbuf_range){limits.max - (64 << 20), UINTPTR_MAX};
   request.target = UINTPTR_MAX;
@@ -305,7 +306,7 @@ TEST(the_top_of_the_address_space_is_used_and_nothing_wraps) {
 
 TEST(ten_thousand_regions_lie_where_they_shall_and_are_listed) {
   enum { REGIONS = 10000 };
-  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nb_os_limits(0, 0).max};
+  nearbuf_range range = {0x10000, sizeof(void *) == 8 ? 0x7fffffff : nbuf_os_limits(0, 0).max};
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 1;
   request.range = range;

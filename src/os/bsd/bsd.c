@@ -16,7 +16,7 @@
 
 /* Nothing is reserved: the whole stack of the main thread is occupied from the start, by a guard
  * where it may not reach yet, and malloc does not use the program break. */
-size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+size_t nbuf_os_reserved(nbuf_range area, nbuf_range ranges[NBUF_OS_RESERVED_MAX]) {
   (void)area;
   (void)ranges;
   return 0;
@@ -24,32 +24,32 @@ size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
 
 /* A stack of FreeBSD has all its room from the start (a guard entry of the map); macOS has no
  * growing stack beside the main thread's. */
-uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+uintptr_t nbuf_os_growth_room(uintptr_t start, bool is_least) {
   (void)start, (void)is_least;
   return 0;
 }
 
-bool nb_posix_shares_memory(uint32_t process) {
+bool nbuf_posix_shares_memory(uint32_t process) {
   (void)process;
   return false;
 }
 
-const char *nb_posix_environment(const char *name) {
+const char *nbuf_posix_environment(const char *name) {
   return issetugid() != 0 ? NULL : getenv(name);
 }
 
 /* ---- The map, code --------------------------------------------------------------------------- */
 
-bool nb_posix_may_be_mapped(uintptr_t page) {
+bool nbuf_posix_may_be_mapped(uintptr_t page) {
   (void)page;
   return true;
 }
 
-nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  return nb_posix_map_skip_to_shared(map, from, mapping);
+nbuf_map_answer nbuf_posix_map_next_shared(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
+  return nbuf_posix_map_skip_to_shared(map, from, mapping);
 }
 
-void nb_os_sync_processors(void) {
+void nbuf_os_sync_processors(void) {
   /* Neither has a call for it (FreeBSD before 14.1 has none, and kills a process that makes a call
    * it does not know). What both do for pages that change their protection is not documented to
    * have this effect. */
@@ -59,46 +59,46 @@ void nb_os_sync_processors(void) {
 
 /* APFS and ZFS copy on write, and it cannot be turned off; but a full disk is not a SIGBUS there:
  * what cannot be written stays in memory. */
-void nb_posix_avoid_copy_on_write(int file) {
+void nbuf_posix_avoid_copy_on_write(int file) {
   (void)file;
 }
 
 /* A mapping keeps the vnode, not the open file that has the lock. */
-bool nb_posix_lock_outlives_close(int file) {
+bool nbuf_posix_lock_outlives_close(int file) {
   (void)file;
   return false;
 }
 
 /* Process ids belong to the whole machine, in jails too. */
-bool nb_posix_namespace(uint64_t *number) {
+bool nbuf_posix_namespace(uint64_t *number) {
   *number = 0;
   return false;
 }
 
-bool nb_posix_may_have_parents_id(void) {
+bool nbuf_posix_may_have_parents_id(void) {
   return false;
 }
 
-bool nb_posix_predates_process(int file) {
+bool nbuf_posix_predates_process(int file) {
   (void)file;
   return false;
 }
 
-bool nb_posix_has_gained_rights(void) {
+bool nbuf_posix_has_gained_rights(void) {
   return issetugid() != 0; /* also if the program itself changed its ids */
 }
 
-bool nb_posix_is_privileged(void) {
+bool nbuf_posix_is_privileged(void) {
   return issetugid() != 0 || getuid() != geteuid() || getgid() != getegid();
 }
 
-uint64_t nb_posix_random(void) {
+uint64_t nbuf_posix_random(void) {
   uint64_t number;
   arc4random_buf(&number, sizeof number);
   return number;
 }
 
-int64_t nb_posix_boot_time(void) {
+int64_t nbuf_posix_boot_time(void) {
   int name[] = {CTL_KERN, KERN_BOOTTIME};
   struct timeval boot;
   size_t size = sizeof boot;
@@ -113,25 +113,25 @@ enum { MOST_READS = 4, MOST_READS_SKIPPED = 64 };
 /* Reads the names at a position that differs between calls, so that files that have to stay do not
  * permanently hide the rest, however many they are. Positions are known only to the file system, so
  * what precedes the position is read, too. */
-static bool read_somewhere(int directory, nb_bsd_names *names) {
-  uint64_t skipped = nb_os_nanoseconds() / 1000 % MOST_READS_SKIPPED;
-  bool is_read = nb_bsd_read_names(directory, names);
+static bool read_somewhere(int directory, nbuf_bsd_names *names) {
+  uint64_t skipped = nbuf_os_nanoseconds() / 1000 % MOST_READS_SKIPPED;
+  bool is_read = nbuf_bsd_read_names(directory, names);
   while (is_read && skipped-- > 0) {
-    is_read = nb_bsd_read_names(directory, names);
+    is_read = nbuf_bsd_read_names(directory, names);
   }
-  return is_read || (lseek(directory, 0, SEEK_SET) == 0 && nb_bsd_read_names(directory, names));
+  return is_read || (lseek(directory, 0, SEEK_SET) == 0 && nbuf_bsd_read_names(directory, names));
 }
 
-void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
-  nb_bsd_names names;
+void nbuf_posix_visit_some(int directory, nbuf_posix_visitor visit, void *context) {
+  nbuf_bsd_names names;
   bool is_read = read_somewhere(directory, &names);
   for (int reads = 1; is_read; reads++) {
     const char *name;
-    while ((name = nb_bsd_next_name(&names)) != NULL) {
+    while ((name = nbuf_bsd_next_name(&names)) != NULL) {
       if (!visit(name, context)) {
         return;
       }
     }
-    is_read = reads < MOST_READS && nb_bsd_read_names(directory, &names);
+    is_read = reads < MOST_READS && nbuf_bsd_read_names(directory, &names);
   }
 }

@@ -16,10 +16,10 @@ enum { INHERITANCE_THAT_CANNOT_EXIST = 0x0bad }; /* some emulators accept everyt
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+nbuf_range nbuf_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
   /* Root could map the page at 0; no caller may get memory that makes null pointers harmless. */
-  nb_range limits = {0x10000, 0};
+  nbuf_range limits = {0x10000, 0};
 #if UINTPTR_MAX == UINT32_MAX
   limits.max = 0xffffefff;
 #elif defined(__x86_64__)
@@ -32,8 +32,8 @@ nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
-  return nb_posix_mmap_at(address, size, protection, MAP_FIXED | MAP_EXCL);
+int nbuf_posix_map_at(uintptr_t address, size_t size, int protection) {
+  return nbuf_posix_mmap_at(address, size, protection, MAP_FIXED | MAP_EXCL);
 }
 
 static bool inherit(void *pages, size_t size, int inheritance) {
@@ -41,34 +41,34 @@ static bool inherit(void *pages, size_t size, int inheritance) {
   return is_honest && minherit(pages, size, inheritance) == 0;
 }
 
-bool nb_posix_keep_from_children(void *pages, size_t size) {
+bool nbuf_posix_keep_from_children(void *pages, size_t size) {
   return inherit(pages, size, INHERIT_NONE);
 }
 
-bool nb_posix_wipe_in_children(void *pages, size_t size) {
+bool nbuf_posix_wipe_in_children(void *pages, size_t size) {
   return inherit(pages, size, INHERIT_ZERO);
 }
 
 /* Pages can be wiped here. */
-nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+nbuf_posix_comparison nbuf_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
   (void)word, (void)value;
-  return NB_POSIX_UNKNOWN;
+  return NBUF_POSIX_UNKNOWN;
 }
 
 /* Not known on this system: nearbuf_unload is for that. */
-bool nb_posix_is_unloaded(void) {
+bool nbuf_posix_is_unloaded(void) {
   return false;
 }
 
 /* ---- Code ------------------------------------------------------------------------------------ */
 
-void nb_os_sync_code(uintptr_t address, size_t size) {
+void nbuf_os_sync_code(uintptr_t address, size_t size) {
   __builtin___clear_cache((char *)address, (char *)(address + size));
 }
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-int nb_posix_rename_new(int directory, const char *from, const char *to) {
+int nbuf_posix_rename_new(int directory, const char *from, const char *to) {
   (void)directory;
   (void)from;
   (void)to;
@@ -77,26 +77,26 @@ int nb_posix_rename_new(int directory, const char *from, const char *to) {
 
 /* From outside a jail every process is visible; from inside only those of the jail, though its
  * files may also belong to others. */
-bool nb_posix_place_is_ours_alone(int file) {
+bool nbuf_posix_place_is_ours_alone(int file) {
   (void)file;
   int jailed = 1;
   size_t size = sizeof jailed;
   return sysctlbyname("security.jail.jailed", &jailed, &size, NULL, 0) == 0 && jailed == 0;
 }
 
-int nb_posix_memory_file(const char *name) {
+int nbuf_posix_memory_file(const char *name) {
   return memfd_create(name, MFD_CLOEXEC);
 }
 
 /* ---- Directories ----------------------------------------------------------------------------- */
 
-bool nb_bsd_read_names(int directory, nb_bsd_names *names) {
+bool nbuf_bsd_read_names(int directory, nbuf_bsd_names *names) {
   names->at = 0;
   names->left = getdirentries(directory, names->records, sizeof names->records, NULL);
   return names->left > 0;
 }
 
-const char *nb_bsd_next_name(nb_bsd_names *names) {
+const char *nbuf_bsd_next_name(nbuf_bsd_names *names) {
   if (names->left <= 0) {
     return NULL;
   }

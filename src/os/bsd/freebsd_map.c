@@ -20,19 +20,20 @@
 
 #define IS_AT(field, offset) (offsetof(struct kinfo_vmentry, field) == (offset))
 
-static_assert(IS_AT(kve_structsize, NB_VMMAP_SIZE) && IS_AT(kve_type, NB_VMMAP_TYPE) &&
-                  IS_AT(kve_start, NB_VMMAP_START) && IS_AT(kve_end, NB_VMMAP_END) &&
-                  IS_AT(kve_offset, NB_VMMAP_OFFSET) && IS_AT(kve_vn_fileid, NB_VMMAP_INODE) &&
-                  IS_AT(kve_flags, NB_VMMAP_FLAGS) && IS_AT(kve_protection, NB_VMMAP_PROTECTION) &&
-                  IS_AT(kve_vn_fsid, NB_VMMAP_DEVICE) && IS_AT(kve_path, NB_VMMAP_PATH),
+static_assert(IS_AT(kve_structsize, NBUF_VMMAP_SIZE) && IS_AT(kve_type, NBUF_VMMAP_TYPE) &&
+                  IS_AT(kve_start, NBUF_VMMAP_START) && IS_AT(kve_end, NBUF_VMMAP_END) &&
+                  IS_AT(kve_offset, NBUF_VMMAP_OFFSET) && IS_AT(kve_vn_fileid, NBUF_VMMAP_INODE) &&
+                  IS_AT(kve_flags, NBUF_VMMAP_FLAGS) &&
+                  IS_AT(kve_protection, NBUF_VMMAP_PROTECTION) &&
+                  IS_AT(kve_vn_fsid, NBUF_VMMAP_DEVICE) && IS_AT(kve_path, NBUF_VMMAP_PATH),
               "struct kinfo_vmentry");
-static_assert(KVME_TYPE_VNODE == NB_VMMAP_OF_FILE && KVME_FLAG_COW == NB_VMMAP_IS_PRIVATE &&
-                  KVME_PROT_READ == NB_VMMAP_READABLE && KVME_PROT_WRITE == NB_VMMAP_WRITABLE &&
-                  KVME_PROT_EXEC == NB_VMMAP_EXECUTABLE,
+static_assert(KVME_TYPE_VNODE == NBUF_VMMAP_OF_FILE && KVME_FLAG_COW == NBUF_VMMAP_IS_PRIVATE &&
+                  KVME_PROT_READ == NBUF_VMMAP_READABLE && KVME_PROT_WRITE == NBUF_VMMAP_WRITABLE &&
+                  KVME_PROT_EXEC == NBUF_VMMAP_EXECUTABLE,
               "KVME_*");
 #ifdef KVME_FLAG_POSIXSHM /* FreeBSD 14 */
-static_assert(KVME_FLAG_SYSVSHM == NB_VMMAP_IS_SYSTEM_V_MEMORY &&
-                  KVME_FLAG_POSIXSHM == NB_VMMAP_IS_POSIX_MEMORY,
+static_assert(KVME_FLAG_SYSVSHM == NBUF_VMMAP_IS_SYSTEM_V_MEMORY &&
+                  KVME_FLAG_POSIXSHM == NBUF_VMMAP_IS_POSIX_MEMORY,
               "KVME_FLAG_*SHM");
 #endif
 
@@ -54,17 +55,17 @@ typedef struct snapshot {
   unsigned char records[];
 } snapshot;
 
-/* An open map, in nb_map's port. */
-typedef struct NB_MAY_ALIAS freebsd_map {
+/* An open map, in nbuf_map's port. */
+typedef struct NBUF_MAY_ALIAS freebsd_map {
   snapshot *all; /* null: it is not open */
   size_t next;   /* record */
   bool is_last_valid;
-  nb_mapping last;
+  nbuf_mapping last;
 } freebsd_map;
 
-static_assert(sizeof(freebsd_map) <= sizeof(nb_port_state), "os.h has room for it");
+static_assert(sizeof(freebsd_map) <= sizeof(nbuf_port_state), "os.h has room for it");
 
-static freebsd_map *freebsd_map_of(nb_map *map) {
+static freebsd_map *freebsd_map_of(nbuf_map *map) {
   return (freebsd_map *)(void *)map->port.bytes;
 }
 
@@ -87,19 +88,19 @@ static snapshot *take_snapshot(size_t room) {
   return NULL;
 }
 
-static nb_result result_of_snapshot(int error) {
+static nbuf_result result_of_snapshot(int error) {
   switch (error) {
   case ENOMEM:
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EPERM:
   case ECAPMODE:
-    return nb_result_system(NEARBUF_DENIED, error);
+    return nbuf_result_system(NEARBUF_DENIED, error);
   default:
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-nb_result nb_os_map_open(nb_map *map, bool with_names) {
+nbuf_result nbuf_os_map_open(nbuf_map *map, bool with_names) {
   (void)with_names;
   freebsd_map *own = freebsd_map_of(map);
   map->is_cheap_anywhere = false;
@@ -112,31 +113,31 @@ nb_result nb_os_map_open(nb_map *map, bool with_names) {
     taken = take_snapshot(room);
   }
   own->all = taken;
-  return taken != NULL ? nb_result_of(NEARBUF_OK) : result_of_snapshot(errno);
+  return taken != NULL ? nbuf_result_of(NEARBUF_OK) : result_of_snapshot(errno);
 }
 
-void nb_os_map_close(nb_map *map) {
+void nbuf_os_map_close(nbuf_map *map) {
   freebsd_map *own = freebsd_map_of(map);
   if (own->all != NULL) {
     (void)munmap(own->all, own->all->room);
   }
 }
 
-nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
   freebsd_map *own = freebsd_map_of(map);
   if (own->is_last_valid && from < own->last.range.min) {
     own->is_last_valid = false; /* the mapping before the last one is no longer known */
   }
   size_t at = own->is_last_valid ? own->next : 0;
   while (!own->is_last_valid || own->last.range.max < from) {
-    nb_map_answer answer = nb_vmmap_next(own->all->records, own->all->filled, &at, &own->last);
-    own->is_last_valid = answer == NB_MAP_FOUND;
+    nbuf_map_answer answer = nbuf_vmmap_next(own->all->records, own->all->filled, &at, &own->last);
+    own->is_last_valid = answer == NBUF_MAP_FOUND;
     own->next = at;
-    if (answer != NB_MAP_FOUND) {
-      map->system_error = answer == NB_MAP_FAILED ? EPROTO : 0;
+    if (answer != NBUF_MAP_FOUND) {
+      map->system_error = answer == NBUF_MAP_FAILED ? EPROTO : 0;
       return answer;
     }
   }
   *mapping = own->last;
-  return NB_MAP_FOUND;
+  return NBUF_MAP_FOUND;
 }

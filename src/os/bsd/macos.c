@@ -34,24 +34,24 @@ static_assert(PROT_READ == VM_PROT_READ && PROT_WRITE == VM_PROT_WRITE &&
 
 /* A 64-bit process gets no memory below its lowest address, usually 4 GiB: the size that the
  * program declares in its segment __PAGEZERO. */
-nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+nbuf_range nbuf_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
   const uintptr_t lowest = 0x10000; /* null pointers must go on faulting */
   task_vm_info_data_t info;
   mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
   if (task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&info, &count) != KERN_SUCCESS ||
       count < TASK_VM_INFO_REV2_COUNT) {
-    return (nb_range){(uintptr_t)1 << 32, 0x7fffffdfffff};
+    return (nbuf_range){(uintptr_t)1 << 32, 0x7fffffdfffff};
   }
   uintptr_t min = (uintptr_t)info.min_address;
-  return (nb_range){min < lowest ? lowest : min, (uintptr_t)info.max_address - 1};
+  return (nbuf_range){min < lowest ? lowest : min, (uintptr_t)info.max_address - 1};
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Not mmap: with MAP_FIXED it replaces existing mappings, and without it the address is a hint,
  * which newer kernels ignore entirely where they guard objects. */
-int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
+int nbuf_posix_map_at(uintptr_t address, size_t size, int protection) {
   vm_address_t at = address;
   kern_return_t answer = vm_map(mach_task_self(), &at, size, 0, VM_FLAGS_FIXED, MEMORY_OBJECT_NULL,
                                 0, FALSE, protection, VM_PROT_ALL, VM_INHERIT_COPY);
@@ -69,12 +69,12 @@ int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
   }
 }
 
-bool nb_posix_keep_from_children(void *pages, size_t size) {
+bool nbuf_posix_keep_from_children(void *pages, size_t size) {
   return minherit(pages, size, (int)VM_INHERIT_NONE) == 0;
 }
 
 /* There is no such inheritance. */
-bool nb_posix_wipe_in_children(void *pages, size_t size) {
+bool nbuf_posix_wipe_in_children(void *pages, size_t size) {
   (void)pages;
   (void)size;
   return false;
@@ -89,27 +89,28 @@ __attribute__((constructor)) static void stay_loaded(void) {
   }
 }
 
-nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+nbuf_posix_comparison nbuf_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
   uint32_t there = 0;
   vm_size_t size = 0;
   bool is_read = vm_read_overwrite(mach_task_self(), (vm_address_t)word, sizeof there,
                                    (vm_address_t)&there, &size) == KERN_SUCCESS;
-  return is_read && size == sizeof there && there == value ? NB_POSIX_EQUAL : NB_POSIX_DIFFERENT;
+  return is_read && size == sizeof there && there == value ? NBUF_POSIX_EQUAL
+                                                           : NBUF_POSIX_DIFFERENT;
 }
 
-bool nb_posix_is_unloaded(void) {
+bool nbuf_posix_is_unloaded(void) {
   return false; /* it stays loaded */
 }
 
 /* ---- Code ------------------------------------------------------------------------------------ */
 
-void nb_os_sync_code(uintptr_t address, size_t size) {
+void nbuf_os_sync_code(uintptr_t address, size_t size) {
   sys_icache_invalidate((void *)address, size);
 }
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-int nb_posix_rename_new(int directory, const char *from, const char *to) {
+int nbuf_posix_rename_new(int directory, const char *from, const char *to) {
   if (renameatx_np(directory, from, directory, to, RENAME_EXCL) == 0) {
     return 0;
   }
@@ -117,12 +118,12 @@ int nb_posix_rename_new(int directory, const char *from, const char *to) {
 }
 
 /* There are no containers: every process is visible. */
-bool nb_posix_place_is_ours_alone(int file) {
+bool nbuf_posix_place_is_ours_alone(int file) {
   (void)file;
   return true;
 }
 
-int nb_posix_memory_file(const char *name) {
+int nbuf_posix_memory_file(const char *name) {
   (void)name;
   errno = ENOSYS; /* an object of shm_open has a name of at most 31 characters, visible to all */
   return -1;
@@ -139,7 +140,7 @@ typedef struct name_record {
 
 static_assert(sizeof(name_record) == 32, "nothing is aligned beyond 4 bytes");
 
-bool nb_bsd_read_names(int directory, nb_bsd_names *names) {
+bool nbuf_bsd_read_names(int directory, nbuf_bsd_names *names) {
   struct attrlist wanted = {.bitmapcount = ATTR_BIT_MAP_COUNT,
                             .commonattr = ATTR_CMN_RETURNED_ATTRS | ATTR_CMN_NAME};
   names->at = 0;
@@ -147,7 +148,7 @@ bool nb_bsd_read_names(int directory, nb_bsd_names *names) {
   return names->left > 0;
 }
 
-const char *nb_bsd_next_name(nb_bsd_names *names) {
+const char *nbuf_bsd_next_name(nbuf_bsd_names *names) {
   if (names->left <= 0) {
     return NULL;
   }

@@ -13,20 +13,20 @@
 #include "os/os.h"
 #include "os/posix/name_end.h"
 
-nb_result nb_os_map_open(nb_map *map, bool with_names) {
+nbuf_result nbuf_os_map_open(nbuf_map *map, bool with_names) {
   (void)with_names;
   map->is_cheap_anywhere = true;
   map->tells_execution = true;
   map->system_error = 0;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void nb_os_map_close(nb_map *map) {
+void nbuf_os_map_close(nbuf_map *map) {
   (void)map;
 }
 
 /* The file behind a region, as the kernel reports it; the region may be gone meanwhile. */
-static bool tell_file(uintptr_t start, nb_mapping *mapping) {
+static bool tell_file(uintptr_t start, nbuf_mapping *mapping) {
   struct proc_regionwithpathinfo region;
   int told = proc_pidinfo(getpid(), PROC_PIDREGIONPATHINFO, start, &region, sizeof region);
   if (told != (int)sizeof region) {
@@ -38,12 +38,12 @@ static bool tell_file(uintptr_t start, nb_mapping *mapping) {
     mapping->inode = file->vst_ino;
     mapping->offset = region.prp_prinfo.pri_offset;
     const char *path = region.prp_vip.vip_path;
-    nb_keep_name_end(mapping, path, strnlen(path, sizeof region.prp_vip.vip_path));
+    nbuf_keep_name_end(mapping, path, strnlen(path, sizeof region.prp_vip.vip_path));
   }
   return true;
 }
 
-nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
   vm_address_t start = from;
   vm_size_t size = 0;
   natural_t depth = 0; /* without the libraries that all processes share: one region, no gaps */
@@ -53,14 +53,14 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
   kern_return_t answer = vm_region_recurse_64(mach_task_self(), &start, &size, &depth,
                                               (vm_region_recurse_info_t)&info, &count);
   if (answer == KERN_INVALID_ADDRESS) {
-    return NB_MAP_END;
+    return NBUF_MAP_END;
   }
   if (answer != KERN_SUCCESS || size == 0) {
     map->system_error = answer;
-    return NB_MAP_FAILED;
+    return NBUF_MAP_FAILED;
   }
   memset(mapping, 0, sizeof *mapping);
-  mapping->range = (nb_range){start, start + (size - 1)};
+  mapping->range = (nbuf_range){start, start + (size - 1)};
   mapping->readable = (info.protection & VM_PROT_READ) != 0;
   mapping->writable = (info.protection & VM_PROT_WRITE) != 0;
   mapping->executable = (info.protection & VM_PROT_EXECUTE) != 0;
@@ -70,7 +70,7 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
       info.is_submap == 0 && info.inheritance != VM_INHERIT_COPY && info.share_mode != SM_COW;
   if (info.external_pager != 0 && !tell_file(start, mapping)) {
     map->system_error = errno;
-    return NB_MAP_FAILED;
+    return NBUF_MAP_FAILED;
   }
-  return NB_MAP_FOUND;
+  return NBUF_MAP_FOUND;
 }

@@ -12,8 +12,8 @@ static bool accept_any_size(const struct segment_command_64 *segment) {
          strcmp(segment->segname, SEG_LINKEDIT) != 0;
 }
 
-static bool image_extent(const struct mach_header_64 *header, uintptr_t slide, nb_range *extent) {
-  *extent = (nb_range){UINTPTR_MAX, 0};
+static bool image_extent(const struct mach_header_64 *header, uintptr_t slide, nbuf_range *extent) {
+  *extent = (nbuf_range){UINTPTR_MAX, 0};
   const char *at = (const char *)(header + 1);
   for (uint32_t i = 0; i < header->ncmds; i++) {
     const struct load_command *command = (const void *)at;
@@ -29,7 +29,7 @@ static bool image_extent(const struct mach_header_64 *header, uintptr_t slide, n
   return extent->min <= extent->max;
 }
 
-bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
+bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
   for (uint32_t i = 0; i < _dyld_image_count(); i++) {
     const struct mach_header_64 *header = (const void *)_dyld_get_image_header(i);
     uintptr_t slide = (uintptr_t)_dyld_get_image_vmaddr_slide(i);
@@ -38,6 +38,6 @@ bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
       return true;
     }
   }
-  *extent = (nb_range){0, 0};
+  *extent = (nbuf_range){0, 0};
   return false;
 }

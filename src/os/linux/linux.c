@@ -86,7 +86,7 @@ static uintptr_t lowest_address(void) {
   char text[32];
   if (lowest == 0 && read_text("/proc/sys/vm/mmap_min_addr", text, sizeof text)) {
     uintptr_t kept = (uintptr_t)number_in(text);
-    (void)nb_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nb_os_page_size(), &lowest);
+    (void)nbuf_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nbuf_os_page_size(), &lowest);
     atomic_store_explicit(&known, lowest, memory_order_relaxed);
   }
   return lowest == 0 ? LEAST_LOWEST : lowest;
@@ -110,11 +110,11 @@ enum { MOST_BITS = 56 };
  * from the kernel, the largest number first. */
 static uintptr_t end_of_addresses(void) {
   static _Atomic uintptr_t known;
-  const size_t page = nb_os_page_size();
+  const size_t page = nbuf_os_page_size();
   uintptr_t end = atomic_load_explicit(&known, memory_order_relaxed);
   uintptr_t half = (uintptr_t)((uint64_t)1 << MOST_BITS >> 1);
   for (; end == 0 && half > END_UNASKED; half /= 2) {
-    if (nb_posix_mmap_at(half, page, PROT_NONE, 0) == 0) {
+    if (nbuf_posix_mmap_at(half, page, PROT_NONE, 0) == 0) {
       (void)munmap((void *)half, page);
       end = 2 * half - page;
     }
@@ -124,10 +124,10 @@ static uintptr_t end_of_addresses(void) {
   return end;
 }
 
-nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+nbuf_range nbuf_os_limits(uintptr_t from, uintptr_t around) {
   const uintptr_t never_kept = (uintptr_t)1 << 30; /* programs are linked below that */
   uintptr_t end = around >= END_UNASKED ? end_of_addresses() : END_UNASKED;
-  return (nb_range){from < never_kept ? lowest_address() : LEAST_LOWEST, end - 1};
+  return (nbuf_range){from < never_kept ? lowest_address() : LEAST_LOWEST, end - 1};
 }
 
 /* The main thread's stack lies around this address: the kernel put these bytes at its top. */
@@ -135,23 +135,23 @@ static uintptr_t stack_top(void) {
   return (uintptr_t)getauxval(AT_RANDOM);
 }
 
-size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+size_t nbuf_os_reserved(nbuf_range area, nbuf_range ranges[NBUF_OS_RESERVED_MAX]) {
   const uintptr_t for_heap = sizeof(uintptr_t) == 8 ? (uintptr_t)256 << 20 : (uintptr_t)32 << 20;
   const uintptr_t most_for_stack =
       sizeof(uintptr_t) == 8 ? (uintptr_t)1 << 30 : (uintptr_t)64 << 20;
-  const uintptr_t guard_gap = STACK_GUARD_PAGES * nb_os_page_size();
+  const uintptr_t guard_gap = STACK_GUARD_PAGES * nbuf_os_page_size();
   size_t count = 0;
   void *break_now = sbrk(0);
   if (break_now != (void *)-1) { /* NOLINT(performance-no-int-to-ptr): sbrk's own sentinel */
     uintptr_t start = (uintptr_t)break_now;
-    ranges[count++] = (nb_range){start, nb_add_saturating(start, for_heap)};
+    ranges[count++] = (nbuf_range){start, nbuf_add_saturating(start, for_heap)};
   }
   uintptr_t top = stack_top();
-  nb_range at_most = {nb_sub_saturating(top, most_for_stack + guard_gap), top};
+  nbuf_range at_most = {nbuf_sub_saturating(top, most_for_stack + guard_gap), top};
   struct rlimit limit;
-  if (top != 0 && nb_range_overlaps(area, at_most) && getrlimit(RLIMIT_STACK, &limit) == 0) {
+  if (top != 0 && nbuf_range_overlaps(area, at_most) && getrlimit(RLIMIT_STACK, &limit) == 0) {
     uintptr_t depth = limit.rlim_cur > most_for_stack ? most_for_stack : (uintptr_t)limit.rlim_cur;
-    ranges[count++] = (nb_range){nb_sub_saturating(top, depth + guard_gap), top};
+    ranges[count++] = (nbuf_range){nbuf_sub_saturating(top, depth + guard_gap), top};
   }
   return count;
 }
@@ -168,24 +168,24 @@ enum { MAY_BE_MOVED = 2 << 20 };
  *
  * Memory that is not executable is the library's own, and is written at once: one call that
  * populates all its pages takes half as long as a fault for each. */
-int nb_posix_map_at(uintptr_t address, size_t size, int protection) {
+int nbuf_posix_map_at(uintptr_t address, size_t size, int protection) {
   int populate = (protection & PROT_EXEC) == 0 ? MAP_POPULATE : 0;
-  int error = nb_posix_mmap_at(address, size, protection, populate);
-  size_t page = nb_os_page_size();
+  int error = nbuf_posix_mmap_at(address, size, protection, populate);
+  size_t page = nbuf_os_page_size();
   uintptr_t last_page = address + (size - page);
   if (error == EEXIST && size >= MAY_BE_MOVED &&
-      nb_posix_mmap_at(last_page, page, PROT_NONE, 0) == 0) {
+      nbuf_posix_mmap_at(last_page, page, PROT_NONE, 0) == 0) {
     (void)munmap((void *)last_page, page);
-    error = nb_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE | populate);
+    error = nbuf_posix_mmap_at(address, size, protection, MAP_FIXED_NOREPLACE | populate);
   }
   return error;
 }
 
 /* A hint for the page below shows whether the mapping is such a stack. It may grow to the limit for
  * stacks, and what it keeps free is added to that. */
-uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
-  size_t page = nb_os_page_size();
-  int error = nb_posix_mmap_at(start - page, page, PROT_NONE, 0);
+uintptr_t nbuf_os_growth_room(uintptr_t start, bool is_least) {
+  size_t page = nbuf_os_page_size();
+  int error = nbuf_posix_mmap_at(start - page, page, PROT_NONE, 0);
   if (error == 0) {
     (void)munmap((void *)(start - page), page);
   }
@@ -193,13 +193,13 @@ uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
     return 0;
   }
   uintptr_t guard_gap = STACK_GUARD_PAGES * page;
-  uintptr_t most = NB_OS_MOST_GROWTH > guard_gap ? NB_OS_MOST_GROWTH - guard_gap : 0;
+  uintptr_t most = NBUF_OS_MOST_GROWTH > guard_gap ? NBUF_OS_MOST_GROWTH - guard_gap : 0;
   struct rlimit limit;
   if (is_least) {
     return guard_gap;
   }
   bool is_less = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < most;
-  return (is_less ? nb_align_down((uintptr_t)limit.rlim_cur, page) : most) + guard_gap;
+  return (is_less ? nbuf_align_down((uintptr_t)limit.rlim_cur, page) : most) + guard_gap;
 }
 
 /* Gives advice that the system must follow, not only accept. */
@@ -208,37 +208,37 @@ static bool advise(void *pages, size_t size, int advice) {
   return is_honest && madvise(pages, size, advice) == 0;
 }
 
-bool nb_posix_keep_from_children(void *pages, size_t size) {
+bool nbuf_posix_keep_from_children(void *pages, size_t size) {
   return advise(pages, size, MADV_DONTFORK);
 }
 
-bool nb_posix_wipe_in_children(void *pages, size_t size) {
+bool nbuf_posix_wipe_in_children(void *pages, size_t size) {
   return advise(pages, size, MADV_WIPEONFORK);
 }
 
 /* A futex is compared with a value before a thread is woken or moved: here none is. */
-nb_posix_comparison nb_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
+nbuf_posix_comparison nbuf_posix_compare(const _Atomic uint32_t *word, uint32_t value) {
 #ifdef SYS_futex
   const long call = SYS_futex;
 #else
   const long call = SYS_futex_time64;
 #endif
   if (syscall(call, word, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0UL, word, value) == 0) {
-    return NB_POSIX_EQUAL;
+    return NBUF_POSIX_EQUAL;
   }
-  return errno == EAGAIN || errno == EFAULT ? NB_POSIX_DIFFERENT : NB_POSIX_UNKNOWN;
+  return errno == EAGAIN || errno == EFAULT ? NBUF_POSIX_DIFFERENT : NBUF_POSIX_UNKNOWN;
 }
 
-bool nb_posix_shares_memory(uint32_t process) {
+bool nbuf_posix_shares_memory(uint32_t process) {
   return syscall(SYS_kcmp, (pid_t)process, getpid(), KCMP_VM, 0UL, 0UL) == 0;
 }
 
 /* The advice changes nothing about memory that is mapped. */
-bool nb_posix_may_be_mapped(uintptr_t page) {
-  return madvise((void *)page, nb_os_page_size(), MADV_WILLNEED) == 0 || errno != ENOMEM;
+bool nbuf_posix_may_be_mapped(uintptr_t page) {
+  return madvise((void *)page, nbuf_os_page_size(), MADV_WILLNEED) == 0 || errno != ENOMEM;
 }
 
-const char *nb_posix_environment(const char *name) {
+const char *nbuf_posix_environment(const char *name) {
   return getauxval(AT_SECURE) != 0 ? NULL : getenv(name);
 }
 
@@ -285,23 +285,23 @@ static bool is_in_base_namespace(void) {
   return false;
 }
 
-bool nb_posix_is_unloaded(void) {
+bool nbuf_posix_is_unloaded(void) {
   return __dso_handle != NULL && !atomic_load_explicit(&is_exiting, memory_order_relaxed) &&
          is_in_base_namespace();
 }
 #else
-bool nb_posix_is_unloaded(void) {
+bool nbuf_posix_is_unloaded(void) {
   return false; /* musl unloads nothing; how others report it is not known */
 }
 #endif
 
 /* ---- Code ------------------------------------------------------------------------------------ */
 
-void nb_os_sync_code(uintptr_t address, size_t size) {
+void nbuf_os_sync_code(uintptr_t address, size_t size) {
   __builtin___clear_cache((char *)address, (char *)(address + size));
 }
 
-void nb_os_sync_processors(void) {
+void nbuf_os_sync_processors(void) {
 #ifdef SYS_membarrier
   int error = errno;
   if (syscall(SYS_membarrier, MEMBARRIER_SYNC_CORE, 0, 0) != 0 && errno == EPERM &&
@@ -314,7 +314,7 @@ void nb_os_sync_processors(void) {
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-int nb_posix_rename_new(int directory, const char *from, const char *to) {
+int nbuf_posix_rename_new(int directory, const char *from, const char *to) {
 #ifdef SYS_renameat2
   if (syscall(SYS_renameat2, directory, from, directory, to, RENAME_NO_REPLACE) == 0) {
     return 0;
@@ -335,7 +335,7 @@ static bool is_on(int file, unsigned long magic) {
   return fstatfs(file, &system) == 0 && (unsigned long)system.f_type == magic;
 }
 
-void nb_posix_avoid_copy_on_write(int file) {
+void nbuf_posix_avoid_copy_on_write(int file) {
   if (is_on(file, BTRFS_SUPER_MAGIC)) {
     int flags = 0;
     /* musl's ioctl takes the request as an int, into which it does not fit. */
@@ -346,15 +346,15 @@ void nb_posix_avoid_copy_on_write(int file) {
   }
 }
 
-bool nb_posix_lock_outlives_close(int file) {
+bool nbuf_posix_lock_outlives_close(int file) {
   return !is_on(file, OVERLAYFS_SUPER_MAGIC);
 }
 
-bool nb_posix_place_is_ours_alone(int file) {
+bool nbuf_posix_place_is_ours_alone(int file) {
   return is_on(file, OVERLAYFS_SUPER_MAGIC);
 }
 
-int nb_posix_memory_file(const char *name) {
+int nbuf_posix_memory_file(const char *name) {
 #ifdef SYS_memfd_create
   return (int)syscall(SYS_memfd_create, name, 1U /* MFD_CLOEXEC */);
 #else
@@ -364,7 +364,7 @@ int nb_posix_memory_file(const char *name) {
 #endif
 }
 
-bool nb_posix_namespace(uint64_t *number) {
+bool nbuf_posix_namespace(uint64_t *number) {
   struct stat namespace;
   if (stat("/proc/self/ns/pid", &namespace) != 0) {
     return false;
@@ -374,23 +374,23 @@ bool nb_posix_namespace(uint64_t *number) {
 }
 
 /* Only a process whose parent is outside its namespace can have the parent's id. */
-bool nb_posix_may_have_parents_id(void) {
+bool nbuf_posix_may_have_parents_id(void) {
   return getppid() == 0;
 }
 
-bool nb_posix_has_gained_rights(void) {
+bool nbuf_posix_has_gained_rights(void) {
   return getauxval(AT_SECURE) != 0;
 }
 
 /* The program's user can reach what any of its ids can reach; a program is not dumpable if it
  * changed them, or has secrets of its own. setfsuid and setfsgid refuse the id and return the
  * current one. */
-bool nb_posix_is_privileged(void) {
+bool nbuf_posix_is_privileged(void) {
   const uid_t user = getuid();
   const gid_t group = getgid();
   uid_t users[3];
   gid_t groups[3];
-  return nb_posix_has_gained_rights() || prctl(PR_GET_DUMPABLE) != 1 ||
+  return nbuf_posix_has_gained_rights() || prctl(PR_GET_DUMPABLE) != 1 ||
          getresuid(&users[0], &users[1], &users[2]) != 0 || users[1] != user || users[2] != user ||
          getresgid(&groups[0], &groups[1], &groups[2]) != 0 || groups[1] != group ||
          groups[2] != group || (uid_t)setfsuid((uid_t)-1) != user ||
@@ -398,7 +398,7 @@ bool nb_posix_is_privileged(void) {
 }
 
 /* If the system has no random numbers, or none yet, the names are only unlikely to be used. */
-uint64_t nb_posix_random(void) {
+uint64_t nbuf_posix_random(void) {
   uint64_t number = 0;
 #ifdef SYS_getrandom
   enum { NO_WAITING = 1 }; /* GRND_NONBLOCK */
@@ -407,7 +407,7 @@ uint64_t nb_posix_random(void) {
   }
 #endif
   static _Atomic uint64_t serial;
-  return nb_os_nanoseconds() + atomic_fetch_add(&serial, 1) * 0x9E3779B97F4A7C15;
+  return nbuf_os_nanoseconds() + atomic_fetch_add(&serial, 1) * 0x9E3779B97F4A7C15;
 }
 
 static int64_t nanoseconds_of(int64_t seconds, int64_t nanoseconds) {
@@ -436,7 +436,7 @@ static int64_t process_start(void) {
 
 /* The start of a process is known to the tick, and files are stamped by a coarse clock: what is at
  * most two ticks older than the start counts as its own. */
-bool nb_posix_predates_process(int file) {
+bool nbuf_posix_predates_process(int file) {
   struct statx status;
   int64_t start = process_start();
   int64_t slack = 2 * (1000000000 / sysconf(_SC_CLK_TCK));
@@ -445,7 +445,7 @@ bool nb_posix_predates_process(int file) {
          nanoseconds_of(status.stx_btime.tv_sec, status.stx_btime.tv_nsec) < start - slack;
 }
 
-int64_t nb_posix_boot_time(void) {
+int64_t nbuf_posix_boot_time(void) {
   struct timespec now;
   struct timespec up;
   if (clock_gettime(CLOCK_REALTIME, &now) != 0 || clock_gettime(CLOCK_BOOTTIME, &up) != 0) {
@@ -457,7 +457,7 @@ int64_t nb_posix_boot_time(void) {
 /* The result of one read of a directory: some six names, since each costs up to a microsecond and a
  * start seldom needs more. The longest name fits. */
 typedef struct directory_read {
-  _Alignas(nb_linux_record) char records[512];
+  _Alignas(nbuf_linux_record) char records[512];
   long filled;
 } directory_read;
 
@@ -465,7 +465,7 @@ enum { MOST_READS = 16, MOST_READS_SKIPPED = 1024 };
 
 static bool read_names(int directory, directory_read *names) {
   names->filled = syscall(SYS_getdents64, directory, names->records, sizeof names->records);
-  return names->filled >= (long)sizeof(nb_linux_record);
+  return names->filled >= (long)sizeof(nbuf_linux_record);
 }
 
 /* A position in the directory, or beyond its end, that differs between calls. Behind what was read
@@ -474,11 +474,11 @@ static bool read_names(int directory, directory_read *names) {
 static int64_t some_position(const directory_read *first) {
   int64_t before = 0;
   int64_t behind = 0;
-  for (long at = 0; at < first->filled; at += nb_linux_record_at(first->records, at)->length) {
+  for (long at = 0; at < first->filled; at += nbuf_linux_record_at(first->records, at)->length) {
     before = behind;
-    behind = nb_linux_record_at(first->records, at)->offset;
+    behind = nbuf_linux_record_at(first->records, at)->offset;
   }
-  uint64_t chance = nb_os_nanoseconds();
+  uint64_t chance = nbuf_os_nanoseconds();
   if (behind <= 0) {
     return 0;
   }
@@ -503,12 +503,12 @@ static bool read_somewhere(int directory, directory_read *names) {
   return lseek(directory, 0, SEEK_SET) == 0 && read_names(directory, names);
 }
 
-void nb_posix_visit_some(int directory, nb_posix_visitor visit, void *context) {
+void nbuf_posix_visit_some(int directory, nbuf_posix_visitor visit, void *context) {
   directory_read names;
   bool is_read = read_somewhere(directory, &names);
   for (int reads = 1; is_read; reads++) {
-    for (long at = 0; at < names.filled; at += nb_linux_record_at(names.records, at)->length) {
-      if (!visit(nb_linux_record_at(names.records, at)->name, context)) {
+    for (long at = 0; at < names.filled; at += nbuf_linux_record_at(names.records, at)->length) {
+      if (!visit(nbuf_linux_record_at(names.records, at)->name, context)) {
         return;
       }
     }

@@ -50,23 +50,23 @@ enum {
   QUERY_SHARED_FILE = QUERY_COVERING_OR_NEXT | QUERY_READABLE | QUERY_WRITABLE | QUERY_SHARED | 32
 };
 
-/* An open map, in nb_map's port. */
-typedef struct NB_MAY_ALIAS linux_map {
+/* An open map, in nbuf_map's port. */
+typedef struct NBUF_MAY_ALIAS linux_map {
   bool can_query;
   bool is_last_valid;
-  nb_mapping last;
-  nb_maps_file maps;
+  nbuf_mapping last;
+  nbuf_maps_file maps;
 } linux_map;
 
-static_assert(sizeof(linux_map) <= sizeof(nb_port_state), "os.h has room for it");
+static_assert(sizeof(linux_map) <= sizeof(nbuf_port_state), "os.h has room for it");
 
-static linux_map *linux_map_of(nb_map *map) {
+static linux_map *linux_map_of(nbuf_map *map) {
   return (linux_map *)(void *)map->port.bytes;
 }
 
 /* Queries the first mapping at or above `from` that the flags allow, with its name if they allow
  * only files. */
-static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mapping *mapping) {
+static nbuf_map_answer query(nbuf_map *map, uintptr_t from, uint64_t flags, nbuf_mapping *mapping) {
   linux_map *own = linux_map_of(map);
   map_query query = {.size = sizeof query, .query_flags = flags, .query_address = from};
   if (flags == QUERY_SHARED_FILE) {
@@ -77,9 +77,9 @@ static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mappi
   bool is_answered = syscall(SYS_ioctl, own->maps.file, MAP_QUERY, &query) == 0;
   map->system_error = is_answered ? 0 : errno;
   if (!is_answered) {
-    return errno == ENOENT ? NB_MAP_END : NB_MAP_FAILED;
+    return errno == ENOENT ? NBUF_MAP_END : NBUF_MAP_FAILED;
   }
-  mapping->range = (nb_range){(uintptr_t)query.start, (uintptr_t)(query.end - 1)};
+  mapping->range = (nbuf_range){(uintptr_t)query.start, (uintptr_t)(query.end - 1)};
   mapping->readable = (query.flags & QUERY_READABLE) != 0;
   mapping->writable = (query.flags & QUERY_WRITABLE) != 0;
   mapping->executable = (query.flags & QUERY_EXECUTABLE) != 0;
@@ -87,8 +87,8 @@ static nb_map_answer query(nb_map *map, uintptr_t from, uint64_t flags, nb_mappi
   mapping->device = (uint64_t)query.device_major << 32 | query.device_minor;
   mapping->inode = query.inode;
   mapping->offset = query.offset;
-  nb_keep_name_end(mapping, own->maps.text, query.name_size > 0 ? query.name_size - 1 : 0);
-  return NB_MAP_FOUND;
+  nbuf_keep_name_end(mapping, own->maps.text, query.name_size > 0 ? query.name_size - 1 : 0);
+  return NBUF_MAP_FOUND;
 }
 
 static nearbuf_status status_of_open_error(int error) {
@@ -98,13 +98,13 @@ static nearbuf_status status_of_open_error(int error) {
   return error == EACCES || error == EPERM ? NEARBUF_DENIED : NEARBUF_SYSTEM_ERROR;
 }
 
-nb_result nb_os_map_open(nb_map *map, bool with_names) {
+nbuf_result nbuf_os_map_open(nbuf_map *map, bool with_names) {
   linux_map *own = linux_map_of(map);
   map->system_error = 0;
   own->is_last_valid = false;
-  nb_maps_file_start(&own->maps, open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+  nbuf_maps_file_start(&own->maps, open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
   if (!own->maps.is_open) {
-    return nb_result_system(status_of_open_error(errno), errno);
+    return nbuf_result_system(status_of_open_error(errno), errno);
   }
   if (with_names) {
     memset(own->maps.text, 0,
@@ -112,74 +112,74 @@ nb_result nb_os_map_open(nb_map *map, bool with_names) {
   }
   /* Tried each time, since a filter of system calls may have been installed meanwhile. A search
    * that assumes cheap queries, while the text is read from its start for each, would not end. */
-  nb_mapping ignored;
-  own->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NB_MAP_FAILED;
+  nbuf_mapping ignored;
+  own->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NBUF_MAP_FAILED;
   map->is_cheap_anywhere = own->can_query && !with_names;
   map->tells_execution = map->is_cheap_anywhere;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void nb_os_map_close(nb_map *map) {
+void nbuf_os_map_close(nbuf_map *map) {
   linux_map *own = linux_map_of(map);
   if (own->maps.is_open) {
     close(own->maps.file);
   }
 }
 
-static nb_map_answer next_line(nb_map *map, nb_mapping *mapping) {
+static nbuf_map_answer next_line(nbuf_map *map, nbuf_mapping *mapping) {
   linux_map *own = linux_map_of(map);
-  nb_maps_line line;
-  nb_maps_answer answer;
+  nbuf_maps_line line;
+  nbuf_maps_answer answer;
   do { /* what lies at addresses that are wider than ours is not in this process */
-    answer = nb_maps_file_next(&own->maps, &line);
-  } while (answer == NB_MAPS_WIDE_MAPPING);
+    answer = nbuf_maps_file_next(&own->maps, &line);
+  } while (answer == NBUF_MAPS_WIDE_MAPPING);
   *mapping = line.mapping;
   map->system_error = own->maps.system_error;
-  if (answer == NB_MAPS_MAPPING) {
-    return NB_MAP_FOUND;
+  if (answer == NBUF_MAPS_MAPPING) {
+    return NBUF_MAP_FOUND;
   }
-  return map->system_error == 0 ? NB_MAP_END : NB_MAP_FAILED;
+  return map->system_error == 0 ? NBUF_MAP_END : NBUF_MAP_FAILED;
 }
 
-static nb_map_answer read_on(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+static nbuf_map_answer read_on(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
   linux_map *own = linux_map_of(map);
   if (own->is_last_valid && from < own->last.range.min) {
     /* The mapping before the last one is no longer known: start again. */
     own->is_last_valid = false;
-    nb_maps_file_start(&own->maps, own->maps.file);
+    nbuf_maps_file_start(&own->maps, own->maps.file);
     if (lseek(own->maps.file, 0, SEEK_SET) != 0) {
       map->system_error = errno;
-      return NB_MAP_FAILED;
+      return NBUF_MAP_FAILED;
     }
   }
   while (!own->is_last_valid || own->last.range.max < from) {
-    nb_map_answer answer = next_line(map, &own->last);
-    own->is_last_valid = answer == NB_MAP_FOUND;
-    if (answer != NB_MAP_FOUND) {
+    nbuf_map_answer answer = next_line(map, &own->last);
+    own->is_last_valid = answer == NBUF_MAP_FOUND;
+    if (answer != NBUF_MAP_FOUND) {
       return answer;
     }
   }
   *mapping = own->last;
-  return NB_MAP_FOUND;
+  return NBUF_MAP_FOUND;
 }
 
-nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  nb_map_answer answer =
-      map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping) : NB_MAP_FAILED;
+nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
+  nbuf_map_answer answer =
+      map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping) : NBUF_MAP_FAILED;
   /* A failure of the query says nothing, and may be temporary. The text contains the mapping
    * nevertheless. */
-  return answer == NB_MAP_FAILED ? read_on(map, from, mapping) : answer;
+  return answer == NBUF_MAP_FAILED ? read_on(map, from, mapping) : answer;
 }
 
-nb_map_answer nb_posix_map_next_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+nbuf_map_answer nbuf_posix_map_next_shared(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
   linux_map *own = linux_map_of(map);
-  nb_map_answer answer = NB_MAP_FAILED;
+  nbuf_map_answer answer = NBUF_MAP_FAILED;
   bool is_text_begun = own->maps.buffered != 0; /* the query's name would be stored over it */
   if (own->can_query && !is_text_begun) {
     answer = query(map, from, QUERY_SHARED_FILE, mapping);
   }
-  if (answer != NB_MAP_FAILED) {
+  if (answer != NBUF_MAP_FAILED) {
     return answer; /* it fails for a name that is too long; the text has its end */
   }
-  return nb_posix_map_skip_to_shared(map, from, mapping);
+  return nbuf_posix_map_skip_to_shared(map, from, mapping);
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-void nb_maps_file_start(nb_maps_file *maps, int file) {
+void nbuf_maps_file_start(nbuf_maps_file *maps, int file) {
   maps->is_open = file >= 0;
   maps->file = file;
   maps->system_error = 0;
@@ -12,7 +12,7 @@ void nb_maps_file_start(nb_maps_file *maps, int file) {
   maps->consumed = 0;
 }
 
-bool nb_maps_file_fill(nb_maps_file *maps) {
+bool nbuf_maps_file_fill(nbuf_maps_file *maps) {
   ssize_t count;
   do {
     count = read(maps->file, maps->text, sizeof maps->text);
@@ -23,15 +23,15 @@ bool nb_maps_file_fill(nb_maps_file *maps) {
   return count > 0;
 }
 
-nb_maps_answer nb_maps_file_next(nb_maps_file *maps, nb_maps_line *line) {
-  nb_maps_begin(line);
-  while (maps->consumed < maps->buffered || nb_maps_file_fill(maps)) {
-    nb_maps_answer answer = nb_maps_feed(line, maps->text[maps->consumed++]);
-    if (answer == NB_MAPS_BAD_LINE) {
-      nb_maps_begin(line);
-    } else if (answer != NB_MAPS_MORE) {
+nbuf_maps_answer nbuf_maps_file_next(nbuf_maps_file *maps, nbuf_maps_line *line) {
+  nbuf_maps_begin(line);
+  while (maps->consumed < maps->buffered || nbuf_maps_file_fill(maps)) {
+    nbuf_maps_answer answer = nbuf_maps_feed(line, maps->text[maps->consumed++]);
+    if (answer == NBUF_MAPS_BAD_LINE) {
+      nbuf_maps_begin(line);
+    } else if (answer != NBUF_MAPS_MORE) {
       return answer;
     }
   }
-  return NB_MAPS_MORE;
+  return NBUF_MAPS_MORE;
 }

@@ -1,6 +1,6 @@
 /* An open /proc/<pid>/maps, read line by line through a buffer of 4 KiB. No heap. */
-#ifndef NB_MAPS_FILE_H
-#define NB_MAPS_FILE_H
+#ifndef NBUF_MAPS_FILE_H
+#define NBUF_MAPS_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -8,23 +8,23 @@
 #include "base/compiler.h"
 #include "os/linux/maps_text.h"
 
-typedef struct NB_MAY_ALIAS nb_maps_file {
+typedef struct NBUF_MAY_ALIAS nbuf_maps_file {
   bool is_open; /* a zeroed structure is a closed file */
   int file;
   int32_t system_error; /* of the last read; 0: it succeeded */
   uint32_t buffered;    /* characters in `text`, */
   uint32_t consumed;    /* and how many of them were read */
   char text[4096];
-} nb_maps_file;
+} nbuf_maps_file;
 
 /* Starts reading at the position of the file; -1: there is no file. */
-void nb_maps_file_start(nb_maps_file *maps, int file);
+void nbuf_maps_file_start(nbuf_maps_file *maps, int file);
 
 /* Fills the empty buffer. False: at the end, or after a failure. */
-bool nb_maps_file_fill(nb_maps_file *maps);
+bool nbuf_maps_file_fill(nbuf_maps_file *maps);
 
 /* Reads the next line that is a mapping: MAPPING or WIDE_MAPPING; MORE at the end or after a
  * failure. */
-nb_maps_answer nb_maps_file_next(nb_maps_file *maps, nb_maps_line *line);
+nbuf_maps_answer nbuf_maps_file_next(nbuf_maps_file *maps, nbuf_maps_line *line);
 
 #endif

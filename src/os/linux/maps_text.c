@@ -7,7 +7,7 @@
 
 enum { START, END, PERMISSIONS, OFFSET, MAJOR, MINOR, INODE, BLANKS, NAME, BAD };
 
-void nb_maps_begin(nb_maps_line *line) {
+void nbuf_maps_begin(nbuf_maps_line *line) {
   memset(line, 0, sizeof *line);
 }
 
@@ -19,7 +19,7 @@ static int digit_of(char character) {
 }
 
 /* Takes a digit of the current number, or ends it at the character `end`. */
-static void feed_number(nb_maps_line *line, char character, char end, uint64_t base,
+static void feed_number(nbuf_maps_line *line, char character, char end, uint64_t base,
                         uint8_t next_field) {
   int digit = digit_of(character);
   if (character == end) {
@@ -32,8 +32,8 @@ static void feed_number(nb_maps_line *line, char character, char end, uint64_t b
   }
 }
 
-static void end_number(nb_maps_line *line, uint8_t ended) {
-  nb_mapping *mapping = &line->mapping;
+static void end_number(nbuf_maps_line *line, uint8_t ended) {
+  nbuf_mapping *mapping = &line->mapping;
   uint64_t number = line->number;
   line->number = 0;
   switch (ended) {
@@ -59,8 +59,8 @@ static void end_number(nb_maps_line *line, uint8_t ended) {
   }
 }
 
-static void feed_permission(nb_maps_line *line, char character) {
-  nb_mapping *mapping = &line->mapping;
+static void feed_permission(nbuf_maps_line *line, char character) {
+  nbuf_mapping *mapping = &line->mapping;
   if (character == ' ') {
     line->field = line->permission == 4 ? OFFSET : BAD;
     return;
@@ -85,7 +85,7 @@ static void feed_permission(nb_maps_line *line, char character) {
 }
 
 /* Keeps the end of the name, which is the part that identifies it. */
-static void feed_name(nb_maps_line *line, char character) {
+static void feed_name(nbuf_maps_line *line, char character) {
   char *name = line->mapping.name_end;
   uint32_t room = sizeof line->mapping.name_end - 1;
   if (line->name_length == room) {
@@ -97,17 +97,17 @@ static void feed_name(nb_maps_line *line, char character) {
   name[line->name_length] = '\0';
 }
 
-static nb_maps_answer end_line(nb_maps_line *line) {
+static nbuf_maps_answer end_line(nbuf_maps_line *line) {
   bool is_complete =
       line->field == BLANKS || line->field == NAME || (line->field == INODE && line->last != 0);
   if (!is_complete) {
-    return NB_MAPS_BAD_LINE;
+    return NBUF_MAPS_BAD_LINE;
   }
-  line->mapping.range = (nb_range){(uintptr_t)line->start, (uintptr_t)line->last};
-  return line->last > UINTPTR_MAX ? NB_MAPS_WIDE_MAPPING : NB_MAPS_MAPPING;
+  line->mapping.range = (nbuf_range){(uintptr_t)line->start, (uintptr_t)line->last};
+  return line->last > UINTPTR_MAX ? NBUF_MAPS_WIDE_MAPPING : NBUF_MAPS_MAPPING;
 }
 
-nb_maps_answer nb_maps_feed(nb_maps_line *line, char character) {
+nbuf_maps_answer nbuf_maps_feed(nbuf_maps_line *line, char character) {
   if (character == '\n') {
     if (line->field == INODE) {
       end_number(line, INODE);
@@ -124,7 +124,7 @@ nb_maps_answer nb_maps_feed(nb_maps_line *line, char character) {
     break;
   case PERMISSIONS:
     feed_permission(line, character);
-    return NB_MAPS_MORE;
+    return NBUF_MAPS_MORE;
   case OFFSET:
     feed_number(line, character, ' ', 16, MAJOR);
     break;
@@ -139,19 +139,19 @@ nb_maps_answer nb_maps_feed(nb_maps_line *line, char character) {
     break;
   case BLANKS:
     if (character == ' ') {
-      return NB_MAPS_MORE;
+      return NBUF_MAPS_MORE;
     }
     line->field = NAME;
     feed_name(line, character);
-    return NB_MAPS_MORE;
+    return NBUF_MAPS_MORE;
   case NAME:
     feed_name(line, character);
-    return NB_MAPS_MORE;
+    return NBUF_MAPS_MORE;
   default:
-    return NB_MAPS_MORE;
+    return NBUF_MAPS_MORE;
   }
   if (line->field != field && line->field != BAD) {
     end_number(line, field);
   }
-  return NB_MAPS_MORE;
+  return NBUF_MAPS_MORE;
 }

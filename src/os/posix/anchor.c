@@ -12,7 +12,7 @@
 #endif
 
 static uintptr_t place_of(uint32_t index) {
-  return (uintptr_t)nb_anchor_place(sizeof(uintptr_t), index);
+  return (uintptr_t)nbuf_anchor_place(sizeof(uintptr_t), index);
 }
 
 typedef struct anchor_words {
@@ -29,7 +29,7 @@ static uint32_t read_mark(uintptr_t place) {
   uint32_t mark = 0;
   for (int i = 0; i < 100 && mark == 0; i++) {
     if (i > 0) {
-      nb_os_pause();
+      nbuf_os_pause();
     }
     mark = atomic_load_explicit(mark_at(place), memory_order_acquire);
   }
@@ -40,81 +40,81 @@ static uint32_t read_mark(uintptr_t place) {
 static _Atomic(_Atomic uintptr_t *) seen;
 
 static _Atomic uintptr_t *word_at(uintptr_t place) {
-  anchor_words *words = (anchor_words *)(place + nb_os_page_size());
+  anchor_words *words = (anchor_words *)(place + nbuf_os_page_size());
   uint32_t mark = atomic_load_explicit(mark_at(place), memory_order_relaxed);
-  if (mark == NB_ANCHOR_INHERITED) {
+  if (mark == NBUF_ANCHOR_INHERITED) {
     uint32_t owner = atomic_load_explicit(&words->process, memory_order_relaxed);
-    if (!nb_posix_is_process(owner)) {
+    if (!nbuf_posix_is_process(owner)) {
       atomic_store_explicit(&words->first, 0, memory_order_relaxed); /* the parent's */
-      atomic_store_explicit(&words->process, nb_posix_process(), memory_order_relaxed);
+      atomic_store_explicit(&words->process, nbuf_posix_process(), memory_order_relaxed);
     }
   }
-  atomic_store_explicit(&seen, mark == NB_ANCHOR_ABSENT ? NULL : &words->first,
+  atomic_store_explicit(&seen, mark == NBUF_ANCHOR_ABSENT ? NULL : &words->first,
                         memory_order_relaxed);
   return &words->first;
 }
 
-void nb_anchor_forked(uintptr_t locator) {
+void nbuf_anchor_forked(uintptr_t locator) {
   _Atomic uintptr_t *word = atomic_load_explicit(&seen, memory_order_relaxed);
   if (word != NULL && locator != 0) {
     uintptr_t there = atomic_load_explicit(word, memory_order_relaxed);
-    if ((there & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS) == locator) {
+    if ((there & ~(uintptr_t)NBUF_ANCHOR_BELOW_ADDRESS) == locator) {
       (void)atomic_compare_exchange_strong(word, &there, 0);
     }
   }
 }
 
-static bool is_own_memory(const nb_mapping *mapping, uintptr_t address) {
+static bool is_own_memory(const nbuf_mapping *mapping, uintptr_t address) {
   return mapping->range.min <= address && !mapping->shared && mapping->inode == 0 &&
          mapping->readable && mapping->writable;
 }
 
 /* OK if such memory is mapped there, NOT_FOUND if not. A map that cannot be read must not look like
  * a free place: that would lead to two anchors. */
-static nb_result check_own_memory(nb_map *map, uintptr_t address) {
-  nb_mapping mapping;
-  nb_map_answer answer = nb_os_map_next(map, address, &mapping);
-  if (answer == NB_MAP_FAILED) {
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, map->system_error);
+static nbuf_result check_own_memory(nbuf_map *map, uintptr_t address) {
+  nbuf_mapping mapping;
+  nbuf_map_answer answer = nbuf_os_map_next(map, address, &mapping);
+  if (answer == NBUF_MAP_FAILED) {
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, map->system_error);
   }
-  bool is_own = answer == NB_MAP_FOUND && is_own_memory(&mapping, address);
-  return nb_result_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+  bool is_own = answer == NBUF_MAP_FOUND && is_own_memory(&mapping, address);
+  return nbuf_result_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
 /* OK if the pages could be an anchor's, finished or not. */
-static nb_result check_pages(nb_map *map, uintptr_t place) {
-  nb_result result = check_own_memory(map, place);
-  return result.status == NEARBUF_OK ? check_own_memory(map, place + nb_os_page_size()) : result;
+static nbuf_result check_pages(nbuf_map *map, uintptr_t place) {
+  nbuf_result result = check_own_memory(map, place);
+  return result.status == NEARBUF_OK ? check_own_memory(map, place + nbuf_os_page_size()) : result;
 }
 
-static nb_result check_anchor(nb_map *map, uintptr_t place) {
-  nb_result result = check_pages(map, place);
+static nbuf_result check_anchor(nbuf_map *map, uintptr_t place) {
+  nbuf_result result = check_pages(map, place);
   if (result.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
     bool is_marked =
-        mark == NB_ANCHOR_WIPED || mark == NB_ANCHOR_INHERITED || mark == NB_ANCHOR_ABSENT;
-    result = nb_result_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+        mark == NBUF_ANCHOR_WIPED || mark == NBUF_ANCHOR_INHERITED || mark == NBUF_ANCHOR_ABSENT;
+    result = nbuf_result_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
   }
   return result;
 }
 
 static bool is_any_place_taken(void) {
   for (uint32_t i = 0; place_of(i) != 0; i++) {
-    if (nb_posix_may_be_mapped(place_of(i))) {
+    if (nbuf_posix_may_be_mapped(place_of(i))) {
       return true;
     }
   }
   return false;
 }
 
-nb_result nb_anchor_find(_Atomic uintptr_t **word) {
+nbuf_result nbuf_anchor_find(_Atomic uintptr_t **word) {
   if (!is_any_place_taken()) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
-  nb_map map;
-  nb_result result = nb_os_map_open(&map, false);
+  nbuf_map map;
+  nbuf_result result = nbuf_os_map_open(&map, false);
   if (result.status == NEARBUF_OK) {
-    result = nb_result_of(NEARBUF_NOT_FOUND);
+    result = nbuf_result_of(NEARBUF_NOT_FOUND);
     for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {
       result = check_anchor(&map, place_of(i));
       if (result.status == NEARBUF_OK) {
@@ -122,13 +122,13 @@ nb_result nb_anchor_find(_Atomic uintptr_t **word) {
       }
     }
   }
-  nb_os_map_close(&map);
+  nbuf_os_map_close(&map);
   return result;
 }
 
 /* The result if a place cannot be mapped: the place is occupied or never given by the system, or
  * nothing can be mapped now. The last two may have the same code. */
-static nb_result result_of_claim(int error, size_t size) {
+static nbuf_result result_of_claim(int error, size_t size) {
   bool is_of_place = error == EEXIST || error == EINVAL;
   if (error == ENOMEM || error == EPERM || error == EACCES) {
     void *elsewhere = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -137,59 +137,59 @@ static nb_result result_of_claim(int error, size_t size) {
       (void)munmap(elsewhere, size);
     }
   }
-  return nb_result_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
+  return nbuf_result_system(is_of_place ? NEARBUF_NO_ROOM : NEARBUF_OUT_OF_MEMORY, error);
 }
 
 /* Maps the anchor if the place is free: the map call decides between two threads. NO_ROOM: it is
  * not free, or the system never gives it. */
-static nb_result claim(uintptr_t place, _Atomic uintptr_t **word) {
-  size_t size = nb_os_page_size();
-  int error = nb_posix_map_at(place, 2 * size, PROT_READ | PROT_WRITE);
+static nbuf_result claim(uintptr_t place, _Atomic uintptr_t **word) {
+  size_t size = nbuf_os_page_size();
+  int error = nbuf_posix_map_at(place, 2 * size, PROT_READ | PROT_WRITE);
   if (error != 0) {
     return result_of_claim(error, 2 * size);
   }
-  uint32_t mark = NB_ANCHOR_INHERITED;
-  if (nb_posix_wipe_in_children((void *)(place + size), size)) {
-    mark = NB_ANCHOR_WIPED;
-  } else if (nb_posix_keep_from_children((void *)place, 2 * size)) {
-    mark = NB_ANCHOR_ABSENT;
+  uint32_t mark = NBUF_ANCHOR_INHERITED;
+  if (nbuf_posix_wipe_in_children((void *)(place + size), size)) {
+    mark = NBUF_ANCHOR_WIPED;
+  } else if (nbuf_posix_keep_from_children((void *)place, 2 * size)) {
+    mark = NBUF_ANCHOR_ABSENT;
   }
   atomic_store_explicit(mark_at(place), mark, memory_order_release);
   *word = word_at(place);
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* Every copy tries the places in the same order, so two makers meet at the first place that either
  * gets. */
-nb_result nb_anchor_make(_Atomic uintptr_t **word) {
-  nb_result result = nb_result_of(NEARBUF_NOT_FOUND);
+nbuf_result nbuf_anchor_make(_Atomic uintptr_t **word) {
+  nbuf_result result = nbuf_result_of(NEARBUF_NOT_FOUND);
   for (uint32_t i = 0; place_of(i) != 0 && result.status == NEARBUF_NOT_FOUND; i++) {
     result = claim(place_of(i), word);
     if (result.status == NEARBUF_NO_ROOM) {
-      result = nb_anchor_find(word);
+      result = nbuf_anchor_find(word);
     }
   }
   return result;
 }
 
 static bool is_any_unfinished(void) {
-  nb_map map;
+  nbuf_map map;
   bool is_unfinished = false;
-  if (nb_os_map_open(&map, false).status == NEARBUF_OK) {
+  if (nbuf_os_map_open(&map, false).status == NEARBUF_OK) {
     for (uint32_t i = 0; place_of(i) != 0 && !is_unfinished; i++) {
       is_unfinished = check_pages(&map, place_of(i)).status == NEARBUF_OK &&
                       atomic_load_explicit(mark_at(place_of(i)), memory_order_acquire) == 0;
     }
   }
-  nb_os_map_close(&map);
+  nbuf_os_map_close(&map);
   return is_unfinished;
 }
 
-bool nb_anchor_may_be_missing(void) {
+bool nbuf_anchor_may_be_missing(void) {
   if (is_any_unfinished()) {
     return true;
   }
   _Atomic uintptr_t *word;
-  nb_result result = nb_anchor_make(&word);
+  nbuf_result result = nbuf_anchor_make(&word);
   return result.status == NEARBUF_NOT_FOUND;
 }

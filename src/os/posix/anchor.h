@@ -1,7 +1,7 @@
 /* The anchor: a word in this process's own memory, at an address that every copy of the library
  * knows, which leads to the first locator.
  *
- *   nb_anchor_place(...)                  + one page
+ *   nbuf_anchor_place(...)                  + one page
  *   [ mark | unused                      ][ word | process id | unused        ]
  *                                           address of the locator's page + bits below 4096
  *
@@ -11,8 +11,8 @@
  *   - a private locator has no name, and only the anchor leads to it;
  *   - a child's anchor is empty, however it was forked, whatever its process id is;
  *   - a child of vfork, which shares the memory and has another id, finds its parent's. */
-#ifndef NB_POSIX_ANCHOR_H
-#define NB_POSIX_ANCHOR_H
+#ifndef NBUF_POSIX_ANCHOR_H
+#define NBUF_POSIX_ANCHOR_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,9 +25,9 @@
  * it. The mark says what a child finds: the second page empty; neither page; or its parent's word,
  * so that the id must be checked. */
 enum {
-  NB_ANCHOR_WIPED = 0x6162626e,
-  NB_ANCHOR_INHERITED = 0x6162626f,
-  NB_ANCHOR_ABSENT = 0x61626270
+  NBUF_ANCHOR_WIPED = 0x6162626e,
+  NBUF_ANCHOR_INHERITED = 0x6162626f,
+  NBUF_ANCHOR_ABSENT = 0x61626270
 };
 
 /* The places in a process with addresses of `width` bytes, in the order in which they are tried; 0:
@@ -36,7 +36,7 @@ enum {
  * systems nor language runtimes reserve, is a few GiB near the top. The number of address bits
  * differs between machines: the highest place that the system gives is used. docs/anchor-places.md
  * has the tables. */
-static inline uint64_t nb_anchor_place(uint32_t width, uint32_t index) {
+static inline uint64_t nbuf_anchor_place(uint32_t width, uint32_t index) {
   enum { IN_A_ROW = 4, DISTANCE = 0x40000 };
   static const uint64_t narrow[] = {UINT64_C(0x6e620000)};
 #if defined(__aarch64__) && !defined(__APPLE__)
@@ -58,27 +58,27 @@ static inline uint64_t nb_anchor_place(uint32_t width, uint32_t index) {
 /* The word: the address of the locator's page, and in the bits below it what else is known of
  * it. */
 enum {
-  NB_ANCHOR_PRIVATE = 1,
-  NB_ANCHOR_EMPTY_SHIFT = 1, /* dialect_if_empty of pages.h */
-  NB_ANCHOR_EMPTY_MASK = 3,
-  NB_ANCHOR_BELOW_ADDRESS = 4095
+  NBUF_ANCHOR_PRIVATE = 1,
+  NBUF_ANCHOR_EMPTY_SHIFT = 1, /* dialect_if_empty of pages.h */
+  NBUF_ANCHOR_EMPTY_MASK = 3,
+  NBUF_ANCHOR_BELOW_ADDRESS = 4095
 };
 
 /* Finds the word. NOT_FOUND: there is none. Else OUT_OF_MEMORY, SYSTEM_ERROR. */
-nb_result nb_anchor_find(_Atomic uintptr_t **word);
+nbuf_result nbuf_anchor_find(_Atomic uintptr_t **word);
 
 /* For the fork handler: empties the word if it is still the parent's. Systems can forget what they
  * were to wipe (checkpoints restored by CRIU before 4.2). `locator` is the page to which the
  * parent's word led. */
-void nb_anchor_forked(uintptr_t locator);
+void nbuf_anchor_forked(uintptr_t locator);
 
 /* Whether there may be a private locator to which no anchor leads, only the name of its mapping: an
  * anchor is impossible, or a thread was stopped while making it. */
-bool nb_anchor_may_be_missing(void);
+bool nbuf_anchor_may_be_missing(void);
 
-/* Makes the word (0), or finds one that exists by now. To be called after nb_anchor_find, which
+/* Makes the word (0), or finds one that exists by now. To be called after nbuf_anchor_find, which
  * finds it at any of the places: here the first free place decides. NOT_FOUND: there is none, since
  * this system ignores requested addresses, or all the places are occupied. */
-nb_result nb_anchor_make(_Atomic uintptr_t **word);
+nbuf_result nbuf_anchor_make(_Atomic uintptr_t **word);
 
 #endif

@@ -7,12 +7,12 @@
 
 typedef struct module_search {
   uintptr_t address;
-  nb_range extent;
+  nbuf_range extent;
 } module_search;
 
 /* From the first to the last loaded byte of the module, including the zeroed tail. */
-static bool extent_of(const struct dl_phdr_info *module, nb_range *extent) {
-  *extent = (nb_range){UINTPTR_MAX, 0};
+static bool extent_of(const struct dl_phdr_info *module, nbuf_range *extent) {
+  *extent = (nbuf_range){UINTPTR_MAX, 0};
   for (uint32_t i = 0; i < module->dlpi_phnum; i++) {
     if (module->dlpi_phdr[i].p_type != PT_LOAD || module->dlpi_phdr[i].p_memsz == 0) {
       continue;
@@ -28,7 +28,7 @@ static bool extent_of(const struct dl_phdr_info *module, nb_range *extent) {
 static int look_at(struct dl_phdr_info *module, size_t size, void *context) {
   (void)size;
   module_search *search = context;
-  nb_range extent;
+  nbuf_range extent;
   if (!extent_of(module, &extent) || search->address < extent.min || search->address > extent.max) {
     return 0;
   }
@@ -36,7 +36,7 @@ static int look_at(struct dl_phdr_info *module, size_t size, void *context) {
   return 1;
 }
 
-bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
+bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
   module_search search = {.address = address};
   bool is_found = dl_iterate_phdr(look_at, &search) != 0;
   *extent = search.extent;

@@ -19,7 +19,7 @@
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-static void append_text(nb_name *name, const char *text) {
+static void append_text(nbuf_name *name, const char *text) {
   size_t length = strlen(name->text);
   size_t more = strlen(text);
   if (length + more < sizeof name->text) {
@@ -27,7 +27,7 @@ static void append_text(nb_name *name, const char *text) {
   }
 }
 
-static void append_number(nb_name *name, uint64_t number, uint64_t base) {
+static void append_number(nbuf_name *name, uint64_t number, uint64_t base) {
   char digits[24];
   size_t at = sizeof digits - 1;
   digits[at] = '\0';
@@ -40,50 +40,50 @@ static void append_number(nb_name *name, uint64_t number, uint64_t base) {
 
 #define LATER_SUFFIX ", later "
 
-nb_name nb_name_of_process(int64_t process) {
-  nb_name name = {NB_NAME_PREFIX};
+nbuf_name nbuf_name_of_process(int64_t process) {
+  nbuf_name name = {NBUF_NAME_PREFIX};
   append_number(&name, (uint64_t)process, 10);
   return name;
 }
 
-nb_name nb_name_in_namespace_number(int64_t process, uint64_t number) {
-  nb_name name = nb_name_of_process(process);
+nbuf_name nbuf_name_in_namespace_number(int64_t process, uint64_t number) {
+  nbuf_name name = nbuf_name_of_process(process);
   append_text(&name, ", NS ");
   append_number(&name, number, 10);
   return name;
 }
 
-bool nb_name_in_namespace(int64_t process, nb_name *name) {
+bool nbuf_name_in_namespace(int64_t process, nbuf_name *name) {
   uint64_t number;
-  if (!nb_posix_namespace(&number)) {
+  if (!nbuf_posix_namespace(&number)) {
     return false;
   }
-  *name = nb_name_in_namespace_number(process, number);
+  *name = nbuf_name_in_namespace_number(process, number);
   return true;
 }
 
-nb_name nb_name_of_later(const nb_name *first, uint32_t number) {
-  nb_name name = *first;
+nbuf_name nbuf_name_of_later(const nbuf_name *first, uint32_t number) {
+  nbuf_name name = *first;
   append_text(&name, LATER_SUFFIX);
   append_number(&name, number, 16);
   return name;
 }
 
-bool nb_name_is_of_later(const char *name) {
+bool nbuf_name_is_of_later(const char *name) {
   return strstr(name, LATER_SUFFIX) != NULL;
 }
 
-static nb_name temporary_name(const char *prefix, const char *of) {
-  nb_name name = {""};
+static nbuf_name temporary_name(const char *prefix, const char *of) {
+  nbuf_name name = {""};
   append_text(&name, prefix);
   append_text(&name, of);
   append_text(&name, ".");
-  append_number(&name, nb_posix_random(), 16);
+  append_number(&name, nbuf_posix_random(), 16);
   return name;
 }
 
-nb_name nb_name_temporary(int64_t process) {
-  return temporary_name("", nb_name_of_process(process).text);
+nbuf_name nbuf_name_temporary(int64_t process) {
+  return temporary_name("", nbuf_name_of_process(process).text);
 }
 
 static const char *skip_digits(const char *text) {
@@ -93,8 +93,8 @@ static const char *skip_digits(const char *text) {
   return text;
 }
 
-bool nb_name_is_of_process(const char *name, int64_t process) {
-  nb_name own = nb_name_of_process(process);
+bool nbuf_name_is_of_process(const char *name, int64_t process) {
+  nbuf_name own = nbuf_name_of_process(process);
   size_t length = strlen(own.text);
   if (strncmp(name, own.text, length) != 0) {
     return false;
@@ -106,9 +106,9 @@ bool nb_name_is_of_process(const char *name, int64_t process) {
   return *at == '\0' || strcmp(at, " (deleted)") == 0;
 }
 
-int64_t nb_name_process(const char *name) {
-  size_t length = sizeof NB_NAME_PREFIX - 1;
-  if (strncmp(name, NB_NAME_PREFIX, length) != 0) {
+int64_t nbuf_name_process(const char *name) {
+  size_t length = sizeof NBUF_NAME_PREFIX - 1;
+  if (strncmp(name, NBUF_NAME_PREFIX, length) != 0) {
     return -1;
   }
   const char *digits = name + length;
@@ -128,15 +128,15 @@ int64_t nb_name_process(const char *name) {
 
 static const char *const shared_names[] = {".reloaded", "memory.buffers"};
 
-static nb_name name_of_users_directory(nb_user user) {
-  nb_name name = {".reloaded."};
+static nbuf_name name_of_users_directory(nbuf_user user) {
+  nbuf_name name = {".reloaded."};
   append_number(&name, user.named, 10);
   return name;
 }
 
-nb_name nb_directory_path(nb_folder folder, nb_user user) {
-  nb_name path = {"/tmp/"};
-  if (folder == NB_FOLDER_SHARED) {
+nbuf_name nbuf_directory_path(nbuf_folder folder, nbuf_user user) {
+  nbuf_name path = {"/tmp/"};
+  if (folder == NBUF_FOLDER_SHARED) {
     append_text(&path, shared_names[0]);
     append_text(&path, "/");
     append_text(&path, shared_names[1]);
@@ -149,7 +149,7 @@ nb_name nb_directory_path(nb_folder folder, nb_user user) {
 /* Makes a directory of that owner with these permissions, regardless of the umask. It appears
  * complete. */
 static int make_directory(int parent, const char *name, uid_t owner, mode_t mode) {
-  nb_name temporary = temporary_name(".", name);
+  nbuf_name temporary = temporary_name(".", name);
   if (mkdirat(parent, temporary.text, 0700) != 0) {
     return errno;
   }
@@ -159,7 +159,7 @@ static int make_directory(int parent, const char *name, uid_t owner, mode_t mode
     error = errno;
   }
   if (error == 0) {
-    error = nb_posix_rename_new(parent, temporary.text, name);
+    error = nbuf_posix_rename_new(parent, temporary.text, name);
     if (error == ENOSYS) {
       /* Replaces at most an empty directory, which is as good as the new one. */
       error = renameat(parent, temporary.text, parent, name) == 0 ? 0 : errno;
@@ -200,7 +200,7 @@ static int open_shared(int temporary, bool make, int *directory) {
 }
 
 /* Whether only the user can remove or replace the directory and what is in it. */
-static bool is_users_alone(int temporary, int directory, nb_user user) {
+static bool is_users_alone(int temporary, int directory, nbuf_user user) {
   struct stat parent;
   struct stat status;
   return fstat(temporary, &parent) == 0 && fstat(directory, &status) == 0 &&
@@ -208,8 +208,8 @@ static bool is_users_alone(int temporary, int directory, nb_user user) {
          status.st_uid == user.owner && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
 }
 
-static int open_users(int temporary, nb_user user, bool make, int *directory) {
-  nb_name name = name_of_users_directory(user);
+static int open_users(int temporary, nbuf_user user, bool make, int *directory) {
+  nbuf_name name = name_of_users_directory(user);
   int error = open_or_make(temporary, name.text, (uid_t)user.owner, 0700, make, directory);
   if (error == 0 && !is_users_alone(temporary, *directory, user)) {
     close(*directory);
@@ -219,39 +219,39 @@ static int open_users(int temporary, nb_user user, bool make, int *directory) {
   return error;
 }
 
-static nb_result result_of_file_error(int error) {
+static nbuf_result result_of_file_error(int error) {
   switch (error) {
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EWOULDBLOCK:
-    return nb_result_system(NEARBUF_BUSY, error);
+    return nbuf_result_system(NEARBUF_BUSY, error);
   default:
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-nb_result nb_directory_open_below(int temporary, nb_folder folder, nb_user user, bool make,
-                                  int *directory) {
+nbuf_result nbuf_directory_open_below(int temporary, nbuf_folder folder, nbuf_user user, bool make,
+                                      int *directory) {
   *directory = -1;
-  int error = folder == NB_FOLDER_SHARED ? open_shared(temporary, make, directory)
-                                         : open_users(temporary, user, make, directory);
+  int error = folder == NBUF_FOLDER_SHARED ? open_shared(temporary, make, directory)
+                                           : open_users(temporary, user, make, directory);
   if (error == ENOENT && !make) {
-    return nb_result_system(NEARBUF_NOT_FOUND, error);
+    return nbuf_result_system(NEARBUF_NOT_FOUND, error);
   }
-  return error == 0 ? nb_result_of(NEARBUF_OK) : result_of_file_error(error);
+  return error == 0 ? nbuf_result_of(NEARBUF_OK) : result_of_file_error(error);
 }
 
-nb_result nb_directory_open(nb_folder folder, bool make, int *directory) {
+nbuf_result nbuf_directory_open(nbuf_folder folder, bool make, int *directory) {
   int temporary = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (temporary < 0) {
     *directory = -1;
-    return errno == ENOENT && !make ? nb_result_system(NEARBUF_NOT_FOUND, errno)
+    return errno == ENOENT && !make ? nbuf_result_system(NEARBUF_NOT_FOUND, errno)
                                     : result_of_file_error(errno);
   }
-  nb_user user = {geteuid(), geteuid()};
-  nb_result result = nb_directory_open_below(temporary, folder, user, make, directory);
+  nbuf_user user = {geteuid(), geteuid()};
+  nbuf_result result = nbuf_directory_open_below(temporary, folder, user, make, directory);
   close(temporary);
   return result;
 }
@@ -260,7 +260,7 @@ nb_result nb_directory_open(nb_folder folder, bool make, int *directory) {
 
 #define MEMORY_PREFIX "/memfd:"
 
-static void join(nb_path *path, const char *text) {
+static void join(nbuf_path *path, const char *text) {
   size_t length = strlen(path->text);
   size_t more = strlen(text);
   if (length + more < sizeof path->text) {
@@ -268,9 +268,9 @@ static void join(nb_path *path, const char *text) {
   }
 }
 
-nb_path nb_path_of_temporary(int root, const char *prefix) {
-  nb_path path = {""};
-  nb_path link = {""};
+nbuf_path nbuf_path_of_temporary(int root, const char *prefix) {
+  nbuf_path path = {""};
+  nbuf_path link = {""};
   join(&path, strcmp(prefix, "/") == 0 ? "" : prefix);
   ssize_t length = readlinkat(root < 0 ? AT_FDCWD : root, root < 0 ? "/tmp" : "tmp", link.text,
                               sizeof link.text - 1);
@@ -282,10 +282,10 @@ nb_path nb_path_of_temporary(int root, const char *prefix) {
   return path;
 }
 
-bool nb_directory_lacks(nb_folder folder, const nb_name *name) {
-  nb_user user = {geteuid(), geteuid()};
-  nb_path path = {""};
-  join(&path, nb_directory_path(folder, user).text);
+bool nbuf_directory_lacks(nbuf_folder folder, const nbuf_name *name) {
+  nbuf_user user = {geteuid(), geteuid()};
+  nbuf_path path = {""};
+  join(&path, nbuf_directory_path(folder, user).text);
   join(&path, "/");
   join(&path, name->text);
   int file = open(path.text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -296,36 +296,36 @@ bool nb_directory_lacks(nb_folder folder, const nb_name *name) {
 }
 
 /* Whether the first bytes of a path are those of a directory, or, if they were cut, its end. */
-static bool is_directory(const char *told, size_t length, bool is_cut, const nb_path *directory) {
+static bool is_directory(const char *told, size_t length, bool is_cut, const nbuf_path *directory) {
   size_t whole = strlen(directory->text);
   size_t skipped = is_cut && whole > length ? whole - length : 0;
   return whole - skipped == length && memcmp(told, directory->text + skipped, length) == 0;
 }
 
-nb_origin nb_path_origin(const char *path, size_t room, int64_t process, nb_user user,
-                         const nb_path *temporary) {
+nbuf_origin nbuf_path_origin(const char *path, size_t room, int64_t process, nbuf_user user,
+                             const nbuf_path *temporary) {
   if (strncmp(path, MEMORY_PREFIX, sizeof MEMORY_PREFIX - 1) == 0) {
-    bool is_name = nb_name_is_of_process(path + sizeof MEMORY_PREFIX - 1, process);
-    return is_name ? NB_ORIGIN_MEMORY : NB_ORIGIN_OTHER;
+    bool is_name = nbuf_name_is_of_process(path + sizeof MEMORY_PREFIX - 1, process);
+    return is_name ? NBUF_ORIGIN_MEMORY : NBUF_ORIGIN_OTHER;
   }
   const char *slash = strrchr(path, '/');
-  if (slash == NULL || !nb_name_is_of_process(slash + 1, process)) {
-    return NB_ORIGIN_OTHER;
+  if (slash == NULL || !nbuf_name_is_of_process(slash + 1, process)) {
+    return NBUF_ORIGIN_OTHER;
   }
   bool is_cut = strlen(path) == room - 1;
-  for (int folder = 0; folder < NB_FOLDERS; folder++) {
-    nb_name plain = nb_directory_path((nb_folder)folder, user);
-    nb_path moved = *temporary;
+  for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
+    nbuf_name plain = nbuf_directory_path((nbuf_folder)folder, user);
+    nbuf_path moved = *temporary;
     join(&moved, plain.text + sizeof "/tmp" - 1);
     if (is_directory(path, (size_t)(slash - path), is_cut, &moved)) {
-      return NB_ORIGIN_DIRECTORY;
+      return NBUF_ORIGIN_DIRECTORY;
     }
   }
-  return NB_ORIGIN_OTHER;
+  return NBUF_ORIGIN_OTHER;
 }
 
 /* EEXIST: all names that a process can have there are taken. */
-bool nb_directory_is_anothers(nb_result result) {
+bool nbuf_directory_is_anothers(nbuf_result result) {
   int error = result.system_error;
   return error == EACCES || error == EPERM || error == ENOTDIR || error == ELOOP || error == EEXIST;
 }
@@ -349,46 +349,46 @@ static int write_all(int file, const void *bytes, size_t size) {
   return 0;
 }
 
-int nb_file_fill(int file, const nb_initial_items *initial) {
-  _Alignas(uintptr_t) unsigned char image[NB_LOCATOR_SIZE];
-  nb_format_build((uintptr_t)image, initial->layout, 0, initial->items, initial->count);
+int nbuf_file_fill(int file, const nbuf_initial_items *initial) {
+  _Alignas(uintptr_t) unsigned char image[NBUF_LOCATOR_SIZE];
+  nbuf_format_build((uintptr_t)image, initial->layout, 0, initial->items, initial->count);
   int error = write_all(file, image, sizeof image);
   memset(image, 0, sizeof image);
-  for (size_t at = sizeof image; error == 0 && at < nb_os_page_size(); at += sizeof image) {
+  for (size_t at = sizeof image; error == 0 && at < nbuf_os_page_size(); at += sizeof image) {
     error = write_all(file, image, sizeof image);
   }
   return error;
 }
 
-bool nb_file_is_allowed(void) {
+bool nbuf_file_is_allowed(void) {
   struct rlimit limit;
   return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-         (uint64_t)limit.rlim_cur >= nb_os_page_size();
+         (uint64_t)limit.rlim_cur >= nbuf_os_page_size();
 }
 
 static _Atomic bool are_inherited; /* the system cannot keep pages out of children */
 
-void nb_file_keep_from_children(uintptr_t page) {
-  if (!nb_posix_keep_from_children((void *)page, nb_os_page_size())) {
+void nbuf_file_keep_from_children(uintptr_t page) {
+  if (!nbuf_posix_keep_from_children((void *)page, nbuf_os_page_size())) {
     atomic_store_explicit(&are_inherited, true, memory_order_relaxed);
   }
 }
 
-bool nb_file_is_inherited(void) {
+bool nbuf_file_is_inherited(void) {
   return atomic_load_explicit(&are_inherited, memory_order_relaxed);
 }
 
 /* Locks, fills and maps an empty file; `*base` is where it is mapped. */
-static int fill_and_map(int file, const nb_initial_items *initial, uintptr_t *base) {
-  size_t size = nb_os_page_size();
+static int fill_and_map(int file, const nbuf_initial_items *initial, uintptr_t *base) {
+  size_t size = nbuf_os_page_size();
   /* Shared, not exclusive, since the .NET implementation takes a shared lock of its own. The lock
    * outlives the descriptor, because the mapping keeps the open file. If a process is just checking
    * whether the file is dead, another one is made; where there are no locks, it works without. */
   if (flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return EWOULDBLOCK;
   }
-  nb_posix_avoid_copy_on_write(file);
-  int error = nb_file_fill(file, initial);
+  nbuf_posix_avoid_copy_on_write(file);
+  int error = nbuf_file_fill(file, initial);
   if (error == 0 && fchmod(file, 0600) != 0) {
     error = errno;
   }
@@ -400,17 +400,17 @@ static int fill_and_map(int file, const nb_initial_items *initial, uintptr_t *ba
     return errno;
   }
   *base = (uintptr_t)page;
-  nb_file_keep_from_children(*base);
-  nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
+  nbuf_file_keep_from_children(*base);
+  nbuf_shared_address_store_release(*base, sizeof(uintptr_t), *base);
   return 0;
 }
 
-nb_result nb_file_make(int directory, int64_t process, const nb_initial_items *initial,
-                       nb_new_file *file) {
-  if (!nb_file_is_allowed()) {
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
+nbuf_result nbuf_file_make(int directory, int64_t process, const nbuf_initial_items *initial,
+                           nbuf_new_file *file) {
+  if (!nbuf_file_is_allowed()) {
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  file->temporary = nb_name_temporary(process);
+  file->temporary = nbuf_name_temporary(process);
   int made = openat(directory, file->temporary.text,
                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (made < 0) {
@@ -422,16 +422,16 @@ nb_result nb_file_make(int directory, int64_t process, const nb_initial_items *i
     (void)unlinkat(directory, file->temporary.text, 0);
     return result_of_file_error(error);
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void nb_file_discard(int directory, const nb_new_file *file) {
+void nbuf_file_discard(int directory, const nbuf_new_file *file) {
   (void)unlinkat(directory, file->temporary.text, 0);
-  (void)munmap((void *)file->base, nb_os_page_size());
+  (void)munmap((void *)file->base, nbuf_os_page_size());
 }
 
-int nb_file_publish(int directory, const nb_new_file *file, const char *name) {
-  int error = nb_posix_rename_new(directory, file->temporary.text, name);
+int nbuf_file_publish(int directory, const nbuf_new_file *file, const char *name) {
+  int error = nbuf_posix_rename_new(directory, file->temporary.text, name);
   if (error != ENOSYS) {
     return error;
   }
@@ -442,26 +442,26 @@ int nb_file_publish(int directory, const nb_new_file *file, const char *name) {
   return 0;
 }
 
-int nb_file_replace(int directory, const nb_new_file *file, const char *name) {
+int nbuf_file_replace(int directory, const nbuf_new_file *file, const char *name) {
   return renameat(directory, file->temporary.text, directory, name) == 0 ? 0 : errno;
 }
 
-bool nb_file_lock_dead(int directory, const char *name, int file) {
-  return flock(file, LOCK_EX | LOCK_NB) == 0 && nb_file_is_named(directory, name, file);
+bool nbuf_file_lock_dead(int directory, const char *name, int file) {
+  return flock(file, LOCK_EX | LOCK_NB) == 0 && nbuf_file_is_named(directory, name, file);
 }
 
-bool nb_file_has_owner(int file) {
+bool nbuf_file_has_owner(int file) {
   return flock(file, LOCK_SH | LOCK_NB) == 0;
 }
 
-bool nb_file_is_named(int directory, const char *name, int file) {
+bool nbuf_file_is_named(int directory, const char *name, int file) {
   struct stat opened;
   struct stat named;
   return fstat(file, &opened) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-bool nb_file_is_young(const struct stat *status) {
+bool nbuf_file_is_young(const struct stat *status) {
   return status->st_ctime + 1 >= time(NULL);
 }
 
@@ -483,24 +483,24 @@ typedef struct clean_up {
  * were never locked (only they have an owner-execute bit). Those are removed if no process can be
  * missing here merely because it runs elsewhere: in a place that one container owns, or after a
  * restart. */
-bool nb_file_is_dead(int directory, const char *name, int file) {
+bool nbuf_file_is_dead(int directory, const char *name, int file) {
   struct stat status;
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
-      !nb_file_lock_dead(directory, name, file)) {
+      !nbuf_file_lock_dead(directory, name, file)) {
     return false;
   }
   bool was_locked = (status.st_mode & S_IXUSR) == 0;
-  if (was_locked && nb_posix_lock_outlives_close(file)) {
+  if (was_locked && nbuf_posix_lock_outlives_close(file)) {
     return true;
   }
-  return nb_posix_place_is_ours_alone(file) || status.st_mtime < nb_posix_boot_time();
+  return nbuf_posix_place_is_ours_alone(file) || status.st_mtime < nbuf_posix_boot_time();
 }
 
 /* Whether the process with this id does not exist here. A later locator named after our own id
  * belonged to the former owner of the id, since we had no locator yet when the clean-up began. */
 static bool is_absent(int64_t process, const char *name) {
   if (process == getpid()) {
-    return nb_name_is_of_later(name);
+    return nbuf_name_is_of_later(name);
   }
   return kill((pid_t)process, 0) != 0 && errno == ESRCH;
 }
@@ -510,14 +510,14 @@ static bool remove_if_dead(int directory, const char *name) {
   if (file < 0) {
     return false;
   }
-  bool is_removed = nb_file_is_dead(directory, name, file) && unlinkat(directory, name, 0) == 0;
+  bool is_removed = nbuf_file_is_dead(directory, name, file) && unlinkat(directory, name, 0) == 0;
   close(file);
   return is_removed;
 }
 
 static bool clean(const char *name, void *context) {
   clean_up *cleaning = context;
-  int64_t process = nb_name_process(name);
+  int64_t process = nbuf_name_process(name);
   if (process < 0) {
     return true;
   }
@@ -529,7 +529,7 @@ static bool clean(const char *name, void *context) {
   return cleaning->removed < MOST_REMOVED && cleaning->in_vain < MOST_IN_VAIN;
 }
 
-void nb_directory_clean(int directory) {
+void nbuf_directory_clean(int directory) {
   clean_up cleaning = {.directory = directory};
-  nb_posix_visit_some(directory, clean, &cleaning);
+  nbuf_posix_visit_some(directory, clean, &cleaning);
 }

@@ -25,43 +25,43 @@
 #include "os/posix/posix.h"
 #include "os/wait.h"
 
-bool nb_page_lists_tail(void) {
+bool nbuf_page_lists_tail(void) {
   return false; /* every child shares a page after fork: no buffers in it */
 }
 
 /* ---- Identity -------------------------------------------------------------------------------- */
 
-static bool is_same_file(const nb_mapping *a, const nb_mapping *b) {
+static bool is_same_file(const nbuf_mapping *a, const nbuf_mapping *b) {
   return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
 }
 
 /* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then the answer
  * is unknown: that must never look like a stale file. */
-static nb_result find_mapping(uintptr_t address, nb_mapping *mapping) {
-  nb_map map;
-  nb_result result = nb_os_map_open(&map, false);
+static nbuf_result find_mapping(uintptr_t address, nbuf_mapping *mapping) {
+  nbuf_map map;
+  nbuf_result result = nbuf_os_map_open(&map, false);
   if (result.status == NEARBUF_OK) {
-    nb_map_answer answer = nb_os_map_next(&map, address, mapping);
-    if (answer == NB_MAP_FAILED) {
-      result = nb_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
-    } else if (answer == NB_MAP_END || mapping->range.min > address) {
-      result = nb_result_of(NEARBUF_NOT_FOUND);
+    nbuf_map_answer answer = nbuf_os_map_next(&map, address, mapping);
+    if (answer == NBUF_MAP_FAILED) {
+      result = nbuf_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+    } else if (answer == NBUF_MAP_END || mapping->range.min > address) {
+      result = nbuf_result_of(NEARBUF_NOT_FOUND);
     }
   }
-  nb_os_map_close(&map);
+  nbuf_os_map_close(&map);
   return result;
 }
 
 /* Whether a locator may be mapped there: the first page of a file, writable, shared. */
-static bool is_locator_mapping(const nb_mapping *mapping, uintptr_t base) {
+static bool is_locator_mapping(const nbuf_mapping *mapping, uintptr_t base) {
   return mapping->range.min == base && mapping->shared && mapping->readable && mapping->writable &&
          mapping->offset == 0;
 }
 
 /* Whether two mappings show the same page of a locator. */
 static bool is_same_page(uintptr_t one, uintptr_t other) {
-  nb_mapping here;
-  nb_mapping there;
+  nbuf_mapping here;
+  nbuf_mapping there;
   return find_mapping(one, &here).status == NEARBUF_OK &&
          find_mapping(other, &there).status == NEARBUF_OK && is_locator_mapping(&here, one) &&
          is_locator_mapping(&there, other) && is_same_file(&here, &there) && here.inode != 0;
@@ -69,24 +69,24 @@ static bool is_same_page(uintptr_t one, uintptr_t other) {
 
 /* OK if the open file is mapped at `claimed` in the way of a locator of this process; NOT_FOUND if
  * not. */
-static nb_result check_mapped_at(int file, uintptr_t claimed) {
-  size_t size = nb_os_page_size();
+static nbuf_result check_mapped_at(int file, uintptr_t claimed) {
+  size_t size = nbuf_os_page_size();
   if (claimed == 0 || claimed % size != 0) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
   void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
   if (fresh == MAP_FAILED) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
-  nb_mapping here;
-  nb_mapping there;
-  nb_result result = find_mapping((uintptr_t)fresh, &here);
+  nbuf_mapping here;
+  nbuf_mapping there;
+  nbuf_result result = find_mapping((uintptr_t)fresh, &here);
   if (result.status == NEARBUF_OK) {
     result = find_mapping(claimed, &there);
   }
   if (result.status == NEARBUF_OK &&
       !(is_locator_mapping(&there, claimed) && is_same_file(&here, &there))) {
-    result = nb_result_of(NEARBUF_NOT_FOUND);
+    result = nbuf_result_of(NEARBUF_NOT_FOUND);
   }
   (void)munmap(fresh, size);
   return result;
@@ -105,8 +105,8 @@ typedef enum file_state {
 
 typedef struct seen_file {
   file_state state;
-  nb_result result; /* the error, if the state is ERROR */
-  int file;         /* open if the state is STALE or BLANK */
+  nbuf_result result; /* the error, if the state is ERROR */
+  int file;           /* open if the state is STALE or BLANK */
 } seen_file;
 
 /* Whether only this user could have written the file. */
@@ -115,7 +115,7 @@ static bool is_trusted(const struct stat *status) {
          (status->st_mode & S_IWOTH) == 0;
 }
 
-static seen_file seen_error(nb_result result) {
+static seen_file seen_error(nbuf_result result) {
   return (seen_file){FILE_ERROR, result, -1};
 }
 
@@ -126,34 +126,34 @@ static seen_file seen_error(nb_result result) {
 #define FIRST_ITEM_BOUND_NS UINT64_C(50000000)
 
 static void wait_for_first_item(uintptr_t base) {
-  const nb_layout *header = nb_native_layout(NEARBUF_DIALECT_UNKNOWN);
-  uint64_t end = nb_os_nanoseconds() + FIRST_ITEM_BOUND_NS;
-  while (
-      (nb_format_count(base, header) == 0 || nb_shared_load_acquire(base + header->locked) != 0) &&
-      nb_os_nanoseconds() < end) {
-    nb_os_pause();
+  const nbuf_layout *header = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
+  uint64_t end = nbuf_os_nanoseconds() + FIRST_ITEM_BOUND_NS;
+  while ((nbuf_format_count(base, header) == 0 ||
+          nbuf_shared_load_acquire(base + header->locked) != 0) &&
+         nbuf_os_nanoseconds() < end) {
+    nbuf_os_pause();
   }
 }
 
-static seen_file examine_open(int file, nb_page *page) {
+static seen_file examine_open(int file, nbuf_page *page) {
   seen_file seen = {FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   struct stat status;
   if (fstat(file, &status) != 0) {
-    return seen_error(nb_result_system(NEARBUF_SYSTEM_ERROR, errno));
+    return seen_error(nbuf_result_system(NEARBUF_SYSTEM_ERROR, errno));
   }
   if (!is_trusted(&status)) {
     return seen;
   }
   uintptr_t base_bytes = 0;
-  if (status.st_size >= NB_LOCATOR_SIZE &&
+  if (status.st_size >= NBUF_LOCATOR_SIZE &&
       pread(file, &base_bytes, sizeof base_bytes, 0) != (ssize_t)sizeof base_bytes) {
-    return seen_error(nb_result_system(NEARBUF_SYSTEM_ERROR, errno));
+    return seen_error(nbuf_result_system(NEARBUF_SYSTEM_ERROR, errno));
   }
-  uintptr_t base = nb_little_address(base_bytes);
-  nb_result result = check_mapped_at(file, base);
+  uintptr_t base = nbuf_little_address(base_bytes);
+  nbuf_result result = check_mapped_at(file, base);
   if (result.status == NEARBUF_NOT_FOUND ||
-      (result.status == NEARBUF_OK && nb_posix_may_have_parents_id() &&
-       nb_posix_predates_process(file))) {
+      (result.status == NEARBUF_OK && nbuf_posix_may_have_parents_id() &&
+       nbuf_posix_predates_process(file))) {
     seen.state = base == 0 ? FILE_BLANK : FILE_STALE;
     return seen;
   }
@@ -162,8 +162,8 @@ static seen_file examine_open(int file, nb_page *page) {
   }
   /* From here on the maker's stores before that of the address are visible: the file ordered
    * nothing. */
-  (void)nb_shared_address_acquire(base, sizeof(uintptr_t));
-  if (nb_file_is_young(&status)) {
+  (void)nbuf_shared_address_acquire(base, sizeof(uintptr_t));
+  if (nbuf_file_is_young(&status)) {
     wait_for_first_item(base);
   }
   page->base = base;
@@ -180,13 +180,13 @@ static seen_file seen_unopened(int error) {
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return seen_error(nb_result_system(NEARBUF_OUT_OF_MEMORY, error));
+    return seen_error(nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error));
   default:
     return (seen_file){FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   }
 }
 
-static seen_file examine(int directory, const char *name, nb_page *page) {
+static seen_file examine(int directory, const char *name, nbuf_page *page) {
   /* Non-blocking, since it might be a pipe. */
   int file = openat(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (file < 0) {
@@ -203,48 +203,48 @@ static seen_file examine(int directory, const char *name, nb_page *page) {
 
 /* ---- Finding --------------------------------------------------------------------------------- */
 
-static nb_user own_user(void) {
-  return (nb_user){geteuid(), geteuid()};
+static nbuf_user own_user(void) {
+  return (nbuf_user){geteuid(), geteuid()};
 }
 
 /* If we are a server, a memory file of our name can belong to a client, which made us map it; and
  * any user can have a file of that name in another directory. */
-static nb_origin believed_origin(const nb_mapping *mapping, const nb_path *temporary) {
-  nb_origin origin =
-      nb_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(), own_user(), temporary);
-  return origin == NB_ORIGIN_MEMORY && !nb_anchor_may_be_missing() ? NB_ORIGIN_OTHER : origin;
+static nbuf_origin believed_origin(const nbuf_mapping *mapping, const nbuf_path *temporary) {
+  nbuf_origin origin = nbuf_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(),
+                                        own_user(), temporary);
+  return origin == NBUF_ORIGIN_MEMORY && !nbuf_anchor_may_be_missing() ? NBUF_ORIGIN_OTHER : origin;
 }
 
 /* Searches this process's memory map for a mapping of such a name, since the file may have lost its
  * name. If a mapping with our id in its name could be the parent's, the name alone proves
  * nothing. */
-static nb_result find_in_map(nb_page *page) {
-  if (nb_posix_may_have_parents_id()) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+static nbuf_result find_in_map(nbuf_page *page) {
+  if (nbuf_posix_may_have_parents_id()) {
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
-  nb_path temporary = nb_path_of_temporary(-1, "");
-  nb_map map;
-  nb_result result = nb_os_map_open(&map, true);
+  nbuf_path temporary = nbuf_path_of_temporary(-1, "");
+  nbuf_map map;
+  nbuf_result result = nbuf_os_map_open(&map, true);
   uintptr_t from = 0;
   bool is_found = false;
   while (result.status == NEARBUF_OK && !is_found) {
-    nb_mapping mapping;
-    nb_map_answer answer = nb_posix_map_next_shared(&map, from, &mapping);
-    if (answer != NB_MAP_FOUND) {
-      result = answer == NB_MAP_END ? nb_result_of(NEARBUF_NOT_FOUND)
-                                    : nb_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
+    nbuf_mapping mapping;
+    nbuf_map_answer answer = nbuf_posix_map_next_shared(&map, from, &mapping);
+    if (answer != NBUF_MAP_FOUND) {
+      result = answer == NBUF_MAP_END ? nbuf_result_of(NEARBUF_NOT_FOUND)
+                                      : nbuf_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
       break;
     }
     uintptr_t base = mapping.range.min;
-    nb_origin origin = believed_origin(&mapping, &temporary);
-    if (origin != NB_ORIGIN_OTHER && is_locator_mapping(&mapping, base) &&
-        nb_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
+    nbuf_origin origin = believed_origin(&mapping, &temporary);
+    if (origin != NBUF_ORIGIN_OTHER && is_locator_mapping(&mapping, base) &&
+        nbuf_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
       /* Ours is never empty; the .NET implementation maps its file executable, the Rust one does
        * not. */
       wait_for_first_item(base);
-      *page = (nb_page){.base = base};
+      *page = (nbuf_page){.base = base};
       page->dialect_if_empty = mapping.executable ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_RUST;
-      page->is_private = origin == NB_ORIGIN_MEMORY;
+      page->is_private = origin == NBUF_ORIGIN_MEMORY;
       is_found = true;
     }
     if (mapping.range.max == UINTPTR_MAX) {
@@ -252,29 +252,29 @@ static nb_result find_in_map(nb_page *page) {
     }
     from = mapping.range.max + 1;
   }
-  nb_os_map_close(&map);
-  return result.status == NEARBUF_OK && !is_found ? nb_result_of(NEARBUF_NOT_FOUND) : result;
+  nbuf_os_map_close(&map);
+  return result.status == NEARBUF_OK && !is_found ? nbuf_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
 /* One of the names of this process, the usual one first; false: there are no more. The namespace is
  * determined only when its name is needed, since that takes as long as looking for the file. */
-static bool own_name(int index, nb_name *name) {
+static bool own_name(int index, nbuf_name *name) {
   if (index == 0) {
-    *name = nb_name_of_process(getpid());
+    *name = nbuf_name_of_process(getpid());
     return true;
   }
-  return index == 1 && nb_name_in_namespace(getpid(), name);
+  return index == 1 && nbuf_name_in_namespace(getpid(), name);
 }
 
-static nb_result find_by_name(int directory, nb_page *page) {
-  nb_name name;
+static nbuf_result find_by_name(int directory, nbuf_page *page) {
+  nbuf_name name;
   for (int i = 0; own_name(i, &name); i++) {
     seen_file seen = examine(directory, name.text, page);
     if (seen.file >= 0) {
       close(seen.file);
     }
     if (seen.state == FILE_ATTACHED) {
-      return nb_result_of(NEARBUF_OK);
+      return nbuf_result_of(NEARBUF_OK);
     }
     if (seen.state == FILE_ERROR) {
       return seen.result;
@@ -283,22 +283,22 @@ static nb_result find_by_name(int directory, nb_page *page) {
       break; /* the second name is only used while another process has the first */
     }
   }
-  return nb_result_of(NEARBUF_NOT_FOUND);
+  return nbuf_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* A privileged program finds nothing: everything that has a name belongs to its user, whose other
  * programs could change it. */
-static nb_result find_without_anchor(bool wants_private, nb_page *page) {
-  if (nb_posix_is_privileged()) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+static nbuf_result find_without_anchor(bool wants_private, nbuf_page *page) {
+  if (nbuf_posix_is_privileged()) {
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
-  nb_name name = nb_name_of_process(getpid());
-  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+  nbuf_name name = nbuf_name_of_process(getpid());
+  for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
     int directory;
-    if (wants_private && nb_directory_lacks((nb_folder)folder, &name)) {
+    if (wants_private && nbuf_directory_lacks((nbuf_folder)folder, &name)) {
       continue; /* the second name is only used while another process has the first */
     }
-    nb_result result = nb_directory_open((nb_folder)folder, false, &directory);
+    nbuf_result result = nbuf_directory_open((nbuf_folder)folder, false, &directory);
     if (result.status == NEARBUF_OUT_OF_MEMORY) {
       return result;
     }
@@ -310,7 +310,7 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
       }
     }
   }
-  return wants_private ? nb_result_of(NEARBUF_NOT_FOUND) : find_in_map(page);
+  return wants_private ? nbuf_result_of(NEARBUF_NOT_FOUND) : find_in_map(page);
 }
 
 /* ---- The anchor ------------------------------------------------------------------------------ */
@@ -319,15 +319,16 @@ static nb_result find_without_anchor(bool wants_private, nb_page *page) {
  * locator. */
 static _Atomic uintptr_t anchored;
 
-static uintptr_t word_of(const nb_page *page) {
-  return page->base | (uintptr_t)page->dialect_if_empty << NB_ANCHOR_EMPTY_SHIFT |
-         (page->is_private ? NB_ANCHOR_PRIVATE : 0);
+static uintptr_t word_of(const nbuf_page *page) {
+  return page->base | (uintptr_t)page->dialect_if_empty << NBUF_ANCHOR_EMPTY_SHIFT |
+         (page->is_private ? NBUF_ANCHOR_PRIVATE : 0);
 }
 
-static nb_page page_of(uintptr_t word) {
-  nb_page page = {.base = word & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS};
-  page.dialect_if_empty = (nearbuf_dialect)(word >> NB_ANCHOR_EMPTY_SHIFT & NB_ANCHOR_EMPTY_MASK);
-  page.is_private = (word & NB_ANCHOR_PRIVATE) != 0;
+static nbuf_page page_of(uintptr_t word) {
+  nbuf_page page = {.base = word & ~(uintptr_t)NBUF_ANCHOR_BELOW_ADDRESS};
+  page.dialect_if_empty =
+      (nearbuf_dialect)(word >> NBUF_ANCHOR_EMPTY_SHIFT & NBUF_ANCHOR_EMPTY_MASK);
+  page.is_private = (word & NBUF_ANCHOR_PRIVATE) != 0;
   return page;
 }
 
@@ -335,7 +336,7 @@ static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
   int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (file >= 0) {
     if (check_mapped_at(file, base).status == NEARBUF_OK &&
-        nb_file_is_named(directory, name, file)) {
+        nbuf_file_is_named(directory, name, file)) {
       (void)unlinkat(directory, name, 0);
     }
     close(file);
@@ -345,12 +346,12 @@ static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
 /* Removes the names of a page that is not used; `later` is the number in the name of a later
  * locator, 0 for a first one. */
 static void unlink_names(uintptr_t base, uint32_t later) {
-  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+  for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
     int directory;
-    if (nb_directory_open((nb_folder)folder, false, &directory).status == NEARBUF_OK) {
-      nb_name name;
+    if (nbuf_directory_open((nbuf_folder)folder, false, &directory).status == NEARBUF_OK) {
+      nbuf_name name;
       for (int i = 0; own_name(i, &name); i++) {
-        name = later != 0 ? nb_name_of_later(&name, later) : name;
+        name = later != 0 ? nbuf_name_of_later(&name, later) : name;
         unlink_if_mapped(directory, name.text, base);
       }
       close(directory);
@@ -361,11 +362,11 @@ static void unlink_names(uintptr_t base, uint32_t later) {
 /* Makes the page the first locator of this process, unless another copy of the library was first:
  * then `*page` becomes that one. The anchor is made last: a thread that meets an unfinished anchor
  * still finds the page, by its name or in the map. */
-static nb_result attach_to(nb_page *page) {
+static nbuf_result attach_to(nbuf_page *page) {
   _Atomic uintptr_t *anchor;
-  nb_result result = nb_anchor_make(&anchor);
+  nbuf_result result = nbuf_anchor_make(&anchor);
   if (result.status == NEARBUF_NOT_FOUND) {
-    return nb_result_of(NEARBUF_OK); /* it has to work without */
+    return nbuf_result_of(NEARBUF_OK); /* it has to work without */
   }
   uintptr_t there = 0;
   if (result.status == NEARBUF_OK &&
@@ -373,7 +374,7 @@ static nb_result attach_to(nb_page *page) {
     atomic_store_explicit(&anchored, page->base, memory_order_relaxed);
     return result;
   }
-  nb_page first = page_of(there);
+  nbuf_page first = page_of(there);
   if (first.base == page->base) {
     return result; /* another copy found what this one had just published */
   }
@@ -386,48 +387,48 @@ static nb_result attach_to(nb_page *page) {
     /* After a lost race it stays mapped, since another copy may just be reading it, but without its
      * address, so that no library accepts it from now on. */
     if (result.status == NEARBUF_OK) {
-      nb_shared_address_store_release(page->base, sizeof(uintptr_t), 0);
+      nbuf_shared_address_store_release(page->base, sizeof(uintptr_t), 0);
     } else {
-      (void)munmap((void *)page->base, nb_os_page_size());
+      (void)munmap((void *)page->base, nbuf_os_page_size());
     }
   }
   *page = first;
   return result;
 }
 
-static const nb_layout *header_layout(void) {
-  return nb_native_layout(NEARBUF_DIALECT_WRITTEN);
+static const nbuf_layout *header_layout(void) {
+  return nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
 }
 
 /* Whether the bytes, which are mapped, are those of a full stub. */
 static bool looks_like_full_stub(uintptr_t base) {
-  return nb_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
-         nb_format_count(base, header_layout()) == header_layout()->capacity &&
-         nb_item_read(nb_item_at(base, header_layout(), 0), header_layout()).base == 0;
+  return nbuf_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
+         nbuf_format_count(base, header_layout()) == header_layout()->capacity &&
+         nbuf_item_read(nbuf_item_at(base, header_layout(), 0), header_layout()).base == 0;
 }
 
 static bool is_full_stub(uintptr_t base) {
-  nb_mapping mapping;
+  nbuf_mapping mapping;
   return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
          mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_full_stub(base);
 }
 
-/* Whether the word is the parent's and was not wiped (nb_anchor_forked): where its locator was,
+/* Whether the word is the parent's and was not wiped (nbuf_anchor_forked): where its locator was,
  * nothing is mapped, or what the fork handler put there. */
 static bool is_stale(uintptr_t base) {
-  return !nb_posix_may_be_mapped(base) || (looks_like_full_stub(base) && is_full_stub(base));
+  return !nbuf_posix_may_be_mapped(base) || (looks_like_full_stub(base) && is_full_stub(base));
 }
 
-static nb_result find_by_anchor(nb_page *page) {
-  *page = (nb_page){0};
+static nbuf_result find_by_anchor(nbuf_page *page) {
+  *page = (nbuf_page){0};
   _Atomic uintptr_t *anchor;
-  nb_result result = nb_anchor_find(&anchor);
+  nbuf_result result = nbuf_anchor_find(&anchor);
   if (result.status == NEARBUF_OK) {
     uintptr_t word = atomic_load(anchor);
     *page = page_of(word);
     if (page->base != 0 && is_stale(page->base)) {
       (void)atomic_compare_exchange_strong(anchor, &word, 0);
-      *page = (nb_page){0};
+      *page = (nbuf_page){0};
     }
     result.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
   }
@@ -437,8 +438,8 @@ static nb_result find_by_anchor(nb_page *page) {
   return result;
 }
 
-nb_result nb_page_find(bool wants_private, nb_page *page) {
-  nb_result result = find_by_anchor(page);
+nbuf_result nbuf_page_find(bool wants_private, nbuf_page *page) {
+  nbuf_result result = find_by_anchor(page);
   if (result.status == NEARBUF_NOT_FOUND) {
     result = find_without_anchor(wants_private, page);
     return result.status == NEARBUF_OK ? attach_to(page) : result;
@@ -446,19 +447,19 @@ nb_result nb_page_find(bool wants_private, nb_page *page) {
   return result;
 }
 
-void nb_page_restore_address(uintptr_t base) {
-  uintptr_t named = (uintptr_t)nb_shared_address_acquire(base, sizeof(uintptr_t));
+void nbuf_page_restore_address(uintptr_t base) {
+  uintptr_t named = (uintptr_t)nbuf_shared_address_acquire(base, sizeof(uintptr_t));
   if (named != base && is_same_page(base, named)) {
-    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
+    nbuf_shared_address_store_release(base, sizeof(uintptr_t), base);
   }
 }
 
 /* ---- Private pages --------------------------------------------------------------------------- */
 
 /* A file in memory with the initial items, its own address still missing; -1: it cannot be made. */
-static int memory_file(const char *name, const nb_initial_items *initial) {
-  int file = nb_file_is_allowed() ? nb_posix_memory_file(name) : -1;
-  if (file >= 0 && nb_file_fill(file, initial) != 0) {
+static int memory_file(const char *name, const nbuf_initial_items *initial) {
+  int file = nbuf_file_is_allowed() ? nbuf_posix_memory_file(name) : -1;
+  if (file >= 0 && nbuf_file_fill(file, initial) != 0) {
     close(file);
     file = -1;
   }
@@ -467,21 +468,22 @@ static int memory_file(const char *name, const nb_initial_items *initial) {
 
 /* Makes a page to which no name leads. It is a file in memory, which readers of the memory map can
  * recognise, or else memory that no other process shares. */
-static nb_result make_private(const char *name, const nb_initial_items *initial, uintptr_t *base) {
-  size_t size = nb_os_page_size();
+static nbuf_result make_private(const char *name, const nbuf_initial_items *initial,
+                                uintptr_t *base) {
+  size_t size = nbuf_os_page_size();
   int file = memory_file(name, initial);
   void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
                     file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, file, 0);
-  nb_result result = nb_result_of(NEARBUF_OK);
+  nbuf_result result = nbuf_result_of(NEARBUF_OK);
   if (page == MAP_FAILED) {
-    result = nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
+    result = nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   } else {
     *base = (uintptr_t)page;
-    nb_file_keep_from_children(*base);
+    nbuf_file_keep_from_children(*base);
     if (file < 0) {
-      nb_format_build(*base, initial->layout, 0, initial->items, initial->count);
+      nbuf_format_build(*base, initial->layout, 0, initial->items, initial->count);
     }
-    nb_shared_address_store_release(*base, sizeof(uintptr_t), *base);
+    nbuf_shared_address_store_release(*base, sizeof(uintptr_t), *base);
   }
   if (file >= 0) {
     close(file);
@@ -505,7 +507,7 @@ enum { SECONDS_TO_MAP = 30 };
 enum { MOST_DESCRIPTORS = 1 << 16 };
 
 static bool was_given_up(int file, const struct stat *status) {
-  size_t size = nb_os_page_size();
+  size_t size = nbuf_os_page_size();
   void *page = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
   if (page != MAP_FAILED) {
     (void)munmap(page, size);
@@ -534,34 +536,34 @@ static bool is_open_here(const struct stat *status) {
 
 /* Looks for a mapping of the file that can be a locator's; `fresh` is one that cannot, since
  * nothing can be written through it. */
-static nb_map_answer find_in_map_as(nb_map *map, const nb_mapping *fresh) {
-  nb_mapping each = {.range = {0, 0}};
-  nb_map_answer answer = NB_MAP_FOUND;
-  while (answer == NB_MAP_FOUND && each.range.max != UINTPTR_MAX) {
+static nbuf_map_answer find_in_map_as(nbuf_map *map, const nbuf_mapping *fresh) {
+  nbuf_mapping each = {.range = {0, 0}};
+  nbuf_map_answer answer = NBUF_MAP_FOUND;
+  while (answer == NBUF_MAP_FOUND && each.range.max != UINTPTR_MAX) {
     uintptr_t from = each.range.max == 0 ? 0 : each.range.max + 1;
-    answer = nb_posix_map_next_shared(map, from, &each);
-    if (answer == NB_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
+    answer = nbuf_posix_map_next_shared(map, from, &each);
+    if (answer == NBUF_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
         is_same_file(fresh, &each)) {
-      return NB_MAP_FOUND;
+      return NBUF_MAP_FOUND;
     }
   }
-  return answer == NB_MAP_FAILED ? NB_MAP_FAILED : NB_MAP_END;
+  return answer == NBUF_MAP_FAILED ? NBUF_MAP_FAILED : NBUF_MAP_END;
 }
 
 /* Whether this process has the file mapped. Also true if the map cannot be read: then it is
  * unknown. */
 static bool is_mapped_here(int file) {
-  size_t size = nb_os_page_size();
+  size_t size = nbuf_os_page_size();
   void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
   if (fresh == MAP_FAILED) {
     return true;
   }
-  nb_mapping mapping;
-  nb_map map;
+  nbuf_mapping mapping;
+  nbuf_map map;
   bool is_known = find_mapping((uintptr_t)fresh, &mapping).status == NEARBUF_OK;
-  bool is_open = nb_os_map_open(&map, true).status == NEARBUF_OK;
-  bool is_absent = is_known && is_open && find_in_map_as(&map, &mapping) == NB_MAP_END;
-  nb_os_map_close(&map);
+  bool is_open = nbuf_os_map_open(&map, true).status == NEARBUF_OK;
+  bool is_absent = is_known && is_open && find_in_map_as(&map, &mapping) == NBUF_MAP_END;
+  nbuf_os_map_close(&map);
   (void)munmap(fresh, size);
   return !is_absent;
 }
@@ -573,7 +575,7 @@ static bool is_being_made(int file, uint64_t waited) {
   if (fstat(file, &status) != 0) {
     return true; /* unknown */
   }
-  return (nb_file_is_young(&status) && waited < NB_FILE_APPEARS_NS) ||
+  return (nbuf_file_is_young(&status) && waited < NBUF_FILE_APPEARS_NS) ||
          (!was_given_up(file, &status) && is_open_here(&status)) || is_mapped_here(file);
 }
 
@@ -581,36 +583,36 @@ static bool is_being_made(int file, uint64_t waited) {
  * another one has become the locator, to which the anchor leads, and which `*page` is: a page that
  * lost to that one stays mapped and blank (attach_to). NOT_FOUND: no thread of this process makes
  * the file, or it got the address of something else, or lost its name. */
-static nb_result await_birth(int directory, const char *name, int file, nb_page *page) {
-  uint64_t start = nb_os_nanoseconds();
+static nbuf_result await_birth(int directory, const char *name, int file, nbuf_page *page) {
+  uint64_t start = nbuf_os_nanoseconds();
   uint64_t waited = 0;
-  for (; waited < NB_WAIT_BOUND_NS; waited = nb_os_nanoseconds() - start) {
+  for (; waited < NBUF_WAIT_BOUND_NS; waited = nbuf_os_nanoseconds() - start) {
     if (find_by_anchor(page).status == NEARBUF_OK) {
-      return nb_result_of(NEARBUF_OK);
+      return nbuf_result_of(NEARBUF_OK);
     }
     uintptr_t base = 0;
     if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
-      return check_mapped_at(file, nb_little_address(base));
+      return check_mapped_at(file, nbuf_little_address(base));
     }
-    if (!nb_file_is_named(directory, name, file) || !is_being_made(file, waited)) {
-      return nb_result_of(NEARBUF_NOT_FOUND);
+    if (!nbuf_file_is_named(directory, name, file) || !is_being_made(file, waited)) {
+      return nbuf_result_of(NEARBUF_NOT_FOUND);
     }
-    nb_os_pause();
+    nbuf_os_pause();
   }
-  return nb_result_system(NEARBUF_BUSY, EINPROGRESS);
+  return nbuf_result_system(NEARBUF_BUSY, EINPROGRESS);
 }
 
-static bool is_under_way(nb_result result) {
+static bool is_under_way(nbuf_result result) {
   return result.status == NEARBUF_BUSY && result.system_error == EINPROGRESS;
 }
 
 /* As examine, but waits for a file that may be in the making. */
-static seen_file examine_patiently(int directory, const char *name, nb_page *page) {
+static seen_file examine_patiently(int directory, const char *name, nbuf_page *page) {
   seen_file seen = examine(directory, name, page);
   if (seen.state != FILE_BLANK) {
     return seen;
   }
-  nb_result result = await_birth(directory, name, seen.file, page);
+  nbuf_result result = await_birth(directory, name, seen.file, page);
   if (result.status == NEARBUF_NOT_FOUND) {
     seen.state = FILE_STALE;
     return seen;
@@ -639,28 +641,28 @@ typedef enum publication {
 
 /* The outcome of naming a file: ENOENT means that another process removed it, and that another file
  * may succeed; with any other error it would not. */
-static publication publication_of(int error, nb_result *result) {
+static publication publication_of(int error, nbuf_result *result) {
   if (error == 0 || error == ENOENT) {
     return error == 0 ? PUBLISHED : PUBLISH_AGAIN;
   }
-  *result = nb_result_system(NEARBUF_SYSTEM_ERROR, error);
+  *result = nbuf_result_system(NEARBUF_SYSTEM_ERROR, error);
   return PUBLISH_FAILED;
 }
 
 /* Gives the file the name of a dead one, only while holding the lock of that one: without it two
  * starting threads ended with two locators. */
-static publication publish_over(int directory, const nb_new_file *file, const char *name, int dead,
-                                nb_result *result) {
-  if (nb_file_lock_dead(directory, name, dead)) {
-    return publication_of(nb_file_replace(directory, file, name), result);
+static publication publish_over(int directory, const nbuf_new_file *file, const char *name,
+                                int dead, nbuf_result *result) {
+  if (nbuf_file_lock_dead(directory, name, dead)) {
+    return publication_of(nbuf_file_replace(directory, file, name), result);
   }
-  bool is_owned = nb_file_has_owner(dead) && nb_file_is_named(directory, name, dead);
+  bool is_owned = nbuf_file_has_owner(dead) && nbuf_file_is_named(directory, name, dead);
   return is_owned ? PUBLISH_REFUSED : PUBLISH_AGAIN;
 }
 
-static publication publish(int directory, const nb_new_file *file, const char *name, nb_page *page,
-                           nb_result *result) {
-  int error = nb_file_publish(directory, file, name);
+static publication publish(int directory, const nbuf_new_file *file, const char *name,
+                           nbuf_page *page, nbuf_result *result) {
+  int error = nbuf_file_publish(directory, file, name);
   if (error != EEXIST) {
     return publication_of(error, result);
   }
@@ -689,59 +691,60 @@ static publication publish(int directory, const nb_new_file *file, const char *n
 
 /* Publishes the file under the first of our names that no other process has; that of a later
  * locator under such a name with its number. */
-static publication publish_somewhere(int directory, const nb_new_file *file, uint32_t later,
-                                     nb_page *page, nb_result *result) {
-  nb_name name;
+static publication publish_somewhere(int directory, const nbuf_new_file *file, uint32_t later,
+                                     nbuf_page *page, nbuf_result *result) {
+  nbuf_name name;
   publication attempt = PUBLISH_REFUSED;
   for (int i = 0; attempt == PUBLISH_REFUSED && own_name(i, &name); i++) {
-    name = later != 0 ? nb_name_of_later(&name, later) : name;
+    name = later != 0 ? nbuf_name_of_later(&name, later) : name;
     attempt = publish(directory, file, name.text, page, result);
   }
   return attempt;
 }
 
 /* Makes a shared page, or attaches to one that was made meanwhile. */
-static nb_result make_shared(int directory, const nb_initial_items *initial, uint32_t later,
-                             nb_page *page) {
-  uint64_t end = nb_os_nanoseconds() + PUBLISH_BOUND_NS;
+static nbuf_result make_shared(int directory, const nbuf_initial_items *initial, uint32_t later,
+                               nbuf_page *page) {
+  uint64_t end = nbuf_os_nanoseconds() + PUBLISH_BOUND_NS;
   publication attempt = PUBLISH_AGAIN;
-  nb_result result = nb_result_of(NEARBUF_OK);
-  while (attempt == PUBLISH_AGAIN && nb_os_nanoseconds() < end) {
-    nb_new_file file;
-    result = nb_file_make(directory, getpid(), initial, &file);
+  nbuf_result result = nbuf_result_of(NEARBUF_OK);
+  while (attempt == PUBLISH_AGAIN && nbuf_os_nanoseconds() < end) {
+    nbuf_new_file file;
+    result = nbuf_file_make(directory, getpid(), initial, &file);
     if (result.status == NEARBUF_OK) {
       attempt = publish_somewhere(directory, &file, later, page, &result);
       if (attempt == PUBLISHED) {
-        *page = (nb_page){.base = file.base, .is_made = true, .handle = (void *)(uintptr_t)later};
+        *page = (nbuf_page){.base = file.base, .is_made = true, .handle = (void *)(uintptr_t)later};
         return result;
       }
-      nb_file_discard(directory, &file);
+      nbuf_file_discard(directory, &file);
     } else if (result.status != NEARBUF_BUSY) {
       return result;
     }
     if (attempt == PUBLISH_AGAIN) {
-      nb_os_pause();
+      nbuf_os_pause();
     }
   }
   if (attempt == PUBLISH_REFUSED) {
-    return nb_result_system(NEARBUF_DENIED, EEXIST);
+    return nbuf_result_system(NEARBUF_DENIED, EEXIST);
   }
-  return attempt == PUBLISH_AGAIN ? nb_result_system(NEARBUF_BUSY, EBUSY) : result;
+  return attempt == PUBLISH_AGAIN ? nbuf_result_system(NEARBUF_BUSY, EBUSY) : result;
 }
 
 /* ---- Making a page --------------------------------------------------------------------------- */
 
 /* Whether a failure to make a shared page means that a private one will do. */
-static bool is_obstacle(nb_result result) {
+static bool is_obstacle(nbuf_result result) {
   return result.status != NEARBUF_OK && result.status != NEARBUF_OUT_OF_MEMORY &&
          !is_under_way(result);
 }
 
 /* Makes a page in an open directory, or finds the first one there. `*is_decided`: neither another
  * directory nor a private page is an alternative; also if it is unknown whether a page exists. */
-static nb_result make_in(int directory, const nb_initial_items *initial, uint32_t later,
-                         nb_page *page, bool *is_decided) {
-  nb_result result = later != 0 ? nb_result_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
+static nbuf_result make_in(int directory, const nbuf_initial_items *initial, uint32_t later,
+                           nbuf_page *page, bool *is_decided) {
+  nbuf_result result =
+      later != 0 ? nbuf_result_of(NEARBUF_NOT_FOUND) : find_by_name(directory, page);
   *is_decided = result.status != NEARBUF_NOT_FOUND;
   if (*is_decided) {
     return result;
@@ -749,19 +752,19 @@ static nb_result make_in(int directory, const nb_initial_items *initial, uint32_
   result = make_shared(directory, initial, later, page);
   *is_decided = !is_obstacle(result);
   if (later == 0 && result.status == NEARBUF_OK && page->is_made) {
-    nb_directory_clean(directory);
+    nbuf_directory_clean(directory);
   }
   return result;
 }
 
 /* Makes a page in the shared directory, or, if that belongs to another user, in the own user's. The
  * obstacle in the first explains a failure in both. */
-static nb_result make_somewhere(const nb_initial_items *initial, uint32_t later, nb_page *page,
-                                bool *is_decided) {
-  nb_result first = nb_result_of(NEARBUF_OK);
-  for (int folder = 0; folder < NB_FOLDERS; folder++) {
+static nbuf_result make_somewhere(const nbuf_initial_items *initial, uint32_t later,
+                                  nbuf_page *page, bool *is_decided) {
+  nbuf_result first = nbuf_result_of(NEARBUF_OK);
+  for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
     int directory;
-    nb_result result = nb_directory_open((nb_folder)folder, true, &directory);
+    nbuf_result result = nbuf_directory_open((nbuf_folder)folder, true, &directory);
     *is_decided = !is_obstacle(result);
     if (result.status == NEARBUF_OK) {
       result = make_in(directory, initial, later, page, is_decided);
@@ -771,7 +774,7 @@ static nb_result make_somewhere(const nb_initial_items *initial, uint32_t later,
       return result;
     }
     first = folder == 0 ? result : first;
-    if (!nb_directory_is_anothers(result)) {
+    if (!nbuf_directory_is_anothers(result)) {
       break;
     }
   }
@@ -780,10 +783,10 @@ static nb_result make_somewhere(const nb_initial_items *initial, uint32_t later,
 
 /* Finds the page if it was made meanwhile, else makes it where other processes can find it, else a
  * private one. */
-static nb_result find_or_make_first(const nb_initial_items *initial, bool wants_private,
-                                    nb_page *page) {
-  nb_result result = nb_result_of(NEARBUF_DENIED);
-  if (nb_posix_is_privileged()) {
+static nbuf_result find_or_make_first(const nbuf_initial_items *initial, bool wants_private,
+                                      nbuf_page *page) {
+  nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
+  if (nbuf_posix_is_privileged()) {
     result.system_error = EPERM;
   } else if (!wants_private) {
     bool is_decided;
@@ -792,18 +795,19 @@ static nb_result find_or_make_first(const nb_initial_items *initial, bool wants_
       return result;
     }
     /* A page that another copy made meanwhile may have no name either. */
-    nb_result found = find_in_map(page);
+    nbuf_result found = find_in_map(page);
     if (found.status != NEARBUF_NOT_FOUND) {
       return found;
     }
   }
-  nb_name name = nb_name_of_process(getpid());
-  *page = (nb_page){.is_made = true, .is_private = true, .private_reason = result.system_error};
+  nbuf_name name = nbuf_name_of_process(getpid());
+  *page = (nbuf_page){.is_made = true, .is_private = true, .private_reason = result.system_error};
   return make_private(name.text, initial, &page->base);
 }
 
-nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_private, nb_page *page) {
-  nb_result result = find_by_anchor(page);
+nbuf_result nbuf_page_find_or_make(const nbuf_initial_items *initial, bool wants_private,
+                                   nbuf_page *page) {
+  nbuf_result result = find_by_anchor(page);
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
@@ -814,31 +818,32 @@ nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_priva
 /* ---- Later locators -------------------------------------------------------------------------- */
 
 static uint32_t some_number(void) {
-  uint32_t number = (uint32_t)nb_posix_random();
+  uint32_t number = (uint32_t)nbuf_posix_random();
   return number != 0 ? number : 1;
 }
 
-nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, nb_page *page) {
-  *page = (nb_page){.is_made = true};
+nbuf_result nbuf_page_make_later(const nbuf_initial_items *initial, bool is_private,
+                                 nbuf_page *page) {
+  *page = (nbuf_page){.is_made = true};
   bool is_decided = false;
-  nb_result result = nb_result_of(NEARBUF_OK);
-  if (!is_private && !nb_posix_is_privileged()) {
+  nbuf_result result = nbuf_result_of(NEARBUF_OK);
+  if (!is_private && !nbuf_posix_is_privileged()) {
     result = make_somewhere(initial, some_number(), page, &is_decided);
   }
   if (!is_decided) {
-    nb_name first = nb_name_of_process(getpid());
-    nb_name name = nb_name_of_later(&first, some_number());
+    nbuf_name first = nbuf_name_of_process(getpid());
+    nbuf_name name = nbuf_name_of_later(&first, some_number());
     result = make_private(name.text, initial, &page->base);
   }
   return result;
 }
 
-void nb_page_discard(const nb_page *page) {
+void nbuf_page_discard(const nbuf_page *page) {
   uint32_t later = (uint32_t)(uintptr_t)page->handle;
   if (later != 0) {
     unlink_names(page->base, later);
   }
-  (void)munmap((void *)page->base, nb_os_page_size());
+  (void)munmap((void *)page->base, nbuf_os_page_size());
 }
 
 /* ---- Fork ------------------------------------------------------------------------------------ */
@@ -846,69 +851,69 @@ void nb_page_discard(const nb_page *page) {
 /* A child must never see a locator's own mapping: one page of a file, or shared memory. A locator
  * of another implementation may lie on its heap, or share its page with buffers that contain code:
  * those stay. */
-bool nb_page_keep_from_children(uintptr_t base) {
-  size_t size = nb_os_page_size();
-  uintptr_t page = nb_align_down(base, size);
-  nb_mapping mapping;
+bool nbuf_page_keep_from_children(uintptr_t base) {
+  size_t size = nbuf_os_page_size();
+  uintptr_t page = nbuf_align_down(base, size);
+  nbuf_mapping mapping;
   if (find_mapping(page, &mapping).status != NEARBUF_OK || !mapping.shared ||
       mapping.range.min > page || mapping.range.max - page < size - 1) {
     return false;
   }
-  nb_file_keep_from_children(page);
+  nbuf_file_keep_from_children(page);
   return true;
 }
 
 /* Unmaps the page if a child inherited it as a shared mapping. */
 static void unmap_inherited(uintptr_t page) {
-  nb_mapping mapping;
+  nbuf_mapping mapping;
   if (find_mapping(page, &mapping).status == NEARBUF_OK && mapping.shared) {
-    (void)munmap((void *)page, nb_os_page_size());
+    (void)munmap((void *)page, nbuf_os_page_size());
   }
 }
 
-void nb_page_leave_full_stub(uintptr_t base) {
-  size_t size = nb_os_page_size();
-  uintptr_t page = nb_align_down(base, size);
-  if (nb_file_is_inherited()) {
+void nbuf_page_leave_full_stub(uintptr_t base) {
+  size_t size = nbuf_os_page_size();
+  uintptr_t page = nbuf_align_down(base, size);
+  if (nbuf_file_is_inherited()) {
     unmap_inherited(page);
   }
-  if (nb_posix_map_at(page, size, PROT_READ | PROT_WRITE) != 0) {
+  if (nbuf_posix_map_at(page, size, PROT_READ | PROT_WRITE) != 0) {
     return;
   }
-  for (uintptr_t each = page; each < page + size; each += NB_LOCATOR_SIZE) {
-    nb_format_build(each, header_layout(), each, NULL, 0);
-    nb_format_store_count(each, header_layout(), header_layout()->capacity);
+  for (uintptr_t each = page; each < page + size; each += NBUF_LOCATOR_SIZE) {
+    nbuf_format_build(each, header_layout(), each, NULL, 0);
+    nbuf_format_store_count(each, header_layout(), header_layout()->capacity);
   }
 }
 
 /* Here and not in posix.c, which is also part of programs that never make a locator of their
  * own. */
 static void begin_child(void) {
-  nb_anchor_forked(atomic_load_explicit(&anchored, memory_order_relaxed));
-  nb_process_forked();
+  nbuf_anchor_forked(atomic_load_explicit(&anchored, memory_order_relaxed));
+  nbuf_process_forked();
 }
 
 __attribute__((constructor)) static void begin_module(void) {
-  nb_module_loaded();
+  nbuf_module_loaded();
   (void)pthread_atfork(NULL, NULL, begin_child);
 }
 
 __attribute__((destructor)) static void end_module(void) {
-  if (nb_posix_is_unloaded()) {
-    nb_module_unloaded();
+  if (nbuf_posix_is_unloaded()) {
+    nbuf_module_unloaded();
   }
 }
 
 /* Chains of full stubs grow with the depth of forks. */
 enum { MOST_FULL_STUBS = 4096 };
 
-void nb_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
+void nbuf_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
   uintptr_t at = full_stub;
   for (int i = 0; i < MOST_FULL_STUBS && at != first && is_full_stub(at); i++) {
     uintptr_t link = at + header_layout()->next;
-    if (nb_shared_link_set_release(link, first)) {
+    if (nbuf_shared_link_set_release(link, first)) {
       return;
     }
-    at = nb_shared_link_acquire(link);
+    at = nbuf_shared_link_acquire(link);
   }
 }

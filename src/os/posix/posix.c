@@ -17,7 +17,7 @@
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-size_t nb_os_page_size(void) {
+size_t nbuf_os_page_size(void) {
   static _Atomic size_t known;
   size_t size = atomic_load_explicit(&known, memory_order_relaxed);
   if (size == 0) {
@@ -27,43 +27,43 @@ size_t nb_os_page_size(void) {
   return size;
 }
 
-size_t nb_os_granularity(void) {
-  return nb_os_page_size();
+size_t nbuf_os_granularity(void) {
+  return nbuf_os_page_size();
 }
 
-uint64_t nb_os_nanoseconds(void) {
+uint64_t nbuf_os_nanoseconds(void) {
   struct timespec now = {0, 0};
   (void)clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-void nb_os_pause(void) {
+void nbuf_os_pause(void) {
   /* Longer than a yield: the holder may be waiting for this very processor at a lower priority. */
   struct timespec pause = {0, 20000};
   (void)nanosleep(&pause, NULL);
 }
 
-bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
+bool nbuf_os_may_have_room(nbuf_range range, size_t size, uintptr_t alignment) {
   (void)range, (void)size, (void)alignment;
   return true;
 }
 
-bool nb_os_is_near_image(nb_range place, nb_range *around) {
+bool nbuf_os_is_near_image(nbuf_range place, nbuf_range *around) {
   (void)place, (void)around;
   return false;
 }
 
-void nb_os_pause_again(uint32_t times) {
+void nbuf_os_pause_again(uint32_t times) {
   (void)times;
-  nb_os_pause();
+  nbuf_os_pause();
 }
 
-uint32_t nb_os_process(void) {
+uint32_t nbuf_os_process(void) {
   return (uint32_t)getpid();
 }
 
-bool nb_os_environment(const char *name, char *value, size_t size) {
-  const char *set = nb_posix_has_gained_rights() ? NULL : nb_posix_environment(name);
+bool nbuf_os_environment(const char *name, char *value, size_t size) {
+  const char *set = nbuf_posix_has_gained_rights() ? NULL : nbuf_posix_environment(name);
   if (set == NULL || strlen(set) >= size) {
     return false;
   }
@@ -73,10 +73,10 @@ bool nb_os_environment(const char *name, char *value, size_t size) {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-static nb_result result_of_map_error(int error, size_t size, int protection) {
+static nbuf_result result_of_map_error(int error, size_t size, int protection) {
   switch (error) {
   case EEXIST:
-    return nb_result_system(NEARBUF_NO_ROOM, error);
+    return nbuf_result_system(NEARBUF_NO_ROOM, error);
   case EACCES:
   case EPERM:  /* Linux: places below vm.mmap_min_addr, and memory that it forbids */
   case EINVAL: /* FreeBSD: places that it never gives; macOS: what its policy forbids */
@@ -85,18 +85,18 @@ static nb_result result_of_map_error(int error, size_t size, int protection) {
     void *elsewhere = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (elsewhere != MAP_FAILED) {
       (void)munmap(elsewhere, size);
-      return nb_result_system(NEARBUF_NO_ROOM, error);
+      return nbuf_result_system(NEARBUF_NO_ROOM, error);
     }
-    return nb_result_system(error == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, error);
+    return nbuf_result_system(error == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, error);
   }
   case EAGAIN:
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
   default:
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) {
+int nbuf_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) {
   void *got = mmap((void *)address, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
   if (got == MAP_FAILED) {
     return errno;
@@ -109,99 +109,100 @@ int nb_posix_mmap_at(uintptr_t address, size_t size, int protection, int flags) 
   return 0;
 }
 
-nb_result nb_os_map(uintptr_t address, size_t size) {
+nbuf_result nbuf_os_map(uintptr_t address, size_t size) {
   const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
-  int error = nb_posix_map_at(address, size, protection);
-  return error == 0 ? nb_result_of(NEARBUF_OK) : result_of_map_error(error, size, protection);
+  int error = nbuf_posix_map_at(address, size, protection);
+  return error == 0 ? nbuf_result_of(NEARBUF_OK) : result_of_map_error(error, size, protection);
 }
 
-uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
+uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment, bool is_highest) {
   (void)range, (void)size, (void)alignment, (void)is_highest;
   return 0; /* a hint is not a range */
 }
 
-nb_result nb_os_unmap(uintptr_t address, size_t size) {
+nbuf_result nbuf_os_unmap(uintptr_t address, size_t size) {
   if (munmap((void *)address, size) != 0) {
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, errno);
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, errno);
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void *nb_os_own_pages(size_t size) {
+void *nbuf_os_own_pages(size_t size) {
   void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return pages == MAP_FAILED ? NULL : pages;
 }
 
-int32_t nb_os_last_error(void) {
+int32_t nbuf_os_last_error(void) {
   return errno;
 }
 
-static void set_inheritance(nb_os_owner *owner, nb_os_inheritance inheritance) {
+static void set_inheritance(nbuf_os_owner *owner, nbuf_os_inheritance inheritance) {
   atomic_store_explicit(&owner->inheritance, (uint32_t)inheritance, memory_order_relaxed);
 }
 
-void *nb_os_process_pages(size_t size, nb_os_owner *owner) {
-  _Atomic uint32_t *mark = nb_os_own_pages(size);
-  set_inheritance(owner, NB_OS_WIPED);
-  if (mark == NULL || nb_posix_wipe_in_children(mark, size)) {
+void *nbuf_os_process_pages(size_t size, nbuf_os_owner *owner) {
+  _Atomic uint32_t *mark = nbuf_os_own_pages(size);
+  set_inheritance(owner, NBUF_OS_WIPED);
+  if (mark == NULL || nbuf_posix_wipe_in_children(mark, size)) {
     return mark;
   }
-  atomic_store_explicit(&owner->process, nb_posix_process(), memory_order_relaxed);
+  atomic_store_explicit(&owner->process, nbuf_posix_process(), memory_order_relaxed);
   atomic_store_explicit(mark, owner->mark, memory_order_relaxed);
-  bool is_absent = nb_posix_compare(mark, owner->mark) == NB_POSIX_EQUAL &&
-                   nb_posix_keep_from_children(mark, size);
-  set_inheritance(owner, is_absent ? NB_OS_ABSENT : NB_OS_INHERITED);
+  bool is_absent = nbuf_posix_compare(mark, owner->mark) == NBUF_POSIX_EQUAL &&
+                   nbuf_posix_keep_from_children(mark, size);
+  set_inheritance(owner, is_absent ? NBUF_OS_ABSENT : NBUF_OS_INHERITED);
   return mark;
 }
 
-bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
+bool nbuf_os_are_process_pages(const void *pages, const nbuf_os_owner *owner) {
   uint32_t inheritance = atomic_load_explicit(&owner->inheritance, memory_order_relaxed);
-  nb_posix_comparison comparison = NB_POSIX_UNKNOWN;
-  if (inheritance == NB_OS_WIPED) {
+  nbuf_posix_comparison comparison = NBUF_POSIX_UNKNOWN;
+  if (inheritance == NBUF_OS_WIPED) {
     return true;
   }
-  if (inheritance == NB_OS_ABSENT) {
-    comparison = nb_posix_compare(pages, owner->mark);
+  if (inheritance == NBUF_OS_ABSENT) {
+    comparison = nbuf_posix_compare(pages, owner->mark);
   }
-  return comparison == NB_POSIX_UNKNOWN
-             ? nb_posix_is_process(atomic_load_explicit(&owner->process, memory_order_relaxed))
-             : comparison == NB_POSIX_EQUAL;
+  return comparison == NBUF_POSIX_UNKNOWN
+             ? nbuf_posix_is_process(atomic_load_explicit(&owner->process, memory_order_relaxed))
+             : comparison == NBUF_POSIX_EQUAL;
 }
 
-uint32_t nb_posix_process(void) {
+uint32_t nbuf_posix_process(void) {
   uint32_t parent = (uint32_t)getppid();
-  return nb_posix_shares_memory(parent) ? parent : (uint32_t)getpid();
+  return nbuf_posix_shares_memory(parent) ? parent : (uint32_t)getpid();
 }
 
-bool nb_posix_is_process(uint32_t id) {
-  return id == (uint32_t)getpid() || nb_posix_shares_memory(id);
+bool nbuf_posix_is_process(uint32_t id) {
+  return id == (uint32_t)getpid() || nbuf_posix_shares_memory(id);
 }
 
 /* ---- The map --------------------------------------------------------------------------------- */
 
-nb_map_answer nb_posix_map_skip_to_shared(nb_map *map, uintptr_t from, nb_mapping *mapping) {
-  nb_map_answer answer;
+nbuf_map_answer nbuf_posix_map_skip_to_shared(nbuf_map *map, uintptr_t from,
+                                              nbuf_mapping *mapping) {
+  nbuf_map_answer answer;
   do {
-    answer = nb_os_map_next(map, from, mapping);
-    from = answer == NB_MAP_FOUND ? mapping->range.max + 1 : 0;
-    if (answer != NB_MAP_FOUND || (mapping->shared && mapping->readable && mapping->writable)) {
+    answer = nbuf_os_map_next(map, from, mapping);
+    from = answer == NBUF_MAP_FOUND ? mapping->range.max + 1 : 0;
+    if (answer != NBUF_MAP_FOUND || (mapping->shared && mapping->readable && mapping->writable)) {
       return answer;
     }
   } while (from != 0);
-  return NB_MAP_END;
+  return NBUF_MAP_END;
 }
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
-nb_os_call nb_os_call_begin(void) {
-  nb_os_call call = {0, errno};
+nbuf_os_call nbuf_os_call_begin(void) {
+  nbuf_os_call call = {0, errno};
 #ifndef __ANDROID__ /* which has no cancellation */
   (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &call.cancellation);
 #endif
   return call;
 }
 
-void nb_os_call_end(nb_os_call call) {
+void nbuf_os_call_end(nbuf_os_call call) {
 #ifndef __ANDROID__
   (void)pthread_setcancelstate(call.cancellation, NULL);
 #endif

@@ -3,9 +3,9 @@
 
 #include "os/os.h"
 
-bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
+bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
   MEMORY_BASIC_INFORMATION info;
-  *extent = (nb_range){0, 0};
+  *extent = (nbuf_range){0, 0};
   if (VirtualQuery((const void *)address, &info, sizeof info) == 0 || info.Type != MEM_IMAGE) {
     return false;
   }
@@ -15,6 +15,6 @@ bool nb_os_module_extent(uintptr_t address, nb_range *extent) {
          info.State != MEM_FREE) {
     end = (uintptr_t)info.BaseAddress + info.RegionSize;
   }
-  *extent = (nb_range){(uintptr_t)image, end - 1};
+  *extent = (nbuf_range){(uintptr_t)image, end - 1};
   return true;
 }

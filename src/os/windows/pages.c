@@ -32,23 +32,23 @@ enum { MOST_NAMES = 4 }; /* names that are tried for a later locator */
 
 /* ---- Content --------------------------------------------------------------------------------- */
 
-bool nb_page_lists_tail(void) {
+bool nbuf_page_lists_tail(void) {
   return true;
 }
 
-static nb_result result_of_section_error(DWORD error) {
+static nbuf_result result_of_section_error(DWORD error) {
   return error == ERROR_INVALID_HANDLE /* another kind of object has the name */
-             ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
-             : nb_windows_failure(error);
+             ? nbuf_result_system(NEARBUF_DENIED, (int32_t)error)
+             : nbuf_windows_failure(error);
 }
 
-static nb_result last_result(void) {
+static nbuf_result last_result(void) {
   return result_of_section_error(GetLastError());
 }
 
 static HANDLE make_section(const wchar_t *name) {
   return CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_EXECUTE_READWRITE, 0,
-                            (DWORD)nb_section_size(), name);
+                            (DWORD)nbuf_section_size(), name);
 }
 
 /* Maps the whole of a section permanently, at `address` or, with 0, anywhere. */
@@ -64,32 +64,32 @@ static bool is_view(uintptr_t base) {
   const DWORD writable = PAGE_READWRITE | PAGE_EXECUTE_READWRITE;
   return base != 0 && VirtualQuery((const void *)base, &region, sizeof region) != 0 &&
          region.State == MEM_COMMIT && region.Type == MEM_MAPPED &&
-         (uintptr_t)region.AllocationBase == base && region.RegionSize >= NB_LOCATOR_SIZE &&
+         (uintptr_t)region.AllocationBase == base && region.RegionSize >= NBUF_LOCATOR_SIZE &&
          (region.Protect & writable) != 0 && (region.Protect & PAGE_GUARD) == 0;
 }
 
 static uintptr_t lock_of(uintptr_t locator) {
-  return locator + nb_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked;
+  return locator + nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked;
 }
 
 /* Whether two views show the same memory. The lock of a locator whose holder died cannot be taken;
  * then the content decides. */
 static bool is_same_memory(uintptr_t view, uintptr_t claimed) {
-  if (!nb_wait_for_lock(lock_of(view), NULL)) {
-    return memcmp((const void *)view, (const void *)claimed, NB_LOCATOR_SIZE) == 0;
+  if (!nbuf_wait_for_lock(lock_of(view), NULL)) {
+    return memcmp((const void *)view, (const void *)claimed, NBUF_LOCATOR_SIZE) == 0;
   }
-  bool is_seen = nb_shared_load_acquire(lock_of(claimed)) == 1;
-  nb_shared_unlock_release(lock_of(view));
+  bool is_seen = nbuf_shared_load_acquire(lock_of(claimed)) == 1;
+  nbuf_shared_unlock_release(lock_of(view));
   return is_seen;
 }
 
 /* The address in the header, once it is stored. 0: no thread completed it. */
 static uintptr_t wait_for_address(uintptr_t view) {
-  nb_wait wait = nb_wait_start();
+  nbuf_wait wait = nbuf_wait_start();
   uintptr_t address;
   do {
-    address = (uintptr_t)nb_shared_address_acquire(view, sizeof(uintptr_t));
-  } while (address == 0 && nb_wait_on(&wait));
+    address = (uintptr_t)nbuf_shared_address_acquire(view, sizeof(uintptr_t));
+  } while (address == 0 && nbuf_wait_on(&wait));
   return address;
 }
 
@@ -97,8 +97,8 @@ static uintptr_t wait_for_address(uintptr_t view) {
  * DENIED: it belongs to another process; after any other failure that is unknown. Only the locator
  * is mapped, since the process that took the name may have made a section larger than the address
  * space. */
-static nb_result attach(HANDLE section, uintptr_t *base) {
-  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NB_LOCATOR_SIZE);
+static nbuf_result attach(HANDLE section, uintptr_t *base) {
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, NBUF_LOCATOR_SIZE);
   if (view == 0) {
     return last_result();
   }
@@ -106,65 +106,65 @@ static nb_result attach(HANDLE section, uintptr_t *base) {
   bool is_ours = claimed != view && is_view(claimed) && is_same_memory(view, claimed);
   (void)UnmapViewOfFile((const void *)view);
   if (!is_ours) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
   *base = claimed;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* ---- The first locator by its names ---------------------------------------------------------- */
 
-static nb_section_name own_name(int which) {
-  return nb_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
+static nbuf_section_name own_name(int which) {
+  return nbuf_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
 }
 
-static nb_result find_by_name(nb_page *page) {
-  for (int i = 0; i < NB_SECTION_NAMES; i++) {
-    nb_section_name name = own_name(i);
+static nbuf_result find_by_name(nbuf_page *page) {
+  for (int i = 0; i < NBUF_SECTION_NAMES; i++) {
+    nbuf_section_name name = own_name(i);
     HANDLE section = OpenFileMappingW(LOOKING, FALSE, name.text);
     if (section == NULL) {
       continue;
     }
-    nb_result result = attach(section, &page->base);
+    nbuf_result result = attach(section, &page->base);
     (void)CloseHandle(section);
     if (result.status != NEARBUF_NOT_FOUND && result.status != NEARBUF_DENIED) {
       return result;
     }
   }
-  return nb_result_of(NEARBUF_NOT_FOUND);
+  return nbuf_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* Makes the section of a name, complete except its address, or attaches to it. DENIED: another
  * process has the name, or it is refused. */
-static nb_result make_or_attach(const nb_section_name *name, const nb_initial_items *initial,
-                                nb_page *page) {
+static nbuf_result make_or_attach(const nbuf_section_name *name, const nbuf_initial_items *initial,
+                                  nbuf_page *page) {
   HANDLE section = make_section(name->text);
   DWORD error = GetLastError();
   if (section == NULL) {
-    nb_result result = result_of_section_error(error);
+    nbuf_result result = result_of_section_error(error);
     result.status = result.status == NEARBUF_SYSTEM_ERROR ? NEARBUF_DENIED : result.status;
     return result;
   }
   if (error == ERROR_ALREADY_EXISTS) {
-    nb_result result = attach(section, &page->base);
+    nbuf_result result = attach(section, &page->base);
     (void)CloseHandle(section);
-    return result.status == NEARBUF_NOT_FOUND ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
+    return result.status == NEARBUF_NOT_FOUND ? nbuf_result_system(NEARBUF_DENIED, (int32_t)error)
                                               : result;
   }
   uintptr_t base = (uintptr_t)map_section(section, 0);
   if (base == 0) {
-    nb_result result = last_result();
+    nbuf_result result = last_result();
     (void)CloseHandle(section);
     return result;
   }
-  nb_section_build(base, base, initial, 0);
-  *page = (nb_page){.base = base, .is_made = true, .handle = section};
-  return nb_result_of(NEARBUF_OK);
+  nbuf_section_build(base, base, initial, 0);
+  *page = (nbuf_page){.base = base, .is_made = true, .handle = section};
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* A stray CloseHandle of another module would remove the name while the locator lives. A debugger
  * reports an attempt to close the handle. */
-static void protect_handle(const nb_page *page) {
+static void protect_handle(const nbuf_page *page) {
   (void)SetHandleInformation(page->handle, HANDLE_FLAG_PROTECT_FROM_CLOSE,
                              HANDLE_FLAG_PROTECT_FROM_CLOSE);
 }
@@ -172,41 +172,42 @@ static void protect_handle(const nb_page *page) {
 /* ---- Private pages --------------------------------------------------------------------------- */
 
 /* Makes a page of memory of this process, complete except its address. */
-static nb_result make_private(const nb_initial_items *initial, int32_t reason, nb_page *page) {
+static nbuf_result make_private(const nbuf_initial_items *initial, int32_t reason,
+                                nbuf_page *page) {
   void *memory =
-      VirtualAlloc(NULL, nb_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
+      VirtualAlloc(NULL, nbuf_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (memory == NULL) {
     return last_result();
   }
   uintptr_t base = (uintptr_t)memory;
-  nb_section_build(base, base, initial, 0);
-  *page = (nb_page){.base = base, .is_made = true, .is_private = true, .private_reason = reason};
-  return nb_result_of(NEARBUF_OK);
+  nbuf_section_build(base, base, initial, 0);
+  *page = (nbuf_page){.base = base, .is_made = true, .is_private = true, .private_reason = reason};
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* ---- The first locator ----------------------------------------------------------------------- */
 
-static uintptr_t word_of(const nb_page *page) {
-  return page->base | (page->is_private ? (uintptr_t)NB_ANCHOR_PRIVATE : 0);
+static uintptr_t word_of(const nbuf_page *page) {
+  return page->base | (page->is_private ? (uintptr_t)NBUF_ANCHOR_PRIVATE : 0);
 }
 
-static nb_page page_of(uintptr_t word) {
-  return (nb_page){.base = word & ~(uintptr_t)NB_ANCHOR_BELOW_ADDRESS,
-                   .is_private = (word & NB_ANCHOR_PRIVATE) != 0};
+static nbuf_page page_of(uintptr_t word) {
+  return (nbuf_page){.base = word & ~(uintptr_t)NBUF_ANCHOR_BELOW_ADDRESS,
+                     .is_private = (word & NBUF_ANCHOR_PRIVATE) != 0};
 }
 
 /* The page to which the anchor leads is complete, except its address if its maker was stopped just
  * then. */
 static void complete_address(uintptr_t base) {
-  if (nb_shared_address_acquire(base, sizeof(uintptr_t)) == 0) {
-    nb_shared_address_store_release(base, sizeof(uintptr_t), base);
+  if (nbuf_shared_address_acquire(base, sizeof(uintptr_t)) == 0) {
+    nbuf_shared_address_store_release(base, sizeof(uintptr_t), base);
   }
 }
 
-static nb_result find_by_anchor(nb_page *page) {
-  *page = (nb_page){0};
+static nbuf_result find_by_anchor(nbuf_page *page) {
+  *page = (nbuf_page){0};
   _Atomic uintptr_t *anchor;
-  nb_result result = nb_anchor_find(&anchor);
+  nbuf_result result = nbuf_anchor_find(&anchor);
   if (result.status == NEARBUF_OK) {
     *page = page_of(atomic_load(anchor));
     result.status = page->base != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND;
@@ -219,12 +220,12 @@ static nb_result find_by_anchor(nb_page *page) {
 
 /* Makes the page the first one, unless another one is it by now: then `*page` becomes that one.
  * `anchor` is null if there is none: then names decide. */
-static void attach_to(_Atomic uintptr_t *anchor, nb_page *page) {
+static void attach_to(_Atomic uintptr_t *anchor, nbuf_page *page) {
   uintptr_t there = 0;
   if (anchor != NULL && !atomic_compare_exchange_strong(anchor, &there, word_of(page))) {
-    nb_page first = page_of(there);
+    nbuf_page first = page_of(there);
     if (page->is_made) {
-      nb_page_discard(page); /* it had no address yet: no thread accepted it */
+      nbuf_page_discard(page); /* it had no address yet: no thread accepted it */
     }
     *page = first;
   } else if (page->is_made && page->handle != NULL) {
@@ -234,16 +235,16 @@ static void attach_to(_Atomic uintptr_t *anchor, nb_page *page) {
 }
 
 /* OK also if an anchor is impossible: then it is null. */
-static nb_result have_anchor(_Atomic uintptr_t **anchor) {
+static nbuf_result have_anchor(_Atomic uintptr_t **anchor) {
   *anchor = NULL;
-  nb_result result = nb_anchor_make(anchor);
+  nbuf_result result = nbuf_anchor_make(anchor);
   result.status = result.status == NEARBUF_NOT_FOUND ? NEARBUF_OK : result.status;
   return result;
 }
 
-nb_result nb_page_find(bool wants_private, nb_page *page) {
+nbuf_result nbuf_page_find(bool wants_private, nbuf_page *page) {
   (void)wants_private; /* names cost almost nothing */
-  nb_result result = find_by_anchor(page);
+  nbuf_result result = find_by_anchor(page);
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
@@ -260,14 +261,14 @@ nb_result nb_page_find(bool wants_private, nb_page *page) {
 
 /* Makes the first locator under the first of its names that no other process has, or without a
  * name. A locator without a name needs the anchor, which alone leads to it. */
-static nb_result make_first(const nb_initial_items *initial, bool wants_private,
-                            bool may_be_private, nb_page *page) {
+static nbuf_result make_first(const nbuf_initial_items *initial, bool wants_private,
+                              bool may_be_private, nbuf_page *page) {
   if (wants_private && may_be_private) {
     return make_private(initial, 0, page);
   }
-  nb_result result = nb_result_of(NEARBUF_DENIED);
-  for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
-    nb_section_name name = own_name(i);
+  nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
+  for (int i = 0; i < NBUF_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
+    nbuf_section_name name = own_name(i);
     result = make_or_attach(&name, initial, page);
   }
   return result.status == NEARBUF_DENIED && may_be_private
@@ -275,8 +276,9 @@ static nb_result make_first(const nb_initial_items *initial, bool wants_private,
              : result;
 }
 
-nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_private, nb_page *page) {
-  nb_result result = nb_page_find(wants_private, page);
+nbuf_result nbuf_page_find_or_make(const nbuf_initial_items *initial, bool wants_private,
+                                   nbuf_page *page) {
+  nbuf_result result = nbuf_page_find(wants_private, page);
   _Atomic uintptr_t *anchor;
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
@@ -291,16 +293,16 @@ nb_result nb_page_find_or_make(const nb_initial_items *initial, bool wants_priva
   return result;
 }
 
-void nb_page_restore_address(uintptr_t base) {
+void nbuf_page_restore_address(uintptr_t base) {
   (void)base;
 }
 
 /* ---- Later locators -------------------------------------------------------------------------- */
 
 /* BUSY: a section of that name exists; another name may be free. DENIED: names are refused. */
-static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
-  uint32_t number = nb_section_new_number();
-  nb_section_name name = nb_section_name_of_later(GetCurrentProcessId(), number);
+static nbuf_result try_later(const nbuf_initial_items *initial, nbuf_page *page) {
+  uint32_t number = nbuf_section_new_number();
+  nbuf_section_name name = nbuf_section_name_of_later(GetCurrentProcessId(), number);
   HANDLE section = make_section(name.text);
   DWORD error = GetLastError();
   if (section == NULL) {
@@ -308,20 +310,21 @@ static nb_result try_later(const nb_initial_items *initial, nb_page *page) {
   }
   uintptr_t base = error == ERROR_ALREADY_EXISTS ? 0 : (uintptr_t)map_section(section, 0);
   if (base == 0) {
-    nb_result result = error == ERROR_ALREADY_EXISTS
-                           ? nb_result_system(NEARBUF_BUSY, (int32_t)error)
-                           : last_result();
+    nbuf_result result = error == ERROR_ALREADY_EXISTS
+                             ? nbuf_result_system(NEARBUF_BUSY, (int32_t)error)
+                             : last_result();
     (void)CloseHandle(section);
     return result;
   }
-  nb_section_build(base, base, initial, number);
-  *page = (nb_page){.base = base, .is_made = true, .handle = section};
+  nbuf_section_build(base, base, initial, number);
+  *page = (nbuf_page){.base = base, .is_made = true, .handle = section};
   protect_handle(page);
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, nb_page *page) {
-  nb_result result = nb_result_of(is_private ? NEARBUF_DENIED : NEARBUF_BUSY);
+nbuf_result nbuf_page_make_later(const nbuf_initial_items *initial, bool is_private,
+                                 nbuf_page *page) {
+  nbuf_result result = nbuf_result_of(is_private ? NEARBUF_DENIED : NEARBUF_BUSY);
   for (int i = 0; i < MOST_NAMES && result.status == NEARBUF_BUSY; i++) {
     result = try_later(initial, page);
   }
@@ -329,12 +332,12 @@ nb_result nb_page_make_later(const nb_initial_items *initial, bool is_private, n
     result = make_private(initial, result.system_error, page);
   }
   if (result.status == NEARBUF_OK) {
-    nb_section_publish(page->base, page->base, initial);
+    nbuf_section_publish(page->base, page->base, initial);
   }
   return result;
 }
 
-void nb_page_discard(const nb_page *page) {
+void nbuf_page_discard(const nbuf_page *page) {
   if (page->handle == NULL) {
     (void)VirtualFree((void *)page->base, 0, MEM_RELEASE);
     return;
@@ -346,16 +349,16 @@ void nb_page_discard(const nb_page *page) {
 
 /* ---- Children: processes share no memory here ------------------------------------------------ */
 
-bool nb_page_keep_from_children(uintptr_t base) {
+bool nbuf_page_keep_from_children(uintptr_t base) {
   (void)base;
   return false;
 }
 
-void nb_page_leave_full_stub(uintptr_t base) {
+void nbuf_page_leave_full_stub(uintptr_t base) {
   (void)base;
 }
 
-void nb_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
+void nbuf_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
   (void)full_stub;
   (void)first;
 }

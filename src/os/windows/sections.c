@@ -10,19 +10,19 @@
 enum {
   TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
   NUMBER_ROOM = 16,    /* not part of a buffer, for the number in the name */
-  MOST_SEED_ITEMS = NB_UNSHARED_STRIDE + 16
+  MOST_SEED_ITEMS = NBUF_UNSHARED_STRIDE + 16
 };
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-static void append_text(nb_section_name *name, const wchar_t *text) {
+static void append_text(nbuf_section_name *name, const wchar_t *text) {
   while (*text != L'\0' && name->length + 1 < sizeof name->text / sizeof name->text[0]) {
     name->text[name->length++] = *text++;
   }
   name->text[name->length] = L'\0';
 }
 
-static void append_decimal(nb_section_name *name, uint32_t number) {
+static void append_decimal(nbuf_section_name *name, uint32_t number) {
   wchar_t digits[16];
   size_t at = sizeof digits / sizeof digits[0] - 1;
   digits[at] = L'\0';
@@ -33,7 +33,7 @@ static void append_decimal(nb_section_name *name, uint32_t number) {
   append_text(name, &digits[at]);
 }
 
-static void append_hexadecimal(nb_section_name *name, uint64_t number) {
+static void append_hexadecimal(nbuf_section_name *name, uint64_t number) {
   wchar_t digits[24];
   size_t at = sizeof digits / sizeof digits[0] - 1;
   digits[at] = L'\0';
@@ -44,15 +44,15 @@ static void append_hexadecimal(nb_section_name *name, uint64_t number) {
   append_text(name, &digits[at]);
 }
 
-static nb_section_name name_of_process(uint32_t process_id) {
-  nb_section_name name = {.length = 0};
+static nbuf_section_name name_of_process(uint32_t process_id) {
+  nbuf_section_name name = {.length = 0};
   append_text(&name, NAME_PREFIX);
   append_decimal(&name, process_id);
   return name;
 }
 
-nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *process) {
-  nb_section_name name = name_of_process(process_id);
+nbuf_section_name nbuf_section_name_of_first(int which, uint32_t process_id, void *process) {
+  nbuf_section_name name = name_of_process(process_id);
   if (which != 0) {
     FILETIME created = {0, 0};
     FILETIME unused;
@@ -63,48 +63,48 @@ nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *p
   return name;
 }
 
-nb_section_name nb_section_name_of_later(uint32_t process_id, uint32_t number) {
-  nb_section_name name = name_of_process(process_id);
+nbuf_section_name nbuf_section_name_of_later(uint32_t process_id, uint32_t number) {
+  nbuf_section_name name = name_of_process(process_id);
   append_text(&name, L", later ");
   append_hexadecimal(&name, number);
   return name;
 }
 
-uint32_t nb_section_new_number(void) {
+uint32_t nbuf_section_new_number(void) {
   static _Atomic uint32_t made;
-  uint64_t mixed = (nb_os_nanoseconds() + ++made) * UINT64_C(0x9e3779b97f4a7c15);
+  uint64_t mixed = (nbuf_os_nanoseconds() + ++made) * UINT64_C(0x9e3779b97f4a7c15);
   return (uint32_t)(mixed >> 32) | 1;
 }
 
 /* ---- Content --------------------------------------------------------------------------------- */
 
-size_t nb_section_size(void) {
-  return nb_os_granularity();
+size_t nbuf_section_size(void) {
+  return nbuf_os_granularity();
 }
 
-size_t nb_section_number_at(void) {
-  return nb_section_size() - sizeof(uint32_t);
+size_t nbuf_section_number_at(void) {
+  return nbuf_section_size() - sizeof(uint32_t);
 }
 
-void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial,
-                      uint32_t number) {
-  nb_item items[MOST_SEED_ITEMS];
+void nbuf_section_build(uintptr_t view, uint64_t base, const nbuf_initial_items *initial,
+                        uint32_t number) {
+  nbuf_item items[MOST_SEED_ITEMS];
   uint32_t count = 0;
   for (; count < initial->count; count++) {
     items[count] = initial->items[count];
   }
-  uint64_t end = base + nb_section_size() - (number != 0 ? NUMBER_ROOM : 0);
-  for (uint64_t at = base + NB_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
+  uint64_t end = base + nbuf_section_size() - (number != 0 ? NUMBER_ROOM : 0);
+  for (uint64_t at = base + NBUF_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
     uint64_t size = end - at < TAIL_BUFFER ? end - at : TAIL_BUFFER;
-    items[count] = (nb_item){.base = at, .size = (uint32_t)size};
+    items[count] = (nbuf_item){.base = at, .size = (uint32_t)size};
     at += size;
   }
-  nb_format_build(view, initial->layout, 0, items, count);
+  nbuf_format_build(view, initial->layout, 0, items, count);
   if (number != 0) {
-    nb_shared_store_relaxed(view + nb_section_number_at(), number);
+    nbuf_shared_store_relaxed(view + nbuf_section_number_at(), number);
   }
 }
 
-void nb_section_publish(uintptr_t view, uint64_t base, const nb_initial_items *initial) {
-  nb_shared_address_store_release(view, initial->layout->width, base);
+void nbuf_section_publish(uintptr_t view, uint64_t base, const nbuf_initial_items *initial) {
+  nbuf_shared_address_store_release(view, initial->layout->width, base);
 }

@@ -5,8 +5,8 @@
  *
  * A section is one granule, shared by all modules and by processes that open its name. The last
  * bytes (n) of a later one hold the number in its name. */
-#ifndef NB_WINDOWS_SECTIONS_H
-#define NB_WINDOWS_SECTIONS_H
+#ifndef NBUF_WINDOWS_SECTIONS_H
+#define NBUF_WINDOWS_SECTIONS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,31 +14,31 @@
 #include "os/pages.h"
 
 /* Room for the prefix, a process id, and every suffix. */
-typedef struct nb_section_name {
+typedef struct nbuf_section_name {
   wchar_t text[128];
   uint32_t length;
-} nb_section_name;
+} nbuf_section_name;
 
 /* The names that the first locator of a process can have: the usual one, and one with the process's
  * creation time, used if another process has the first. */
-enum { NB_SECTION_NAMES = 2 };
-nb_section_name nb_section_name_of_first(int which, uint32_t process_id, void *process);
+enum { NBUF_SECTION_NAMES = 2 };
+nbuf_section_name nbuf_section_name_of_first(int which, uint32_t process_id, void *process);
 
 /* The name of a later locator. Every program of the session can read names, so it does not contain
  * the address; other processes, which need the name to open the section, find its number in the
  * last bytes of the section. A new number is not 0, and most likely unique. */
-nb_section_name nb_section_name_of_later(uint32_t process_id, uint32_t number);
-uint32_t nb_section_new_number(void);
-size_t nb_section_number_at(void);
+nbuf_section_name nbuf_section_name_of_later(uint32_t process_id, uint32_t number);
+uint32_t nbuf_section_new_number(void);
+size_t nbuf_section_number_at(void);
 
 /* A section is one granule. */
-size_t nb_section_size(void);
+size_t nbuf_section_size(void);
 
 /* Writes a locator into a zeroed section, mapped here at `view`, that its process has mapped at
- * `base`: the initial items, then the tail as buffers, but not its own address. nb_section_publish
- * stores that last: a reader of the address sees everything. */
-void nb_section_build(uintptr_t view, uint64_t base, const nb_initial_items *initial,
-                      uint32_t number);
-void nb_section_publish(uintptr_t view, uint64_t base, const nb_initial_items *initial);
+ * `base`: the initial items, then the tail as buffers, but not its own address.
+ * nbuf_section_publish stores that last: a reader of the address sees everything. */
+void nbuf_section_build(uintptr_t view, uint64_t base, const nbuf_initial_items *initial,
+                        uint32_t number);
+void nbuf_section_publish(uintptr_t view, uint64_t base, const nbuf_initial_items *initial);
 
 #endif

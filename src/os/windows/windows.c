@@ -20,7 +20,7 @@ static SYSTEM_INFO system_info(void) {
   return info;
 }
 
-size_t nb_os_page_size(void) {
+size_t nbuf_os_page_size(void) {
   static _Atomic size_t known;
   size_t size = atomic_load_explicit(&known, memory_order_relaxed);
   if (size == 0) {
@@ -30,7 +30,7 @@ size_t nb_os_page_size(void) {
   return size;
 }
 
-size_t nb_os_granularity(void) {
+size_t nbuf_os_granularity(void) {
   static _Atomic size_t known;
   size_t size = atomic_load_explicit(&known, memory_order_relaxed);
   if (size == 0) {
@@ -42,23 +42,23 @@ size_t nb_os_granularity(void) {
 
 /* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. What the system reports
  * counts, not what VirtualAlloc grants: without the flag Wine grants addresses above 2 GiB, too. */
-nb_range nb_os_limits(uintptr_t from, uintptr_t around) {
+nbuf_range nbuf_os_limits(uintptr_t from, uintptr_t around) {
   (void)from, (void)around;
   SYSTEM_INFO info = system_info();
-  nb_range limits = {(uintptr_t)info.lpMinimumApplicationAddress,
-                     (uintptr_t)info.lpMaximumApplicationAddress};
+  nbuf_range limits = {(uintptr_t)info.lpMinimumApplicationAddress,
+                       (uintptr_t)info.lpMaximumApplicationAddress};
   limits.min = limits.min < 0x10000 ? 0x10000 : limits.min;
   return limits;
 }
 
 /* Stacks and heaps reserve their room when they are made. */
-size_t nb_os_reserved(nb_range area, nb_range ranges[NB_OS_RESERVED_MAX]) {
+size_t nbuf_os_reserved(nbuf_range area, nbuf_range ranges[NBUF_OS_RESERVED_MAX]) {
   (void)area;
   (void)ranges;
   return 0;
 }
 
-uintptr_t nb_os_growth_room(uintptr_t start, bool is_least) {
+uintptr_t nbuf_os_growth_room(uintptr_t start, bool is_least) {
   (void)start, (void)is_least;
   return 0;
 }
@@ -93,7 +93,7 @@ static uint64_t multiply(uint64_t ticks, uint64_t length) {
          (ticks_low * length_low >> 32);
 }
 
-uint64_t nb_os_nanoseconds(void) {
+uint64_t nbuf_os_nanoseconds(void) {
   static _Atomic uint32_t known_low;
   static _Atomic uint32_t known_high; /* stored last; 0: not known, or no more than a nanosecond */
   uint64_t length = (uint64_t)atomic_load_explicit(&known_high, memory_order_acquire) << 32;
@@ -110,15 +110,15 @@ uint64_t nb_os_nanoseconds(void) {
   return multiply((uint64_t)count.QuadPart, length);
 }
 
-void nb_os_pause(void) {
+void nbuf_os_pause(void) {
   Sleep(1); /* Sleep(0) would not let a holder of lower priority run */
 }
 
 /* The thread that is waited for mostly needs a few stores, and Sleep(1) takes up to 16 ms. */
-void nb_os_pause_again(uint32_t times) {
+void nbuf_os_pause_again(uint32_t times) {
   enum { SPINNING = 8, YIELDING = 32 };
   if (times >= SPINNING + YIELDING) {
-    nb_os_pause();
+    nbuf_os_pause();
   } else if (times >= SPINNING) {
     (void)SwitchToThread();
   } else {
@@ -128,7 +128,7 @@ void nb_os_pause_again(uint32_t times) {
   }
 }
 
-uint32_t nb_os_process(void) {
+uint32_t nbuf_os_process(void) {
   return GetCurrentProcessId();
 }
 
@@ -155,7 +155,7 @@ static void read_environment(void) {
   }
 }
 
-bool nb_os_environment(const char *name, char *value, size_t size) {
+bool nbuf_os_environment(const char *name, char *value, size_t size) {
   for (int i = 0; i < OWN_VARIABLES; i++) {
     const own_variable *each = &own_variables[i];
     if (strcmp(name, each->name) == 0 && each->length != 0 && each->length < size) {
@@ -166,15 +166,15 @@ bool nb_os_environment(const char *name, char *value, size_t size) {
   return false;
 }
 
-_Atomic(nb_virtual_alloc2) nb_windows_virtual_alloc2;
+_Atomic(nbuf_virtual_alloc2) nbuf_windows_virtual_alloc2;
 
 static void look_for_virtual_alloc2(void) {
   HMODULE base = GetModuleHandleW(L"kernelbase.dll");
   FARPROC found = base == NULL ? NULL : GetProcAddress(base, "VirtualAlloc2");
-  nb_virtual_alloc2 function;
+  nbuf_virtual_alloc2 function;
   static_assert(sizeof function == sizeof found, "functions have one kind of pointer");
   memcpy(&function, &found, sizeof function);
-  atomic_store_explicit(&nb_windows_virtual_alloc2, function, memory_order_relaxed);
+  atomic_store_explicit(&nbuf_windows_virtual_alloc2, function, memory_order_relaxed);
 }
 
 /* The first use of an object's name in a process opens the directory of names, under a lock that on
@@ -204,7 +204,7 @@ static void NTAPI when_loaded_or_unloaded(PVOID module, DWORD reason, PVOID rese
   if (reason == DLL_PROCESS_ATTACH) {
     prepare();
   } else if (reason == DLL_PROCESS_DETACH && reserved == NULL) {
-    nb_module_unloaded();
+    nbuf_module_unloaded();
   }
 }
 
@@ -219,36 +219,36 @@ __attribute__((section(".CRT$XCB"), used)) static void (*const runtime_entry)(vo
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-static nb_result result_of_error(DWORD error) {
+static nbuf_result result_of_error(DWORD error) {
   return error == ERROR_INVALID_PARAMETER /* beyond the address space */
-             ? nb_result_system(NEARBUF_NO_ROOM, (int32_t)error)
-             : nb_windows_failure(error);
+             ? nbuf_result_system(NEARBUF_NO_ROOM, (int32_t)error)
+             : nbuf_windows_failure(error);
 }
 
-nb_result nb_os_map(uintptr_t address, size_t size) {
+nbuf_result nbuf_os_map(uintptr_t address, size_t size) {
   void *got = VirtualAlloc((void *)address, size, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (got == NULL) {
     return result_of_error(GetLastError());
   }
   if ((uintptr_t)got != address) {
     (void)VirtualFree(got, 0, MEM_RELEASE);
-    return nb_result_of(NEARBUF_NO_ROOM);
+    return nbuf_result_of(NEARBUF_NO_ROOM);
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-bool nb_os_is_near_image(nb_range place, nb_range *around) {
+bool nbuf_os_is_near_image(nbuf_range place, nbuf_range *around) {
   const uintptr_t distance = (uintptr_t)16 << 20;
-  uintptr_t at = nb_sub_saturating(place.min, distance);
-  uintptr_t last = nb_add_saturating(place.max, distance);
+  uintptr_t at = nbuf_sub_saturating(place.min, distance);
+  uintptr_t last = nbuf_add_saturating(place.max, distance);
   bool is_found = false;
   MEMORY_BASIC_INFORMATION region;
   while (at <= last && VirtualQuery((const void *)at, &region, sizeof region) != 0) {
     uintptr_t region_last = (uintptr_t)region.BaseAddress + (region.RegionSize - 1);
     if (region.State != MEM_FREE && region.Type == MEM_IMAGE) {
-      uintptr_t start = nb_sub_saturating((uintptr_t)region.AllocationBase, distance);
+      uintptr_t start = nbuf_sub_saturating((uintptr_t)region.AllocationBase, distance);
       around->min = is_found ? around->min : start;
-      around->max = nb_add_saturating(region_last, distance);
+      around->max = nbuf_add_saturating(region_last, distance);
       is_found = true;
     }
     if (region_last < at || region_last == UINTPTR_MAX) {
@@ -260,7 +260,7 @@ bool nb_os_is_near_image(nb_range place, nb_range *around) {
 }
 
 /* Asks the system for free addresses between two. 0: there are none. */
-static uintptr_t ask_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t size,
+static uintptr_t ask_between(nbuf_virtual_alloc2 allocate, nbuf_range bounds, size_t size,
                              uintptr_t alignment, ULONG kind, ULONG protection) {
   MEM_ADDRESS_REQUIREMENTS ends = {(void *)bounds.min, (void *)bounds.max, alignment};
   MEM_EXTENDED_PARAMETER parameter = {.Type = MemExtendedParameterAddressRequirements};
@@ -269,59 +269,59 @@ static uintptr_t ask_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t
 }
 
 /* Maps memory between two addresses, at a place of the system's choice. 0: there is none. */
-static uintptr_t map_between(nb_virtual_alloc2 allocate, nb_range bounds, size_t size,
+static uintptr_t map_between(nbuf_virtual_alloc2 allocate, nbuf_range bounds, size_t size,
                              uintptr_t alignment, bool is_highest) {
   ULONG kind = MEM_RESERVE | MEM_COMMIT | (is_highest ? MEM_TOP_DOWN : 0);
   uintptr_t start = ask_between(allocate, bounds, size, alignment, kind, PAGE_EXECUTE_READWRITE);
-  if (start != 0 && (!nb_range_holds(bounds, start, size) || start % alignment != 0)) {
+  if (start != 0 && (!nbuf_range_holds(bounds, start, size) || start % alignment != 0)) {
     /* Wine 8 has the function and ignores the lowest address: the map is searched from now on. */
     (void)VirtualFree((void *)start, 0, MEM_RELEASE);
-    atomic_store_explicit(&nb_windows_virtual_alloc2, NULL, memory_order_relaxed);
+    atomic_store_explicit(&nbuf_windows_virtual_alloc2, NULL, memory_order_relaxed);
     return 0;
   }
   return start;
 }
 
 /* The range in whole granules in which the size fits, with the ends that the system expects. */
-static bool narrow_to_granules(nb_range range, size_t size, nb_range *bounds) {
-  uintptr_t granule = nb_os_granularity();
+static bool narrow_to_granules(nbuf_range range, size_t size, nbuf_range *bounds) {
+  uintptr_t granule = nbuf_os_granularity();
   uintptr_t highest;
-  if (!nb_range_fit_lowest(range, size, granule, &bounds->min) ||
-      !nb_range_fit_highest(range, size, granule, &highest)) {
+  if (!nbuf_range_fit_lowest(range, size, granule, &bounds->min) ||
+      !nbuf_range_fit_highest(range, size, granule, &highest)) {
     return false;
   }
   bounds->max = highest + (size - 1);
   return true;
 }
 
-uintptr_t nb_os_map_within(nb_range range, size_t size, uintptr_t alignment, bool is_highest) {
+uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment, bool is_highest) {
   enum { MOST_IMAGES = 32 }; /* number of groups; after that the map is searched */
-  nb_virtual_alloc2 allocate =
-      atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
-  nb_range bounds;
+  nbuf_virtual_alloc2 allocate =
+      atomic_load_explicit(&nbuf_windows_virtual_alloc2, memory_order_relaxed);
+  nbuf_range bounds;
   for (int i = 0; allocate != NULL && i < MOST_IMAGES && narrow_to_granules(range, size, &bounds);
        i++) {
     uintptr_t start = map_between(allocate, bounds, size, alignment, is_highest);
-    nb_range around;
-    if (start == 0 || !nb_os_is_near_image((nb_range){start, start + (size - 1)}, &around)) {
+    nbuf_range around;
+    if (start == 0 || !nbuf_os_is_near_image((nbuf_range){start, start + (size - 1)}, &around)) {
       return start;
     }
     (void)VirtualFree((void *)start, 0, MEM_RELEASE);
     if (is_highest ? around.min <= range.min : around.max >= range.max) {
       return 0;
     }
-    range =
-        is_highest ? (nb_range){range.min, around.min - 1} : (nb_range){around.max + 1, range.max};
+    range = is_highest ? (nbuf_range){range.min, around.min - 1}
+                       : (nbuf_range){around.max + 1, range.max};
   }
   return 0;
 }
 
 /* Reserving does not count as use of memory: what fails is room, unless the error is another
  * one. */
-bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
-  nb_virtual_alloc2 allocate =
-      atomic_load_explicit(&nb_windows_virtual_alloc2, memory_order_relaxed);
-  nb_range bounds;
+bool nbuf_os_may_have_room(nbuf_range range, size_t size, uintptr_t alignment) {
+  nbuf_virtual_alloc2 allocate =
+      atomic_load_explicit(&nbuf_windows_virtual_alloc2, memory_order_relaxed);
+  nbuf_range bounds;
   if (!narrow_to_granules(range, size, &bounds)) {
     return false;
   }
@@ -337,48 +337,48 @@ bool nb_os_may_have_room(nb_range range, size_t size, uintptr_t alignment) {
   return true;
 }
 
-nb_result nb_os_unmap(uintptr_t address, size_t size) {
+nbuf_result nbuf_os_unmap(uintptr_t address, size_t size) {
   (void)size; /* the system releases exactly what was reserved at once */
   if (!VirtualFree((void *)address, 0, MEM_RELEASE)) {
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, (int32_t)GetLastError());
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, (int32_t)GetLastError());
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void *nb_os_own_pages(size_t size) {
+void *nbuf_os_own_pages(size_t size) {
   return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
 
-int32_t nb_os_last_error(void) {
+int32_t nbuf_os_last_error(void) {
   return (int32_t)GetLastError();
 }
 
 /* There are no children that inherit memory. */
-void *nb_os_process_pages(size_t size, nb_os_owner *owner) {
-  atomic_store_explicit(&owner->inheritance, NB_OS_WIPED, memory_order_relaxed);
-  return nb_os_own_pages(size);
+void *nbuf_os_process_pages(size_t size, nbuf_os_owner *owner) {
+  atomic_store_explicit(&owner->inheritance, NBUF_OS_WIPED, memory_order_relaxed);
+  return nbuf_os_own_pages(size);
 }
 
-bool nb_os_are_process_pages(const void *pages, const nb_os_owner *owner) {
+bool nbuf_os_are_process_pages(const void *pages, const nbuf_os_owner *owner) {
   (void)pages, (void)owner;
   return true;
 }
 
 /* ---- The map --------------------------------------------------------------------------------- */
 
-nb_result nb_os_map_open(nb_map *map, bool with_names) {
+nbuf_result nbuf_os_map_open(nbuf_map *map, bool with_names) {
   (void)with_names; /* sections are recognised by their contents */
   map->is_cheap_anywhere = true;
   map->tells_execution = true;
   map->system_error = 0;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void nb_os_map_close(nb_map *map) {
+void nbuf_os_map_close(nbuf_map *map) {
   (void)map;
 }
 
-static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
+static void fill(nbuf_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
   const DWORD writable =
       PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
   const DWORD executable =
@@ -391,7 +391,7 @@ static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
   /* What precedes it in the same allocation is occupied, too, whatever its protection. If only the
    * part from the queried page on were returned, as the system does, a search downwards would
    * advance by one granule a query. */
-  mapping->range = (nb_range){(uintptr_t)region->AllocationBase, last};
+  mapping->range = (nbuf_range){(uintptr_t)region->AllocationBase, last};
   mapping->readable = (protection & readable) != 0;
   mapping->writable = (protection & writable) != 0;
   mapping->executable = (protection & executable) != 0;
@@ -404,9 +404,9 @@ static void fill(nb_mapping *mapping, const MEMORY_BASIC_INFORMATION *region) {
 
 /* Whether a granule could be reserved there. */
 static bool can_reserve(uintptr_t address) {
-  uintptr_t granule = nb_os_granularity();
+  uintptr_t granule = nbuf_os_granularity();
   void *got =
-      VirtualAlloc((void *)nb_align_down(address, granule), granule, MEM_RESERVE, PAGE_NOACCESS);
+      VirtualAlloc((void *)nbuf_align_down(address, granule), granule, MEM_RESERVE, PAGE_NOACCESS);
   return got != NULL && VirtualFree(got, 0, MEM_RELEASE);
 }
 
@@ -417,33 +417,33 @@ static bool is_free(const MEMORY_BASIC_INFORMATION *region) {
   if (region->State == MEM_FREE || sizeof(uintptr_t) == 8) {
     return region->State == MEM_FREE;
   }
-  uintptr_t granule = nb_os_granularity();
+  uintptr_t granule = nbuf_os_granularity();
   uintptr_t start;
   if (region->State != MEM_RESERVE || region->Type != MEM_PRIVATE ||
       region->AllocationProtect != PAGE_NOACCESS || region->AllocationBase != region->BaseAddress ||
       region->RegionSize < 2 * granule ||
-      !nb_align_up((uintptr_t)region->BaseAddress, granule, &start)) {
+      !nbuf_align_up((uintptr_t)region->BaseAddress, granule, &start)) {
     return false;
   }
   uintptr_t last = (uintptr_t)region->BaseAddress + (region->RegionSize - granule);
   return can_reserve(start) || can_reserve(start + region->RegionSize / 2) || can_reserve(last);
 }
 
-nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
+nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
   uintptr_t at = from;
   for (;;) {
     MEMORY_BASIC_INFORMATION region;
     if (VirtualQuery((const void *)at, &region, sizeof region) == 0) {
       map->system_error = (int32_t)GetLastError();
-      return map->system_error == ERROR_INVALID_PARAMETER ? NB_MAP_END : NB_MAP_FAILED;
+      return map->system_error == ERROR_INVALID_PARAMETER ? NBUF_MAP_END : NBUF_MAP_FAILED;
     }
     if (!is_free(&region)) {
       fill(mapping, &region);
-      return NB_MAP_FOUND;
+      return NBUF_MAP_FOUND;
     }
     uintptr_t next = (uintptr_t)region.BaseAddress + region.RegionSize;
     if (next <= at) {
-      return NB_MAP_END;
+      return NBUF_MAP_END;
     }
     at = next;
   }
@@ -451,19 +451,19 @@ nb_map_answer nb_os_map_next(nb_map *map, uintptr_t from, nb_mapping *mapping) {
 
 /* ---- Code and threads ------------------------------------------------------------------------ */
 
-void nb_os_sync_code(uintptr_t address, size_t size) {
+void nbuf_os_sync_code(uintptr_t address, size_t size) {
   (void)FlushInstructionCache(GetCurrentProcess(), (const void *)address, size);
 }
 
-void nb_os_sync_processors(void) {
+void nbuf_os_sync_processors(void) {
   FlushProcessWriteBuffers(); /* an interrupt on every processor that runs this process */
 }
 
-nb_os_call nb_os_call_begin(void) {
-  nb_os_call call = {0, (int64_t)GetLastError()}; /* threads are not cancelled here */
+nbuf_os_call nbuf_os_call_begin(void) {
+  nbuf_os_call call = {0, (int64_t)GetLastError()}; /* threads are not cancelled here */
   return call;
 }
 
-void nb_os_call_end(nb_os_call call) {
+void nbuf_os_call_end(nbuf_os_call call) {
   SetLastError((DWORD)call.last_error);
 }

@@ -12,12 +12,12 @@
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-int nb_linux_pidfd(const nearbuf_process *process) {
-  return (int)process->handles[NB_LINUX_PIDFD] - 1;
+int nbuf_linux_pidfd(const nearbuf_process *process) {
+  return (int)process->handles[NBUF_LINUX_PIDFD] - 1;
 }
 
-int nb_linux_directory(const nearbuf_process *process) {
-  return (int)process->handles[NB_LINUX_DIRECTORY] - 1;
+int nbuf_linux_directory(const nearbuf_process *process) {
+  return (int)process->handles[NBUF_LINUX_DIRECTORY] - 1;
 }
 
 typedef struct thread_search {
@@ -37,18 +37,18 @@ static bool open_of_thread(const char *thread, void *context) {
   char path[64];
   int length = snprintf(path, sizeof path, "task/%s/%s", thread, search->name);
   if (thread[0] != '.' && length < (int)sizeof path &&
-      (int64_t)nb_linux_number(thread, 0, 10) != search->process->id) {
-    search->file = openat(nb_linux_directory(search->process), path, search->flags);
+      (int64_t)nbuf_linux_number(thread, 0, 10) != search->process->id) {
+    search->file = openat(nbuf_linux_directory(search->process), path, search->flags);
     search->refusals += search->file < 0 && errno == EACCES;
   }
   return search->file < 0 && search->refusals < MOST_REFUSALS;
 }
 
-int nb_linux_open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
+int nbuf_linux_open_of_another_thread(const nearbuf_process *process, const char *name, int flags) {
   thread_search search = {process, name, flags | O_NONBLOCK | O_CLOEXEC, -1, 0};
-  int threads = openat(nb_linux_directory(process), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int threads = openat(nbuf_linux_directory(process), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (threads >= 0) {
-    (void)nb_linux_visit(threads, open_of_thread, &search);
+    (void)nbuf_linux_visit(threads, open_of_thread, &search);
     close(threads);
   }
   return search.file;
@@ -74,7 +74,7 @@ static bool may_be_another_threads(int error) {
 /* Some entries lead to files that others chose, and may have leases on: never waits for them. The
  * first thread is tried twice: another one that replaces the program becomes the first during the
  * search among the others. */
-int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
+int nbuf_linux_open(const nearbuf_process *process, const char *name, int flags) {
   enum { TRIES = 2 };
   if (process == NULL) {
     return open_own(name, flags);
@@ -82,10 +82,10 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
   int file = -1;
   int error = ENOENT;
   for (int i = 0; i < TRIES && file < 0 && may_be_another_threads(error); i++) {
-    file = openat(nb_linux_directory(process), name, flags | O_NONBLOCK | O_CLOEXEC);
+    file = openat(nbuf_linux_directory(process), name, flags | O_NONBLOCK | O_CLOEXEC);
     error = errno;
     if (file < 0 && may_be_another_threads(error)) {
-      file = nb_linux_open_of_another_thread(process, name, flags);
+      file = nbuf_linux_open_of_another_thread(process, name, flags);
     }
   }
   errno = error;
@@ -94,7 +94,7 @@ int nb_linux_open(const nearbuf_process *process, const char *name, int flags) {
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-int nb_linux_read_lines(int file, char *text, size_t size) {
+int nbuf_linux_read_lines(int file, char *text, size_t size) {
   enum { LINE_MAX_KEPT = 400 };
   char piece[4096];
   size_t fill = 0;
@@ -114,18 +114,19 @@ int nb_linux_read_lines(int file, char *text, size_t size) {
   return count < 0 ? errno : 0;
 }
 
-int nb_linux_read_text(const nearbuf_process *process, const char *name, char *text, size_t size) {
+int nbuf_linux_read_text(const nearbuf_process *process, const char *name, char *text,
+                         size_t size) {
   text[0] = '\0';
-  int file = nb_linux_open(process, name, O_RDONLY);
+  int file = nbuf_linux_open(process, name, O_RDONLY);
   if (file < 0) {
     return errno;
   }
-  int error = nb_linux_read_lines(file, text, size);
+  int error = nbuf_linux_read_lines(file, text, size);
   close(file);
   return error;
 }
 
-const char *nb_linux_field(const char *text, const char *field) {
+const char *nbuf_linux_field(const char *text, const char *field) {
   size_t length = strlen(field);
   for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
     line += *line == '\n';
@@ -138,7 +139,7 @@ const char *nb_linux_field(const char *text, const char *field) {
   return NULL;
 }
 
-uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base) {
+uint64_t nbuf_linux_number(const char *text, uint32_t index, uint32_t base) {
   uint64_t number = 0;
   for (uint32_t i = 0; text != NULL && i <= index; i++) {
     while (*text == ' ' || *text == '\t') {
@@ -158,13 +159,14 @@ uint64_t nb_linux_number(const char *text, uint32_t index, uint32_t base) {
   return number;
 }
 
-int64_t nb_linux_own_id(const char *status, uint32_t *depth) {
-  const char *ids = nb_linux_field(status, "NSpid");
-  int64_t id = ids == NULL ? (int64_t)nb_linux_number(nb_linux_field(status, "Tgid"), 0, 10) : 0;
+int64_t nbuf_linux_own_id(const char *status, uint32_t *depth) {
+  const char *ids = nbuf_linux_field(status, "NSpid");
+  int64_t id =
+      ids == NULL ? (int64_t)nbuf_linux_number(nbuf_linux_field(status, "Tgid"), 0, 10) : 0;
   *depth = 0;
   for (; ids != NULL && *ids != '\n' && *ids != '\0'; ids++) {
     if (*ids == '\t' || *ids == ' ') {
-      id = (int64_t)nb_linux_number(ids, 0, 10);
+      id = (int64_t)nbuf_linux_number(ids, 0, 10);
       (*depth)++;
     }
   }
@@ -180,7 +182,7 @@ static const char *skip_fields(const char *at, int count) {
   return at;
 }
 
-int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
+int nbuf_linux_read_stat(int directory, const char *path, nbuf_linux_stat *stat) {
   enum { FLAGS = 9, THREADS = 20, SIGNALS = 31, PROCESSOR = 39 }; /* as proc(5) counts them */
   char text[1024];
   int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
@@ -200,23 +202,23 @@ int nb_linux_read_stat(int directory, const char *path, nb_linux_stat *stat) {
   if (error != 0 || processor == NULL) {
     return error != 0 ? error : EIO;
   }
-  *stat = (nb_linux_stat){.state = *state,
-                          .flags = (uint32_t)nb_linux_number(flags, 0, 10),
-                          .threads = (int32_t)nb_linux_number(threads, 0, 10),
-                          .signals = (uint32_t)nb_linux_number(signals, 0, 10),
-                          .processor = (uint32_t)nb_linux_number(processor, 0, 10)};
+  *stat = (nbuf_linux_stat){.state = *state,
+                            .flags = (uint32_t)nbuf_linux_number(flags, 0, 10),
+                            .threads = (int32_t)nbuf_linux_number(threads, 0, 10),
+                            .signals = (uint32_t)nbuf_linux_number(signals, 0, 10),
+                            .processor = (uint32_t)nbuf_linux_number(processor, 0, 10)};
   return 0;
 }
 
-int nb_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
-  _Alignas(nb_linux_record) char records[8192];
+int nbuf_linux_visit(int directory, bool (*visit)(const char *name, void *context), void *context) {
+  _Alignas(nbuf_linux_record) char records[8192];
   for (;;) {
     long filled = syscall(SYS_getdents64, directory, records, sizeof records);
     if (filled <= 0) {
       return filled < 0 ? errno : 0;
     }
     for (long at = 0; at < filled;) {
-      const nb_linux_record *record = nb_linux_record_at(records, at);
+      const nbuf_linux_record *record = nbuf_linux_record_at(records, at);
       if (record->length == 0 || !visit(record->name, context)) {
         return 0;
       }

@@ -26,35 +26,35 @@
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
-static nb_result result_of_error(int error) {
+static nbuf_result result_of_error(int error) {
   switch (error) {
   case 0:
-    return nb_result_of(NEARBUF_OK);
+    return nbuf_result_of(NEARBUF_OK);
   case ESRCH:
   case ENOENT:
-    return nb_result_system(NEARBUF_NOT_FOUND, error);
+    return nbuf_result_system(NEARBUF_NOT_FOUND, error);
   case EPERM:
   case EACCES:
-    return nb_result_system(NEARBUF_DENIED, error);
+    return nbuf_result_system(NEARBUF_DENIED, error);
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
   case EFAULT:
   case EIO:
-    return nb_result_system(NEARBUF_NOT_MAPPED, error);
+    return nbuf_result_system(NEARBUF_NOT_MAPPED, error);
   default:
-    return nb_result_system(NEARBUF_SYSTEM_ERROR, error);
+    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
 }
 
-nb_result nb_linux_result(const nearbuf_process *process, int error) {
-  nb_result alive = error == 0 ? nb_result_of(NEARBUF_OK) : nb_remote_check(process);
+nbuf_result nbuf_linux_result(const nearbuf_process *process, int error) {
+  nbuf_result alive = error == 0 ? nbuf_result_of(NEARBUF_OK) : nbuf_remote_check(process);
   if (alive.status != NEARBUF_OK) {
     return alive;
   }
   /* It lives and cannot be found: another program is just replacing it. */
-  return error == ESRCH ? nb_result_system(NEARBUF_BUSY, error) : result_of_error(error);
+  return error == ESRCH ? nbuf_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
 /* ---- Open and close -------------------------------------------------------------------------- */
@@ -66,7 +66,7 @@ static bool is_gone(int error) {
 
 /* Whether a thread was killed, or is ending. From SIGKILL until its end is recorded, a busy machine
  * may take milliseconds, in which every request about it fails for various reasons. */
-static bool is_thread_ending(const nb_linux_stat *stat) {
+static bool is_thread_ending(const nbuf_linux_stat *stat) {
   enum { EXITING = 0x4, SIGNALED = 0x400 }; /* PF_... of the kernel */
   return (stat->flags & (EXITING | SIGNALED)) != 0 ||
          (stat->signals & UINT32_C(1) << (SIGKILL - 1)) != 0;
@@ -80,10 +80,10 @@ typedef struct end_search {
 static bool look_for_alive(const char *thread, void *context) {
   end_search *search = context;
   char path[32];
-  nb_linux_stat stat = {0};
+  nbuf_linux_stat stat = {0};
   int length = snprintf(path, sizeof path, "%s/stat", thread);
   if (thread[0] != '.' && length < (int)sizeof path) {
-    int error = nb_linux_read_stat(search->threads, path, &stat);
+    int error = nbuf_linux_read_stat(search->threads, path, &stat);
     search->is_any_alive = error == 0 ? !is_thread_ending(&stat) : !is_gone(error);
   }
   return !search->is_any_alive;
@@ -93,8 +93,8 @@ static bool look_for_alive(const char *thread, void *context) {
  * not the last one may end, such as the first one when another thread replaces the program
  * (exec). */
 static bool is_ending(const nearbuf_process *process) {
-  nb_linux_stat stat = {0};
-  int error = nb_linux_read_stat(nb_linux_directory(process), "stat", &stat);
+  nbuf_linux_stat stat = {0};
+  int error = nbuf_linux_read_stat(nbuf_linux_directory(process), "stat", &stat);
   if (error != 0 || !is_thread_ending(&stat)) {
     return is_gone(error);
   }
@@ -102,40 +102,40 @@ static bool is_ending(const nearbuf_process *process) {
     return true;
   }
   end_search search = {
-      .threads = openat(nb_linux_directory(process), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+      .threads = openat(nbuf_linux_directory(process), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (search.threads < 0) {
     return is_gone(errno);
   }
-  error = nb_linux_visit(search.threads, look_for_alive, &search);
+  error = nbuf_linux_visit(search.threads, look_for_alive, &search);
   close(search.threads);
   return error == 0 && !search.is_any_alive;
 }
 
 static bool looks_ended(const nearbuf_process *process) {
-  struct pollfd ended = {.fd = nb_linux_pidfd(process), .events = POLLIN};
+  struct pollfd ended = {.fd = nbuf_linux_pidfd(process), .events = POLLIN};
   return (ended.fd >= 0 && poll(&ended, 1, 0) == 1) || is_ending(process);
 }
 
 /* A process whose second thread replaces the program (exec) looks ended for a moment: that thread
  * becomes the first one, which has ended, and a reader may still have that one open. */
-nb_result nb_remote_check(const nearbuf_process *process) {
+nbuf_result nbuf_remote_check(const nearbuf_process *process) {
   enum { LOOKS = 4 };
   for (int i = 0; i < LOOKS; i++) {
     if (!looks_ended(process)) {
-      return nb_result_of(NEARBUF_OK);
+      return nbuf_result_of(NEARBUF_OK);
     }
-    nb_os_pause();
+    nbuf_os_pause();
   }
-  return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
+  return nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
 }
 
 /* The width of its addresses, by the program that it runs; 0: hidden from us. */
-static nb_result find_width(const nearbuf_process *process, uint32_t *bits) {
+static nbuf_result find_width(const nearbuf_process *process, uint32_t *bits) {
   *bits = 0;
-  int file = nb_linux_open(process, "exe", O_RDONLY);
+  int file = nbuf_linux_open(process, "exe", O_RDONLY);
   if (file < 0) {
     bool is_hidden = errno == EACCES || errno == EPERM || errno == ENOENT || errno == ESRCH;
-    return is_hidden ? nb_result_of(NEARBUF_OK) : result_of_error(errno);
+    return is_hidden ? nbuf_result_of(NEARBUF_OK) : result_of_error(errno);
   }
   unsigned char identification[5] = {0};
   ssize_t count;
@@ -150,40 +150,40 @@ static nb_result find_width(const nearbuf_process *process, uint32_t *bits) {
   return result_of_error(error);
 }
 
-nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
+nbuf_result nbuf_remote_open(int64_t id, nearbuf_process *process) {
   if (id > INT32_MAX) {
-    return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
+    return nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
   char path[32];
   (void)snprintf(path, sizeof path, "/proc/%d", (int)id);
   int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)id, 0U);
   if (pidfd < 0 && errno != ENOSYS && errno != EPERM) {
     /* EINVAL: a thread's id. */
-    return errno == EINVAL ? nb_result_system(NEARBUF_NOT_FOUND, errno) : result_of_error(errno);
+    return errno == EINVAL ? nbuf_result_system(NEARBUF_NOT_FOUND, errno) : result_of_error(errno);
   }
-  process->handles[NB_LINUX_PIDFD] = pidfd + 1;
+  process->handles[NBUF_LINUX_PIDFD] = pidfd + 1;
   int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) {
     int error = errno;
-    nb_remote_close(process);
+    nbuf_remote_close(process);
     /* It existed a moment ago: /proc is mounted so that the processes of others are hidden. */
     bool is_hidden = error == ENOENT && pidfd >= 0;
-    return is_hidden ? nb_result_system(NEARBUF_DENIED, error) : result_of_error(error);
+    return is_hidden ? nbuf_result_system(NEARBUF_DENIED, error) : result_of_error(error);
   }
-  process->handles[NB_LINUX_DIRECTORY] = directory + 1;
+  process->handles[NBUF_LINUX_DIRECTORY] = directory + 1;
   process->id = id;
-  nb_result width = find_width(process, &process->address_bits);
+  nbuf_result width = find_width(process, &process->address_bits);
   /* Still running, so the directory belongs to the process of the pidfd. */
-  nb_result result = nb_remote_check(process);
+  nbuf_result result = nbuf_remote_check(process);
   result = result.status == NEARBUF_OK ? width : result;
   if (result.status != NEARBUF_OK) {
-    nb_remote_close(process);
+    nbuf_remote_close(process);
   }
   return result;
 }
 
-void nb_remote_close(nearbuf_process *process) {
-  for (int i = NB_LINUX_PIDFD; i <= NB_LINUX_LOCATOR_FILE; i++) {
+void nbuf_remote_close(nearbuf_process *process) {
+  for (int i = NBUF_LINUX_PIDFD; i <= NBUF_LINUX_LOCATOR_FILE; i++) {
     if (process->handles[i] > 0) {
       close((int)process->handles[i] - 1);
     }
@@ -193,22 +193,22 @@ void nb_remote_close(nearbuf_process *process) {
 
 /* ---- About a process ------------------------------------------------------------------------- */
 
-nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
-  char status[NB_LINUX_STATUS_SIZE];
-  int error = nb_linux_read_text(process, "status", status, sizeof status);
+nbuf_result nbuf_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+  char status[NBUF_LINUX_STATUS_SIZE];
+  int error = nbuf_linux_read_text(process, "status", status, sizeof status);
   if (error != 0) {
-    return nb_linux_result(process, error);
+    return nbuf_linux_result(process, error);
   }
   uint32_t depth;
   info->id = process->id;
-  info->own_id = nb_linux_own_id(status, &depth);
-  info->user = nb_linux_number(nb_linux_field(status, "Uid"), 1, 10);
+  info->own_id = nbuf_linux_own_id(status, &depth);
+  info->user = nbuf_linux_number(nbuf_linux_field(status, "Uid"), 1, 10);
   info->address_bits = process->address_bits;
-  info->traced_by = (int64_t)nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10);
-  info->is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
-  const char *state = nb_linux_field(status, "State");
+  info->traced_by = (int64_t)nbuf_linux_number(nbuf_linux_field(status, "TracerPid"), 0, 10);
+  info->is_filtered = nbuf_linux_number(nbuf_linux_field(status, "Seccomp"), 0, 10) != 0;
+  const char *state = nbuf_linux_field(status, "State");
   info->is_stopped = state != NULL && strncmp(state, "\tT", 2) == 0;
-  const char *name = nb_linux_field(status, "Name");
+  const char *name = nbuf_linux_field(status, "Name");
   for (size_t i = 0; name != NULL && i < sizeof info->name - 1; i++) {
     char character = name[i + 1]; /* behind the tab */
     if (character == '\n' || character == '\0') {
@@ -216,7 +216,7 @@ nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_inf
     }
     info->name[i] = character;
   }
-  return nb_remote_check(process);
+  return nbuf_remote_check(process);
 }
 
 typedef struct id_visit {
@@ -230,29 +230,29 @@ static bool visit_id(const char *name, void *context) {
   if (name[0] < '1' || name[0] > '9') {
     return true;
   }
-  all->is_cancelled = all->visit((int64_t)nb_linux_number(name, 0, 10), all->context) < 0;
+  all->is_cancelled = all->visit((int64_t)nbuf_linux_number(name, 0, 10), all->context) < 0;
   return !all->is_cancelled;
 }
 
-nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+nbuf_result nbuf_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) {
     return result_of_error(errno);
   }
   id_visit all = {visit, context, false};
-  int error = nb_linux_visit(directory, visit_id, &all);
+  int error = nbuf_linux_visit(directory, visit_id, &all);
   close(directory);
-  return all.is_cancelled ? nb_result_of(NEARBUF_CANCELLED) : result_of_error(error);
+  return all.is_cancelled ? nbuf_result_of(NEARBUF_CANCELLED) : result_of_error(error);
 }
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* The program that the calls with this process are about; see nb_remote_note_program. */
-static nb_linux_program noted_program(const nearbuf_process *process) {
-  return (nb_linux_program){process->reserved[0], {process->reserved[1], process->reserved[2]}};
+/* The program that the calls with this process are about; see nbuf_remote_note_program. */
+static nbuf_linux_program noted_program(const nearbuf_process *process) {
+  return (nbuf_linux_program){process->reserved[0], {process->reserved[1], process->reserved[2]}};
 }
 
-static bool is_same(const nb_linux_program *one, const nb_linux_program *other) {
+static bool is_same(const nbuf_linux_program *one, const nbuf_linux_program *other) {
   return one->address == other->address && one->random[0] == other->random[0] &&
          one->random[1] == other->random[1];
 }
@@ -304,71 +304,71 @@ static int read_memory(int memory, uint64_t address, void *bytes, size_t size, s
 
 /* Whether the id still means this process. The id is free once the process was reaped, and a pidfd
  * tells that it ended from before that on. */
-static nb_result check_id(const nearbuf_process *process) {
-  struct pollfd ended = {.fd = nb_linux_pidfd(process), .events = POLLIN};
+static nbuf_result check_id(const nearbuf_process *process) {
+  struct pollfd ended = {.fd = nbuf_linux_pidfd(process), .events = POLLIN};
   bool is_its = ended.fd >= 0 && poll(&ended, 1, 0) == 0;
-  return is_its ? nb_result_of(NEARBUF_OK) : nb_remote_check(process);
+  return is_its ? nbuf_result_of(NEARBUF_OK) : nbuf_remote_check(process);
 }
 
-nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
-                         size_t *done) {
+nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+                             size_t size, size_t *done) {
   *done = 0;
   int error = read_direct(process, address, bytes, size, done);
   if (error == ENOSYS || error == EFAULT || error == ESRCH) {
-    int memory = nb_linux_open(process, "mem", O_RDONLY);
+    int memory = nbuf_linux_open(process, "mem", O_RDONLY);
     if (memory >= 0) {
       error = read_memory(memory, address, bytes, size, done);
       close(memory);
     }
   }
   /* An id can only mean another process once this one has ended: then nothing was read. */
-  nb_result alive = error == 0 ? check_id(process) : nb_remote_check(process);
+  nbuf_result alive = error == 0 ? check_id(process) : nbuf_remote_check(process);
   if (alive.status != NEARBUF_OK) {
     *done = 0;
     return alive;
   }
-  return error == ESRCH ? nb_result_system(NEARBUF_BUSY, error) : result_of_error(error);
+  return error == ESRCH ? nbuf_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
 /* Never by the id, which may be another process's by now. */
-nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
-                          size_t size, size_t *done) {
+nbuf_result nbuf_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                              size_t size, size_t *done) {
   *done = 0;
-  int memory = nb_linux_open(process, "mem", O_RDWR);
+  int memory = nbuf_linux_open(process, "mem", O_RDWR);
   if (memory < 0) {
-    return nb_linux_result(process, errno);
+    return nbuf_linux_result(process, errno);
   }
   int error = write_memory(memory, address, bytes, size, done);
   close(memory);
-  return nb_linux_result(process, error);
+  return nbuf_linux_result(process, error);
 }
 
-nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
-  int file = nb_linux_open(process, "mem", O_RDWR);
+nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+  int file = nbuf_linux_open(process, "mem", O_RDWR);
   *memory = 0;
   if (file < 0) {
-    return nb_linux_result(process, errno);
+    return nbuf_linux_result(process, errno);
   }
-  nb_linux_program noted = noted_program(process);
-  nb_linux_program seen = noted;
+  nbuf_linux_program noted = noted_program(process);
+  nbuf_linux_program seen = noted;
   size_t done = 0;
   if (noted.address != 0 &&
       (read_memory(file, noted.address, seen.random, sizeof seen.random, &done) != 0 ||
        !is_same(&noted, &seen))) {
     close(file);
-    return nb_result_of(NEARBUF_BUSY);
+    return nbuf_result_of(NEARBUF_BUSY);
   }
   *memory = file + 1;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                 size_t size) {
+nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                     size_t size) {
   size_t done = 0;
   return result_of_error(write_memory((int)memory - 1, address, bytes, size, &done));
 }
 
-void nb_remote_memory_close(intptr_t memory) {
+void nbuf_remote_memory_close(intptr_t memory) {
   if (memory > 0) {
     close((int)memory - 1);
   }
@@ -376,31 +376,31 @@ void nb_remote_memory_close(intptr_t memory) {
 
 /* ---- Its map --------------------------------------------------------------------------------- */
 
-static nb_maps_file *maps_file_of(nb_remote_map *map) {
-  return (nb_maps_file *)(void *)map->port.bytes;
+static nbuf_maps_file *maps_file_of(nbuf_remote_map *map) {
+  return (nbuf_maps_file *)(void *)map->port.bytes;
 }
 
-static_assert(sizeof(nb_maps_file) <= sizeof(nb_port_state), "port.h has room for it");
+static_assert(sizeof(nbuf_maps_file) <= sizeof(nbuf_port_state), "port.h has room for it");
 
-nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
-  nb_maps_file *maps = maps_file_of(map);
-  int file = nb_linux_open(process, "maps", O_RDONLY);
-  nb_maps_file_start(maps, file);
+nbuf_result nbuf_remote_map_open(const nearbuf_process *process, nbuf_remote_map *map) {
+  nbuf_maps_file *maps = maps_file_of(map);
+  int file = nbuf_linux_open(process, "maps", O_RDONLY);
+  nbuf_maps_file_start(maps, file);
   if (file < 0) {
-    return process == NULL ? result_of_error(errno) : nb_linux_result(process, errno);
+    return process == NULL ? result_of_error(errno) : nbuf_linux_result(process, errno);
   }
   /* The map of a thread that has ended is empty. */
-  if (!nb_maps_file_fill(maps) && maps->system_error == 0 && process != NULL) {
-    int another = nb_linux_open_of_another_thread(process, "maps", O_RDONLY);
+  if (!nbuf_maps_file_fill(maps) && maps->system_error == 0 && process != NULL) {
+    int another = nbuf_linux_open_of_another_thread(process, "maps", O_RDONLY);
     if (another >= 0) {
       close(file);
-      nb_maps_file_start(maps, another);
+      nbuf_maps_file_start(maps, another);
     }
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-void nb_remote_map_close(nb_remote_map *map) {
+void nbuf_remote_map_close(nbuf_remote_map *map) {
   if (maps_file_of(map)->is_open) {
     close(maps_file_of(map)->file);
   }
@@ -416,9 +416,9 @@ static void keep_end(const char *text, char *name, size_t size) {
   memcpy(name, text + from, length - from + 1);
 }
 
-static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
-  const nb_mapping *from = &line->mapping;
-  *mapping = (nb_remote_mapping){.device = from->device, .inode = from->inode};
+static void fill_mapping(const nbuf_maps_line *line, nbuf_remote_mapping *mapping) {
+  const nbuf_mapping *from = &line->mapping;
+  *mapping = (nbuf_remote_mapping){.device = from->device, .inode = from->inode};
   mapping->info = (nearbuf_process_mapping){.min = line->start,
                                             .max = line->last,
                                             .is_readable = from->readable,
@@ -429,124 +429,124 @@ static void fill_mapping(const nb_maps_line *line, nb_remote_mapping *mapping) {
   keep_end(from->name_end, mapping->info.name, sizeof mapping->info.name);
 }
 
-nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
-  nb_maps_file *maps = maps_file_of(map);
-  nb_maps_line line;
-  if (nb_maps_file_next(maps, &line) != NB_MAPS_MORE) {
+nbuf_result nbuf_remote_map_next(nbuf_remote_map *map, nbuf_remote_mapping *mapping) {
+  nbuf_maps_file *maps = maps_file_of(map);
+  nbuf_maps_line line;
+  if (nbuf_maps_file_next(maps, &line) != NBUF_MAPS_MORE) {
     fill_mapping(&line, mapping);
-    return nb_result_of(NEARBUF_OK);
+    return nbuf_result_of(NEARBUF_OK);
   }
-  return maps->system_error == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
+  return maps->system_error == 0 ? nbuf_result_of(NEARBUF_NOT_FOUND)
                                  : result_of_error(maps->system_error);
 }
 
-nb_result nb_linux_find_mapping(const nearbuf_process *process,
-                                bool (*matches)(const nb_remote_mapping *mapping,
-                                                const void *context),
-                                const void *context, nb_remote_mapping *mapping) {
-  nb_remote_map map;
-  nb_result result = nb_remote_map_open(process, &map);
+nbuf_result nbuf_linux_find_mapping(const nearbuf_process *process,
+                                    bool (*matches)(const nbuf_remote_mapping *mapping,
+                                                    const void *context),
+                                    const void *context, nbuf_remote_mapping *mapping) {
+  nbuf_remote_map map;
+  nbuf_result result = nbuf_remote_map_open(process, &map);
   bool is_found = false;
   while (result.status == NEARBUF_OK && !is_found) {
-    result = nb_remote_map_next(&map, mapping);
+    result = nbuf_remote_map_next(&map, mapping);
     is_found = result.status == NEARBUF_OK && matches(mapping, context);
   }
-  nb_remote_map_close(&map);
+  nbuf_remote_map_close(&map);
   return result;
 }
 
-nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
-  nb_range limits = nb_os_limits(0, around);
+nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around) {
+  nbuf_range limits = nbuf_os_limits(0, around);
   if (address_bits == 32) {
     limits.max = (uintptr_t)0xffffdfff; /* a 64-bit kernel keeps the last two pages */
   }
   return limits;
 }
 
-/* ---- What a handle keeps ---------------------------------------------------------------------- */
+/* ---- What a handle keeps --------------------------------------------------------------------- */
 
-bool nb_linux_owner(const nearbuf_process *process, uint64_t *owner) {
+bool nbuf_linux_owner(const nearbuf_process *process, uint64_t *owner) {
   struct stat status;
-  if (fstat(nb_linux_directory(process), &status) != 0) {
+  if (fstat(nbuf_linux_directory(process), &status) != 0) {
     return false;
   }
   *owner = (uint64_t)status.st_uid << 32 | status.st_gid;
   return true;
 }
 
-bool nb_linux_runs_noted_program(const nearbuf_process *process) {
-  nb_linux_program noted = noted_program(process);
-  nb_linux_program seen = noted;
+bool nbuf_linux_runs_noted_program(const nearbuf_process *process) {
+  nbuf_linux_program noted = noted_program(process);
+  nbuf_linux_program seen = noted;
   size_t done = 0;
   return noted.address != 0 &&
          read_direct(process, noted.address, seen.random, sizeof seen.random, &done) == 0 &&
          is_same(&noted, &seen) && check_id(process).status == NEARBUF_OK;
 }
 
-void nb_linux_forget_locators(nearbuf_process *process) {
-  if (process->handles[NB_LINUX_LOCATOR_FILE] > 0) {
-    close((int)process->handles[NB_LINUX_LOCATOR_FILE] - 1);
-    process->handles[NB_LINUX_LOCATOR_FILE] = 0;
+void nbuf_linux_forget_locators(nearbuf_process *process) {
+  if (process->handles[NBUF_LINUX_LOCATOR_FILE] > 0) {
+    close((int)process->handles[NBUF_LINUX_LOCATOR_FILE] - 1);
+    process->handles[NBUF_LINUX_LOCATOR_FILE] = 0;
   }
-  process->reserved[NB_KEPT_FIRST] = 0;
-  process->reserved[NB_KEPT_VIEWED] = 0;
+  process->reserved[NBUF_KEPT_FIRST] = 0;
+  process->reserved[NBUF_KEPT_VIEWED] = 0;
 }
 
 /* ---- Which program it runs ------------------------------------------------------------------- */
 
 /* The address of its random bytes, as the kernel gave it to the program at its start. */
-static nb_result find_random(const nearbuf_process *process, uint64_t *address) {
+static nbuf_result find_random(const nearbuf_process *process, uint64_t *address) {
   enum { RANDOM = 25, MOST_ENTRIES = 128 }; /* AT_RANDOM */
   _Alignas(8) unsigned char entries[MOST_ENTRIES * 16];
   size_t width = process->address_bits / 8;
   ssize_t size = 0;
   *address = 0;
-  int file = nb_linux_open(process, "auxv", O_RDONLY);
+  int file = nbuf_linux_open(process, "auxv", O_RDONLY);
   if (file >= 0) {
     size = read(file, entries, sizeof entries);
     close(file);
   }
   if (size == 0) { /* its first thread has ended */
-    file = nb_linux_open_of_another_thread(process, "auxv", O_RDONLY);
+    file = nbuf_linux_open_of_another_thread(process, "auxv", O_RDONLY);
     if (file >= 0) {
       size = read(file, entries, sizeof entries);
       close(file);
     }
   }
   if (file < 0 || size < 0) {
-    return nb_linux_result(process, errno);
+    return nbuf_linux_result(process, errno);
   }
   for (size_t at = 0; width != 0 && at + 2 * width <= (size_t)size; at += 2 * width) {
-    if (nb_shared_address_relaxed((uintptr_t)entries + at, (uint32_t)width) == RANDOM) {
-      *address = nb_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
+    if (nbuf_shared_address_relaxed((uintptr_t)entries + at, (uint32_t)width) == RANDOM) {
+      *address = nbuf_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
     }
   }
   /* Every program gets one; one that has none is just replacing another program. */
   bool is_made = width == 0 || *address != 0;
-  return nb_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
+  return nbuf_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
-static nb_result find_program(const nearbuf_process *process, nb_linux_program *program) {
+static nbuf_result find_program(const nearbuf_process *process, nbuf_linux_program *program) {
   size_t done;
-  *program = (nb_linux_program){0};
-  nb_result result = find_random(process, &program->address);
+  *program = (nbuf_linux_program){0};
+  nbuf_result result = find_random(process, &program->address);
   if (result.status == NEARBUF_OK && program->address != 0) {
     result =
-        nb_remote_read(process, program->address, program->random, sizeof program->random, &done);
+        nbuf_remote_read(process, program->address, program->random, sizeof program->random, &done);
   }
   return result;
 }
 
-nb_result nb_remote_note_program(nearbuf_process *process) {
-  nb_linux_program program;
-  if (nb_linux_runs_noted_program(process)) {
-    return nb_result_of(NEARBUF_OK);
+nbuf_result nbuf_remote_note_program(nearbuf_process *process) {
+  nbuf_linux_program program;
+  if (nbuf_linux_runs_noted_program(process)) {
+    return nbuf_result_of(NEARBUF_OK);
   }
-  nb_linux_forget_locators(process);
-  process->reserved[NB_KEPT_ENTRY] = 0;
-  nb_result result = find_program(process, &program);
+  nbuf_linux_forget_locators(process);
+  process->reserved[NBUF_KEPT_ENTRY] = 0;
+  nbuf_result result = find_program(process, &program);
   if (result.status == NEARBUF_NOT_MAPPED && program.address != 0) {
-    return nb_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
+    return nbuf_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
   }
   if (result.status == NEARBUF_OK) {
     process->reserved[0] = program.address;
@@ -556,16 +556,16 @@ nb_result nb_remote_note_program(nearbuf_process *process) {
   return result;
 }
 
-nb_result nb_remote_check_program(const nearbuf_process *process) {
-  nb_linux_program noted = noted_program(process);
-  nb_linux_program now;
+nbuf_result nbuf_remote_check_program(const nearbuf_process *process) {
+  nbuf_linux_program noted = noted_program(process);
+  nbuf_linux_program now;
   if (noted.address == 0) {
-    return nb_result_of(NEARBUF_OK);
+    return nbuf_result_of(NEARBUF_OK);
   }
-  nb_result result = find_program(process, &now);
+  nbuf_result result = find_program(process, &now);
   bool is_known =
       result.status == NEARBUF_OK || (result.status == NEARBUF_NOT_MAPPED && now.address != 0);
-  return is_known ? nb_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_STALE) : result;
+  return is_known ? nbuf_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_STALE) : result;
 }
 
 /* ---- Making memory --------------------------------------------------------------------------- */
@@ -573,13 +573,13 @@ nb_result nb_remote_check_program(const nearbuf_process *process) {
 /* Looks for the bytes of an instruction in the readable part of a mapping. They need not be meant
  * as one: the thread stops again right behind them. NOT_FOUND: they are not there; else why it
  * could not be read. */
-static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapping *mapping,
-                            const unsigned char *bytes, size_t size, uint64_t *address) {
+static nbuf_result find_bytes(const nearbuf_process *process, const nbuf_remote_mapping *mapping,
+                              const unsigned char *bytes, size_t size, uint64_t *address) {
   unsigned char text[4096];
   for (uint64_t at = mapping->info.min;
        at < mapping->info.max && at - mapping->info.min < (1U << 20); at += sizeof text) {
     size_t done;
-    nb_result result = nb_remote_read(process, at, text, sizeof text, &done);
+    nbuf_result result = nbuf_remote_read(process, at, text, sizeof text, &done);
     if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_MAPPED) {
       return result;
     }
@@ -590,37 +590,37 @@ static nb_result find_bytes(const nearbuf_process *process, const nb_remote_mapp
     }
     if (found != NULL) {
       *address = at + (uint64_t)(found - text);
-      return nb_result_of(NEARBUF_OK);
+      return nbuf_result_of(NEARBUF_OK);
     }
   }
-  return nb_result_of(NEARBUF_NOT_FOUND);
+  return nbuf_result_of(NEARBUF_NOT_FOUND);
 }
 
 /* Searches the executable mappings: the system's own, or any. NOT_FOUND: none has it. */
-static nb_result find_entry_in(const nearbuf_process *process, nb_trace_target *target,
-                               bool in_any) {
-  const unsigned char *bytes = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
-  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
-  nb_remote_map map;
-  nb_remote_mapping mapping = {0};
-  nb_result result = nb_remote_map_open(process, &map);
-  nb_result found = nb_result_of(NEARBUF_NOT_FOUND);
+static nbuf_result find_entry_in(const nearbuf_process *process, nbuf_trace_target *target,
+                                 bool in_any) {
+  const unsigned char *bytes = target->is_64_bit ? nbuf_trace_entry_64 : nbuf_trace_entry_32;
+  size_t size = target->is_64_bit ? nbuf_trace_entry_64_size : nbuf_trace_entry_32_size;
+  nbuf_remote_map map;
+  nbuf_remote_mapping mapping = {0};
+  nbuf_result result = nbuf_remote_map_open(process, &map);
+  nbuf_result found = nbuf_result_of(NEARBUF_NOT_FOUND);
   while (result.status == NEARBUF_OK && found.status == NEARBUF_NOT_FOUND) {
-    result = nb_remote_map_next(&map, &mapping);
+    result = nbuf_remote_map_next(&map, &mapping);
     bool is_vdso = strcmp(mapping.info.name, "[vdso]") == 0;
     if (result.status == NEARBUF_OK && mapping.info.is_executable && mapping.info.is_readable &&
         (is_vdso || in_any)) {
       found = find_bytes(process, &mapping, bytes, size, &target->entry);
     }
   }
-  nb_remote_map_close(&map);
+  nbuf_remote_map_close(&map);
   return result.status == NEARBUF_OK ? found : result;
 }
 
 /* An instruction that enters the kernel: the system puts one into every process ([vdso]), and if
  * that was switched off, the C library has some. */
-static nb_result find_entry(const nearbuf_process *process, nb_trace_target *target) {
-  nb_result result = find_entry_in(process, target, false);
+static nbuf_result find_entry(const nearbuf_process *process, nbuf_trace_target *target) {
+  nbuf_result result = find_entry_in(process, target, false);
   if (result.status == NEARBUF_NOT_FOUND && result.system_error == 0) {
     result = find_entry_in(process, target, true);
   }
@@ -628,30 +628,31 @@ static nb_result find_entry(const nearbuf_process *process, nb_trace_target *tar
     return result;
   }
   /* It has none, or another program is just replacing it. */
-  bool is_same = nb_remote_check_program(process).status == NEARBUF_OK;
-  return nb_result_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
+  bool is_same = nbuf_remote_check_program(process).status == NEARBUF_OK;
+  return nbuf_result_of(is_same ? NEARBUF_UNSUPPORTED : NEARBUF_BUSY);
 }
 
-nb_result nb_linux_run(nearbuf_process *process, nb_trace_script script, void *context) {
-  nb_trace_target target = {.id = process->id,
-                            .directory = nb_linux_directory(process),
-                            .is_64_bit = process->address_bits == 64,
-                            .entry = process->reserved[NB_KEPT_ENTRY],
-                            .program = noted_program(process)};
-  nb_result result = target.entry != 0 ? nb_result_of(NEARBUF_OK) : find_entry(process, &target);
+nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, void *context) {
+  nbuf_trace_target target = {.id = process->id,
+                              .directory = nbuf_linux_directory(process),
+                              .is_64_bit = process->address_bits == 64,
+                              .entry = process->reserved[NBUF_KEPT_ENTRY],
+                              .program = noted_program(process)};
+  nbuf_result result =
+      target.entry != 0 ? nbuf_result_of(NEARBUF_OK) : find_entry(process, &target);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = nb_trace_run(&target, script, context);
-  process->reserved[NB_KEPT_ENTRY] = 0;
+  result = nbuf_trace_run(&target, script, context);
+  process->reserved[NBUF_KEPT_ENTRY] = 0;
   if (result.status == NEARBUF_OK) {
-    process->reserved[NB_KEPT_ENTRY] = target.program.address != 0 ? target.entry : 0;
+    process->reserved[NBUF_KEPT_ENTRY] = target.program.address != 0 ? target.entry : 0;
     return result;
   }
-  nb_result alive = nb_remote_check(process);
+  nbuf_result alive = nbuf_remote_check(process);
   bool is_thread_gone = result.status == NEARBUF_NOT_FOUND; /* another one may do */
   return alive.status != NEARBUF_OK ? alive
-         : is_thread_gone           ? nb_result_system(NEARBUF_BUSY, result.system_error)
+         : is_thread_gone           ? nbuf_result_system(NEARBUF_BUSY, result.system_error)
                                     : result;
 }
 
@@ -661,62 +662,62 @@ typedef struct memory_call {
   uint64_t protection;
 } memory_call;
 
-static nb_result result_of_mmap(int64_t returned) {
+static nbuf_result result_of_mmap(int64_t returned) {
   switch (returned) {
   case -EEXIST:
-    return nb_result_system(NEARBUF_NO_ROOM, EEXIST);
+    return nbuf_result_system(NEARBUF_NO_ROOM, EEXIST);
   case -ENOMEM:
   case -EAGAIN:
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)-returned);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)-returned);
   default:
     return result_of_error(returned < 0 && returned > -4096 ? (int)-returned : 0);
   }
 }
 
-static nb_result allocate_script(nb_trace *trace, void *context) {
+static nbuf_result allocate_script(nbuf_trace *trace, void *context) {
   const memory_call *ctx = context;
   /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
    * address is a hint, since MAP_FIXED_NOREPLACE would ignore what the kernel keeps free below a
    * stack. */
   const uint64_t map[6] = {ctx->address, ctx->size, ctx->protection, 0x22, UINT64_MAX, 0};
   int64_t returned;
-  if (!nb_trace_syscall(trace, NB_TRACE_MMAP, map, &returned)) {
-    return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
+  if (!nbuf_trace_syscall(trace, NBUF_TRACE_MMAP, map, &returned)) {
+    return nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
-  nb_result result = result_of_mmap(returned);
+  nbuf_result result = result_of_mmap(returned);
   if (result.status == NEARBUF_OK && (uint64_t)returned != ctx->address) {
     const uint64_t unmap[6] = {(uint64_t)returned, ctx->size};
-    (void)nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &returned);
-    result = nb_result_of(NEARBUF_NO_ROOM);
+    (void)nbuf_trace_syscall(trace, NBUF_TRACE_MUNMAP, unmap, &returned);
+    result = nbuf_result_of(NEARBUF_NO_ROOM);
   }
   return result;
 }
 
-nb_result nb_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
+nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
   memory_call ctx = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
-  return nb_linux_run(process, allocate_script, &ctx);
+  return nbuf_linux_run(process, allocate_script, &ctx);
 }
 
-bool nb_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
-  memory_call ctx = {start - nb_os_page_size(), nb_os_page_size(), PROT_NONE};
-  nb_result result = nb_linux_run(process, allocate_script, &ctx);
+bool nbuf_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
+  memory_call ctx = {start - nbuf_os_page_size(), nbuf_os_page_size(), PROT_NONE};
+  nbuf_result result = nbuf_linux_run(process, allocate_script, &ctx);
   if (result.status == NEARBUF_OK) {
-    (void)nb_remote_free(process, ctx.address, ctx.size);
+    (void)nbuf_remote_free(process, ctx.address, ctx.size);
   }
   return result.status == NEARBUF_NO_ROOM;
 }
 
-static nb_result free_script(nb_trace *trace, void *context) {
+static nbuf_result free_script(nbuf_trace *trace, void *context) {
   const memory_call *ctx = context;
   const uint64_t unmap[6] = {ctx->address, ctx->size};
   int64_t returned;
-  if (!nb_trace_syscall(trace, NB_TRACE_MUNMAP, unmap, &returned)) {
-    return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
+  if (!nbuf_trace_syscall(trace, NBUF_TRACE_MUNMAP, unmap, &returned)) {
+    return nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
   }
   return result_of_error((int)-returned);
 }
 
-nb_result nb_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
+nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
   memory_call ctx = {.address = address, .size = size};
-  return nb_linux_run(process, free_script, &ctx);
+  return nbuf_linux_run(process, free_script, &ctx);
 }

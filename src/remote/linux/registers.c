@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#if defined(NB_HAS_REGISTERS)
+#if defined(NBUF_HAS_REGISTERS)
 
 #if defined(__aarch64__)
 #include <asm/ptrace.h> /* struct user_pt_regs */
@@ -17,7 +17,7 @@
 #include <stdio.h>
 #endif
 
-long nb_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t data) {
+long nbuf_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t data) {
   return syscall(SYS_ptrace, ctx, (long)thread, address, data);
 }
 
@@ -78,40 +78,41 @@ static bool is_listed(uint64_t number, const uint16_t *calls, size_t count) {
 
 /* ---- x86-64, and 32-bit programs on it ------------------------------------------------------- */
 
-const unsigned char nb_trace_entry_64[] = {0x0f, 0x05}; /* syscall */
-const unsigned char nb_trace_entry_32[] = {0xcd, 0x80}; /* int 0x80 */
-const uint32_t nb_trace_entry_64_size = sizeof nb_trace_entry_64;
-const uint32_t nb_trace_entry_32_size = sizeof nb_trace_entry_32;
+const unsigned char nbuf_trace_entry_64[] = {0x0f, 0x05}; /* syscall */
+const unsigned char nbuf_trace_entry_32[] = {0xcd, 0x80}; /* int 0x80 */
+const uint32_t nbuf_trace_entry_64_size = sizeof nbuf_trace_entry_64;
+const uint32_t nbuf_trace_entry_32_size = sizeof nbuf_trace_entry_32;
 
-static const uint16_t numbers_64[NB_TRACE_CALLS] = {
-    [NB_TRACE_MMAP] = SYS_mmap,       [NB_TRACE_MUNMAP] = SYS_munmap,
-    [NB_TRACE_MADVISE] = SYS_madvise, [NB_TRACE_OPENAT] = SYS_openat,
-    [NB_TRACE_CLOSE] = SYS_close,     [NB_TRACE_FLOCK] = SYS_flock,
+static const uint16_t numbers_64[NBUF_TRACE_CALLS] = {
+    [NBUF_TRACE_MMAP] = SYS_mmap,       [NBUF_TRACE_MUNMAP] = SYS_munmap,
+    [NBUF_TRACE_MADVISE] = SYS_madvise, [NBUF_TRACE_OPENAT] = SYS_openat,
+    [NBUF_TRACE_CLOSE] = SYS_close,     [NBUF_TRACE_FLOCK] = SYS_flock,
 };
-static const uint16_t numbers_32[NB_TRACE_CALLS] = {
-    [NB_TRACE_MMAP] = 192, /* mmap2: the offset counts pages, which 0 does anyway */
-    [NB_TRACE_MUNMAP] = 91, [NB_TRACE_MADVISE] = 219, [NB_TRACE_OPENAT] = 295,
-    [NB_TRACE_CLOSE] = 6,   [NB_TRACE_FLOCK] = 143,
+static const uint16_t numbers_32[NBUF_TRACE_CALLS] = {
+    [NBUF_TRACE_MMAP] = 192, /* mmap2: the offset counts pages, which 0 does anyway */
+    [NBUF_TRACE_MUNMAP] = 91, [NBUF_TRACE_MADVISE] = 219, [NBUF_TRACE_OPENAT] = 295,
+    [NBUF_TRACE_CLOSE] = 6,   [NBUF_TRACE_FLOCK] = 143,
 };
 
-bool nb_registers_get(pid_t thread, nb_registers *set) {
+bool nbuf_registers_get(pid_t thread, nbuf_registers *set) {
   /* Not the register set of the target: a 32-bit one would have another form. */
-  return nb_trace_request(thread, PTRACE_GETREGS, 0, (uintptr_t)set) == 0;
+  return nbuf_trace_request(thread, PTRACE_GETREGS, 0, (uintptr_t)set) == 0;
 }
 
-bool nb_registers_set(pid_t thread, const nb_registers *set) {
-  return nb_trace_request(thread, PTRACE_SETREGS, 0, (uintptr_t)set) == 0;
+bool nbuf_registers_set(pid_t thread, const nbuf_registers *set) {
+  return nbuf_trace_request(thread, PTRACE_SETREGS, 0, (uintptr_t)set) == 0;
 }
 
 /* The registers of a stopped thread contain all of it. */
-void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call) {
+void nbuf_registers_note_call(int directory, pid_t thread, nbuf_blocked_call *call) {
   (void)directory;
   (void)thread;
-  *call = (nb_blocked_call){0};
+  *call = (nbuf_blocked_call){0};
 }
 
-void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_trace_call call,
-                          const uint64_t arguments[6], const nb_blocked_call *before) {
+void nbuf_registers_prepare(nbuf_registers *set, const nbuf_trace_target *target,
+                            nbuf_trace_call call, const uint64_t arguments[6],
+                            const nbuf_blocked_call *before) {
   (void)before;
   set->rip = target->entry;
   set->orig_rax = UINT64_MAX; /* not in a call: there is nothing to restart */
@@ -135,14 +136,14 @@ void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_t
   }
 }
 
-bool nb_registers_at_entry(pid_t thread, nb_registers *set, const uint64_t arguments[6]) {
+bool nbuf_registers_at_entry(pid_t thread, nbuf_registers *set, const uint64_t arguments[6]) {
   (void)thread;
   (void)set;
   (void)arguments;
   return true;
 }
 
-int64_t nb_registers_result(const nb_registers *set, const nb_trace_target *target) {
+int64_t nbuf_registers_result(const nbuf_registers *set, const nbuf_trace_target *target) {
   if (target->is_64_bit) {
     return (int64_t)set->rax;
   }
@@ -186,23 +187,24 @@ static bool is_restartable(uint64_t number, bool is_64_bit) {
 }
 
 /* The kernel decides on the way out, by the registers that it finds then. */
-bool nb_registers_restore(pid_t thread, const nb_registers *saved, const nb_trace_target *target,
-                          const nb_blocked_call *before, nb_call_stage stage) {
+bool nbuf_registers_restore(pid_t thread, const nbuf_registers *saved,
+                            const nbuf_trace_target *target, const nbuf_blocked_call *before,
+                            nbuf_call_stage stage) {
   (void)before;
   (void)stage;
-  nb_registers set = *saved;
+  nbuf_registers set = *saved;
   if ((int64_t)set.orig_rax >= 0 && (int32_t)set.rax == -EINTR &&
       is_restartable((uint32_t)set.orig_rax, target->is_64_bit)) {
     set.rax = (uint64_t)(int64_t)RESTART_WITHOUT_HANDLER;
   }
-  return nb_registers_set(thread, &set);
+  return nbuf_registers_set(thread, &set);
 }
 
-uint64_t nb_registers_instruction(const nb_registers *set) {
+uint64_t nbuf_registers_instruction(const nbuf_registers *set) {
   return set->rip;
 }
 
-void nb_registers_move(nb_registers *set, uint64_t instruction) {
+void nbuf_registers_move(nbuf_registers *set, uint64_t instruction) {
   set->rip = instruction;
   set->orig_rax = UINT64_MAX;
 }
@@ -211,10 +213,10 @@ void nb_registers_move(nb_registers *set, uint64_t instruction) {
 
 /* ---- AArch64 --------------------------------------------------------------------------------- */
 
-const unsigned char nb_trace_entry_64[] = {0x01, 0x00, 0x00, 0xd4}; /* svc #0 */
-const unsigned char nb_trace_entry_32[] = {0x00, 0x00, 0x00, 0xef}; /* svc 0, in A32 */
-const uint32_t nb_trace_entry_64_size = sizeof nb_trace_entry_64;
-const uint32_t nb_trace_entry_32_size = sizeof nb_trace_entry_32;
+const unsigned char nbuf_trace_entry_64[] = {0x01, 0x00, 0x00, 0xd4}; /* svc #0 */
+const unsigned char nbuf_trace_entry_32[] = {0x00, 0x00, 0x00, 0xef}; /* svc 0, in A32 */
+const uint32_t nbuf_trace_entry_64_size = sizeof nbuf_trace_entry_64;
+const uint32_t nbuf_trace_entry_32_size = sizeof nbuf_trace_entry_32;
 
 enum {
   GENERAL_REGISTERS = 1,      /* NT_PRSTATUS */
@@ -222,23 +224,23 @@ enum {
   RESTART_SYSCALL = 128
 };
 
-static const uint16_t numbers[NB_TRACE_CALLS] = {
-    [NB_TRACE_MMAP] = SYS_mmap,       [NB_TRACE_MUNMAP] = SYS_munmap,
-    [NB_TRACE_MADVISE] = SYS_madvise, [NB_TRACE_OPENAT] = SYS_openat,
-    [NB_TRACE_CLOSE] = SYS_close,     [NB_TRACE_FLOCK] = SYS_flock,
+static const uint16_t numbers[NBUF_TRACE_CALLS] = {
+    [NBUF_TRACE_MMAP] = SYS_mmap,       [NBUF_TRACE_MUNMAP] = SYS_munmap,
+    [NBUF_TRACE_MADVISE] = SYS_madvise, [NBUF_TRACE_OPENAT] = SYS_openat,
+    [NBUF_TRACE_CLOSE] = SYS_close,     [NBUF_TRACE_FLOCK] = SYS_flock,
 };
 
-bool nb_registers_get(pid_t thread, nb_registers *set) {
+bool nbuf_registers_get(pid_t thread, nbuf_registers *set) {
   struct iovec where = {set, sizeof *set};
-  return nb_trace_request(thread, PTRACE_GETREGSET, GENERAL_REGISTERS, (uintptr_t)&where) == 0;
+  return nbuf_trace_request(thread, PTRACE_GETREGSET, GENERAL_REGISTERS, (uintptr_t)&where) == 0;
 }
 
-bool nb_registers_set(pid_t thread, const nb_registers *set) {
+bool nbuf_registers_set(pid_t thread, const nbuf_registers *set) {
   struct iovec where = {(void *)(uintptr_t)set, sizeof *set};
-  return nb_trace_request(thread, PTRACE_SETREGSET, GENERAL_REGISTERS, (uintptr_t)&where) == 0;
+  return nbuf_trace_request(thread, PTRACE_SETREGSET, GENERAL_REGISTERS, (uintptr_t)&where) == 0;
 }
 
-void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call) {
+void nbuf_registers_note_call(int directory, pid_t thread, nbuf_blocked_call *call) {
   char path[32];
   char text[256];
   (void)snprintf(path, sizeof path, "task/%d/syscall", (int)thread);
@@ -265,8 +267,9 @@ void nb_registers_note_call(int directory, pid_t thread, nb_blocked_call *call) 
  * The kernel keeps the first argument at its entry for a restart, and does not report it. So it
  * must be the one of the call that will be restarted; the argument of the remote call is set
  * afterwards. */
-void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_trace_call call,
-                          const uint64_t arguments[6], const nb_blocked_call *before) {
+void nbuf_registers_prepare(nbuf_registers *set, const nbuf_trace_target *target,
+                            nbuf_trace_call call, const uint64_t arguments[6],
+                            const nbuf_blocked_call *before) {
   set->pc = target->entry;
   set->regs[8] = numbers[call];
   for (int i = 0; i < 6; i++) {
@@ -275,18 +278,18 @@ void nb_registers_prepare(nb_registers *set, const nb_trace_target *target, nb_t
   set->regs[0] = before->first_argument;
 }
 
-bool nb_registers_at_entry(pid_t thread, nb_registers *set, const uint64_t arguments[6]) {
+bool nbuf_registers_at_entry(pid_t thread, nbuf_registers *set, const uint64_t arguments[6]) {
   set->regs[0] = arguments[0];
-  return nb_registers_set(thread, set);
+  return nbuf_registers_set(thread, set);
 }
 
-int64_t nb_registers_result(const nb_registers *set, const nb_trace_target *target) {
+int64_t nbuf_registers_result(const nbuf_registers *set, const nbuf_trace_target *target) {
   (void)target;
   return (int64_t)set->regs[0];
 }
 
 /* Sleeps that the kernel resumes by a call of its own, since it keeps the remaining time. */
-static bool is_timed_sleep(const nb_registers *set) {
+static bool is_timed_sleep(const nbuf_registers *set) {
   uint64_t wait = set->regs[1] & 0x7f; /* the futex operation, without its flags */
   return set->regs[8] == RESTART_SYSCALL || set->regs[8] == SYS_nanosleep ||
          (set->regs[8] == SYS_clock_nanosleep && (set->regs[1] & 1) == 0) ||
@@ -295,7 +298,7 @@ static bool is_timed_sleep(const nb_registers *set) {
 
 /* The result that the interrupted call had before the kernel changed it, which it does here before
  * the thread stops; 0: it was not in a call that is resumed. */
-static int restart_code(const nb_registers *saved, const nb_blocked_call *before) {
+static int restart_code(const nbuf_registers *saved, const nbuf_blocked_call *before) {
   static const uint16_t ended_by_handlers[] = {SYS_rt_sigsuspend,   SYS_ppoll,  SYS_pselect6,
                                                SYS_clock_nanosleep, SYS_msgrcv, SYS_msgsnd};
   if (!before->is_known || before->stack != saved->sp || before->number != saved->regs[8]) {
@@ -319,33 +322,34 @@ static int restart_code(const nb_registers *saved, const nb_blocked_call *before
 /* Behind a call the kernel decides again, if it assumes that the thread is in one. If none was made
  * it has decided already, before the thread stopped; and a call that was entered must not be
  * made. */
-bool nb_registers_restore(pid_t thread, const nb_registers *saved, const nb_trace_target *target,
-                          const nb_blocked_call *before, nb_call_stage stage) {
+bool nbuf_registers_restore(pid_t thread, const nbuf_registers *saved,
+                            const nbuf_trace_target *target, const nbuf_blocked_call *before,
+                            nbuf_call_stage stage) {
   (void)target;
-  nb_registers set = *saved;
+  nbuf_registers set = *saved;
   int code = restart_code(saved, before);
-  if (stage == NB_CALL_DONE && code != 0) {
+  if (stage == NBUF_CALL_DONE && code != 0) {
     set.pc = before->next;
     set.regs[0] = (unsigned long long)code;
-    return nb_registers_set(thread, &set);
+    return nbuf_registers_set(thread, &set);
   }
-  if (stage >= NB_CALL_ENTERED) {
+  if (stage >= NBUF_CALL_ENTERED) {
     int none = -1;
     struct iovec where = {&none, sizeof none};
-    (void)nb_trace_request(thread, PTRACE_SETREGSET, SYSTEM_CALL_NUMBER, (uintptr_t)&where);
+    (void)nbuf_trace_request(thread, PTRACE_SETREGSET, SYSTEM_CALL_NUMBER, (uintptr_t)&where);
   }
   if (code != 0 && set.pc == before->next) { /* it was ended with EINTR */
     set.pc -= 4;
     set.regs[0] = before->first_argument;
   }
-  return nb_registers_set(thread, &set);
+  return nbuf_registers_set(thread, &set);
 }
 
-uint64_t nb_registers_instruction(const nb_registers *set) {
+uint64_t nbuf_registers_instruction(const nbuf_registers *set) {
   return set->pc;
 }
 
-void nb_registers_move(nb_registers *set, uint64_t instruction) {
+void nbuf_registers_move(nbuf_registers *set, uint64_t instruction) {
   set->pc = instruction;
 }
 
@@ -353,9 +357,9 @@ void nb_registers_move(nb_registers *set, uint64_t instruction) {
 
 #else /* another processor */
 
-const unsigned char nb_trace_entry_64[] = {0};
-const unsigned char nb_trace_entry_32[] = {0};
-const uint32_t nb_trace_entry_64_size = sizeof nb_trace_entry_64;
-const uint32_t nb_trace_entry_32_size = sizeof nb_trace_entry_32;
+const unsigned char nbuf_trace_entry_64[] = {0};
+const unsigned char nbuf_trace_entry_32[] = {0};
+const uint32_t nbuf_trace_entry_64_size = sizeof nbuf_trace_entry_64;
+const uint32_t nbuf_trace_entry_32_size = sizeof nbuf_trace_entry_32;
 
 #endif

@@ -61,7 +61,7 @@ static uint32_t id_now(long call) {
   return (uint32_t)syscall(call, -1L);
 }
 
-static bool has_no_more(const nb_rights *rights) {
+static bool has_no_more(const nbuf_rights *rights) {
   uint64_t ours;
   return get_capabilities(&ours) && (ours == 0 || (id_now(SET_USER) == (uint32_t)rights->user &&
                                                    id_now(SET_GROUP) == (uint32_t)rights->group &&
@@ -69,7 +69,7 @@ static bool has_no_more(const nb_rights *rights) {
 }
 
 /* Assumes the rights. 0 or an errno value. */
-static int take_on(const nb_rights *rights) {
+static int take_on(const nbuf_rights *rights) {
   uint64_t ours;
   if (!get_capabilities(&ours) || (getgroups(0, NULL) != 0 && syscall(SET_GROUPS, 0L, NULL) != 0)) {
     return errno;
@@ -86,65 +86,66 @@ static int take_on(const nb_rights *rights) {
 /* ---- The child ------------------------------------------------------------------------------- */
 
 typedef struct work {
-  const nb_rights *rights;
-  nb_result (*run)(void *context);
+  const nbuf_rights *rights;
+  nbuf_result (*run)(void *context);
   void *context;
   void *shared; /* a page shared with the child: the context and the result */
   size_t size;
 } work;
 
-static nb_result *result_of(const work *ctx) {
-  return (nb_result *)((char *)ctx->shared + nb_os_page_size() - sizeof(nb_result));
+static nbuf_result *result_of(const work *ctx) {
+  return (nbuf_result *)((char *)ctx->shared + nbuf_os_page_size() - sizeof(nbuf_result));
 }
 
 static int child(void *context) {
   const work *ctx = context;
   (void)setpgid(0, 0); /* a signal to the host's group must not kill us half-way */
   int error = take_on(ctx->rights);
-  nb_result result = error == 0 ? ctx->run(ctx->context) : nb_result_system(NEARBUF_DENIED, error);
+  nbuf_result result =
+      error == 0 ? ctx->run(ctx->context) : nbuf_result_system(NEARBUF_DENIED, error);
   memcpy(ctx->shared, ctx->context, ctx->size);
   *result_of(ctx) = result;
   return 0;
 }
 
 /* Runs the child to its end with all signals blocked, since their handlers would run in it, too. */
-static nb_result run_child(work *ctx) {
+static nbuf_result run_child(work *ctx) {
   enum { STACK_SIZE = 64 << 10 };
-  char *stack = nb_os_own_pages(STACK_SIZE);
+  char *stack = nbuf_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   uint64_t all = UINT64_MAX;
   uint64_t before;
-  *result_of(ctx) = nb_result_of(NEARBUF_SYSTEM_ERROR);
+  *result_of(ctx) = nbuf_result_of(NEARBUF_SYSTEM_ERROR);
   memcpy(ctx->shared, ctx->context, ctx->size);
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   int process = clone(child, stack + STACK_SIZE, CLONE_FILES, ctx);
   int error = errno;
   if (process > 0) {
-    nb_child_wait(process, NULL);
+    nbuf_child_wait(process, NULL);
   }
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof before);
-  (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);
+  (void)nbuf_os_unmap((uintptr_t)stack, STACK_SIZE);
   if (process < 0) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
   }
   memcpy(ctx->context, ctx->shared, ctx->size);
   return *result_of(ctx);
 }
 
-nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context), void *context,
-                        size_t size) {
+nbuf_result nbuf_rights_run(const nbuf_rights *rights, nbuf_result (*run)(void *context),
+                            void *context, size_t size) {
   if (has_no_more(rights)) {
     return run(context);
   }
-  size_t page = nb_os_page_size();
+  size_t page = nbuf_os_page_size();
   work ctx = {rights, run, context, NULL, size};
   ctx.shared = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (ctx.shared == MAP_FAILED) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
-  nb_result result = run_child(&ctx);
+  nbuf_result result = run_child(&ctx);
   (void)munmap(ctx.shared, page);
   return result;
 }

@@ -1,7 +1,7 @@
 /* Work on files with at most the rights of another process: what is made where that process says
  * may only be what it could make itself. */
-#ifndef NB_LINUX_RIGHTS_H
-#define NB_LINUX_RIGHTS_H
+#ifndef NBUF_LINUX_RIGHTS_H
+#define NBUF_LINUX_RIGHTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,11 +10,11 @@
 #include "base/result.h"
 
 /* The ids and capabilities that decide about access to files, in our namespaces. */
-typedef struct nb_rights {
+typedef struct nbuf_rights {
   uint64_t user; /* of the file system (setfsuid) */
   uint64_t group;
   uint64_t capabilities; /* a set of bits; 0 if they count only in another user namespace */
-} nb_rights;
+} nbuf_rights;
 
 /* Calls `run` with these rights, but without supplementary groups, or with the caller's own if
  * those are not more. If the caller has more rights, a child process does it: rights belong to a
@@ -23,7 +23,7 @@ typedef struct nb_rights {
  *
  * `*context`, of `size` bytes, at most a page, is all that the caller gets back; `run` makes system
  * calls and nothing else. Returns its result, or why it did not run: DENIED, OUT_OF_MEMORY. */
-nb_result nb_rights_run(const nb_rights *rights, nb_result (*run)(void *context), void *context,
-                        size_t size);
+nbuf_result nbuf_rights_run(const nbuf_rights *rights, nbuf_result (*run)(void *context),
+                            void *context, size_t size);
 
 #endif

@@ -49,7 +49,7 @@
 #include "remote/linux/proc.h"
 #include "remote/linux/registers.h"
 
-#if defined(NB_HAS_REGISTERS)
+#if defined(NBUF_HAS_REGISTERS)
 
 /* The C library's headers lack what newer kernels know. */
 enum {
@@ -75,17 +75,17 @@ static const uint64_t rescue_bound_ns = 10000000000; /* for one that does not co
 
 /* ---- The stopped thread ---------------------------------------------------------------------- */
 
-struct nb_trace {
-  const nb_trace_target *target;
+struct nbuf_trace {
+  const nbuf_trace_target *target;
   pid_t thread;
   bool is_gone; /* it has ended, or it does not stop: not touched any more */
   bool has_called;
-  nb_call_stage stage;
-  uint64_t end;       /* when its calls must be made */
-  nb_result failure;  /* why it makes no more calls */
-  int parting_signal; /* which it gets when it is let go */
-  nb_blocked_call before;
-  nb_registers saved;
+  nbuf_call_stage stage;
+  uint64_t end;        /* when its calls must be made */
+  nbuf_result failure; /* why it makes no more calls */
+  int parting_signal;  /* which it gets when it is let go */
+  nbuf_blocked_call before;
+  nbuf_registers saved;
   uint64_t saved_mask;
   struct {
     uint64_t mode; /* 0: off, or not known */
@@ -95,8 +95,8 @@ struct nb_trace {
   } dispatch; /* its system calls as signals to itself (syscall user dispatch) */
 };
 
-static long request(const nb_trace *trace, long ctx, uintptr_t address, uintptr_t data) {
-  return nb_trace_request(trace->thread, ctx, address, data);
+static long request(const nbuf_trace *trace, long ctx, uintptr_t address, uintptr_t data) {
+  return nbuf_trace_request(trace->thread, ctx, address, data);
 }
 
 static bool is_event_stop(int status) {
@@ -113,40 +113,40 @@ static int signal_of(int status) {
 }
 
 /* The result of a failure to read about a thread. */
-static nb_result result_of_look(int error) {
+static nbuf_result result_of_look(int error) {
   switch (error) {
   case ENOENT:
   case ESRCH:
-    return nb_result_system(NEARBUF_NOT_FOUND, error);
+    return nbuf_result_system(NEARBUF_NOT_FOUND, error);
   case EMFILE:
   case ENFILE:
   case ENOMEM:
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
   default:
-    return nb_result_system(NEARBUF_DENIED, error);
+    return nbuf_result_system(NEARBUF_DENIED, error);
   }
 }
 
 /* The result of a failed request about a stopped thread. If the thread was killed it is not stopped
  * any more, and the result says so; else it is `otherwise`. */
-static nb_result result_of_request(nearbuf_status otherwise, int error) {
-  return nb_result_system(error == ESRCH ? NEARBUF_NOT_FOUND : otherwise, error);
+static nbuf_result result_of_request(nearbuf_status otherwise, int error) {
+  return nbuf_result_system(error == ESRCH ? NEARBUF_NOT_FOUND : otherwise, error);
 }
 
 /* The state of a thread, as one letter; 0: it is gone, or errno is the reason why the state is
  * unknown. */
-static char read_status(int directory, pid_t thread, char status[NB_LINUX_STATUS_SIZE]) {
+static char read_status(int directory, pid_t thread, char status[NBUF_LINUX_STATUS_SIZE]) {
   char path[32];
   (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
   int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
   int error = errno;
   status[0] = '\0';
   if (file >= 0) {
-    error = nb_linux_read_lines(file, status, NB_LINUX_STATUS_SIZE);
+    error = nbuf_linux_read_lines(file, status, NBUF_LINUX_STATUS_SIZE);
     close(file);
   }
   errno = error;
-  const char *state = nb_linux_field(status, "State");
+  const char *state = nbuf_linux_field(status, "State");
   if (state == NULL || state[0] != '\t') {
     return '\0';
   }
@@ -157,16 +157,16 @@ static bool has_ended(char state) {
   return state == '\0' || state == 'Z' || state == 'X';
 }
 
-static bool is_asleep(const nb_trace *trace) {
-  char text[NB_LINUX_STATUS_SIZE];
+static bool is_asleep(const nbuf_trace *trace) {
+  char text[NBUF_LINUX_STATUS_SIZE];
   char state = read_status(trace->target->directory, trace->thread, text);
   return state != '\0' && state != 'R'; /* unknown: not taken for asleep */
 }
 
 /* Waits for the next stop until `end`, or, if the thread is not running then, only until
  * `if_asleep_ns` have passed. False: it has ended (`is_gone`), or it did not stop in time. */
-static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
-  uint64_t start = nb_os_nanoseconds();
+static bool wait_for_stop(nbuf_trace *trace, uint64_t if_asleep_ns, uint64_t end, int *status) {
+  uint64_t start = nbuf_os_nanoseconds();
   bool is_over = false;
   for (int tries = 0;; tries++) {
     long waited = syscall(SYS_wait4, (long)trace->thread, status, __WALL | WNOHANG, 0L);
@@ -182,7 +182,7 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
       return false;
     }
     /* Checks once more: it may have stopped while we waited for a processor ourselves. */
-    uint64_t now = nb_os_nanoseconds();
+    uint64_t now = nbuf_os_nanoseconds();
     is_over = now > end || (now - start > if_asleep_ns && is_asleep(trace));
     if (is_over) {
       continue;
@@ -190,15 +190,15 @@ static bool wait_for_stop(nb_trace *trace, uint64_t if_asleep_ns, uint64_t end, 
     if (tries < 20) {
       (void)sched_yield(); /* a quiet thread stops within microseconds */
     } else {
-      nb_os_pause();
+      nbuf_os_pause();
     }
   }
 }
 
 /* Brings the running thread to a stop where the kernel looks for signals. False: it has ended, or
  * does not stop in time; the process shows which. */
-static bool stop(nb_trace *trace) {
-  uint64_t end = nb_os_nanoseconds() + RUN_BOUND_NS;
+static bool stop(nbuf_trace *trace) {
+  uint64_t end = nbuf_os_nanoseconds() + RUN_BOUND_NS;
   int status;
   bool goes_on = request(trace, PTRACE_INTERRUPT, 0, 0) == 0;
   while (goes_on && wait_for_stop(trace, STOP_BOUND_NS, end, &status)) {
@@ -212,7 +212,7 @@ static bool stop(nb_trace *trace) {
 
 /* ---- System calls ---------------------------------------------------------------------------- */
 
-static bool give_up(nb_trace *trace, nb_result failure) {
+static bool give_up(nbuf_trace *trace, nbuf_result failure) {
   trace->failure = failure;
   return false;
 }
@@ -220,38 +220,38 @@ static bool give_up(nb_trace *trace, nb_result failure) {
 /* A signal that could not be blocked is about to be delivered. If the call itself has caused it, it
  * is discarded, since the program would die of it, or react to it. Another one is delivered when
  * the thread is detached. */
-static bool give_up_for_signal(nb_trace *trace, int signal_number) {
+static bool give_up_for_signal(nbuf_trace *trace, int signal_number) {
   siginfo_t info = {.si_code = 0};
   (void)request(trace, PTRACE_GETSIGINFO, 0, (uintptr_t)&info);
   if (info.si_code > 0) {
-    return give_up(trace, nb_result_of(NEARBUF_DENIED));
+    return give_up(trace, nbuf_result_of(NEARBUF_DENIED));
   }
   trace->parting_signal = signal_number;
-  return give_up(trace, nb_result_of(NEARBUF_BUSY));
+  return give_up(trace, nbuf_result_of(NEARBUF_BUSY));
 }
 
 /* Stops a thread that does not reach the entry or the end of its call: it is frozen, or the call
  * takes too long. True: it has reached it in the end. */
-static bool rescue(nb_trace *trace) {
-  uint64_t end = nb_os_nanoseconds() + rescue_bound_ns;
+static bool rescue(nbuf_trace *trace) {
+  uint64_t end = nbuf_os_nanoseconds() + rescue_bound_ns;
   int status;
   if (request(trace, PTRACE_INTERRUPT, 0, 0) != 0 ||
       !wait_for_stop(trace, rescue_bound_ns, end, &status)) {
     trace->is_gone = true;
-    return give_up(trace, nb_result_of(NEARBUF_BUSY));
+    return give_up(trace, nbuf_result_of(NEARBUF_BUSY));
   }
-  if (is_call_stop(status) && trace->stage == NB_CALL_ENTERED) {
+  if (is_call_stop(status) && trace->stage == NBUF_CALL_ENTERED) {
     return true;
   }
   if (is_call_stop(status)) {
-    trace->stage = NB_CALL_ENTERED;
+    trace->stage = NBUF_CALL_ENTERED;
   }
-  return signal_of(status) == 0 ? give_up(trace, nb_result_of(NEARBUF_BUSY))
+  return signal_of(status) == 0 ? give_up(trace, nbuf_result_of(NEARBUF_BUSY))
                                 : give_up_for_signal(trace, signal_of(status));
 }
 
 /* Lets the stopped thread go on to the entry of its call, or to the end. */
-static bool to_edge(nb_trace *trace, uint64_t if_asleep_ns) {
+static bool to_edge(nbuf_trace *trace, uint64_t if_asleep_ns) {
   int signal_number = 0;
   int status;
   for (;;) {
@@ -270,37 +270,37 @@ static bool to_edge(nb_trace *trace, uint64_t if_asleep_ns) {
     if (!is_stopped_by_all) {
       return give_up_for_signal(trace, signal_number);
     }
-    if (nb_os_nanoseconds() > trace->end) { /* it is stopped and continued all the time */
+    if (nbuf_os_nanoseconds() > trace->end) { /* it is stopped and continued all the time */
       trace->parting_signal = signal_number;
-      return give_up(trace, nb_result_of(NEARBUF_BUSY));
+      return give_up(trace, nbuf_result_of(NEARBUF_BUSY));
     }
   }
 }
 
-bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
-                      int64_t *returned) {
-  nb_registers set = trace->saved;
-  nb_registers_prepare(&set, trace->target, call, arguments, &trace->before);
+bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t arguments[6],
+                        int64_t *returned) {
+  nbuf_registers set = trace->saved;
+  nbuf_registers_prepare(&set, trace->target, call, arguments, &trace->before);
   *returned = -ESRCH;
   if (trace->is_gone || trace->failure.status != NEARBUF_OK ||
-      !nb_registers_set(trace->thread, &set)) {
+      !nbuf_registers_set(trace->thread, &set)) {
     return false;
   }
   trace->has_called = true;
-  trace->stage = NB_CALL_PREPARED;
+  trace->stage = NBUF_CALL_PREPARED;
   /* What sleeps before it enters the kernel is frozen. */
   if (!to_edge(trace, STOP_BOUND_NS)) {
     return false;
   }
-  trace->stage = NB_CALL_ENTERED;
-  if (!nb_registers_at_entry(trace->thread, &set, arguments) || !to_edge(trace, calls_bound_ns)) {
+  trace->stage = NBUF_CALL_ENTERED;
+  if (!nbuf_registers_at_entry(trace->thread, &set, arguments) || !to_edge(trace, calls_bound_ns)) {
     return false;
   }
-  trace->stage = NB_CALL_DONE;
-  if (!nb_registers_get(trace->thread, &set)) {
+  trace->stage = NBUF_CALL_DONE;
+  if (!nbuf_registers_get(trace->thread, &set)) {
     return false;
   }
-  *returned = nb_registers_result(&set, trace->target);
+  *returned = nbuf_registers_result(&set, trace->target);
   return true;
 }
 
@@ -324,37 +324,37 @@ static void limit_seizing(void) {
 /* Becomes the tracer. One tracer excludes another; most detach soon, as we do, and get some time
  * for it. If it is refused although no tracer is visible, tries again: the tracer may have gone
  * before the check. */
-static nb_result seize(nb_trace *trace) {
-  uint64_t end = nb_os_nanoseconds() + TRACER_BOUND_NS;
+static nbuf_result seize(nbuf_trace *trace) {
+  uint64_t end = nbuf_os_nanoseconds() + TRACER_BOUND_NS;
   for (int refusals = 0;;) {
-    nb_registers_note_call(trace->target->directory, trace->thread, &trace->before);
+    nbuf_registers_note_call(trace->target->directory, trace->thread, &trace->before);
     if (request(trace, PTRACE_SEIZE, 0, PTRACE_O_TRACESYSGOOD) == 0) {
-      return nb_result_of(NEARBUF_OK);
+      return nbuf_result_of(NEARBUF_OK);
     }
     int error = errno;
-    char status[NB_LINUX_STATUS_SIZE];
+    char status[NBUF_LINUX_STATUS_SIZE];
     char state = read_status(trace->target->directory, trace->thread, status);
     if (error == ESRCH || has_ended(state)) {
-      return nb_result_system(NEARBUF_NOT_FOUND, ESRCH);
+      return nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
     }
-    bool is_traced = nb_linux_number(nb_linux_field(status, "TracerPid"), 0, 10) != 0;
+    bool is_traced = nbuf_linux_number(nbuf_linux_field(status, "TracerPid"), 0, 10) != 0;
     refusals = is_traced ? 0 : refusals + 1;
-    if (error != EPERM || refusals == 2 || nb_os_nanoseconds() >= end) {
-      return nb_result_system(NEARBUF_DENIED, error);
+    if (error != EPERM || refusals == 2 || nbuf_os_nanoseconds() >= end) {
+      return nbuf_result_system(NEARBUF_DENIED, error);
     }
-    nb_os_pause();
+    nbuf_os_pause();
   }
 }
 
 /* Keeps this helper on the processor on which the thread runs. Whenever one waits for the other,
  * the other then runs at once; with the two apart, on a busy machine, each waits for a turn of its
  * own, while the thread stands still: 5 ms for 1 in 100, instead of 30 us. */
-static void stay_beside(const nb_trace *trace) {
+static void stay_beside(const nbuf_trace *trace) {
   char path[32];
-  nb_linux_stat stat = {0};
+  nbuf_linux_stat stat = {0};
   uint64_t processors[64] = {0};
   (void)snprintf(path, sizeof path, "task/%d/stat", (int)trace->thread);
-  if (nb_linux_read_stat(trace->target->directory, path, &stat) == 0 &&
+  if (nbuf_linux_read_stat(trace->target->directory, path, &stat) == 0 &&
       stat.processor / 64 < sizeof processors / sizeof *processors) {
     processors[stat.processor / 64] = UINT64_C(1) << stat.processor % 64;
     (void)syscall(SYS_sched_setaffinity, 0L, sizeof processors, processors);
@@ -363,20 +363,20 @@ static void stay_beside(const nb_trace *trace) {
 
 /* Whether the thread that was seized by its id belongs to the process that is held open: NOT_FOUND
  * if the id is another process's by now. While it is traced no other thread can get the id. */
-static nb_result check_identity(const nb_trace *trace) {
+static nbuf_result check_identity(const nbuf_trace *trace) {
   char path[32];
   struct stat ignored;
   (void)snprintf(path, sizeof path, "task/%d", (int)trace->thread);
-  return fstatat(trace->target->directory, path, &ignored, 0) == 0 ? nb_result_of(NEARBUF_OK)
+  return fstatat(trace->target->directory, path, &ignored, 0) == 0 ? nbuf_result_of(NEARBUF_OK)
                                                                    : result_of_look(errno);
 }
 
 /* BUSY: the program is no longer the one in which the instruction was looked up. */
-static nb_result check_program(const nb_trace *trace) {
-  const nb_trace_target *target = trace->target;
+static nbuf_result check_program(const nbuf_trace *trace) {
+  const nbuf_trace_target *target = trace->target;
   unsigned char seen[4 + sizeof target->program.random];
-  size_t size = target->is_64_bit ? nb_trace_entry_64_size : nb_trace_entry_32_size;
-  const unsigned char *entry = target->is_64_bit ? nb_trace_entry_64 : nb_trace_entry_32;
+  size_t size = target->is_64_bit ? nbuf_trace_entry_64_size : nbuf_trace_entry_32_size;
+  const unsigned char *entry = target->is_64_bit ? nbuf_trace_entry_64 : nbuf_trace_entry_32;
   size_t marked = target->program.address == 0 ? 0 : sizeof target->program.random;
   struct iovec here = {seen, size + marked};
   const struct iovec there[2] = {{(void *)(uintptr_t)target->entry, size},
@@ -387,16 +387,16 @@ static nb_result check_program(const nb_trace *trace) {
   }
   bool is_same = count == (ssize_t)(size + marked) && memcmp(seen, entry, size) == 0 &&
                  memcmp(seen + size, target->program.random, marked) == 0;
-  return nb_result_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
+  return nbuf_result_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
 /* Checks again, now that the thread is stopped, what decides whether it may make a call. */
-static nb_result examine_thread(nb_trace *trace) {
-  char status[NB_LINUX_STATUS_SIZE];
+static nbuf_result examine_thread(nbuf_trace *trace) {
+  char status[NBUF_LINUX_STATUS_SIZE];
   if (read_status(trace->target->directory, trace->thread, status) == '\0') {
     return result_of_look(errno);
   }
-  nb_result result = check_program(trace);
+  nbuf_result result = check_program(trace);
   if (result.status != NEARBUF_OK) {
     return result;
   }
@@ -405,16 +405,16 @@ static nb_result examine_thread(nb_trace *trace) {
   bool is_suspended =
       request(trace, PTRACE_SETOPTIONS, 0, PTRACE_O_TRACESYSGOOD | SUSPEND_SECCOMP) == 0;
   int error = errno;
-  bool is_filtered = nb_linux_number(nb_linux_field(status, "Seccomp"), 0, 10) != 0;
+  bool is_filtered = nbuf_linux_number(nbuf_linux_field(status, "Seccomp"), 0, 10) != 0;
   if (is_filtered && !is_suspended) {
     return result_of_request(NEARBUF_DENIED, error); /* the call would kill it */
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* A restartable sequence that was interrupted must be aborted, as the kernel does after an
  * interruption; the kernel will not see this one, because the thread is elsewhere meanwhile. */
-static void abort_sequence(nb_trace *trace) {
+static void abort_sequence(nbuf_trace *trace) {
   struct {
     uint64_t area;
     uint32_t size;
@@ -443,8 +443,8 @@ static void abort_sequence(nb_trace *trace) {
   here = (struct iovec){&sequence, sizeof sequence};
   there = (struct iovec){(void *)(uintptr_t)descriptor, sizeof sequence};
   if (process_vm_readv(trace->thread, &here, 1, &there, 1, 0) == (ssize_t)sizeof sequence &&
-      nb_registers_instruction(&trace->saved) - sequence.start < sequence.length) {
-    nb_registers_move(&trace->saved, sequence.abort);
+      nbuf_registers_instruction(&trace->saved) - sequence.start < sequence.length) {
+    nbuf_registers_move(&trace->saved, sequence.abort);
   }
 }
 
@@ -453,17 +453,17 @@ static void abort_sequence(nb_trace *trace) {
  * If the kernel is older than the request, it cannot be determined or changed whether its system
  * calls become signals (SIGSYS). That signal must stay open then: a blocked one that the kernel
  * forces on a thread removes the program's handler. */
-static nb_result shield(nb_trace *trace) {
+static nbuf_result shield(nbuf_trace *trace) {
   uint64_t mask = UINT64_MAX;
   const uint64_t system_call_signal = UINT64_C(1) << (SIGSYS - 1);
   if (request(trace, GET_DISPATCH, sizeof trace->dispatch, (uintptr_t)&trace->dispatch) != 0) {
     trace->dispatch.mode = 0;
     mask = ~system_call_signal | trace->saved_mask;
-    char status[NB_LINUX_STATUS_SIZE];
+    char status[NBUF_LINUX_STATUS_SIZE];
     (void)read_status(trace->target->directory, trace->thread, status);
-    uint64_t waiting = nb_linux_number(nb_linux_field(status, "SigPnd"), 0, 16);
+    uint64_t waiting = nbuf_linux_number(nbuf_linux_field(status, "SigPnd"), 0, 16);
     if ((waiting & system_call_signal & ~mask) != 0) {
-      return nb_result_of(NEARBUF_BUSY); /* of its own making */
+      return nbuf_result_of(NEARBUF_BUSY); /* of its own making */
     }
   }
   const uint64_t off[4] = {0};
@@ -472,16 +472,16 @@ static nb_result shield(nb_trace *trace) {
        request(trace, SET_DISPATCH, sizeof off, (uintptr_t)off) != 0)) {
     return result_of_request(NEARBUF_SYSTEM_ERROR, errno);
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* Stops the thread and makes it ready for calls. After a failure it is as it was, and detached if
  * it has stopped; a thread that does not stop cannot be detached, but the helper's end detaches
  * it. */
-static nb_result enter(nb_trace *trace) {
+static nbuf_result enter(nbuf_trace *trace) {
   stay_beside(trace);
   limit_seizing();
-  nb_result result = seize(trace);
+  nbuf_result result = seize(trace);
   set_signal_mask(UINT64_MAX, NULL);
   if (result.status == NEARBUF_OK) {
     result = check_identity(trace);
@@ -492,9 +492,9 @@ static nb_result enter(nb_trace *trace) {
   }
   if (!stop(trace)) {
     trace->is_gone = true;
-    return nb_result_of(NEARBUF_BUSY);
+    return nbuf_result_of(NEARBUF_BUSY);
   }
-  if (!nb_registers_get(trace->thread, &trace->saved) ||
+  if (!nbuf_registers_get(trace->thread, &trace->saved) ||
       request(trace, GET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask) !=
           0) {
     result = result_of_request(NEARBUF_SYSTEM_ERROR, errno);
@@ -509,12 +509,12 @@ static nb_result enter(nb_trace *trace) {
   return result;
 }
 
-static void leave(nb_trace *trace) {
+static void leave(nbuf_trace *trace) {
   if (trace->is_gone) {
     return;
   }
-  (void)nb_registers_restore(trace->thread, &trace->saved, trace->target, &trace->before,
-                             trace->stage);
+  (void)nbuf_registers_restore(trace->thread, &trace->saved, trace->target, &trace->before,
+                               trace->stage);
   (void)request(trace, SET_SIGNAL_MASK, sizeof trace->saved_mask, (uintptr_t)&trace->saved_mask);
   if (trace->dispatch.mode != 0) {
     (void)request(trace, SET_DISPATCH, sizeof trace->dispatch, (uintptr_t)&trace->dispatch);
@@ -525,17 +525,17 @@ static void leave(nb_trace *trace) {
 /* ---- The helper process ---------------------------------------------------------------------- */
 
 typedef struct helper {
-  nb_trace trace;
-  nb_trace_script script;
+  nbuf_trace trace;
+  nbuf_trace_script script;
   void *context;
-  nb_result result;
+  nbuf_result result;
 } helper;
 
 static int help(void *context) {
   helper *work = context;
   (void)setpgid(0, 0); /* a signal to the host's group must not kill us half-way */
   work->result = enter(&work->trace);
-  work->trace.end = nb_os_nanoseconds() + calls_bound_ns;
+  work->trace.end = nbuf_os_nanoseconds() + calls_bound_ns;
   if (work->result.status == NEARBUF_OK) {
     work->result = work->script(&work->trace, work->context);
   }
@@ -561,28 +561,28 @@ static uint64_t deadly_signals(void) {
 
 /* Runs the helper to its end. Signals with handlers are blocked meanwhile, since they would run in
  * it, too. If the host dies of one, the helper does its work nevertheless. */
-static nb_result run_helper(helper *work) {
+static nbuf_result run_helper(helper *work) {
   enum { STACK_SIZE = 64 << 10 };
-  char *stack = nb_os_own_pages(STACK_SIZE);
+  char *stack = nbuf_os_own_pages(STACK_SIZE);
   if (stack == NULL) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, errno);
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
   }
   uint64_t before = 0;
   int status = 0;
-  work->result = nb_result_of(NEARBUF_SYSTEM_ERROR);
+  work->result = nbuf_result_of(NEARBUF_SYSTEM_ERROR);
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, 0L, &before, sizeof before);
   set_signal_mask(~(deadly_signals() & ~before), NULL);
   int process = clone(help, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, work);
   int error = errno;
   if (process > 0) {
-    nb_child_wait(process, &status);
+    nbuf_child_wait(process, &status);
   }
   set_signal_mask(before, NULL);
-  (void)nb_os_unmap((uintptr_t)stack, STACK_SIZE);
+  (void)nbuf_os_unmap((uintptr_t)stack, STACK_SIZE);
   if (process > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-    return nb_result_of(NEARBUF_BUSY);
+    return nbuf_result_of(NEARBUF_BUSY);
   }
-  return process > 0 ? work->result : nb_result_system(NEARBUF_OUT_OF_MEMORY, error);
+  return process > 0 ? work->result : nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
 }
 
 /* ---- Choosing a thread ----------------------------------------------------------------------- */
@@ -597,10 +597,10 @@ static bool add_thread(const char *name, void *context) {
   enum { IO_WORKER = 0x10, USER_WORKER = 0x4000 }; /* PF_…: the kernel's own, for io_uring */
   threads *all = context;
   char path[32];
-  nb_linux_stat stat = {0};
-  pid_t id = (pid_t)nb_linux_number(name, 0, 10);
+  nbuf_linux_stat stat = {0};
+  pid_t id = (pid_t)nbuf_linux_number(name, 0, 10);
   (void)snprintf(path, sizeof path, "task/%d/stat", (int)id);
-  if (id != 0 && nb_linux_read_stat(all->directory, path, &stat) == 0 &&
+  if (id != 0 && nbuf_linux_read_stat(all->directory, path, &stat) == 0 &&
       (stat.flags & (IO_WORKER | USER_WORKER)) == 0 && !has_ended(stat.state) &&
       stat.state !=
           'D') { /* D: it waits where nothing wakes it, for instance for a vforked child */
@@ -611,37 +611,38 @@ static bool add_thread(const char *name, void *context) {
 
 /* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time, so it
  * gets some time. */
-static nb_result find_threads(threads *all) {
-  uint64_t end = nb_os_nanoseconds() + STOP_BOUND_NS;
+static nbuf_result find_threads(threads *all) {
+  uint64_t end = nbuf_os_nanoseconds() + STOP_BOUND_NS;
   do {
     int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tasks < 0) {
       return result_of_look(errno);
     }
-    (void)nb_linux_visit(tasks, add_thread, all);
+    (void)nbuf_linux_visit(tasks, add_thread, all);
     close(tasks);
     if (all->count > 0) {
       break;
     }
-    nb_os_pause();
-  } while (nb_os_nanoseconds() < end);
-  return nb_result_of(NEARBUF_OK);
+    nbuf_os_pause();
+  } while (nbuf_os_nanoseconds() < end);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
+nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script script,
+                           void *context) {
 #if defined(__aarch64__)
   if (!target->is_64_bit) {
-    return nb_result_of(NEARBUF_UNSUPPORTED);
+    return nbuf_result_of(NEARBUF_UNSUPPORTED);
   }
 #endif
-  uint64_t end = nb_os_nanoseconds() + threads_bound_ns;
+  uint64_t end = nbuf_os_nanoseconds() + threads_bound_ns;
   threads all = {.directory = target->directory};
-  nb_result result = find_threads(&all);
+  nbuf_result result = find_threads(&all);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = nb_result_of(NEARBUF_BUSY);
-  for (uint32_t i = 0; i < all.count && nb_os_nanoseconds() < end; i++) {
+  result = nbuf_result_of(NEARBUF_BUSY);
+  for (uint32_t i = 0; i < all.count && nbuf_os_nanoseconds() < end; i++) {
     helper work = {.script = script, .context = context};
     work.trace.target = target;
     work.trace.thread = all.ids[i];
@@ -657,8 +658,8 @@ nb_result nb_trace_run(const nb_trace_target *target, nb_trace_script script, vo
 
 #else /* another processor */
 
-bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t arguments[6],
-                      int64_t *returned) {
+bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t arguments[6],
+                        int64_t *returned) {
   (void)trace;
   (void)call;
   (void)arguments;
@@ -666,11 +667,12 @@ bool nb_trace_syscall(nb_trace *trace, nb_trace_call call, const uint64_t argume
   return false;
 }
 
-nb_result nb_trace_run(const nb_trace_target *target, nb_trace_script script, void *context) {
+nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script script,
+                           void *context) {
   (void)target;
   (void)script;
   (void)context;
-  return nb_result_of(NEARBUF_UNSUPPORTED);
+  return nbuf_result_of(NEARBUF_UNSUPPORTED);
 }
 
 #endif

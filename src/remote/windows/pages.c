@@ -26,62 +26,62 @@ static uint32_t address_width(const nearbuf_process *process) {
   return process->address_bits / 8;
 }
 
-static nb_section_name first_name(const nearbuf_process *process, int which) {
-  return nb_section_name_of_first(which, (uint32_t)process->id, nb_windows_process(process));
+static nbuf_section_name first_name(const nearbuf_process *process, int which) {
+  return nbuf_section_name_of_first(which, (uint32_t)process->id, nbuf_windows_process(process));
 }
 
 /* ---- What is mapped in the process ----------------------------------------------------------- */
 
-static bool is_view(const nb_windows_region *region) {
+static bool is_view(const nbuf_windows_region *region) {
   return region->type == MEM_MAPPED && region->base == region->allocation &&
-         region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
+         region->size >= NBUF_LOCATOR_SIZE && nbuf_windows_is_writable(region->protection);
 }
 
 /* Memory of the process itself, if it could not have a section. */
-static bool is_private_page(const nb_windows_region *region) {
+static bool is_private_page(const nbuf_windows_region *region) {
   return region->type == MEM_PRIVATE && region->base == region->allocation &&
-         region->size >= NB_LOCATOR_SIZE && nb_windows_is_writable(region->protection);
+         region->size >= NBUF_LOCATOR_SIZE && nbuf_windows_is_writable(region->protection);
 }
 
 /* OK: the process has a locator there, as far as can be seen from outside. */
-static nb_result check_locator_at(const nearbuf_process *process, uint64_t address,
-                                  bool may_be_private) {
-  nb_windows_region region;
-  nb_result result = address == 0 ? nb_result_of(NEARBUF_NOT_FOUND)
-                                  : nb_windows_query(nb_windows_process(process),
-                                                     process->address_bits, address, &region);
+static nbuf_result check_locator_at(const nearbuf_process *process, uint64_t address,
+                                    bool may_be_private) {
+  nbuf_windows_region region;
+  nbuf_result result = address == 0 ? nbuf_result_of(NEARBUF_NOT_FOUND)
+                                    : nbuf_windows_query(nbuf_windows_process(process),
+                                                         process->address_bits, address, &region);
   bool is_possible = result.status == NEARBUF_UNSUPPORTED || /* it can only be read */
                      (result.status == NEARBUF_OK && region.base == address &&
                       (is_view(&region) || (may_be_private && is_private_page(&region))));
   if (!is_possible) {
-    return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_NOT_FOUND) : result;
+    return result.status == NEARBUF_OK ? nbuf_result_of(NEARBUF_NOT_FOUND) : result;
   }
   _Alignas(8) unsigned char header[8] = {0};
   size_t done;
-  result = nb_remote_read(process, address, header, address_width(process), &done);
-  bool matches = nb_shared_address_relaxed((uintptr_t)header, address_width(process)) == address;
+  result = nbuf_remote_read(process, address, header, address_width(process), &done);
+  bool matches = nbuf_shared_address_relaxed((uintptr_t)header, address_width(process)) == address;
   bool is_other = result.status == NEARBUF_NOT_MAPPED || (result.status == NEARBUF_OK && !matches);
-  return is_other ? nb_result_of(NEARBUF_NOT_FOUND) : result;
+  return is_other ? nbuf_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
 /* The next locator in the map, at or above `*from`, which is advanced behind it. */
-static nb_result next_in_map(const nearbuf_process *process, uint64_t *from, uint64_t *address) {
+static nbuf_result next_in_map(const nearbuf_process *process, uint64_t *from, uint64_t *address) {
   for (;;) {
-    nb_windows_region region;
-    nb_result result =
-        nb_windows_query(nb_windows_process(process), process->address_bits, *from, &region);
+    nbuf_windows_region region;
+    nbuf_result result =
+        nbuf_windows_query(nbuf_windows_process(process), process->address_bits, *from, &region);
     if (result.status != NEARBUF_OK || region.base + region.size <= *from) {
-      return result.status == NEARBUF_OK ? nb_result_of(NEARBUF_NOT_FOUND) : result;
+      return result.status == NEARBUF_OK ? nbuf_result_of(NEARBUF_NOT_FOUND) : result;
     }
     *from = region.base + region.size;
     *address = region.base;
-    _Alignas(8) unsigned char image[NB_LOCATOR_SIZE];
+    _Alignas(8) unsigned char image[NBUF_LOCATOR_SIZE];
     if (!is_view(&region) || check_locator_at(process, region.base, false).status != NEARBUF_OK ||
-        nb_remote_image(process, region.base, image).status != NEARBUF_OK) {
+        nbuf_remote_image(process, region.base, image).status != NEARBUF_OK) {
       continue;
     }
     uint32_t dialect =
-        nb_format_recognise((uintptr_t)image, address_width(process), NEARBUF_DIALECT_UNKNOWN);
+        nbuf_format_recognise((uintptr_t)image, address_width(process), NEARBUF_DIALECT_UNKNOWN);
     if (dialect != NEARBUF_DIALECT_UNKNOWN) {
       return result;
     }
@@ -91,23 +91,23 @@ static nb_result next_in_map(const nearbuf_process *process, uint64_t *from, uin
 /* Whether a locator in the map leads to that one. */
 static bool is_later(const nearbuf_process *process, uint64_t address) {
   uint32_t width = address_width(process);
-  const nb_layout *layout = nb_layout_of(width, NEARBUF_DIALECT_UNKNOWN);
+  const nbuf_layout *layout = nbuf_layout_of(width, NEARBUF_DIALECT_UNKNOWN);
   uint64_t from = 0;
   uint64_t other;
   while (next_in_map(process, &from, &other).status == NEARBUF_OK) {
     _Alignas(8) unsigned char next[8] = {0};
     size_t done;
-    (void)nb_remote_read(process, other + layout->next, next, width, &done);
-    if (nb_shared_address_relaxed((uintptr_t)next, width) == address) {
+    (void)nbuf_remote_read(process, other + layout->next, next, width, &done);
+    if (nbuf_shared_address_relaxed((uintptr_t)next, width) == address) {
       return true;
     }
   }
   return false;
 }
 
-static nb_result find_in_map(const nearbuf_process *process, uint64_t *address) {
+static nbuf_result find_in_map(const nearbuf_process *process, uint64_t *address) {
   uint64_t from = 0;
-  nb_result result;
+  nbuf_result result;
   do {
     result = next_in_map(process, &from, address);
   } while (result.status == NEARBUF_OK && is_later(process, *address));
@@ -127,7 +127,7 @@ static bool shares_names(const nearbuf_process *process) {
   HANDLE token;
   DWORD is_packaged = 0;
   DWORD size;
-  if (OpenProcessToken(nb_windows_process(process), TOKEN_QUERY, &token)) {
+  if (OpenProcessToken(nbuf_windows_process(process), TOKEN_QUERY, &token)) {
     (void)GetTokenInformation(token, TokenIsAppContainer, &is_packaged, sizeof is_packaged, &size);
     (void)CloseHandle(token);
   }
@@ -136,13 +136,13 @@ static bool shares_names(const nearbuf_process *process) {
 
 /* Maps the page of a locator that a section begins with; 0: it has no such page. */
 static uintptr_t map_page(HANDLE section, DWORD access) {
-  uintptr_t view = (uintptr_t)MapViewOfFile(section, access, 0, 0, NB_LOCATOR_SIZE);
-  nb_windows_region region;
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, access, 0, 0, NBUF_LOCATOR_SIZE);
+  nbuf_windows_region region;
   bool is_there =
       view != 0 &&
-      nb_windows_query(GetCurrentProcess(), sizeof(uintptr_t) * 8, view, &region).status ==
+      nbuf_windows_query(GetCurrentProcess(), sizeof(uintptr_t) * 8, view, &region).status ==
           NEARBUF_OK &&
-      nb_windows_is_readable(region.protection) && region.size >= NB_LOCATOR_SIZE;
+      nbuf_windows_is_readable(region.protection) && region.size >= NBUF_LOCATOR_SIZE;
   if (view != 0 && !is_there) {
     (void)UnmapViewOfFile((const void *)view);
   }
@@ -150,7 +150,7 @@ static uintptr_t map_page(HANDLE section, DWORD access) {
 }
 
 /* Opens the section of a name and maps its page. */
-static uintptr_t open_page(const nb_section_name *name, DWORD access) {
+static uintptr_t open_page(const nbuf_section_name *name, DWORD access) {
   HANDLE section = OpenFileMappingW(access, FALSE, name->text);
   if (section == NULL) {
     return 0;
@@ -161,12 +161,12 @@ static uintptr_t open_page(const nb_section_name *name, DWORD access) {
 }
 
 /* The address in the header of the section of a name; 0: there is none. */
-static uint64_t address_by_name(const nearbuf_process *process, const nb_section_name *name) {
+static uint64_t address_by_name(const nearbuf_process *process, const nbuf_section_name *name) {
   uintptr_t view = open_page(name, FILE_MAP_READ);
   if (view == 0) {
     return 0;
   }
-  uint64_t address = nb_shared_address_acquire(view, address_width(process));
+  uint64_t address = nbuf_shared_address_acquire(view, address_width(process));
   (void)UnmapViewOfFile((const void *)view);
   return address;
 }
@@ -175,100 +175,100 @@ static uint64_t address_by_name(const nearbuf_process *process, const nb_section
 
 /* The word of the anchor at a place; 0: there is none, or it is still empty. */
 static uint64_t word_at(const nearbuf_process *process, uint64_t place) {
-  nb_windows_region region;
-  nb_result result =
-      nb_windows_query(nb_windows_process(process), process->address_bits, place, &region);
+  nbuf_windows_region region;
+  nbuf_result result =
+      nbuf_windows_query(nbuf_windows_process(process), process->address_bits, place, &region);
   if (result.status != NEARBUF_OK || region.base != place || region.allocation != place ||
-      region.type != MEM_PRIVATE || region.size != NB_ANCHOR_SIZE ||
-      !nb_windows_is_writable(region.protection)) {
+      region.type != MEM_PRIVATE || region.size != NBUF_ANCHOR_SIZE ||
+      !nbuf_windows_is_writable(region.protection)) {
     return 0;
   }
-  _Alignas(8) unsigned char words[NB_ANCHOR_WORD_AT + 8] = {0};
+  _Alignas(8) unsigned char words[NBUF_ANCHOR_WORD_AT + 8] = {0};
   size_t done;
-  result = nb_remote_read(process, place, words, sizeof words, &done);
+  result = nbuf_remote_read(process, place, words, sizeof words, &done);
   bool is_anchor =
-      result.status == NEARBUF_OK && nb_shared_load_relaxed((uintptr_t)words) == NB_ANCHOR_MARK;
-  return is_anchor ? nb_shared_address_relaxed((uintptr_t)words + NB_ANCHOR_WORD_AT,
-                                               address_width(process))
+      result.status == NEARBUF_OK && nbuf_shared_load_relaxed((uintptr_t)words) == NBUF_ANCHOR_MARK;
+  return is_anchor ? nbuf_shared_address_relaxed((uintptr_t)words + NBUF_ANCHOR_WORD_AT,
+                                                 address_width(process))
                    : 0;
 }
 
 /* The copies of the library in the process agree on the anchor, whatever happened to names. */
-static nb_result find_by_anchor(const nearbuf_process *process, uint64_t *address) {
+static nbuf_result find_by_anchor(const nearbuf_process *process, uint64_t *address) {
   uint64_t word = 0;
   uint64_t place;
-  for (uint32_t i = 0; word == 0 && (place = nb_anchor_place(address_width(process), i)) != 0;
+  for (uint32_t i = 0; word == 0 && (place = nbuf_anchor_place(address_width(process), i)) != 0;
        i++) {
     word = word_at(process, place);
   }
-  *address = word & ~(uint64_t)NB_ANCHOR_BELOW_ADDRESS;
-  return check_locator_at(process, *address, (word & NB_ANCHOR_PRIVATE) != 0);
+  *address = word & ~(uint64_t)NBUF_ANCHOR_BELOW_ADDRESS;
+  return check_locator_at(process, *address, (word & NBUF_ANCHOR_PRIVATE) != 0);
 }
 
 /* ---- The first locator ----------------------------------------------------------------------- */
 
-nb_result nb_remote_first(nearbuf_process *process, uint64_t *address,
-                          nearbuf_dialect *dialect_if_empty) {
+nbuf_result nbuf_remote_first(nearbuf_process *process, uint64_t *address,
+                              nearbuf_dialect *dialect_if_empty) {
   *address = 0;
   *dialect_if_empty =
       NEARBUF_DIALECT_UNKNOWN; /* none is empty: the tail is listed from the start */
-  if (!nb_windows_may_look(process)) {
-    return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+  if (!nbuf_windows_may_look(process)) {
+    return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
-  nb_result anchored = find_by_anchor(process, address);
+  nbuf_result anchored = find_by_anchor(process, address);
   if (anchored.status != NEARBUF_NOT_FOUND) {
     return anchored;
   }
-  for (int i = 0; i < NB_SECTION_NAMES; i++) {
-    nb_section_name name = first_name(process, i);
+  for (int i = 0; i < NBUF_SECTION_NAMES; i++) {
+    nbuf_section_name name = first_name(process, i);
     *address = address_by_name(process, &name);
-    nb_result result = check_locator_at(process, *address, false);
+    nbuf_result result = check_locator_at(process, *address, false);
     if (result.status != NEARBUF_NOT_FOUND) {
       return result;
     }
   }
-  nb_result result = find_in_map(process, address);
+  nbuf_result result = find_in_map(process, address);
   *address = result.status == NEARBUF_OK ? *address : 0;
   return result;
 }
 
 /* ---- Images and views ------------------------------------------------------------------------ */
 
-nb_result nb_remote_image(const nearbuf_process *process, uint64_t address,
-                          unsigned char image[NB_LOCATOR_SIZE]) {
+nbuf_result nbuf_remote_image(const nearbuf_process *process, uint64_t address,
+                              unsigned char image[NBUF_LOCATOR_SIZE]) {
   size_t done;
-  return nb_remote_read(process, address, image, NB_LOCATOR_SIZE, &done);
+  return nbuf_remote_read(process, address, image, NBUF_LOCATOR_SIZE, &done);
 }
 
 /* Whether our page is the one that the process has at an address: its lock, taken here, is taken
  * there. If it is held for too long, its content decides. */
 static bool is_same_memory(const nearbuf_process *process, uintptr_t view, uint64_t address) {
-  const nb_layout *layout = nb_layout_of(address_width(process), NEARBUF_DIALECT_UNKNOWN);
+  const nbuf_layout *layout = nbuf_layout_of(address_width(process), NEARBUF_DIALECT_UNKNOWN);
   size_t done;
-  if (!nb_wait_for_lock(view + layout->locked, NULL)) {
-    unsigned char image[NB_LOCATOR_SIZE];
-    return nb_remote_image(process, address, image).status == NEARBUF_OK &&
+  if (!nbuf_wait_for_lock(view + layout->locked, NULL)) {
+    unsigned char image[NBUF_LOCATOR_SIZE];
+    return nbuf_remote_image(process, address, image).status == NEARBUF_OK &&
            memcmp(image, (const void *)view, sizeof image) == 0;
   }
   uint32_t word = 0;
-  (void)nb_remote_read(process, address + layout->locked, &word, sizeof word, &done);
-  nb_shared_unlock_release(view + layout->locked);
-  return nb_little_32(word) == 1;
+  (void)nbuf_remote_read(process, address + layout->locked, &word, sizeof word, &done);
+  nbuf_shared_unlock_release(view + layout->locked);
+  return nbuf_little_32(word) == 1;
 }
 
 /* Opens a section by a name, if it is the locator at that address. */
-static bool open_view(const nearbuf_process *process, const nb_section_name *name, uint64_t address,
-                      nb_remote_view *view) {
+static bool open_view(const nearbuf_process *process, const nbuf_section_name *name,
+                      uint64_t address, nbuf_remote_view *view) {
   uintptr_t page = open_page(name, LOOKING);
   if (page == 0) {
     return false;
   }
-  if (nb_shared_address_acquire(page, address_width(process)) != address ||
+  if (nbuf_shared_address_acquire(page, address_width(process)) != address ||
       !is_same_memory(process, page, address)) {
     (void)UnmapViewOfFile((const void *)page);
     return false;
   }
-  *view = (nb_remote_view){page, page, NB_LOCATOR_SIZE};
+  *view = (nbuf_remote_view){page, page, NBUF_LOCATOR_SIZE};
   return true;
 }
 
@@ -276,35 +276,36 @@ static bool open_view(const nearbuf_process *process, const nb_section_name *nam
 static uint32_t number_of(const nearbuf_process *process, uint64_t address) {
   uint32_t number = 0;
   size_t done;
-  nb_result result =
-      nb_remote_read(process, address + nb_section_number_at(), &number, sizeof number, &done);
-  return result.status == NEARBUF_OK ? nb_little_32(number) : 0;
+  nbuf_result result =
+      nbuf_remote_read(process, address + nbuf_section_number_at(), &number, sizeof number, &done);
+  return result.status == NEARBUF_OK ? nbuf_little_32(number) : 0;
 }
 
-nb_result nb_remote_view_open(nearbuf_process *process, uint64_t address, nb_remote_view *view) {
-  *view = (nb_remote_view){0, 0, 0};
-  nb_result result = check_locator_at(process, address, false);
+nbuf_result nbuf_remote_view_open(nearbuf_process *process, uint64_t address,
+                                  nbuf_remote_view *view) {
+  *view = (nbuf_remote_view){0, 0, 0};
+  nbuf_result result = check_locator_at(process, address, false);
   if (result.status != NEARBUF_OK) {
     /* A later locator of another implementation is on its heap, where it cannot be shared. */
-    return result.status == NEARBUF_NOT_FOUND ? nb_result_of(NEARBUF_DENIED) : result;
+    return result.status == NEARBUF_NOT_FOUND ? nbuf_result_of(NEARBUF_DENIED) : result;
   }
   bool is_open = false;
-  for (int i = 0; i < NB_SECTION_NAMES && !is_open; i++) {
-    nb_section_name name = first_name(process, i);
+  for (int i = 0; i < NBUF_SECTION_NAMES && !is_open; i++) {
+    nbuf_section_name name = first_name(process, i);
     is_open = open_view(process, &name, address, view);
   }
   uint32_t number = number_of(process, address);
   if (!is_open && number != 0) {
-    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, number);
+    nbuf_section_name name = nbuf_section_name_of_later((uint32_t)process->id, number);
     is_open = open_view(process, &name, address, view);
   }
-  return nb_result_of(is_open ? NEARBUF_OK : NEARBUF_DENIED);
+  return nbuf_result_of(is_open ? NEARBUF_OK : NEARBUF_DENIED);
 }
 
-void nb_remote_view_close(nb_remote_view *view) {
+void nbuf_remote_view_close(nbuf_remote_view *view) {
   if (view->base != 0) {
     (void)UnmapViewOfFile((const void *)view->page);
-    *view = (nb_remote_view){0, 0, 0};
+    *view = (nbuf_remote_view){0, 0, 0};
   }
 }
 
@@ -324,7 +325,7 @@ typedef struct permissions {
 static SECURITY_ATTRIBUTES *permissions_of(const nearbuf_process *process, permissions *of) {
   HANDLE token;
   DWORD size;
-  if (!OpenProcessToken(nb_windows_process(process), TOKEN_QUERY, &token)) {
+  if (!OpenProcessToken(nbuf_windows_process(process), TOKEN_QUERY, &token)) {
     return NULL;
   }
   bool is_known =
@@ -338,30 +339,30 @@ static SECURITY_ATTRIBUTES *permissions_of(const nearbuf_process *process, permi
 
 /* Waits until the maker of the section of a name has completed it. BUSY: it is the process's own
  * locator; DENIED: another process has the name. */
-static nb_result examine_taken(const nearbuf_process *process, const nb_section_name *name) {
-  uint64_t end = nb_os_nanoseconds() + NB_WAIT_BOUND_NS;
+static nbuf_result examine_taken(const nearbuf_process *process, const nbuf_section_name *name) {
+  uint64_t end = nbuf_os_nanoseconds() + NBUF_WAIT_BOUND_NS;
   uint64_t address = address_by_name(process, name);
-  while (address == 0 && nb_os_nanoseconds() < end) {
-    nb_os_pause();
+  while (address == 0 && nbuf_os_nanoseconds() < end) {
+    nbuf_os_pause();
     address = address_by_name(process, name);
   }
   bool is_theirs = check_locator_at(process, address, false).status == NEARBUF_OK;
-  return nb_result_system(is_theirs ? NEARBUF_BUSY : NEARBUF_DENIED, ERROR_ALREADY_EXISTS);
+  return nbuf_result_system(is_theirs ? NEARBUF_BUSY : NEARBUF_DENIED, ERROR_ALREADY_EXISTS);
 }
 
 /* Makes the section of a name that was not there. */
-static nb_result make_section(const nearbuf_process *process, const nb_section_name *name,
-                              HANDLE *section) {
+static nbuf_result make_section(const nearbuf_process *process, const nbuf_section_name *name,
+                                HANDLE *section) {
   permissions of;
   *section = CreateFileMappingW(INVALID_HANDLE_VALUE, permissions_of(process, &of),
-                                PAGE_EXECUTE_READWRITE, 0, (DWORD)nb_section_size(), name->text);
+                                PAGE_EXECUTE_READWRITE, 0, (DWORD)nbuf_section_size(), name->text);
   DWORD error = GetLastError();
   if (*section == NULL) {
-    return error == ERROR_INVALID_HANDLE ? nb_result_system(NEARBUF_DENIED, (int32_t)error)
-                                         : nb_windows_result(error);
+    return error == ERROR_INVALID_HANDLE ? nbuf_result_system(NEARBUF_DENIED, (int32_t)error)
+                                         : nbuf_windows_result(error);
   }
   if (error != ERROR_ALREADY_EXISTS) {
-    return nb_result_of(NEARBUF_OK);
+    return nbuf_result_of(NEARBUF_OK);
   }
   (void)CloseHandle(*section);
   *section = NULL;
@@ -374,51 +375,52 @@ typedef LONG(NTAPI *map_view)(HANDLE section, HANDLE process, void **base, ULONG
 typedef LONG(NTAPI *unmap_view)(HANDLE process, void *base);
 
 static void unmap_there(const nearbuf_process *process, uint64_t address) {
-  unmap_view unmap = (unmap_view)nb_windows_native("NtUnmapViewOfSection");
+  unmap_view unmap = (unmap_view)nbuf_windows_native("NtUnmapViewOfSection");
   if (unmap != NULL) {
-    (void)unmap(nb_windows_process(process), (void *)(uintptr_t)address);
+    (void)unmap(nbuf_windows_process(process), (void *)(uintptr_t)address);
   }
 }
 
 /* Maps all of a section into the process, at an address of the system's choice. */
-static nb_result map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
+static nbuf_result map_there(const nearbuf_process *process, HANDLE section, uint64_t *address) {
   const DWORD view_unmap = 2; /* not inherited */
-  map_view map = (map_view)nb_windows_native("NtMapViewOfSection");
+  map_view map = (map_view)nbuf_windows_native("NtMapViewOfSection");
   void *base = NULL;
   SIZE_T size = 0;
   LONG status = map == NULL ? -1
-                            : map(section, nb_windows_process(process), &base, 0, 0, NULL, &size,
+                            : map(section, nbuf_windows_process(process), &base, 0, 0, NULL, &size,
                                   view_unmap, 0, PAGE_EXECUTE_READWRITE);
   if (status < 0) {
-    return nb_result_system(NEARBUF_DENIED, status);
+    return nbuf_result_system(NEARBUF_DENIED, status);
   }
   *address = (uintptr_t)base;
-  if (*address > nb_remote_limits(process->address_bits, 0).max) {
+  if (*address > nbuf_remote_limits(process->address_bits, 0).max) {
     unmap_there(process, *address);
-    return nb_result_of(NEARBUF_OUT_OF_MEMORY);
+    return nbuf_result_of(NEARBUF_OUT_OF_MEMORY);
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* Puts a locator into a new section and the section into the process. Its address is stored in the
  * header last: from then on other modules may use it. */
-static nb_result publish(const nearbuf_process *process, HANDLE section,
-                         const nb_initial_items *initial, uint32_t number, nb_remote_page *page) {
-  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, nb_section_size());
+static nbuf_result publish(const nearbuf_process *process, HANDLE section,
+                           const nbuf_initial_items *initial, uint32_t number,
+                           nbuf_remote_page *page) {
+  uintptr_t view = (uintptr_t)MapViewOfFile(section, LOOKING, 0, 0, nbuf_section_size());
   if (view == 0) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, (int32_t)GetLastError());
   }
   HANDLE theirs = NULL;
-  nb_result result = map_there(process, section, &page->address);
+  nbuf_result result = map_there(process, section, &page->address);
   if (result.status == NEARBUF_OK &&
-      !DuplicateHandle(GetCurrentProcess(), section, nb_windows_process(process), &theirs, 0, FALSE,
-                       DUPLICATE_SAME_ACCESS)) {
-    result = nb_windows_result(GetLastError());
+      !DuplicateHandle(GetCurrentProcess(), section, nbuf_windows_process(process), &theirs, 0,
+                       FALSE, DUPLICATE_SAME_ACCESS)) {
+    result = nbuf_windows_result(GetLastError());
     unmap_there(process, page->address);
   }
   if (result.status == NEARBUF_OK) {
-    nb_section_build(view, page->address, initial, number);
-    nb_section_publish(view, page->address, initial);
+    nbuf_section_build(view, page->address, initial, number);
+    nbuf_section_publish(view, page->address, initial);
     page->handle = (intptr_t)theirs;
   }
   (void)UnmapViewOfFile((const void *)view);
@@ -426,37 +428,37 @@ static nb_result publish(const nearbuf_process *process, HANDLE section,
 }
 
 /* Makes the section of a later locator. DENIED: too many names belong to others. */
-static nb_result make_later_section(const nearbuf_process *process, uint32_t *number,
-                                    HANDLE *section) {
-  nb_result result = nb_result_of(NEARBUF_DENIED);
+static nbuf_result make_later_section(const nearbuf_process *process, uint32_t *number,
+                                      HANDLE *section) {
+  nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
   for (int i = 0; i < MOST_NAMES && result.status == NEARBUF_DENIED; i++) {
-    *number = nb_section_new_number();
-    nb_section_name name = nb_section_name_of_later((uint32_t)process->id, *number);
+    *number = nbuf_section_new_number();
+    nbuf_section_name name = nbuf_section_name_of_later((uint32_t)process->id, *number);
     result = make_section(process, &name, section);
   }
   return result;
 }
 
-static nb_result make_first_section(const nearbuf_process *process, HANDLE *section) {
-  nb_result result = nb_result_of(NEARBUF_DENIED);
-  for (int i = 0; i < NB_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
-    nb_section_name name = first_name(process, i);
+static nbuf_result make_first_section(const nearbuf_process *process, HANDLE *section) {
+  nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
+  for (int i = 0; i < NBUF_SECTION_NAMES && result.status == NEARBUF_DENIED; i++) {
+    nbuf_section_name name = first_name(process, i);
     result = make_section(process, &name, section);
   }
   return result;
 }
 
-nb_result nb_remote_page_make(nearbuf_process *process, const nb_layout *layout,
-                              const nb_item *item, bool is_first, nb_remote_page *page) {
-  *page = (nb_remote_page){0, 0, 0};
-  if (!nb_windows_may_change(process) || !shares_names(process)) {
-    return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
+                                  const nbuf_item *item, bool is_first, nbuf_remote_page *page) {
+  *page = (nbuf_remote_page){0, 0, 0};
+  if (!nbuf_windows_may_change(process) || !shares_names(process)) {
+    return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
-  nb_initial_items initial = {layout, item, 1};
+  nbuf_initial_items initial = {layout, item, 1};
   uint32_t number = 0;
   HANDLE section;
-  nb_result result = is_first ? make_first_section(process, &section)
-                              : make_later_section(process, &number, &section);
+  nbuf_result result = is_first ? make_first_section(process, &section)
+                                : make_later_section(process, &number, &section);
   if (result.status == NEARBUF_OK) {
     result = publish(process, section, &initial, number, page);
     (void)CloseHandle(section);
@@ -464,21 +466,21 @@ nb_result nb_remote_page_make(nearbuf_process *process, const nb_layout *layout,
   return result;
 }
 
-void nb_remote_page_discard(nearbuf_process *process, const nb_remote_page *page) {
+void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page) {
   unmap_there(process, page->address);
-  (void)DuplicateHandle(nb_windows_process(process), (HANDLE)page->handle, NULL, NULL, 0, FALSE,
+  (void)DuplicateHandle(nbuf_windows_process(process), (HANDLE)page->handle, NULL, NULL, 0, FALSE,
                         DUPLICATE_CLOSE_SOURCE);
 }
 
 /* ---- Files: the sections of a process end with it -------------------------------------------- */
 
-nb_result nb_remote_visit_files(nearbuf_file_visitor visit, void *context) {
+nbuf_result nbuf_remote_visit_files(nearbuf_file_visitor visit, void *context) {
   (void)visit;
   (void)context;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_remote_remove_file(const nearbuf_file *file) {
+nbuf_result nbuf_remote_remove_file(const nearbuf_file *file) {
   (void)file;
-  return nb_result_of(NEARBUF_NOT_FOUND);
+  return nbuf_result_of(NEARBUF_NOT_FOUND);
 }

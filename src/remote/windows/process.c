@@ -21,18 +21,18 @@
 
 enum { PROCESS = 0, RIGHTS = 1 }; /* what stands in `handles` */
 
-HANDLE nb_windows_process(const nearbuf_process *process) {
+HANDLE nbuf_windows_process(const nearbuf_process *process) {
   return (HANDLE)process->handles[PROCESS];
 }
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
-nb_result nb_windows_result(DWORD error) {
-  return error == ERROR_SUCCESS ? nb_result_of(NEARBUF_OK) : nb_windows_failure(error);
+nbuf_result nbuf_windows_result(DWORD error) {
+  return error == ERROR_SUCCESS ? nbuf_result_of(NEARBUF_OK) : nbuf_windows_failure(error);
 }
 
-static nb_result last_result(void) {
-  return nb_windows_result(GetLastError());
+static nbuf_result last_result(void) {
+  return nbuf_windows_result(GetLastError());
 }
 
 /* Looked up when the module is loaded: later that could wait for a lock of the loader, which a
@@ -59,7 +59,7 @@ static void look_for_natives(void) {
 __attribute__((section(".CRT$XCB"),
                used)) static void (*const runtime_entry)(void) = look_for_natives;
 
-uintptr_t nb_windows_native(const char *name) {
+uintptr_t nbuf_windows_native(const char *name) {
   for (int i = 0; i < NATIVES; i++) {
     if (strcmp(natives[i].name, name) == 0) {
       return natives[i].function;
@@ -80,17 +80,17 @@ static const DWORD rights[] = {
 enum { TO_CHANGE = 0, TO_LOOK = 1, RIGHTS_COUNT = 3 };
 static_assert(sizeof rights / sizeof rights[0] == RIGHTS_COUNT, "one for each");
 
-bool nb_windows_may_change(const nearbuf_process *process) {
+bool nbuf_windows_may_change(const nearbuf_process *process) {
   return process->handles[RIGHTS] == TO_CHANGE;
 }
 
-bool nb_windows_may_look(const nearbuf_process *process) {
+bool nbuf_windows_may_look(const nearbuf_process *process) {
   return process->handles[RIGHTS] <= TO_LOOK;
 }
 
-nb_result nb_remote_check(const nearbuf_process *process) {
-  bool is_gone = WaitForSingleObject(nb_windows_process(process), 0) == WAIT_OBJECT_0;
-  return nb_result_of(is_gone ? NEARBUF_NOT_FOUND : NEARBUF_OK);
+nbuf_result nbuf_remote_check(const nearbuf_process *process) {
+  bool is_gone = WaitForSingleObject(nbuf_windows_process(process), 0) == WAIT_OBJECT_0;
+  return nbuf_result_of(is_gone ? NEARBUF_NOT_FOUND : NEARBUF_OK);
 }
 
 /* The width of its addresses: that of the system, unless it runs in the layer for 32 bits. */
@@ -109,9 +109,9 @@ static uint32_t address_bits_of(HANDLE process) {
   return is_32_bit_system ? 32 : 64;
 }
 
-nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
+nbuf_result nbuf_remote_open(int64_t id, nearbuf_process *process) {
   if (id > UINT32_MAX) {
-    return nb_result_system(NEARBUF_NOT_FOUND, ERROR_INVALID_PARAMETER);
+    return nbuf_result_system(NEARBUF_NOT_FOUND, ERROR_INVALID_PARAMETER);
   }
   HANDLE opened = NULL;
   DWORD error = ERROR_ACCESS_DENIED;
@@ -121,25 +121,25 @@ nb_result nb_remote_open(int64_t id, nearbuf_process *process) {
     process->handles[RIGHTS] = i;
   }
   if (opened == NULL) {
-    return error == ERROR_INVALID_PARAMETER ? nb_result_system(NEARBUF_NOT_FOUND, (int32_t)error)
-                                            : nb_windows_result(error);
+    return error == ERROR_INVALID_PARAMETER ? nbuf_result_system(NEARBUF_NOT_FOUND, (int32_t)error)
+                                            : nbuf_windows_result(error);
   }
   process->handles[PROCESS] = (intptr_t)opened;
   process->id = id;
   process->address_bits = address_bits_of(opened);
   /* The system ignores the last two bits of an id; and a handle to a dead process keeps its id
    * alive. */
-  nb_result result = GetProcessId(opened) == (DWORD)id ? nb_remote_check(process)
-                                                       : nb_result_of(NEARBUF_NOT_FOUND);
+  nbuf_result result = GetProcessId(opened) == (DWORD)id ? nbuf_remote_check(process)
+                                                         : nbuf_result_of(NEARBUF_NOT_FOUND);
   if (result.status != NEARBUF_OK) {
-    nb_remote_close(process);
+    nbuf_remote_close(process);
   }
   return result;
 }
 
-void nb_remote_close(nearbuf_process *process) {
+void nbuf_remote_close(nearbuf_process *process) {
   if (process->handles[PROCESS] != 0) {
-    (void)CloseHandle(nb_windows_process(process));
+    (void)CloseHandle(nbuf_windows_process(process));
   }
   process->handles[PROCESS] = 0;
 }
@@ -199,13 +199,13 @@ static void fill_user(HANDLE process, nearbuf_process_info *info) {
   (void)CloseHandle(token);
 }
 
-nb_result nb_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
+nbuf_result nbuf_remote_describe(const nearbuf_process *process, nearbuf_process_info *info) {
   info->id = process->id;
   info->own_id = process->id;
   info->address_bits = process->address_bits;
-  fill_name(nb_windows_process(process), info);
-  fill_user(nb_windows_process(process), info);
-  return nb_remote_check(process);
+  fill_name(nbuf_windows_process(process), info);
+  fill_user(nbuf_windows_process(process), info);
+  return nbuf_remote_check(process);
 }
 
 static int compare_ids(const void *left, const void *right) {
@@ -214,24 +214,24 @@ static int compare_ids(const void *left, const void *right) {
   return (one > other) - (one < other);
 }
 
-nb_result nb_remote_visit_all(nearbuf_process_visitor visit, void *context) {
+nbuf_result nbuf_remote_visit_all(nearbuf_process_visitor visit, void *context) {
   const DWORD size = 1 << 20; /* more ids than the system has memory for processes */
-  DWORD *ids = nb_os_own_pages(size);
+  DWORD *ids = nbuf_os_own_pages(size);
   DWORD filled = 0;
   if (ids == NULL) {
-    return nb_result_system(NEARBUF_OUT_OF_MEMORY, nb_os_last_error());
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, nbuf_os_last_error());
   }
-  nb_result result =
-      K32EnumProcesses(ids, size, &filled) ? nb_result_of(NEARBUF_OK) : last_result();
+  nbuf_result result =
+      K32EnumProcesses(ids, size, &filled) ? nbuf_result_of(NEARBUF_OK) : last_result();
   size_t count = result.status == NEARBUF_OK ? filled / sizeof *ids : 0;
   qsort(ids, count, sizeof *ids, compare_ids);
   for (size_t i = 0; i < count && result.status == NEARBUF_OK; i++) {
     /* 0 is what the processors do when they do nothing. */
     if (ids[i] != 0 && visit((int64_t)ids[i], context) < 0) {
-      result = nb_result_of(NEARBUF_CANCELLED);
+      result = nbuf_result_of(NEARBUF_CANCELLED);
     }
   }
-  (void)nb_os_unmap((uintptr_t)ids, size);
+  (void)nbuf_os_unmap((uintptr_t)ids, size);
   return result;
 }
 
@@ -251,7 +251,7 @@ static bool copy_whole(HANDLE process, direction where, uint64_t address, void *
     return where == FROM_PROCESS ? ReadProcessMemory(process, there, bytes, size, &done)
                                  : WriteProcessMemory(process, there, bytes, size, &done);
   }
-  wide_copy copy_wide = (wide_copy)nb_windows_native(
+  wide_copy copy_wide = (wide_copy)nbuf_windows_native(
       where == FROM_PROCESS ? "NtWow64ReadVirtualMemory64" : "NtWow64WriteVirtualMemory64");
   ULONG64 done;
   return copy_wide != NULL && copy_wide(process, address, bytes, size, &done) >= 0;
@@ -260,12 +260,12 @@ static bool copy_whole(HANDLE process, direction where, uint64_t address, void *
 /* Writes into a page that the process may only read: it is made writable meanwhile. A mapped file
  * would change for every process, so that is not done. */
 static bool write_read_only(HANDLE process, uint64_t address, void *bytes, size_t size) {
-  nb_windows_region region;
+  nbuf_windows_region region;
   DWORD before;
   DWORD ignored;
   bool is_known =
       address <= UINTPTR_MAX &&
-      nb_windows_query(process, sizeof(uintptr_t) * 8, address, &region).status == NEARBUF_OK;
+      nbuf_windows_query(process, sizeof(uintptr_t) * 8, address, &region).status == NEARBUF_OK;
   if (!is_known || region.type == MEM_MAPPED || region.protection != PAGE_READONLY ||
       !VirtualProtectEx(process, (void *)(uintptr_t)address, size, PAGE_READWRITE, &before)) {
     return false;
@@ -279,12 +279,12 @@ static bool write_read_only(HANDLE process, uint64_t address, void *bytes, size_
 static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address, size_t size) {
   uint64_t at = address;
   while (at - address < size) {
-    nb_windows_region region;
-    nb_result result = nb_windows_query(process, address_bits, at, &region);
+    nbuf_windows_region region;
+    nbuf_result result = nbuf_windows_query(process, address_bits, at, &region);
     if (result.status == NEARBUF_UNSUPPORTED) {
       return size; /* a copy will tell */
     }
-    if (result.status != NEARBUF_OK || !nb_windows_is_readable(region.protection)) {
+    if (result.status != NEARBUF_OK || !nbuf_windows_is_readable(region.protection)) {
       break;
     }
     at = region.base + region.size;
@@ -293,9 +293,9 @@ static size_t accessible(HANDLE process, uint32_t address_bits, uint64_t address
 }
 
 /* Copies as much as possible, page by page if not all of it can be copied. */
-static nb_result copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
-                      void *bytes, size_t size, size_t *done) {
-  size_t page = nb_os_page_size();
+static nbuf_result copy(HANDLE process, uint32_t address_bits, direction where, uint64_t address,
+                        void *bytes, size_t size, size_t *done) {
+  size_t page = nbuf_os_page_size();
   size_t end = accessible(process, address_bits, address, size);
   bool is_done = end != 0 && copy_whole(process, where, address, bytes, end);
   *done = is_done ? end : 0;
@@ -309,27 +309,27 @@ static nb_result copy(HANDLE process, uint32_t address_bits, direction where, ui
     *done += is_done ? part : 0;
   }
   /* Callers have the rights: what is refused is the memory. */
-  return *done == size ? nb_result_of(NEARBUF_OK)
-                       : nb_result_system(NEARBUF_NOT_MAPPED, ERROR_PARTIAL_COPY);
+  return *done == size ? nbuf_result_of(NEARBUF_OK)
+                       : nbuf_result_system(NEARBUF_NOT_MAPPED, ERROR_PARTIAL_COPY);
 }
 
-static nb_result denied(void) {
-  return nb_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
+static nbuf_result denied(void) {
+  return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
 }
 
-nb_result nb_remote_read(const nearbuf_process *process, uint64_t address, void *bytes, size_t size,
-                         size_t *done) {
+nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+                             size_t size, size_t *done) {
   *done = 0;
-  if (!nb_windows_may_look(process)) {
+  if (!nbuf_windows_may_look(process)) {
     return denied();
   }
-  return copy(nb_windows_process(process), process->address_bits, FROM_PROCESS, address, bytes,
+  return copy(nbuf_windows_process(process), process->address_bits, FROM_PROCESS, address, bytes,
               size, done);
 }
 
-static nb_result write_memory(HANDLE process, uint32_t address_bits, uint64_t address,
-                              const void *bytes, size_t size, size_t *done) {
-  nb_result result =
+static nbuf_result write_memory(HANDLE process, uint32_t address_bits, uint64_t address,
+                                const void *bytes, size_t size, size_t *done) {
+  nbuf_result result =
       copy(process, address_bits, TO_PROCESS, address, (void *)(uintptr_t)bytes, size, done);
   if (address <= UINTPTR_MAX) {
     (void)FlushInstructionCache(process, (const void *)(uintptr_t)address, *done);
@@ -337,55 +337,55 @@ static nb_result write_memory(HANDLE process, uint32_t address_bits, uint64_t ad
   return result;
 }
 
-nb_result nb_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
-                          size_t size, size_t *done) {
+nbuf_result nbuf_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
+                              size_t size, size_t *done) {
   *done = 0;
-  if (!nb_windows_may_change(process)) {
+  if (!nbuf_windows_may_change(process)) {
     return denied();
   }
-  return write_memory(nb_windows_process(process), process->address_bits, address, bytes, size,
+  return write_memory(nbuf_windows_process(process), process->address_bits, address, bytes, size,
                       done);
 }
 
 /* A process keeps its address space until its end, and the handle outlives everything that was got
  * through it. */
 /* A process runs one program here, to its end. */
-nb_result nb_remote_note_program(nearbuf_process *process) {
+nbuf_result nbuf_remote_note_program(nearbuf_process *process) {
   (void)process;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_remote_check_program(const nearbuf_process *process) {
+nbuf_result nbuf_remote_check_program(const nearbuf_process *process) {
   (void)process;
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
-  bool may_change = nb_windows_may_change(process);
+nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+  bool may_change = nbuf_windows_may_change(process);
   *memory = may_change ? process->handles[PROCESS] : 0;
-  return may_change ? nb_result_of(NEARBUF_OK) : denied();
+  return may_change ? nbuf_result_of(NEARBUF_OK) : denied();
 }
 
-nb_result nb_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                 size_t size) {
+nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                     size_t size) {
   size_t done;
   /* A program cannot get a buffer in a process that is wider than itself. */
   return write_memory((HANDLE)memory, sizeof(uintptr_t) * 8, address, bytes, size, &done);
 }
 
-void nb_remote_memory_close(intptr_t memory) {
+void nbuf_remote_memory_close(intptr_t memory) {
   (void)memory;
 }
 
 /* ---- Its map --------------------------------------------------------------------------------- */
 
-bool nb_windows_is_writable(DWORD protection) {
+bool nbuf_windows_is_writable(DWORD protection) {
   return (protection &
           (PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY)) != 0;
 }
 
-bool nb_windows_is_readable(DWORD protection) {
-  return nb_windows_is_writable(protection) ||
+bool nbuf_windows_is_readable(DWORD protection) {
+  return nbuf_windows_is_writable(protection) ||
          (protection & (PAGE_READONLY | PAGE_EXECUTE_READ)) != 0;
 }
 
@@ -397,30 +397,30 @@ static bool is_executable(DWORD protection) {
 typedef LONG(NTAPI *wide_query)(HANDLE process, ULONG64 address, int ctx, void *information,
                                 ULONG64 size, ULONG64 *done);
 
-static nb_result query_wide(HANDLE process, uint64_t address, MEMORY_BASIC_INFORMATION64 *found) {
+static nbuf_result query_wide(HANDLE process, uint64_t address, MEMORY_BASIC_INFORMATION64 *found) {
   const LONG invalid_parameter = (LONG)0xC000000D;
-  wide_query query = (wide_query)nb_windows_native("NtWow64QueryVirtualMemory64");
+  wide_query query = (wide_query)nbuf_windows_native("NtWow64QueryVirtualMemory64");
   if (query == NULL) {
-    return nb_result_of(NEARBUF_UNSUPPORTED);
+    return nbuf_result_of(NEARBUF_UNSUPPORTED);
   }
   LONG status = query(process, address, 0, found, sizeof *found, NULL);
   if (status >= 0) {
-    return nb_result_of(NEARBUF_OK);
+    return nbuf_result_of(NEARBUF_OK);
   }
-  return status == invalid_parameter ? nb_result_of(NEARBUF_NOT_FOUND)
-                                     : nb_result_system(NEARBUF_DENIED, status);
+  return status == invalid_parameter ? nbuf_result_of(NEARBUF_NOT_FOUND)
+                                     : nbuf_result_system(NEARBUF_DENIED, status);
 }
 
-static nb_result query_own_width(HANDLE process, uint64_t address,
-                                 MEMORY_BASIC_INFORMATION64 *found) {
+static nbuf_result query_own_width(HANDLE process, uint64_t address,
+                                   MEMORY_BASIC_INFORMATION64 *found) {
   MEMORY_BASIC_INFORMATION region;
   if (address > UINTPTR_MAX) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
   if (VirtualQueryEx(process, (const void *)(uintptr_t)address, &region, sizeof region) == 0) {
     DWORD error = GetLastError();
-    return error == ERROR_INVALID_PARAMETER ? nb_result_of(NEARBUF_NOT_FOUND)
-                                            : nb_windows_result(error);
+    return error == ERROR_INVALID_PARAMETER ? nbuf_result_of(NEARBUF_NOT_FOUND)
+                                            : nbuf_windows_result(error);
   }
   *found = (MEMORY_BASIC_INFORMATION64){.BaseAddress = (uintptr_t)region.BaseAddress,
                                         .AllocationBase = (uintptr_t)region.AllocationBase,
@@ -428,47 +428,47 @@ static nb_result query_own_width(HANDLE process, uint64_t address,
                                         .State = region.State,
                                         .Protect = region.Protect,
                                         .Type = region.Type};
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
-nb_result nb_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
-                           nb_windows_region *region) {
+nbuf_result nbuf_windows_query(HANDLE process, uint32_t address_bits, uint64_t address,
+                               nbuf_windows_region *region) {
   MEMORY_BASIC_INFORMATION64 found = {0};
-  nb_result result = address_bits > sizeof(uintptr_t) * 8
-                         ? query_wide(process, address, &found)
-                         : query_own_width(process, address, &found);
+  nbuf_result result = address_bits > sizeof(uintptr_t) * 8
+                           ? query_wide(process, address, &found)
+                           : query_own_width(process, address, &found);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   bool is_usable = found.State == MEM_COMMIT && (found.Protect & PAGE_GUARD) == 0;
-  *region = (nb_windows_region){.base = found.BaseAddress,
-                                .size = found.RegionSize,
-                                .allocation = found.AllocationBase,
-                                .state = found.State,
-                                .type = found.Type,
-                                .protection = is_usable ? found.Protect : PAGE_NOACCESS};
+  *region = (nbuf_windows_region){.base = found.BaseAddress,
+                                  .size = found.RegionSize,
+                                  .allocation = found.AllocationBase,
+                                  .state = found.State,
+                                  .type = found.Type,
+                                  .protection = is_usable ? found.Protect : PAGE_NOACCESS};
   return result;
 }
 
 /* An open map is the process, the width of its addresses, and how far one is. */
-/* An open map, in nb_remote_map's port. */
-typedef struct NB_MAY_ALIAS region_walk {
+/* An open map, in nbuf_remote_map's port. */
+typedef struct NBUF_MAY_ALIAS region_walk {
   HANDLE process;
   uint32_t address_bits;
   uint64_t from;
 } region_walk;
 
-static region_walk *region_walk_of(nb_remote_map *map) {
+static region_walk *region_walk_of(nbuf_remote_map *map) {
   return (region_walk *)(void *)map->port.bytes;
 }
 
-nb_result nb_remote_map_open(const nearbuf_process *process, nb_remote_map *map) {
+nbuf_result nbuf_remote_map_open(const nearbuf_process *process, nbuf_remote_map *map) {
   map->system_error = 0;
   *region_walk_of(map) = (region_walk){(HANDLE)process->handles[PROCESS], process->address_bits, 0};
-  return nb_windows_may_look(process) ? nb_result_of(NEARBUF_OK) : denied();
+  return nbuf_windows_may_look(process) ? nbuf_result_of(NEARBUF_OK) : denied();
 }
 
-void nb_remote_map_close(nb_remote_map *map) {
+void nbuf_remote_map_close(nbuf_remote_map *map) {
   (void)map;
 }
 
@@ -481,26 +481,27 @@ static void fill_file_name(HANDLE process, uint64_t address, char *name, size_t 
   copy_end(path, length, name, size);
 }
 
-nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
+nbuf_result nbuf_remote_map_next(nbuf_remote_map *map, nbuf_remote_mapping *mapping) {
   region_walk *walk = region_walk_of(map);
-  nb_windows_region region;
-  nb_result result;
+  nbuf_windows_region region;
+  nbuf_result result;
   do {
-    result = nb_windows_query(walk->process, walk->address_bits, walk->from, &region);
+    result = nbuf_windows_query(walk->process, walk->address_bits, walk->from, &region);
     if (result.status == NEARBUF_OK && region.base + region.size <= walk->from) {
-      result = nb_result_of(NEARBUF_NOT_FOUND); /* it ends with the address space */
+      result = nbuf_result_of(NEARBUF_NOT_FOUND); /* it ends with the address space */
     }
     if (result.status != NEARBUF_OK) {
       return result;
     }
     walk->from = region.base + region.size;
   } while (region.state == MEM_FREE);
-  *mapping = (nb_remote_mapping){.info = {.min = region.base,
-                                          .max = region.base + (region.size - 1),
-                                          .is_readable = nb_windows_is_readable(region.protection),
-                                          .is_writable = nb_windows_is_writable(region.protection),
-                                          .is_executable = is_executable(region.protection),
-                                          .is_shared = region.type == MEM_MAPPED}};
+  *mapping =
+      (nbuf_remote_mapping){.info = {.min = region.base,
+                                     .max = region.base + (region.size - 1),
+                                     .is_readable = nbuf_windows_is_readable(region.protection),
+                                     .is_writable = nbuf_windows_is_writable(region.protection),
+                                     .is_executable = is_executable(region.protection),
+                                     .is_shared = region.type == MEM_MAPPED}};
   if (region.type != MEM_PRIVATE) {
     fill_file_name(walk->process, region.base, mapping->info.name, sizeof mapping->info.name);
   }
@@ -509,8 +510,8 @@ nb_result nb_remote_map_next(nb_remote_map *map, nb_remote_mapping *mapping) {
 
 /* For a 32-bit process the upper half as well: without the large-address flag the system refuses
  * what is requested there. */
-nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
-  nb_range limits = nb_os_limits(0, around);
+nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around) {
+  nbuf_range limits = nbuf_os_limits(0, around);
   if (address_bits == 32) {
     limits.max = (uintptr_t)0xfffeffff;
   }
@@ -519,43 +520,43 @@ nb_range nb_remote_limits(uint32_t address_bits, uintptr_t around) {
 
 /* ---- Making memory --------------------------------------------------------------------------- */
 
-nb_result nb_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
+nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
   void *wanted = (void *)(uintptr_t)address;
-  if (!nb_windows_may_change(process)) {
+  if (!nbuf_windows_may_change(process)) {
     return denied();
   }
-  void *got = VirtualAllocEx(nb_windows_process(process), wanted, (SIZE_T)size,
+  void *got = VirtualAllocEx(nbuf_windows_process(process), wanted, (SIZE_T)size,
                              MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (got == NULL) {
     DWORD error = GetLastError();
     /* Beyond the address space of the process. */
-    return error == ERROR_INVALID_PARAMETER ? nb_result_system(NEARBUF_NO_ROOM, (int32_t)error)
-                                            : nb_windows_result(error);
+    return error == ERROR_INVALID_PARAMETER ? nbuf_result_system(NEARBUF_NO_ROOM, (int32_t)error)
+                                            : nbuf_windows_result(error);
   }
   if (got != wanted) {
-    (void)VirtualFreeEx(nb_windows_process(process), got, 0, MEM_RELEASE);
-    return nb_result_of(NEARBUF_NO_ROOM);
+    (void)VirtualFreeEx(nbuf_windows_process(process), got, 0, MEM_RELEASE);
+    return nbuf_result_of(NEARBUF_NO_ROOM);
   }
-  return nb_result_of(NEARBUF_OK);
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 /* The system releases what was reserved at once, and nothing else. */
-nb_result nb_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
-  nb_windows_region region;
-  nb_result result =
-      nb_windows_query(nb_windows_process(process), process->address_bits, address, &region);
+nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
+  nbuf_windows_region region;
+  nbuf_result result =
+      nbuf_windows_query(nbuf_windows_process(process), process->address_bits, address, &region);
   if (result.status != NEARBUF_OK) {
     return result;
   }
   if (region.allocation != address || region.base != address || region.size != size) {
-    return nb_result_of(NEARBUF_NOT_FOUND);
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
-  return VirtualFreeEx(nb_windows_process(process), (void *)(uintptr_t)address, 0, MEM_RELEASE)
-             ? nb_result_of(NEARBUF_OK)
+  return VirtualFreeEx(nbuf_windows_process(process), (void *)(uintptr_t)address, 0, MEM_RELEASE)
+             ? nbuf_result_of(NEARBUF_OK)
              : last_result();
 }
 
-bool nb_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
+bool nbuf_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
   (void)process, (void)start;
   return false;
 }
