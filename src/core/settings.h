@@ -13,7 +13,7 @@ void nbuf_settings_read(void);
 /* The dialect in which to make the first locator: the program's choice, else NEARBUF_DIALECT, else
  * `preferred`. */
 nearbuf_dialect nbuf_settings_dialect(nearbuf_dialect preferred);
-void nbuf_settings_choose_dialect(nearbuf_dialect dialect);
+void nbuf_settings_choose_dialect(nearbuf_dialect chosen);
 
 /* Whether the first locator is to be private: the program's choice, else
  * NEARBUF_SHARING=private. */

@@ -78,8 +78,7 @@ static bool is_free(const invented_map *map, const nbuf_place *place) {
 
 /* The least distance at which any gap has room for `size` bytes; UINTPTR_MAX with `*is_any` false
  * where none has. By brute force over the gaps and the starts that can be nearest. */
-/* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap, every start, no
- * cleverness */
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): every gap and every start */
 static uintptr_t least_distance(const invented_map *map, const nbuf_gap_request *gap_request,
                                 uintptr_t size, bool *saw_any) {
   uintptr_t origin = gap_request->target != 0 ? gap_request->target : gap_request->range.min;

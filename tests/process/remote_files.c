@@ -123,8 +123,8 @@ TEST(why_a_file_cannot_be_removed_is_told) {
 
 TEST(only_names_of_locators_files_are_removed) {
   need_own_tmp();
-  static const char *const names[] = {"", "other", "../victim", LOCATOR_PREFIX "4194300/x",
-                                      LOCATOR_PREFIX};
+  static const char below[] = LOCATOR_PREFIX "4194300/x";
+  static const char *const names[] = {"", "other", "../victim", below, LOCATOR_PREFIX};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     nearbuf_file file = {.process = 4194300};
     int32_t code = 1;
