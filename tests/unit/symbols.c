@@ -5,7 +5,6 @@
 
 #include "../../tools/nearbuf/elf_symbols.h"
 #include "../../tools/nearbuf/pe_symbols.h"
-#include "base/compiler.h"
 #include "test.h"
 
 /* ---- The process ----------------------------------------------------------------------------- */
@@ -54,9 +53,7 @@ static void clear(uint64_t start) {
 }
 
 static void store(uint64_t offset, uint64_t value, size_t size) {
-  /* In the order of this machine, as in its modules. */
-  const unsigned char *bytes = (const unsigned char *)&value;
-  memcpy(memory.bytes + offset, NBUF_IS_BIG_ENDIAN ? bytes + sizeof value - size : bytes, size);
+  memcpy(memory.bytes + offset, &value, size); /* the smaller end first, as in the modules */
 }
 
 typedef nearbuf_status (*finder)(tool_target *target, const process_module *module,
