@@ -246,7 +246,10 @@ static void try_once(const scene *what, const system_plan *plan) {
   system_disarm();
   told->has_failed = status != NEARBUF_OK;
   int error = system_error(told->met, plan->error);
-  if (status != NEARBUF_OK && (!is_documented(status, error) || !is_told(status, error))) {
+  /* Where one way fails, the next one can be closed to an ordinary user. */
+  bool is_closed = status == NEARBUF_DENIED && geteuid() != 0;
+  bool is_right = is_closed || (is_documented(status, error) && is_told(status, error));
+  if (status != NEARBUF_OK && !is_right) {
     test_fail(__FILE__, __LINE__, "undocumented: %s (%d)", nearbuf_status_name(status),
               process.system_error);
   }
