@@ -92,7 +92,7 @@ static nbuf_map_answer query(nbuf_map *map, uintptr_t from, uint64_t flags, nbuf
 }
 
 static nearbuf_status status_of_open_error(int error) {
-  if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+  if (nbuf_posix_is_lack(error)) {
     return NEARBUF_OUT_OF_MEMORY;
   }
   return error == EACCES || error == EPERM ? NEARBUF_DENIED : NEARBUF_SYSTEM_ERROR;

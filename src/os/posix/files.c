@@ -220,16 +220,10 @@ static int open_users(int temporary, nbuf_user user, bool make, int *directory) 
 }
 
 static nbuf_result result_of_file_error(int error) {
-  switch (error) {
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
+  if (nbuf_posix_is_lack(error)) {
     return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
-  case EWOULDBLOCK:
-    return nbuf_result_system(NEARBUF_BUSY, error);
-  default:
-    return nbuf_result_system(NEARBUF_SYSTEM_ERROR, error);
   }
+  return nbuf_result_system(error == EWOULDBLOCK ? NEARBUF_BUSY : NEARBUF_SYSTEM_ERROR, error);
 }
 
 nbuf_result nbuf_directory_open_below(int temporary, nbuf_folder folder, nbuf_user user, bool make,

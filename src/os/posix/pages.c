@@ -174,16 +174,10 @@ static seen_file examine_open(int file, nbuf_page *page) {
 }
 
 static seen_file seen_unopened(int error) {
-  switch (error) {
-  case ENOENT:
-    return (seen_file){FILE_ABSENT, {NEARBUF_OK, 0}, -1};
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
+  if (nbuf_posix_is_lack(error)) {
     return seen_error(nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error));
-  default:
-    return (seen_file){FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
   }
+  return (seen_file){error == ENOENT ? FILE_ABSENT : FILE_FOREIGN, {NEARBUF_OK, 0}, -1};
 }
 
 static seen_file examine(int directory, const char *name, nbuf_page *page) {

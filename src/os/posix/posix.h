@@ -3,6 +3,7 @@
 #ifndef NBUF_POSIX_H
 #define NBUF_POSIX_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +52,11 @@ bool nbuf_posix_has_gained_rights(void);
 /* Whether it has such rights now, or hides its memory, so that files that other programs of its
  * user can write are not to be trusted. */
 bool nbuf_posix_is_privileged(void);
+
+/* Whether the process or the system lacked descriptors or memory: OUT_OF_MEMORY. */
+static inline bool nbuf_posix_is_lack(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
 
 /* A random number that cannot be guessed and reveals nothing of this process. */
 uint64_t nbuf_posix_random(void);

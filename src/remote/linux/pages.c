@@ -174,11 +174,10 @@ static nbuf_result open_folder(int temporary, const directory_call *call, bool m
 static nbuf_result make_directory_there(void *context) {
   directory_call *call = context;
   int temporary = open_temporary(call->root, RESOLVE_NOTHING);
-  return temporary < 0 ? nbuf_result_system(errno == EMFILE || errno == ENFILE || errno == ENOMEM
-                                                ? NEARBUF_OUT_OF_MEMORY
-                                                : NEARBUF_SYSTEM_ERROR,
-                                            errno)
-                       : open_folder(temporary, call, true, &call->directory);
+  return temporary < 0
+             ? nbuf_result_system(
+                   nbuf_posix_is_lack(errno) ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR, errno)
+             : open_folder(temporary, call, true, &call->directory);
 }
 
 /* A directory of its locators' files as the process sees it. */
@@ -234,16 +233,11 @@ static int open_trusted(int directory, const char *name, uint64_t user) {
 
 /* The reason why a file could not be opened. A lease ends soon: another try helps. */
 static nbuf_result result_of_opening(int error) {
-  switch (error) {
-  case EWOULDBLOCK:
+  if (error == EWOULDBLOCK) {
     return nbuf_result_system(NEARBUF_BUSY, error);
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
-    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
-  default:
-    return nbuf_result_system(NEARBUF_DENIED, error);
   }
+  return nbuf_result_system(nbuf_posix_is_lack(error) ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED,
+                            error);
 }
 
 static bool holds_address(const nbuf_remote_mapping *mapping, const void *context) {
@@ -861,9 +855,8 @@ typedef struct page_call {
 
 static nbuf_result result_of_call(int64_t returned) {
   return returned < 0 && returned > -4096
-             ? nbuf_result_system(returned == -ENOMEM || returned == -EMFILE || returned == -ENFILE
-                                      ? NEARBUF_OUT_OF_MEMORY
-                                      : NEARBUF_DENIED,
+             ? nbuf_result_system(nbuf_posix_is_lack((int)-returned) ? NEARBUF_OUT_OF_MEMORY
+                                                                     : NEARBUF_DENIED,
                                   (int32_t)-returned)
              : nbuf_result_of(NEARBUF_OK);
 }

@@ -45,6 +45,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "os/posix/posix.h"
 #include "remote/linux/child.h"
 #include "remote/linux/proc.h"
 #include "remote/linux/registers.h"
@@ -114,17 +115,11 @@ static int signal_of(int status) {
 
 /* The result of a failure to read about a thread. */
 static nbuf_result result_of_look(int error) {
-  switch (error) {
-  case ENOENT:
-  case ESRCH:
+  if (error == ENOENT || error == ESRCH) {
     return nbuf_result_system(NEARBUF_NOT_FOUND, error);
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
-    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, error);
-  default:
-    return nbuf_result_system(NEARBUF_DENIED, error);
   }
+  return nbuf_result_system(nbuf_posix_is_lack(error) ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED,
+                            error);
 }
 
 /* The result of a failed request about a stopped thread. If the thread was killed it is not stopped
