@@ -63,7 +63,6 @@ typedef struct nbuf_remote_mapping {
 
 /* The map of a process, read once in ascending order. Lives on the caller's stack. */
 typedef struct nbuf_remote_map {
-  int32_t system_error;
   nbuf_port_state port;
 } nbuf_remote_map;
 

@@ -86,7 +86,7 @@ void nbuf_remote_memory_close(intptr_t memory) {
 
 nbuf_result nbuf_remote_map_open(const nearbuf_process *process, nbuf_remote_map *map) {
   (void)process;
-  map->system_error = 0;
+  (void)map;
   return unsupported();
 }
 

@@ -463,7 +463,6 @@ static region_walk *region_walk_of(nbuf_remote_map *map) {
 }
 
 nbuf_result nbuf_remote_map_open(const nearbuf_process *process, nbuf_remote_map *map) {
-  map->system_error = 0;
   *region_walk_of(map) = (region_walk){(HANDLE)process->handles[PROCESS], process->address_bits, 0};
   return nbuf_windows_may_look(process) ? nbuf_result_of(NEARBUF_OK) : denied();
 }
