@@ -7,7 +7,7 @@ includes  A file of src/ includes only what its folder may see.
 circles   No file, taken together with its header, leads back to itself by includes.
 compiler  Extensions of a compiler stand in base/compiler.h and in ports.
 statics   No two static functions of one library have one name: the sources compile as one file.
-columns   No line of a source or a document is longer than 100 columns .
+columns   No line of a source or a document is longer than 100 columns.
 """
 
 import re

@@ -194,20 +194,6 @@ static pid_t start_with_ids(const ids *what) {
   return child;
 }
 
-static nearbuf_status get_in(pid_t id, int32_t *code) {
-  nearbuf_process process;
-  nearbuf_process_request request = anywhere(10);
-  nearbuf_process_buffer buffer;
-  CHECK_OK(nearbuf_process_open(id, &process));
-  nearbuf_status status = nearbuf_process_get(&process, &request, &buffer);
-  *code = process.system_error;
-  if (status == NEARBUF_OK) {
-    CHECK_OK(nearbuf_process_release(&process, &buffer));
-  }
-  CHECK_OK(nearbuf_process_close(&process));
-  return status;
-}
-
 TEST(no_file_is_made_for_a_process_whose_ids_differ) {
   need_own_tmp();
   static const ids cases[] = {

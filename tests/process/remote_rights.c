@@ -79,19 +79,6 @@ static void end_stranger(const stranger *what) {
   CHECK_EQUAL(0, status);
 }
 
-static nearbuf_status get(pid_t id) {
-  nearbuf_process process;
-  nearbuf_process_request request = anywhere(10);
-  nearbuf_process_buffer buffer;
-  CHECK_OK(nearbuf_process_open(id, &process));
-  nearbuf_status status = nearbuf_process_get(&process, &request, &buffer);
-  if (status == NEARBUF_OK) {
-    CHECK_OK(nearbuf_process_release(&process, &buffer));
-  }
-  CHECK_OK(nearbuf_process_close(&process));
-  return status;
-}
-
 /* ---- Nothing is made where the process could not make it ------------------------------------- */
 
 static bool is_there(const char *path) {
@@ -102,7 +89,7 @@ static bool is_there(const char *path) {
 static void check_that_nothing_is_made(void) {
   CHECK(mkdir("/tmp/ours", 0755) == 0);
   stranger what = start_stranger("/tmp/ours");
-  nearbuf_status status = get(what.id);
+  nearbuf_status status = get_in(what.id, NULL);
   CHECK(status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED);
   CHECK(!is_there("/tmp/ours" SHARED_PARENT_IN_TMP));
   end_stranger(&what);
@@ -132,7 +119,7 @@ TEST(the_files_of_other_users_stay_where_a_stranger_mounts_a_shared_directory) {
   CHECK(mkdir("/tmp/ours", 0755) == 0 && mkdir("/tmp/ours" SHARED_PARENT_IN_TMP, 0755) == 0);
   CHECK(mkdir("/tmp/ours" SHARED_DIRECTORY_IN_TMP, 0755) == 0);
   stranger what = start_stranger("/tmp/ours");
-  nearbuf_status status = get(what.id);
+  nearbuf_status status = get_in(what.id, NULL);
   CHECK(status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_DENIED);
   CHECK(rmdir("/tmp/ours" SHARED_DIRECTORY_IN_TMP) == 0); /* it is empty */
   end_stranger(&what);
@@ -150,7 +137,8 @@ static void check_link(const char *link_at, const char *leads_to) {
   CHECK(strcmp(link_at, "tmp") == 0 || rename("t", "tmp") == 0);
   CHECK(symlink(leads_to, link_at) == 0 && chdir("/") == 0);
   target inside = target_start(REMOTE_TARGET, "idle", root);
-  nearbuf_status status = get(inside.id); /* OK: it may have been created in another directory */
+  nearbuf_status status =
+      get_in(inside.id, NULL); /* OK: it may have been created in another directory */
   CHECK(status == NEARBUF_SYSTEM_ERROR || status == NEARBUF_OK);
   (void)snprintf(path, sizeof path, "%s/elsewhere", root);
   CHECK(rmdir(path) == 0); /* it is empty */
@@ -191,7 +179,7 @@ TEST(the_caller_keeps_its_rights_and_stays_dumpable) {
   CHECK_EQUAL(1, prctl(PR_GET_DUMPABLE));
   int descriptors = target_files(&(target){.id = getpid()}, "fd");
   read_rights(before, sizeof before);
-  CHECK_OK(get(what.id));
+  CHECK_OK(get_in(what.id, NULL));
   read_rights(after, sizeof after);
   CHECK(strcmp(before, after) == 0);
   CHECK_EQUAL(1, prctl(PR_GET_DUMPABLE));
@@ -206,7 +194,7 @@ TEST(the_file_is_made_by_the_user_of_the_process_and_not_given_to_it) {
   need_users();
   CHECK(mkdir("/tmp/theirs", 0700) == 0 && chown("/tmp/theirs", 65534, 65534) == 0);
   stranger what = start_stranger("/tmp/theirs");
-  CHECK_OK(get(what.id));
+  CHECK_OK(get_in(what.id, NULL));
   struct stat status;
   CHECK(stat("/tmp/theirs" SHARED_PARENT_IN_TMP, &status) == 0);
   CHECK_EQUAL(65534, status.st_uid);

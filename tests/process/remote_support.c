@@ -57,3 +57,19 @@ void check_32_bit_process(const target *what) {
   CHECK_OK(nearbuf_process_free(&process, address, size));
   CHECK_OK(nearbuf_process_close(&process));
 }
+
+nearbuf_status get_in(pid_t id, int32_t *code) {
+  nearbuf_process process;
+  nearbuf_process_request request = anywhere(10);
+  nearbuf_process_buffer buffer;
+  CHECK_OK(nearbuf_process_open(id, &process));
+  nearbuf_status status = nearbuf_process_get(&process, &request, &buffer);
+  if (code != NULL) {
+    *code = process.system_error;
+  }
+  if (status == NEARBUF_OK) {
+    CHECK_OK(nearbuf_process_release(&process, &buffer));
+  }
+  CHECK_OK(nearbuf_process_close(&process));
+  return status;
+}

@@ -53,6 +53,9 @@ uint64_t first_locator(nearbuf_process *process, nearbuf_process_walk *walk,
 /* Puts bytes into a buffer of the process and returns their address. */
 uint64_t put(nearbuf_process *process, const void *bytes, size_t size);
 
+/* Gets a small buffer in the process and releases it; `code` may be null. */
+nearbuf_status get_in(pid_t id, int32_t *code);
+
 /* A 32-bit process is supported: bytes can be put into it, and memory allocated and freed. */
 void check_32_bit_process(const target *what);
 
