@@ -83,7 +83,8 @@ static bool is_cleared(const nbuf_locator *locator) {
 }
 
 /* The number of items if another library may have cleared the count. A slot behind the count is
- * counted if it lists memory that is mapped. */
+ * counted if it lists memory that can be read: a module may have protected its buffer against
+ * writing, but no buffer is inaccessible. */
 static uint32_t count_by_slots(const nbuf_locator *locator) {
   const nbuf_layout *layout = nbuf_locator_layout(locator);
   uint32_t count = nbuf_locator_count(locator);
@@ -91,7 +92,7 @@ static uint32_t count_by_slots(const nbuf_locator *locator) {
   for (uint32_t i = count; i < by_slots; i++) {
     nbuf_item item = nbuf_item_read(nbuf_locator_item(locator, i), layout);
     if (item.base != 0 &&
-        nbuf_mapped_check_buffer((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
+        nbuf_mapped_check_readable((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
       return count;
     }
   }

@@ -5,13 +5,14 @@
 
 enum { LOOKS_AGAIN = 20 };
 
-typedef enum memory_use { USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
+/* What the memory is used for; each use needs what the one before it needs, and more. */
+typedef enum memory_use { USE_CONSTANTS, USE_DATA, USE_CODE, USE_PRIVATE_CODE } memory_use;
 
 static bool allows(const nbuf_map *map, const nbuf_mapping *mapping, memory_use use) {
   bool is_private = !mapping->shared && mapping->inode == 0;
   bool is_told_to_run = mapping->executable || !map->tells_execution;
-  return mapping->readable && mapping->writable && (is_told_to_run || use == USE_DATA) &&
-         (is_private || use != USE_PRIVATE_CODE);
+  return mapping->readable && (mapping->writable || use < USE_DATA) &&
+         (is_told_to_run || use < USE_CODE) && (is_private || use != USE_PRIVATE_CODE);
 }
 
 static nbuf_result look(uintptr_t start, uintptr_t size, memory_use use) {
@@ -54,6 +55,10 @@ static nbuf_result look_patiently(uintptr_t start, uintptr_t size, memory_use us
 static nbuf_result check(uintptr_t start, uintptr_t size, memory_use use) {
   nbuf_result result = look_patiently(start, size, use);
   return result.status == NEARBUF_INCOMPATIBLE ? nbuf_result_of(NEARBUF_NOT_FOUND) : result;
+}
+
+nbuf_result nbuf_mapped_check_readable(uintptr_t start, uintptr_t size) {
+  return check(start, size, USE_CONSTANTS);
 }
 
 nbuf_result nbuf_mapped_check_writable(uintptr_t start, uintptr_t size) {

@@ -11,11 +11,14 @@
  * SYSTEM_ERROR or OUT_OF_MEMORY if the map cannot be read. */
 nbuf_result nbuf_mapped_check_writable(uintptr_t start, uintptr_t size);
 
-/* The same for private memory as nearbuf_allocate returns it: also executable, not shared, not of a
+/* The same for memory that only has to be readable. */
+nbuf_result nbuf_mapped_check_readable(uintptr_t start, uintptr_t size);
+
+/* As for nbuf_mapped_check_writable, for private memory as nearbuf_allocate returns it: also executable, not shared, not of a
  * file. */
 nbuf_result nbuf_mapped_check_private_code(uintptr_t start, uintptr_t size);
 
-/* The same for the memory of a buffer, which must also be executable. INCOMPATIBLE if all of it is
+/* As for nbuf_mapped_check_writable, for the memory of a buffer, which must also be executable. INCOMPATIBLE if all of it is
  * mapped up to a part whose protection does not allow all three. */
 nbuf_result nbuf_mapped_check_buffer(uintptr_t start, uintptr_t size);
 

@@ -371,11 +371,32 @@ static void check_fresh(void) {
           NBUF_FAULT_NONE);
 }
 
-/* But for the link, which is stored a second time in the last empty slot. */
+/* Whether all of the memory of the items that were counted again is mapped. */
+static bool is_count_restored(const uint8_t *page, const scene *what) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  uint32_t before = nbuf_format_count((uintptr_t)what->image, layout);
+  uint32_t count = nbuf_format_count((uintptr_t)page, layout);
+  for (uint32_t i = before; i < count; i++) {
+    uintptr_t base;
+    memcpy(&base, page + nbuf_item_at(0, layout, i), sizeof base);
+    if (base != 0 && msync((void *)(base - base % PAGE), PAGE, MS_ASYNC) != 0) {
+      return false;
+    }
+  }
+  return before <= count;
+}
+
+/* But for the count, which is raised if another library may have cleared it, and the link, which is
+ * stored a second time in the last empty slot. */
 static bool is_page_unchanged(const scene *what) {
   const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
   uint8_t page[PAGE];
   memcpy(page, file_pages(), PAGE);
+  if (!is_count_restored(page, what)) {
+    return false;
+  }
+  page[layout->count] = what->image[layout->count];
+  page[layout->count_dotnet] = what->image[layout->count_dotnet];
   uintptr_t second = nbuf_item_at(0, layout, nbuf_page_first_slot()) - sizeof(uintptr_t);
   if (memcmp(page + second, page + layout->next, sizeof(uintptr_t)) == 0) {
     memcpy(page + second, what->image + second, sizeof(uintptr_t));

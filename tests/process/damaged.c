@@ -284,6 +284,26 @@ TEST(an_item_that_is_passed_over_is_not_looked_up_again) {
   CHECK_EQUAL((uintptr_t)page, first_locator());
 }
 
+/* ---- Items behind a cleared count ------------------------------------------------------------ */
+
+/* The last page of the second item's memory has this protection. */
+static void expect_count_once_cleared(int protection, uint32_t count) {
+  unsigned char *page = publish();
+  nbuf_format_store_count((uintptr_t)page, layout(), 1);
+  CHECK_EQUAL(0, mprotect(buffer_memory + (size_t)2 * BUFFER - PAGE, PAGE, protection));
+  (void)place("x", 1);
+  CHECK_EQUAL((uintptr_t)page, first_locator());
+  CHECK_EQUAL(count, nbuf_format_count((uintptr_t)page, layout()));
+}
+
+TEST(an_item_behind_a_cleared_count_is_counted_again_though_it_is_write_protected) {
+  expect_count_once_cleared(PROT_READ, 2);
+}
+
+TEST(an_item_behind_a_cleared_count_is_not_counted_if_it_cannot_be_read) {
+  expect_count_once_cleared(PROT_NONE, 1);
+}
+
 /* ---- Chains ---------------------------------------------------------------------------------- */
 
 /* The first locator is full and sound; what it links to is not. */
