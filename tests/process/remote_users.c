@@ -178,9 +178,12 @@ static pid_t start_mapped(const char *map, uid_t inside) {
   CHECK(pipe(ends[0]) == 0 && pipe(ends[1]) == 0);
   pid_t child = fork();
   if (child == 0) {
+    close(ends[1][1]); /* the end of the parent ends the wait below */
     bool is_apart = unshare(CLONE_NEWUSER) == 0;
     CHECK(write(ends[0][1], &is_apart, 1) == 1);
-    CHECK(read(ends[1][0], &byte, 1) == 1);
+    if (!is_apart || read(ends[1][0], &byte, 1) != 1) {
+      _exit(0);
+    }
     CHECK(setresuid(inside, inside, inside) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
     CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* who changes the user loses it */
     CHECK(write(ends[0][1], "x", 1) == 1);
