@@ -1,5 +1,5 @@
-/* Linux: other processes; see remote/port.h. Their locators are in remote/linux/pages.c,
- * remote/linux/trace.c makes memory in them. Sources: proc(5), ptrace(2), pidfd_open(2),
+/* Linux: other processes; see remote/port.h. Their locators are in first.c, views.c and pages.c,
+ * trace.c runs system calls in them. Sources: proc(5), ptrace(2), pidfd_open(2),
  * process_vm_readv(2).
  *
  * A process is held by two descriptors: a pidfd, which reports its end, and /proc/<id>, which
@@ -453,6 +453,16 @@ nbuf_result nbuf_linux_find_mapping(const nearbuf_process *process,
   }
   nbuf_remote_map_close(&map);
   return result;
+}
+
+static bool holds_address(const nbuf_remote_mapping *mapping, const void *context) {
+  uint64_t address = *(const uint64_t *)context;
+  return mapping->info.min <= address && address <= mapping->info.max;
+}
+
+nbuf_result nbuf_linux_mapping_at(const nearbuf_process *process, uint64_t address,
+                                  nbuf_remote_mapping *mapping) {
+  return nbuf_linux_find_mapping(process, holds_address, &address, mapping);
 }
 
 nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around) {

@@ -41,6 +41,10 @@ nbuf_result nbuf_linux_find_mapping(const nearbuf_process *process,
                                                     const void *context),
                                     const void *context, nbuf_remote_mapping *mapping);
 
+/* The mapping of the process (null: of this one) at an address. */
+nbuf_result nbuf_linux_mapping_at(const nearbuf_process *process, uint64_t address,
+                                  nbuf_remote_mapping *mapping);
+
 /* nbuf_trace_run for the process. */
 nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, void *context);
 

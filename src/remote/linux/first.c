@@ -1,0 +1,255 @@
+/* Linux: the first locator of another process; see first.h. */
+#include "remote/linux/first.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os/posix/anchor.h"
+#include "remote/linux/hidden.h"
+#include "remote/linux/locator_file.h"
+#include "remote/linux/process.h"
+
+/* ---- By its name ----------------------------------------------------------------------------- */
+
+/* Looks under the names of the process in an open directory. */
+static nbuf_result find_in_directory(nearbuf_process *process, int directory,
+                                     const nbuf_identity *identity, uint64_t *address,
+                                     nearbuf_dialect *dialect_if_empty) {
+  nbuf_name names[2];
+  int count = nbuf_identity_names(identity, names);
+  nbuf_result result = nbuf_result_of(NEARBUF_NOT_FOUND);
+  for (int i = 0; i < count && result.status == NEARBUF_NOT_FOUND; i++) {
+    int file = nbuf_locator_file_open(directory, names[i].text, identity->user.owner);
+    if (file >= 0) {
+      struct stat status;
+      bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
+      *dialect_if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
+      nbuf_remote_mapping theirs = {0};
+      result = nbuf_locator_file_examine(process, file, address, &theirs);
+      if (result.status == NEARBUF_OK) {
+        nbuf_locator_file_keep(process, &theirs, *address, file);
+      } else {
+        close(file);
+      }
+    }
+  }
+  return result;
+}
+
+/* What a directory that cannot be opened holds is not known to be nothing, but no reason not to
+ * look in the other one. */
+static nbuf_result find_by_name(nearbuf_process *process, const nbuf_identity *identity,
+                                uint64_t *address, nearbuf_dialect *dialect_if_empty) {
+  nbuf_result first = nbuf_result_of(NEARBUF_NOT_FOUND);
+  for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
+    int directory;
+    nbuf_result result =
+        nbuf_identity_open_directory(process, identity, (nbuf_folder)folder, false, &directory);
+    if (result.status == NEARBUF_OK) {
+      result = find_in_directory(process, directory, identity, address, dialect_if_empty);
+      close(directory);
+    }
+    if (result.status == NEARBUF_OK) {
+      return result;
+    }
+    first = folder == 0 ? result : first;
+  }
+  return first;
+}
+
+/* ---- By the anchor --------------------------------------------------------------------------- */
+
+static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size) {
+  return pread64(memory, bytes, size, (off64_t)address) == (ssize_t)size;
+}
+
+/* The word of the anchor at a place; 0: there is none, or it does not belong to this process. */
+static uint64_t read_anchor(int memory, const nbuf_identity *identity, uint64_t place,
+                            uint32_t width) {
+  uint32_t mark = 0;
+  uint32_t known_tight = 0;
+  uint64_t wide = 0;
+  uint32_t owner = 0;
+  uint64_t word = place + nbuf_os_page_size();
+  bool is_anchor =
+      read_exactly(memory, place, &mark, sizeof mark) &&
+      (mark == NBUF_ANCHOR_WIPED || mark == NBUF_ANCHOR_INHERITED || mark == NBUF_ANCHOR_ABSENT) &&
+      (width == 4 ? read_exactly(memory, word, &known_tight, 4)
+                  : read_exactly(memory, word, &wide, 8)) &&
+      read_exactly(memory, word + width, &owner, sizeof owner);
+  bool is_theirs = mark != NBUF_ANCHOR_INHERITED || owner == (uint32_t)identity->own_id;
+  return is_anchor && is_theirs ? known_tight | wide : 0;
+}
+
+/* By the anchor (posix/anchor.h), by which the copies of the library in the process agree on the
+ * first locator, whatever happened to its name. */
+nbuf_result nbuf_first_by_anchor(const nearbuf_process *process, const nbuf_identity *identity,
+                                 uint64_t *address, nearbuf_dialect *dialect_if_empty) {
+  uint32_t width = process->address_bits / 8;
+  int memory = width == 0 ? -1 : nbuf_linux_open(process, "mem", O_RDONLY);
+  uint64_t word = 0;
+  uint64_t place;
+  for (uint32_t i = 0; memory >= 0 && word == 0 && (place = nbuf_anchor_place(width, i)) != 0;
+       i++) {
+    word = read_anchor(memory, identity, place, width);
+  }
+  if (memory >= 0) {
+    close(memory);
+  }
+  *address = word & ~(uint64_t)NBUF_ANCHOR_BELOW_ADDRESS;
+  *dialect_if_empty = (nearbuf_dialect)(word >> NBUF_ANCHOR_EMPTY_SHIFT & NBUF_ANCHOR_EMPTY_MASK);
+  return nbuf_result_of(*address != 0 ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+/* If another implementation took the page for its own (pages.h), and the copies of the library in
+ * the process have not restored it yet, its header contains the address of another mapping of the
+ * same page. */
+static void follow_other_name(const nearbuf_process *process, uint64_t *address) {
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  nbuf_remote_mapping here = {0};
+  nbuf_remote_mapping there = {0};
+  (void)nbuf_remote_read(process, *address, header, process->address_bits / 8, &done);
+  uint64_t named = nbuf_locator_file_address(header, process->address_bits);
+  if (named != *address && named != 0 &&
+      nbuf_linux_mapping_at(process, *address, &here).status == NEARBUF_OK &&
+      nbuf_linux_mapping_at(process, named, &there).status == NEARBUF_OK &&
+      nbuf_is_locator_mapping(&there) && there.info.min == named &&
+      there.info.file_offset == here.info.file_offset && there.device == here.device &&
+      there.inode == here.inode && here.inode != 0) {
+    *address = named;
+  }
+}
+
+/* ---- By the memory map ----------------------------------------------------------------------- */
+
+typedef struct map_search {
+  const nearbuf_process *process;
+  const nbuf_identity *identity;
+  nbuf_path temporary; /* where its /tmp is in the map that we see */
+  nbuf_result *unread; /* why a candidate could not be read */
+} map_search;
+
+static nbuf_path path_of_temporary(const nearbuf_process *process) {
+  int root = nbuf_identity_open_root(process);
+  char prefix[256];
+  ssize_t length = readlinkat(nbuf_linux_directory(process), "root", prefix, sizeof prefix - 1);
+  prefix[length > 0 ? length : 0] = '\0';
+  nbuf_path path = nbuf_path_of_temporary(root, prefix);
+  if (root >= 0) {
+    close(root);
+  }
+  return path;
+}
+
+/* Whether every place of an anchor is occupied, so that the process could have none. */
+static bool are_anchors_places_taken(const nearbuf_process *process) {
+  uint32_t width = process->address_bits / 8;
+  uint64_t place;
+  for (uint32_t i = 0; (place = nbuf_anchor_place(width, i)) != 0; i++) {
+    nbuf_remote_mapping there = {0};
+    if (nbuf_linux_mapping_at(process, place, &there).status != NEARBUF_OK) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* How far a name in the map is trusted; see posix/pages.c. */
+static bool is_believed(const nbuf_remote_mapping *mapping, const map_search *search) {
+  nbuf_origin origin =
+      nbuf_path_origin(mapping->info.name, sizeof mapping->info.name, search->identity->own_id,
+                       search->identity->user, &search->temporary);
+  return origin == NBUF_ORIGIN_DIRECTORY ||
+         (origin == NBUF_ORIGIN_MEMORY && are_anchors_places_taken(search->process));
+}
+
+static bool is_first_locator(const nbuf_remote_mapping *mapping, const void *context) {
+  const map_search *search = context;
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  if (!nbuf_is_locator_mapping(mapping) || mapping->info.file_offset != 0 ||
+      !is_believed(mapping, search)) {
+    return false;
+  }
+  nbuf_result result =
+      nbuf_remote_read(search->process, mapping->info.min, header, sizeof header, &done);
+  if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_MAPPED) {
+    *search->unread = result;
+  }
+  return result.status == NEARBUF_OK &&
+         nbuf_locator_file_address(header, search->process->address_bits) == mapping->info.min;
+}
+
+/* ---- Kept in the handle ---------------------------------------------------------------------- */
+
+/* The first locator that an earlier call found through the handle, if it is that still: the
+ * process runs the same program for the same user, and the page names its own address. Where two
+ * copies of a library made one each, and one of them was taken back, that is the first thing to go
+ * (withdraw). */
+static bool find_kept(const nearbuf_process *process, uint64_t *address,
+                      nearbuf_dialect *dialect_if_empty) {
+  _Alignas(8) unsigned char header[8] = {0};
+  size_t done;
+  uint64_t owner;
+  *address = process->reserved[NBUF_KEPT_FIRST];
+  *dialect_if_empty = (nearbuf_dialect)process->reserved[NBUF_KEPT_DIALECT];
+  return *address != 0 && nbuf_linux_owner(process, &owner) &&
+         owner == process->reserved[NBUF_KEPT_OWNER] && nbuf_linux_runs_noted_program(process) &&
+         nbuf_remote_read(process, *address, header, process->address_bits / 8, &done).status ==
+             NEARBUF_OK &&
+         nbuf_locator_file_address(header, process->address_bits) == *address;
+}
+
+void nbuf_first_keep(nearbuf_process *process, uint64_t address, nearbuf_dialect dialect_if_empty) {
+  uint64_t owner;
+  if (nbuf_linux_owner(process, &owner)) {
+    process->reserved[NBUF_KEPT_FIRST] = address;
+    process->reserved[NBUF_KEPT_DIALECT] = dialect_if_empty;
+    process->reserved[NBUF_KEPT_OWNER] = owner;
+  }
+}
+
+static nbuf_result find_first_locator(nearbuf_process *process, uint64_t *address,
+                                      nearbuf_dialect *dialect_if_empty) {
+  nbuf_identity identity = {0};
+  nbuf_result result = nbuf_identify(process, &identity);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  result = nbuf_first_by_anchor(process, &identity, address, dialect_if_empty);
+  if (result.status == NEARBUF_OK) {
+    follow_other_name(process, address);
+  } else {
+    result = find_by_name(process, &identity, address, dialect_if_empty);
+  }
+  if (result.status == NEARBUF_OK) {
+    return result;
+  }
+  if (result.status == NEARBUF_DENIED && process->address_bits == 0) {
+    return nbuf_hidden_first(&identity, address, dialect_if_empty);
+  }
+  nbuf_result unread = nbuf_result_of(NEARBUF_OK);
+  map_search search = {process, &identity, path_of_temporary(process), &unread};
+  nbuf_remote_mapping mapping;
+  result = nbuf_linux_find_mapping(process, is_first_locator, &search, &mapping);
+  *address = result.status == NEARBUF_OK ? mapping.info.min : 0;
+  *dialect_if_empty = NEARBUF_DIALECT_UNKNOWN;
+  bool is_unknown = result.status == NEARBUF_NOT_FOUND && unread.status != NEARBUF_OK;
+  return is_unknown ? unread : result;
+}
+
+nbuf_result nbuf_remote_first(nearbuf_process *process, uint64_t *address,
+                              nearbuf_dialect *dialect_if_empty) {
+  if (find_kept(process, address, dialect_if_empty)) {
+    return nbuf_result_of(NEARBUF_OK);
+  }
+  nbuf_linux_forget_locators(process);
+  nbuf_result result = find_first_locator(process, address, dialect_if_empty);
+  if (result.status == NEARBUF_OK && process->address_bits != 0) {
+    nbuf_first_keep(process, *address, *dialect_if_empty);
+  }
+  return result;
+}

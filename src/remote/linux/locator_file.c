@@ -1,0 +1,164 @@
+/* Linux: one file of a locator of another process; see locator_file.h. */
+#include "remote/linux/locator_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os/posix/posix.h"
+#include "remote/linux/process.h"
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* Opens a file that could be a locator of that user. It is checked before it is opened: any user
+ * who can write to the directory could have put a link, a pipe or a device there. */
+int nbuf_locator_file_open(int directory, const char *name, uint64_t user) {
+  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) {
+    return -1;
+  }
+  struct stat status;
+  int file = -1;
+  int error = EPERM;
+  if (fstat(place, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == user &&
+      (status.st_mode & S_IWOTH) == 0 && status.st_size >= NBUF_LOCATOR_SIZE) {
+    char path[32];
+    int flags = O_NONBLOCK | O_CLOEXEC; /* its user may have a lease on it, and make us wait */
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", place);
+    file = open(path, O_RDWR | flags);
+    if (file < 0 && (errno == EACCES || errno == EROFS)) {
+      file = open(path, O_RDONLY | flags);
+    }
+    error = errno;
+  }
+  close(place);
+  errno = error;
+  return file;
+}
+
+/* The reason why a file could not be opened. A lease ends soon: another try helps. */
+nbuf_result nbuf_locator_file_result(int error) {
+  if (error == EWOULDBLOCK) {
+    return nbuf_result_system(NEARBUF_BUSY, error);
+  }
+  return nbuf_result_system(nbuf_posix_is_lack(error) ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED,
+                            error);
+}
+
+/* ---- Mapping --------------------------------------------------------------------------------- */
+
+/* Behind the end of a file a store is a SIGBUS. */
+bool nbuf_locator_file_is_as_long(int file, uint64_t size) {
+  struct stat status;
+  return fstat(file, &status) == 0 && (uint64_t)status.st_size >= size;
+}
+
+/* Maps the page of a file that the process has mapped at `theirs`, if it is that file. */
+nbuf_result nbuf_locator_file_map(int file, const nbuf_remote_mapping *theirs, uint64_t address,
+                                  nbuf_remote_view *view) {
+  size_t page = nbuf_os_page_size();
+  uint64_t start = address & ~(uint64_t)(page - 1);
+  uint64_t offset = theirs->info.file_offset + (start - theirs->info.min);
+  if (!nbuf_locator_file_is_as_long(file, offset + page)) {
+    return nbuf_result_of(NEARBUF_INCOMPATIBLE);
+  }
+  void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)offset);
+  if (mapped == MAP_FAILED) {
+    return nbuf_result_system(errno == ENOMEM ? NEARBUF_OUT_OF_MEMORY : NEARBUF_DENIED, errno);
+  }
+  *view =
+      (nbuf_remote_view){(uintptr_t)mapped + (uintptr_t)(address - start), (uintptr_t)mapped, page};
+  return nbuf_result_of(NEARBUF_OK);
+}
+
+uint64_t nbuf_locator_file_address(const unsigned char *image, uint32_t bits) {
+  return nbuf_shared_address_relaxed((uintptr_t)image, bits == 64 ? 8 : 4);
+}
+
+bool nbuf_is_locator_mapping(const nbuf_remote_mapping *mapping) {
+  return mapping->info.is_shared && mapping->info.is_readable && mapping->info.is_writable;
+}
+
+/* The same where it is not known to be that file: our own map tells. */
+nbuf_result nbuf_locator_file_map_proved(int file, const nbuf_remote_mapping *theirs,
+                                         uint64_t address, nbuf_remote_view *view) {
+  nbuf_result result = nbuf_locator_file_map(file, theirs, address, view);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  nbuf_remote_mapping ours = {0};
+  result = nbuf_linux_mapping_at(NULL, view->page, &ours);
+  bool is_same = result.status == NEARBUF_OK && ours.device == theirs->device &&
+                 ours.inode == theirs->inode && ours.inode != 0;
+  if (!is_same) {
+    nbuf_remote_view_close(view);
+    return result.status == NEARBUF_OK ? nbuf_result_of(NEARBUF_DENIED) : result;
+  }
+  return result;
+}
+
+/* Whether an open file is the first locator of the process, by the address in its header. */
+nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file, uint64_t *address,
+                                      nbuf_remote_mapping *theirs) {
+  _Alignas(8) unsigned char header[8] = {0};
+  if (pread(file, header, sizeof header, 0) != (ssize_t)sizeof header) {
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
+  }
+  *address = nbuf_locator_file_address(header, process->address_bits);
+  nbuf_result result = nbuf_linux_mapping_at(process, *address, theirs);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  if (!nbuf_is_locator_mapping(theirs) || theirs->info.min != *address ||
+      theirs->info.file_offset != 0) {
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
+  }
+  /* Only for comparison, so it need not be writable; see posix/pages.c. */
+  void *mapped = mmap(NULL, nbuf_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
+  if (mapped == MAP_FAILED) {
+    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
+  }
+  nbuf_remote_mapping ours = {0};
+  result = nbuf_linux_mapping_at(NULL, (uintptr_t)mapped, &ours);
+  (void)munmap(mapped, nbuf_os_page_size());
+  bool is_same =
+      result.status == NEARBUF_OK && ours.device == theirs->device && ours.inode == theirs->inode;
+  return is_same || result.status != NEARBUF_OK ? result : nbuf_result_of(NEARBUF_NOT_FOUND);
+}
+
+/* ---- Kept open ------------------------------------------------------------------------------- */
+
+/* Holds the file of a locator open for the next view, or closes it. Its number cannot become
+ * another file's meanwhile. */
+void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping *theirs,
+                            uint64_t address, int file) {
+  struct stat status;
+  if (process->handles[NBUF_LINUX_LOCATOR_FILE] != 0 || fstat(file, &status) != 0) {
+    close(file);
+    return;
+  }
+  process->handles[NBUF_LINUX_LOCATOR_FILE] = file + 1;
+  process->reserved[NBUF_KEPT_VIEWED] = address;
+  process->reserved[NBUF_KEPT_DEVICE] = theirs->device;
+  process->reserved[NBUF_KEPT_INODE] = theirs->inode;
+  process->reserved[NBUF_KEPT_FILE_USER] = status.st_uid;
+}
+
+/* The file that is held open, if it is the one that the process has mapped there and can be
+ * trusted as when it was opened; else -1. */
+int nbuf_locator_file_kept(const nearbuf_process *process, const nbuf_remote_mapping *theirs,
+                           uint64_t address) {
+  int file = (int)process->handles[NBUF_LINUX_LOCATOR_FILE] - 1;
+  struct stat status;
+  uint64_t owner;
+  bool is_it = file >= 0 && process->reserved[NBUF_KEPT_VIEWED] == address &&
+               process->reserved[NBUF_KEPT_DEVICE] == theirs->device &&
+               process->reserved[NBUF_KEPT_INODE] == theirs->inode &&
+               nbuf_linux_owner(process, &owner) && owner == process->reserved[NBUF_KEPT_OWNER] &&
+               fstat(file, &status) == 0 && (status.st_mode & S_IWOTH) == 0 &&
+               status.st_uid == process->reserved[NBUF_KEPT_FILE_USER];
+  return is_it ? file : -1;
+}
