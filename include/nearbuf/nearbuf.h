@@ -73,7 +73,7 @@ typedef enum nearbuf_status {
   NEARBUF_STALE = 5,              /* the handle comes from before a fork */
   NEARBUF_INCOMPATIBLE = 6,       /* a locator of another version, or a damaged one: not touched */
   NEARBUF_NOT_FOUND = 7,          /* it does not exist */
-  NEARBUF_UNSUPPORTED = 8,        /* this system cannot do it */
+  NEARBUF_UNSUPPORTED = 8,        /* not supported on this system */
   NEARBUF_SYSTEM_ERROR = 9,       /* any other failure of a system call: see `system_error` */
   NEARBUF_BEYOND_ROOM = 10,       /* more bytes than the buffer has room for: nothing was written */
   NEARBUF_CANCELLED = 11,         /* the caller's callback returned a negative number */
@@ -83,8 +83,7 @@ typedef enum nearbuf_status {
   NEARBUF_INVALID_RANGE = 15,     /* the minimum lies above the maximum */
   NEARBUF_RANGE_TOO_SMALL = 16,   /* the range cannot hold the size at that alignment */
   NEARBUF_INVALID_HANDLE = 17,    /* a handle that was never filled, or is already released */
-
-  NEARBUF_NOT_MAPPED = 18 /* another process has no memory there, or none for this use */
+  NEARBUF_NOT_MAPPED = 18         /* another process has no memory there, or none for this use */
 } nearbuf_status;
 
 /* The name of a status ("NEARBUF_NO_ROOM") and a sentence for people. Both are static strings, in

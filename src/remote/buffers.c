@@ -29,11 +29,11 @@ typedef struct finding {
   bool is_near;
   nearbuf_process_buffer *buffer;
   nearbuf_process_walk walk;
-  nbuf_result refused; /* something would have done, but its locator could not be shared with us */
-  bool is_held;        /* something would have done, but somebody holds it */
-  bool has_none;    /* it has no locator; whoever makes one meanwhile has the name, or the anchor */
-  bool is_listed;   /* the new region is in a locator: it stays, whatever comes */
-  uint32_t in_vain; /* items whose memory was not there */
+  nbuf_result refused; /* an item fits, but its locator could not be shared with us */
+  bool is_held;        /* an item fits, but another thread or process holds it */
+  bool has_none;       /* it has no locator; a thread that makes one has the name, or the anchor */
+  bool is_listed;      /* the new region is in a locator: it stays, whatever comes */
+  uint32_t in_vain;    /* items whose memory was not there */
   /* One lock of a header was waited for in vain: a process that means harm can hold thousands. */
   _Atomic bool are_locks_given_up;
 } finding;
@@ -77,7 +77,7 @@ static const nbuf_layout *buffer_layout(const nearbuf_process_buffer *buffer) {
 }
 
 /* Locks an item in the page itself and checks again whether it fits. */
-static bool claim(const finding *ctx, nbuf_remote_view *view, uint32_t index, intptr_t memory) {
+static bool lock_item(const finding *ctx, nbuf_remote_view *view, uint32_t index, intptr_t memory) {
   const nbuf_layout *layout = nbuf_walk_layout(&ctx->walk);
   uintptr_t item = nbuf_item_at(view->base, layout, index);
   if (!nbuf_item_try_lock_in(item, layout)) {
@@ -141,7 +141,7 @@ static bool take_here(finding *ctx) {
     if (view.base == 0 && !open_to_hold(ctx, &view, &memory)) {
       return false;
     }
-    is_found = claim(ctx, &view, i, memory);
+    is_found = lock_item(ctx, &view, i, memory);
   }
   if (!is_found) {
     nbuf_remote_view_close(&view);
@@ -343,8 +343,7 @@ static nbuf_result get_within(finding *ctx) {
   }
   if ((ctx->wanted.flags & NEARBUF_PROCESS_EXISTING) == 0) {
     result = make(ctx);
-    bool is_no_answer = result.status == NEARBUF_NO_ROOM;
-    if (!is_no_answer) {
+    if (result.status != NEARBUF_NO_ROOM) {
       return result;
     }
   }

@@ -116,8 +116,8 @@ typedef struct nbuf_remote_page {
 
 /* Makes a page with a locator in the process, listing one item whose memory, zeroed and not yet in
  * use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
- * later one is not in the chain yet, and nbuf_remote_page_discard takes it back. BUSY: somebody
- * else made the first one meanwhile. */
+ * later one is not in the chain yet, and nbuf_remote_page_discard takes it back. BUSY: another
+ * thread or process made the first one meanwhile. */
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
                                   const nbuf_item *item, bool is_first, nbuf_remote_page *page);
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page);

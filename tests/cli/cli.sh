@@ -42,7 +42,7 @@ bits() {
 }
 
 skip_if_unsupported() {
-  if grep -q ': this system cannot do it$' "$work/err"; then
+  if grep -q ': not supported on this system$' "$work/err"; then
     skip 'processes cannot be changed by this program on this system'
   fi
 }
