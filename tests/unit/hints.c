@@ -101,9 +101,15 @@ TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
   CHECK(!nbuf_hints_crowd(&hints, mine, item));
 }
 
-static bool shares_line(uintptr_t a, uintptr_t a_size, uintptr_t b, uintptr_t b_size) {
-  return a / NBUF_CACHE_LINE <= (b + b_size - 1) / NBUF_CACHE_LINE &&
-         b / NBUF_CACHE_LINE <= (a + a_size - 1) / NBUF_CACHE_LINE;
+/* Whether they have bytes in the same lines, or in two lines that are fetched as a pair. */
+static bool shares_pair(uintptr_t a, uintptr_t a_size, uintptr_t b, uintptr_t b_size) {
+  return a / NBUF_FALSE_SHARING_RANGE <= (b + b_size - 1) / NBUF_FALSE_SHARING_RANGE &&
+         b / NBUF_FALSE_SHARING_RANGE <= (a + a_size - 1) / NBUF_FALSE_SHARING_RANGE;
+}
+
+TEST(lines_of_64_bytes_are_fetched_in_pairs) {
+  CHECK(NBUF_CACHE_LINE == 64 || NBUF_CACHE_LINE == 128 || NBUF_CACHE_LINE == 256);
+  CHECK_EQUAL(NBUF_CACHE_LINE == 256 ? 256 : 128, NBUF_FALSE_SHARING_RANGE);
 }
 
 TEST(home_items_share_a_line_neither_with_the_header_nor_with_each_other) {
@@ -113,12 +119,33 @@ TEST(home_items_share_a_line_neither_with_the_header_nor_with_each_other) {
       continue;
     }
     uintptr_t item = nbuf_item_at(0, layout, i);
-    CHECK(!shares_line(0, layout->header_size, item, layout->item_size));
+    CHECK(!shares_pair(0, layout->header_size, item, layout->item_size));
     for (uint32_t k = 0; k < i; k++) {
       CHECK(!nbuf_is_unshared_slot(k) ||
-            !shares_line(nbuf_item_at(0, layout, k), layout->item_size, item, layout->item_size));
+            !shares_pair(nbuf_item_at(0, layout, k), layout->item_size, item, layout->item_size));
     }
   }
-  CHECK(nbuf_is_unshared_slot(NBUF_UNSHARED_INDEX));
-  CHECK(!nbuf_is_unshared_slot(0));
+}
+
+TEST(the_first_of_them_is_the_first_item_behind_the_headers_lines) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  uint32_t first = 0;
+  while (!nbuf_is_unshared_slot(first)) {
+    first++;
+  }
+  CHECK_EQUAL(NBUF_UNSHARED_INDEX, first);
+  CHECK(nbuf_item_at(0, layout, first) >= NBUF_FALSE_SHARING_RANGE);
+  CHECK(nbuf_item_at(0, layout, first - 1) < NBUF_FALSE_SHARING_RANGE);
+}
+
+/* In 64 bits and lines of 64 bytes those are the slots 6, 14, 22 and so on. */
+TEST(there_is_one_in_as_many_slots_as_lines_hold_in_32_bits) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < layout->capacity; i++) {
+    count += nbuf_is_unshared_slot(i);
+  }
+  CHECK_EQUAL((layout->capacity - NBUF_UNSHARED_INDEX + NBUF_FALSE_SHARING_RANGE / 16 - 1) /
+                  (NBUF_FALSE_SHARING_RANGE / 16),
+              count);
 }

@@ -32,13 +32,19 @@ static nbuf_source_answer answer_from(void *context, uintptr_t from, nbuf_range 
   return NBUF_SOURCE_END;
 }
 
-static nbuf_search_answer search(map *all, const nbuf_gap_request *gap_request, bool is_cheap,
-                                 nbuf_place *place) {
+static nbuf_search_answer search_and_note(map *all, const nbuf_gap_request *gap_request,
+                                          bool is_cheap, nbuf_place *place,
+                                          nbuf_search_memo *memo) {
   all->must_ascend = !is_cheap;
   all->asked_last = 0;
   all->questions = 0;
   nbuf_source source = {answer_from, all, is_cheap};
-  return nbuf_placement_search(gap_request, &source, place, NULL);
+  return nbuf_placement_search(gap_request, &source, place, memo);
+}
+
+static nbuf_search_answer search(map *all, const nbuf_gap_request *gap_request, bool is_cheap,
+                                 nbuf_place *place) {
+  return search_and_note(all, gap_request, is_cheap, place, NULL);
 }
 
 static void occupy(map *all, uintptr_t first, uintptr_t last) {
@@ -298,6 +304,43 @@ TEST(the_search_for_more_room_asks_a_bounded_number_of_questions) {
   }
 }
 
+TEST(a_search_from_the_target_asks_once_for_each_mapping_and_for_the_gap) {
+  map all = new_map();
+  for (uintptr_t i = 0; i < 8; i++) {
+    occupy(&all, 0x100000 + i * 0x2000, 0x100000 + i * 0x2000 + 0xfff);
+  }
+  nbuf_gap_request gap_request = gap_request_of(0x100000, UINTPTR_MAX, 0x2000, 0x100000);
+  nbuf_place place;
+  nbuf_search_memo memo;
+  CHECK_EQUAL(NBUF_SEARCH_FOUND, search_and_note(&all, &gap_request, true, &place, &memo));
+  CHECK_EQUAL(0x10f000, place.start);
+  CHECK_EQUAL(8 + 1, all.questions);
+  CHECK_EQUAL(0x100000, memo.known_full.min);
+  CHECK_EQUAL(0x10efff, memo.known_full.max);
+  CHECK_EQUAL(0x10f000, memo.gap.min);
+  CHECK_EQUAL(UINTPTR_MAX, memo.gap.max);
+}
+
+/* 64 queries look for more room, in gaps of one granule with one granule occupied between. */
+TEST(a_search_for_more_room_asks_64_times) {
+  for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
+    map all = new_map();
+    for (uintptr_t i = 0; i < 1000; i++) {
+      occupy(&all, 0x100000 + i * 0x2000, 0x100000 + i * 0x2000 + 0xfff);
+    }
+    nbuf_gap_request gap_request = gap_request_of(0x100000, UINTPTR_MAX, 0x1000, 0x100000);
+    gap_request.want = 0x2000;
+    nbuf_place place;
+    CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
+    CHECK_EQUAL(0x101000, place.start);
+    CHECK_EQUAL(66, all.questions); /* two for the place itself */
+    gap_request.accept_any_size = true;
+    CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
+    CHECK_EQUAL(0x101000, place.start);
+    CHECK_EQUAL(2, all.questions);
+  }
+}
+
 TEST(a_source_that_fails_fails_the_search) {
   map all = small_and_roomy_gap(64 * mib);
   nbuf_gap_request gap_request = greedy_need();
@@ -430,12 +473,53 @@ static nbuf_gap_request random_need(uintptr_t base) {
   return gap_request;
 }
 
+static bool is_empty(nbuf_range range) {
+  return range.min > range.max;
+}
+
+/* Whether a place that overlaps the range is free, wherever the request looked. */
+static bool has_room(const map *all, nbuf_range range, uintptr_t size, uintptr_t alignment,
+                     uintptr_t base) {
+  nbuf_range whole = {base, base + (GRANULES * GRANULE - 1)};
+  for (uintptr_t i = 0; i < GRANULES && !is_empty(range); i++) {
+    uintptr_t start = base + i * GRANULE;
+    nbuf_range place = {start, start + (size - 1)};
+    if (nbuf_range_holds(whole, start, size) && nbuf_range_overlaps(range, place) &&
+        start % alignment == 0 && is_free(all, start, size)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* What the search notes is true, and is all that it saw. */
+static bool is_true(const map *all, const nbuf_gap_request *gap_request, const nbuf_place *place,
+                    const nbuf_search_memo *memo, uintptr_t base) {
+  nbuf_range range = gap_request->range;
+  nbuf_range gap = memo->gap;
+  nbuf_range full = memo->known_full;
+  uintptr_t alignment = gap_request->alignment;
+  uintptr_t origin = gap_request->target != 0 ? gap_request->target : range.min;
+  bool is_gap = nbuf_range_holds(gap, place->start, place->size) && gap.min >= range.min &&
+                gap.max <= range.max && is_free(all, gap.min, gap.max - gap.min + 1) &&
+                (gap.max == range.max || !is_free(all, gap.max + 1, 1));
+  bool is_full_to_gap = is_empty(full) || (gap.min > origin   ? full.max + 1 == gap.min
+                                           : gap.max < origin ? full.min - 1 == gap.max
+                                                              : true);
+  return is_gap && !has_room(all, full, gap_request->least, alignment, base) &&
+         (gap_request->least != gap_request->want || is_full_to_gap) &&
+         (is_empty(memo->known_tight) ||
+          (place->size < gap_request->want && nbuf_range_overlaps(memo->known_tight, gap)));
+}
+
 static void check_against_oracle(map *all, const nbuf_gap_request *gap_request, uintptr_t base,
                                  uint64_t seed) {
   verdict expected = try_everything(all, gap_request, base);
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
     nbuf_place place = {0, 0};
-    bool is_found = search(all, gap_request, is_cheap, &place) == NBUF_SEARCH_FOUND;
+    nbuf_search_memo memo;
+    bool is_found = search_and_note(all, gap_request, is_cheap, &place, &memo) == NBUF_SEARCH_FOUND;
+    CHECK(!is_cheap || !is_found || is_true(all, gap_request, &place, &memo, base));
     bool is_sound = !is_found || (is_possible(all, gap_request, place.start, place.size) &&
                                   place.size % GRANULE == 0 && place.size >= gap_request->least &&
                                   place.size <= gap_request->want);
@@ -510,6 +594,12 @@ TEST(it_goes_to_the_middle_of_a_range_in_which_the_system_puts_nothing) {
   CHECK(!nbuf_placement_choose_target(&gap_request, 0x7f0000000000));
   CHECK_EQUAL(0x6000007fffff, gap_request.target);
   CHECK_EQUAL(0x600000000000, gap_request.range.min);
+  gap_request = need_anywhere(0x600000000000, 0x600000ffffff);
+  CHECK(!nbuf_placement_choose_target(&gap_request, 0x600000000000));
+  CHECK_EQUAL(0x600000000000, gap_request.target);
+  gap_request = need_anywhere(0x600000000000, 0x600000ffffff);
+  CHECK(!nbuf_placement_choose_target(&gap_request, 0x600000ffffff));
+  CHECK_EQUAL(0x600000ffffff, gap_request.target);
   gap_request = need_anywhere(0x10000, 0x1ffffffff); /* half of it is low */
   CHECK(nbuf_placement_choose_target(&gap_request, 0));
   CHECK_EQUAL(0x17fffffff, gap_request.target);
