@@ -171,6 +171,18 @@ def try_all(run, units, sources, coverage, jobs, patience):
         list(pool.map(lambda worker: run.work(worker, unusable), workers))
 
 
+def tell_of_unmatched(accepted, sources):
+    """Prints the accepted changes that can no longer be made: their line was changed, or is gone."""
+    files = {key.split(" ", 1)[0] for key in accepted} & set(sources)
+    possible = {mutant.key(sources[file].text) for file in files for mutant in sources[file].mutants}
+    unmatched = sorted(set(accepted) - possible)
+    if unmatched:
+        say(f"{len(unmatched)} of {os.path.relpath(ACCEPTED, TOP)} match no line any more; mend or remove them:")
+    for key in unmatched:
+        print("\n".join("          " + line for line in key.split("\n")), flush=True)
+    return unmatched
+
+
 def describe(arguments, results, sources):
     """The head of the report."""
     count = sum(len(each.mutants) for each in sources.values())
@@ -187,6 +199,8 @@ def main():
     probes.configure()
     units = source.read_units(probes.files, probes.build)
     sources = source.read_sources(TOP, [source.moved(unit, probes.files, TOP) for unit in units])
+    accepted = report.read_accepted(ACCEPTED)
+    unmatched = tell_of_unmatched(accepted, sources)
     mutants = choose(arguments, sources)
     if arguments.list or not mutants:
         print("\n\n".join(mutant.key(sources[mutant.file].text) for mutant in mutants))
@@ -198,12 +212,11 @@ def main():
         try_all(run, units, sources, coverage, arguments.jobs, arguments.patience)
     wanted = {mutant.key(sources[mutant.file].text) for mutant in mutants}
     results = [result for key, result in run.results.items() if key in wanted]
-    accepted = report.read_accepted(ACCEPTED)
     say(f"{len(results)} of {len(mutants)} tried: {report.summary(results, accepted)}")
     if arguments.report:
         is_of_all = not (arguments.changed or arguments.only or arguments.survivors)
         report.write(arguments.report, results, accepted, describe(arguments, results, sources), is_of_all)
-    return 0
+    return 1 if unmatched and not arguments.changed else 0
 
 
 START = time.monotonic()
