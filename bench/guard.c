@@ -41,6 +41,22 @@ static int append(long count) {
   return status != NEARBUF_OK;
 }
 
+/* What is in no buffer, where there are many. */
+static int find(long count) {
+  enum { HELD = 5000 };
+  nearbuf_request request;
+  nearbuf_buffer held;
+  nearbuf_info info;
+  nearbuf_status status = nearbuf_request_near(&target, 64, &request);
+  for (int i = 0; i < HELD && status == NEARBUF_OK; i++) {
+    status = nearbuf_get(&request, &held);
+  }
+  for (long i = 0; i < count && status == NEARBUF_OK; i++) {
+    status = nearbuf_find(&info, &info) == NEARBUF_NOT_FOUND ? NEARBUF_OK : NEARBUF_BUSY;
+  }
+  return status != NEARBUF_OK;
+}
+
 static int drop_in_get_and_free(long count) {
   BufferSearchSettings settings =
       buffersearchsettings_from_proximity(0x7fffffff, (uintptr_t)&target, 4096);
@@ -70,6 +86,7 @@ int main(int argc, char **argv) {
   } works[] = {{"get-release", get_and_release},
                {"place", place},
                {"append", append},
+               {"find", find},
                {"drop-in-get-free", drop_in_get_and_free},
                {"drop-in-append", drop_in_append}};
   for (size_t i = 0; argc == 3 && i < sizeof works / sizeof works[0]; i++) {

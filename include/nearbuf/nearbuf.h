@@ -452,7 +452,7 @@ NEARBUF_API nearbuf_status nearbuf_next(nearbuf_walk *walk, nearbuf_info *info);
 
 /* Finds the buffer that contains `address`, used or not.
  * Errors: NOT_FOUND, INVALID_ARGUMENT, INCOMPATIBLE. Never makes a locator. Signal handlers: yes.
- * Cost: a walk of all buffers. */
+ * Cost: a comparison for each locator, of 200 buffers; the first call reads all buffers. */
 NEARBUF_API nearbuf_status nearbuf_find(const void *address, nearbuf_info *info);
 
 /* Which modules and processes can see the locator of this process. */

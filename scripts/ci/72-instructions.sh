@@ -23,6 +23,7 @@ check() { # WORK LIMIT
 check get-release 130
 check place 205
 check append 60
+check find 8000
 check drop-in-get-free 90
 check drop-in-append 52
 exit $status

@@ -2,6 +2,7 @@
  * handler that interrupted any other call. */
 #include "base/range.h"
 #include "core/attach.h"
+#include "core/find.h"
 #include "core/header.h"
 #include "core/locators.h"
 #include "os/os.h"
@@ -22,6 +23,17 @@ static nearbuf_status begin(nbuf_state **state) {
   return result.status;
 }
 
+static void describe(const nbuf_locator *locator, uint32_t index, const nbuf_item *item,
+                     nearbuf_info *info) {
+  *info = (nearbuf_info){.address = (uintptr_t)item->base,
+                         .locator = locator->base,
+                         .size_bytes = item->size,
+                         .used_bytes = item->position < item->size ? item->position : item->size,
+                         .index = index,
+                         .is_taken = item->taken != 0,
+                         .dialect = (nearbuf_dialect)locator->dialect};
+}
+
 /* The first item at or after `*order`; advances `*order` behind it. False: there is none. */
 static bool next_item(const nbuf_state *state, uint32_t *order, nearbuf_info *info) {
   uint32_t number = *order / NBUF_ORDERS_PER_LOCATOR;
@@ -36,13 +48,7 @@ static bool next_item(const nbuf_state *state, uint32_t *order, nearbuf_info *in
     if (item.base == 0) {
       continue;
     }
-    *info = (nearbuf_info){.address = (uintptr_t)item.base,
-                           .locator = locator->base,
-                           .size_bytes = item.size,
-                           .used_bytes = item.position < item.size ? item.position : item.size,
-                           .index = index - 1,
-                           .is_taken = item.taken != 0,
-                           .dialect = (nearbuf_dialect)locator->dialect};
+    describe(locator, index - 1, &item, info);
     *order = number * NBUF_ORDERS_PER_LOCATOR + index;
     return true;
   }
@@ -73,16 +79,23 @@ nearbuf_status nearbuf_find(const void *address, nearbuf_info *info) {
   if (info == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
+  *info = (nearbuf_info){0};
   nbuf_state *state;
   nearbuf_status status = begin(&state);
-  uint32_t order = 0;
-  while (status == NEARBUF_OK && next_item(state, &order, info)) {
-    if (info->size_bytes != 0 && (uintptr_t)address - info->address < info->size_bytes) {
+  if (status != NEARBUF_OK) {
+    return status;
+  }
+  uint32_t generation = nbuf_state_generation(state);
+  for (uint32_t number = 0; number < nbuf_locators_length(state); number++) {
+    nbuf_locator *locator = nbuf_locators_entry(number);
+    uint32_t index;
+    nbuf_item item;
+    if (nbuf_locator_find(locator, generation, (uintptr_t)address, &index, &item)) {
+      describe(locator, index, &item, info);
       return NEARBUF_OK;
     }
   }
-  *info = (nearbuf_info){0};
-  return status == NEARBUF_OK ? NEARBUF_NOT_FOUND : status;
+  return NEARBUF_NOT_FOUND;
 }
 
 nearbuf_status nearbuf_get_totals(nearbuf_totals *totals) {

@@ -23,6 +23,12 @@ typedef struct nbuf_locator {
    * bit: not checked yet. */
   _Atomic uint32_t sound[NBUF_ORDERS_PER_LOCATOR / 32];
   _Atomic uint32_t unusable[NBUF_ORDERS_PER_LOCATOR / 32];
+  /* The buffers of the first items lie within these bounds, which only grow: `highest`, and
+   * UINTPTR_MAX less the lowest address. The number of these items, and the generation of the state
+   * in which they were read: find.h. */
+  _Atomic uintptr_t highest;
+  _Atomic uintptr_t lowest_from_top;
+  _Atomic uint32_t bounded;
   uint8_t dialect; /* UNKNOWN: found without items, perhaps another implementation's; unused */
   bool is_kept_from_children;
   bool is_first;

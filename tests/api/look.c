@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/format.h"
 #include "os/pages.h"
@@ -58,6 +60,59 @@ TEST(find_tells_the_buffer_of_each_of_its_bytes_and_of_no_other) {
     CHECK_EQUAL(0, info.size_bytes);
   }
 }
+
+/* ---- Among many locators --------------------------------------------------------------------- */
+
+enum { MANY = 2 * NBUF_NATIVE_CAPACITY + 50, MORE = 100 };
+
+static nearbuf_buffer many[MANY + MORE];
+
+static void hold_some(int first, int count) {
+  nearbuf_request request = request_near_code(64);
+  for (int i = first; i < first + count; i++) {
+    CHECK_OK(nearbuf_get(&request, &many[i]));
+  }
+}
+
+/* Each buffer is found by its first and its last byte, and what is in none is not. */
+static void check_found(int first, int count) {
+  nearbuf_info info;
+  for (int i = first; i < first + count; i++) {
+    uintptr_t address = many[i].address;
+    uintptr_t last = address + (nearbuf_buffer_size(&many[i]) - 1);
+    CHECK_OK(nearbuf_find((const void *)address, &info));
+    CHECK_EQUAL(address, info.address);
+    CHECK_OK(nearbuf_find((const void *)last, &info));
+    CHECK_EQUAL(address, info.address);
+    CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_find(&info, &info));
+  }
+}
+
+TEST(buffers_are_found_among_many_locators_also_those_that_are_listed_later) {
+  hold_some(0, MANY);
+  check_found(0, MANY);
+  hold_some(MANY, MORE);
+  check_found(0, MANY + MORE);
+}
+
+TEST(a_child_finds_its_own_buffers_and_not_its_parents) {
+  hold_some(0, MANY);
+  check_found(0, MANY);
+  uintptr_t parents = many[MANY - 1].address;
+  pid_t child = fork();
+  if (child == 0) {
+    hold_some(0, MANY);
+    check_found(0, MANY);
+    nearbuf_info info;
+    CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_find((const void *)parents, &info));
+    _exit(0);
+  }
+  int status;
+  CHECK_EQUAL(child, waitpid(child, &status, 0));
+  CHECK_EQUAL(0, status);
+}
+
+/* ---- Walks ----------------------------------------------------------------------------------- */
 
 TEST(a_walk_tells_every_buffer_once_in_order_over_all_locators) {
   enum { HELD = 450 };

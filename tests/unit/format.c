@@ -543,3 +543,48 @@ TEST(hostile_images_are_never_written_and_what_is_called_valid_is) {
     }
   }
 }
+
+/* ---- Overlaps in a full locator -------------------------------------------------------------- */
+
+enum { ASCENDING, DESCENDING, MIXED, ORDERS, DISTANCE = 0x4000 };
+
+/* Items that touch each other, but for the one with this index, which is a byte larger. */
+static image full_image_in(int order, const nbuf_layout *layout, uint32_t larger) {
+  image whole = full_image(layout);
+  uint32_t count = layout->capacity;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t place = order == ASCENDING ? i : order == DESCENDING ? count - 1 - i : i * 8 % count;
+    nbuf_item item = {0x10000000 + (uint64_t)place * DISTANCE, DISTANCE + (i == larger), 0, 0};
+    nbuf_item_write(nbuf_item_at((uintptr_t)whole.bytes, layout, i), layout, &item);
+  }
+  return whole;
+}
+
+/* The first item that shares a byte with one before it; the last one if none does. */
+static uint32_t first_overlap(uintptr_t at, const nbuf_layout *layout) {
+  uint32_t index = 0;
+  while (index + 1u < layout->capacity && !nbuf_format_overlaps(at, layout, index, index)) {
+    index++;
+  }
+  return index;
+}
+
+TEST(one_overlap_among_all_items_is_told_in_whatever_order_they_are_listed) {
+  for (int i = 0; i < GOLDEN * ORDERS; i++) {
+    const nbuf_layout *layout = layout_of(i / ORDERS);
+    bool is_fault = layout->dialect != NEARBUF_DIALECT_RUST;
+    uint32_t overlaps = 0;
+    for (uint32_t larger = 0; larger <= layout->capacity; larger++) { /* at last none is */
+      image whole = full_image_in(i % ORDERS, layout, larger);
+      uintptr_t at = (uintptr_t)whole.bytes;
+      uint32_t index = first_overlap(at, layout);
+      bool is_overlap = nbuf_format_overlaps(at, layout, index, index);
+      uint32_t told = 999;
+      CHECK_EQUAL(is_overlap && is_fault ? NBUF_FAULT_ITEM_OVERLAP : NBUF_FAULT_NONE,
+                  nbuf_format_check(at, layout, 0x20000000, &told));
+      CHECK_EQUAL(is_overlap && is_fault ? index : layout->capacity - 1u, told);
+      overlaps += is_overlap;
+    }
+    CHECK_EQUAL(layout->capacity - 1u, overlaps); /* all but the highest item */
+  }
+}
