@@ -1,8 +1,8 @@
 /* Where each thread starts looking: a table of 256 hints, indexed by a hash of the thread pointer,
  * in the process state.
  *
- *   thread -> hash -> slots[n]:  item (nbuf_item_ref) | order | generation     16 bytes in 64 bits
  *                     used:      a bit for each slot that was ever set
+ *   thread -> hash -> slots[n]:  item (nbuf_item_ref) | order | generation     16 bytes in 64 bits
  *
  * Each copy of the library has its own. A hint can be wrong, and two threads may share a slot; both
  * only cost speed. */
@@ -25,9 +25,11 @@ typedef struct nbuf_hint {
   _Atomic uint32_t generation; /* of the state */
 } nbuf_hint;
 
+/* The bits come first: with the rest of the state they and most slots are on one page, so that most
+ * first calls touch no other. */
 typedef struct nbuf_hints {
-  nbuf_hint slots[NBUF_HINT_SLOTS];
   _Atomic uint32_t used[NBUF_HINT_SLOTS / 32]; /* a bit for each slot that was ever set */
+  nbuf_hint slots[NBUF_HINT_SLOTS];
 } nbuf_hints;
 
 /* The slot of a thread with this number (os/thread.h). Thread blocks lie apart by the size of a

@@ -461,11 +461,17 @@ typedef struct directory_read {
   long filled;
 } directory_read;
 
-enum { MOST_READS = 16, MOST_READS_SKIPPED = 1024 };
+enum { MOST_READS = 16, MOST_READS_SKIPPED = 1024, LONGEST_RECORD = 24 + 256 };
 
 static bool read_names(int directory, directory_read *names) {
   names->filled = syscall(SYS_getdents64, directory, names->records, sizeof names->records);
   return names->filled >= (long)sizeof(nbuf_linux_record);
+}
+
+/* Whether the read left room for any name: then the directory has no more. File systems fill the
+ * buffer as far as names fit. */
+static bool is_last_read(const directory_read *names) {
+  return names->filled + LONGEST_RECORD <= (long)sizeof names->records;
 }
 
 /* A position in the directory, or beyond its end, that differs between calls. Behind what was read
@@ -496,6 +502,9 @@ static bool read_somewhere(int directory, directory_read *names) {
   if (!read_names(directory, names)) {
     return false;
   }
+  if (is_last_read(names)) {
+    return true;
+  }
   if (lseek(directory, (off_t)some_position(names), SEEK_SET) >= 0 &&
       read_names(directory, names)) {
     return true;
@@ -512,6 +521,6 @@ void nbuf_posix_visit_some(int directory, nbuf_posix_visitor visit, void *contex
         return;
       }
     }
-    is_read = reads < MOST_READS && read_names(directory, &names);
+    is_read = !is_last_read(&names) && reads < MOST_READS && read_names(directory, &names);
   }
 }

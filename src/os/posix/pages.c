@@ -203,9 +203,10 @@ static nbuf_user own_user(void) {
 
 /* If we are a server, a memory file of our name can belong to a client, which made us map it; and
  * any user can have a file of that name in another directory. */
-static nbuf_origin believed_origin(const nbuf_mapping *mapping, const nbuf_path *temporary) {
+static nbuf_origin believed_origin(const nbuf_mapping *mapping) {
+  nbuf_path temporary = nbuf_path_of_temporary(-1, "");
   nbuf_origin origin = nbuf_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(),
-                                        own_user(), temporary);
+                                        own_user(), &temporary);
   return origin == NBUF_ORIGIN_MEMORY && !nbuf_anchor_may_be_missing() ? NBUF_ORIGIN_OTHER : origin;
 }
 
@@ -216,7 +217,6 @@ static nbuf_result find_in_map(nbuf_page *page) {
   if (nbuf_posix_may_have_parents_id()) {
     return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
-  nbuf_path temporary = nbuf_path_of_temporary(-1, "");
   nbuf_map map;
   nbuf_result result = nbuf_os_map_open(&map, true);
   uintptr_t from = 0;
@@ -230,8 +230,9 @@ static nbuf_result find_in_map(nbuf_page *page) {
       break;
     }
     uintptr_t base = mapping.range.min;
-    nbuf_origin origin = believed_origin(&mapping, &temporary);
-    if (origin != NBUF_ORIGIN_OTHER && is_locator_mapping(&mapping, base) &&
+    nbuf_origin origin =
+        is_locator_mapping(&mapping, base) ? believed_origin(&mapping) : NBUF_ORIGIN_OTHER;
+    if (origin != NBUF_ORIGIN_OTHER &&
         nbuf_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
       /* Ours is never empty; the .NET implementation maps its file executable, the Rust one does
        * not. */
@@ -289,7 +290,7 @@ static nbuf_result find_without_anchor(bool wants_private, nbuf_page *page) {
   nbuf_name name = nbuf_name_of_process(getpid());
   for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
     int directory;
-    if (wants_private && nbuf_directory_lacks((nbuf_folder)folder, &name)) {
+    if (nbuf_directory_lacks((nbuf_folder)folder, &name)) {
       continue; /* the second name is only used while another process has the first */
     }
     nbuf_result result = nbuf_directory_open((nbuf_folder)folder, false, &directory);
@@ -780,7 +781,7 @@ static nbuf_result make_somewhere(const nbuf_initial_items *initial, uint32_t la
 static nbuf_result find_or_make_first(const nbuf_initial_items *initial, bool wants_private,
                                       nbuf_page *page) {
   nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
-  if (nbuf_posix_is_privileged()) {
+  if (!wants_private && nbuf_posix_is_privileged()) {
     result.system_error = EPERM;
   } else if (!wants_private) {
     bool is_decided;
@@ -801,7 +802,9 @@ static nbuf_result find_or_make_first(const nbuf_initial_items *initial, bool wa
 
 nbuf_result nbuf_page_find_or_make(const nbuf_initial_items *initial, bool wants_private,
                                    nbuf_page *page) {
-  nbuf_result result = find_by_anchor(page);
+  /* Nothing leads to a private page but the anchor, which attach_to sets only once: to look for
+   * another one before costs more than it saves. */
+  nbuf_result result = wants_private ? nbuf_result_of(NEARBUF_NOT_FOUND) : find_by_anchor(page);
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
