@@ -74,8 +74,8 @@ nbuf_result nbuf_locator_file_map(int file, const nbuf_remote_mapping *theirs, u
   return nbuf_result_of(NEARBUF_OK);
 }
 
-uint64_t nbuf_locator_file_address(const unsigned char *image, uint32_t bits) {
-  return nbuf_shared_address_relaxed((uintptr_t)image, bits == 64 ? 8 : 4);
+uint64_t nbuf_locator_file_address(const unsigned char *header, uint32_t bits) {
+  return nbuf_shared_address_relaxed((uintptr_t)header, bits == 64 ? 8 : 4);
 }
 
 bool nbuf_is_locator_mapping(const nbuf_remote_mapping *mapping) {
