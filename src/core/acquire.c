@@ -50,10 +50,10 @@ static nbuf_result list_region(const acquisition *ctx, const nbuf_gap_request *g
   if (is_listed) {
     const nbuf_locator *first = nbuf_locators_entry(0);
     const nbuf_layout *layout = nbuf_locator_layout(first);
-    uintptr_t listed = nbuf_locator_item(first, nbuf_page_first_slot());
+    uintptr_t listed = nbuf_locator_item(first, NBUF_FIRST_SLOT);
     nbuf_acquired made = {.ref = nbuf_item_ref_of(listed, layout),
                           .base = region->start,
-                          .order = nbuf_page_first_slot(),
+                          .order = NBUF_FIRST_SLOT,
                           .size = item.size};
     *ctx->acquired = made;
     *is_acquired = suits(ctx, first);
@@ -126,10 +126,6 @@ static bool take(const acquisition *ctx, bool from_start, bool *is_held) {
 static nbuf_result take_or_make(const acquisition *ctx) {
   bool is_held = false;
   nbuf_result result = nbuf_attach(ctx->state, true);
-  if (result.status == NEARBUF_NOT_FOUND && nbuf_page_lists_tail()) {
-    bool is_listed;
-    result = nbuf_attach_or_make(ctx->state, NULL, ctx->preference->dialect, &is_listed);
-  }
   if (result.status != NEARBUF_OK && result.status != NEARBUF_NOT_FOUND) {
     return result;
   }

@@ -51,11 +51,8 @@ nbuf_result nbuf_attach_or_make(nbuf_state *state, const nbuf_item *item, nearbu
   if (!nbuf_is_attached(state)) {
     nearbuf_dialect dialect = nbuf_settings_dialect(preferred);
     nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
-    uint32_t slot = nbuf_page_first_slot();
-    if (item != NULL) {
-      items[slot] = *item;
-    }
-    nbuf_initial_items initial = {nbuf_native_layout(dialect), items, item == NULL ? 0 : slot + 1};
+    items[NBUF_FIRST_SLOT] = *item;
+    nbuf_initial_items initial = {nbuf_native_layout(dialect), items, NBUF_FIRST_SLOT + 1};
     nbuf_page page;
     nbuf_locators_inherited();
     result = nbuf_page_find_or_make(&initial, nbuf_settings_private(), &page);

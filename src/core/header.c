@@ -22,12 +22,11 @@ static_assert(sizeof(uintptr_t) == 4 || (24 + NBUF_FIRST_SLOT * 20 - 8) % 8 == 0
 /* The address of the second copy of the link, which a first locator of ours keeps in the last bytes
  * of its last empty slot. 0: it has no such slot, or another implementation has used it. */
 static uintptr_t spare_link_word(const nbuf_locator *locator) {
-  uint32_t first = nbuf_page_first_slot();
-  if (!locator->is_first || first == 0 ||
-      nbuf_shared_address_relaxed(nbuf_locator_item(locator, first - 1), sizeof(uintptr_t)) != 0) {
+  uintptr_t last = nbuf_locator_item(locator, NBUF_FIRST_SLOT - 1);
+  if (!locator->is_first || nbuf_shared_address_relaxed(last, sizeof(uintptr_t)) != 0) {
     return 0;
   }
-  return nbuf_locator_item(locator, first) - sizeof(uintptr_t);
+  return nbuf_locator_item(locator, NBUF_FIRST_SLOT) - sizeof(uintptr_t);
 }
 
 static uintptr_t spare_link(const nbuf_locator *locator) {

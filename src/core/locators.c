@@ -234,8 +234,7 @@ static nbuf_result add(nbuf_state *state, uint32_t number, uintptr_t base, uint8
     atomic_store_explicit(&added->unusable[i], 0, memory_order_relaxed);
   }
   if (is_made) {
-    uint32_t slot = nbuf_page_first_slot();
-    nbuf_locator_mark_sound(added, slot, nbuf_locator_count(added) - slot);
+    nbuf_locator_mark_sound(added, NBUF_FIRST_SLOT, nbuf_locator_count(added) - NBUF_FIRST_SLOT);
   }
   uint32_t length = number;
   if (atomic_compare_exchange_strong_explicit(&state->locators, &length, number + 1,

@@ -3,8 +3,8 @@
  * The reasons for each rule are in docs/decisions: 9 to 16, for Windows 18.
  *
  *   POSIX    [ locator | later locators, if a page is larger than 4096 bytes ]
- *            a first locator: [ header | slots 0-37, empty (64 bits, lines of 64 bytes) | items ]
- *   Windows  [ locator | buffers of at most 16384 bytes, to the end of the 64 KiB ]
+ *   Windows  [ locator | of a later one: buffers of at most 16384 bytes, to the end of the 64 KiB ]
+ *   a first locator: [ header | slots 0-37, empty (64 bits, lines of 64 bytes) | items ]
  *
  * All modules of the process share a page, and other processes may. A page is visible only when it
  * is complete. An existing page is accepted only if it is proved that this process has it mapped,
@@ -59,20 +59,15 @@ void nbuf_page_discard(const nbuf_page *page);
  * starting took the page for its own. */
 void nbuf_page_restore_address(uintptr_t base);
 
-/* Whether a new first page lists further buffers beside the initial items (the rest of the
- * granule). */
+/* Whether a later page lists further buffers beside the initial items: the rest of the granule. */
 bool nbuf_page_lists_tail(void);
 
-/* The slot of the first item in a first page; the slots before it are empty. On POSIX systems
- * another implementation that was starting when the page was published can take it for its own at
- * any later time: it clears the header, and puts its items into the slots from the first one on.
- * That many fit before the first one of ours; the header is restored long before (header.h). The
- * slot is an unshared one. */
+/* The slot of the first item in a first page; the slots before it are empty. Another implementation
+ * that was starting when the page was published can take it for its own at any later time: it
+ * clears the header, and puts its items into the slots from the first one on, on Windows those of
+ * the rest of the granule first. That many fit before the first one of ours; the header is restored
+ * long before (header.h). The slot is an unshared one. */
 enum { NBUF_FIRST_SLOT = NBUF_UNSHARED_INDEX + 32 };
-
-static inline uint32_t nbuf_page_first_slot(void) {
-  return nbuf_page_lists_tail() ? 0 : NBUF_FIRST_SLOT;
-}
 
 /* Keeps the page of a locator to which this process attached out of children, as those that it
  * makes are: a child must not store into it. Returns whether it is a page that must be kept out;

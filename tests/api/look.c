@@ -46,7 +46,7 @@ TEST(find_tells_the_buffer_of_each_of_its_bytes_and_of_no_other) {
     CHECK_EQUAL(start, info.address);
     CHECK_EQUAL(size, info.size_bytes);
     CHECK_EQUAL(5, info.used_bytes);
-    CHECK_EQUAL(nbuf_page_first_slot(), info.index);
+    CHECK_EQUAL(NBUF_FIRST_SLOT, info.index);
     CHECK_EQUAL(1, info.is_taken);
     CHECK_EQUAL(totals.first_locator, info.locator);
     CHECK_EQUAL(NEARBUF_DIALECT_WRITTEN, info.dialect);
@@ -129,7 +129,7 @@ TEST(a_walk_tells_every_buffer_once_in_order_over_all_locators) {
   int found = 0;
   while (nearbuf_next(&walk, &info) == NEARBUF_OK) {
     if (info.locator != locator) {
-      CHECK_EQUAL(seen.locators == 0 ? nbuf_page_first_slot() : 0, info.index);
+      CHECK_EQUAL(seen.locators == 0 ? NBUF_FIRST_SLOT : 0, info.index);
       locator = info.locator;
       seen.locators++;
     }
@@ -176,7 +176,7 @@ TEST(the_locator_of_the_totals_has_the_bytes_of_the_specification) {
   const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
   CHECK_EQUAL(NBUF_FAULT_NONE,
               nbuf_format_check(totals.first_locator, layout, totals.first_locator, NULL));
-  uint32_t slot = nbuf_page_first_slot();
+  uint32_t slot = NBUF_FIRST_SLOT;
   CHECK_EQUAL(slot + 1, ((const unsigned char *)totals.first_locator)[layout->count]);
   CHECK_EQUAL(slot + 1, ((const unsigned char *)totals.first_locator)[layout->count_dotnet]);
   nbuf_item item = nbuf_item_read(nbuf_item_at(totals.first_locator, layout, slot), layout);

@@ -216,7 +216,7 @@ static void locator_is_full(void) {
     nearbuf_buffer buffer;
     CHECK_OK(nearbuf_get(&request, &buffer)); /* and never released */
     CHECK_OK(nearbuf_get_totals(&totals));
-  } while (totals.buffers < NBUF_NATIVE_CAPACITY - nbuf_page_first_slot());
+  } while (totals.buffers < NBUF_NATIVE_CAPACITY - NBUF_FIRST_SLOT);
   CHECK_EQUAL(1, totals.locators);
 }
 

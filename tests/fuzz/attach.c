@@ -397,7 +397,7 @@ static bool is_page_unchanged(const scene *what) {
   }
   page[layout->count] = what->image[layout->count];
   page[layout->count_dotnet] = what->image[layout->count_dotnet];
-  uintptr_t second = nbuf_item_at(0, layout, nbuf_page_first_slot()) - sizeof(uintptr_t);
+  uintptr_t second = nbuf_item_at(0, layout, NBUF_FIRST_SLOT) - sizeof(uintptr_t);
   if (memcmp(page + second, page + layout->next, sizeof(uintptr_t)) == 0) {
     memcpy(page + second, what->image + second, sizeof(uintptr_t));
   }

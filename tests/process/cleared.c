@@ -467,11 +467,11 @@ TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
   nearbuf_buffer *held = &mine.buffers[0];
   attach(&who, NEARBUF_DIALECT_DOTNET);
   store_all(&who);
-  for (uint32_t i = 0; i < nbuf_page_first_slot() + 2; i++) {
+  for (uint32_t i = 0; i < NBUF_FIRST_SLOT + 2; i++) {
     CHECK(list(&who));
   }
   CHECK_EQUAL(
-      who.buffers[nbuf_page_first_slot()],
+      who.buffers[NBUF_FIRST_SLOT],
       nbuf_item_read(nbuf_item_ref_address(held->item), nbuf_native_layout(NEARBUF_DIALECT_WRITTEN))
           .base);
   append(&us, &mine);

@@ -10,6 +10,7 @@
 #include "children.h"
 #include "imports.h"
 #include "machine_code.h"
+#include "os/pages.h"
 #include "os/windows/search.h"
 #include "test.h"
 
@@ -131,7 +132,7 @@ static answer get(size_t size) {
 static void nothing(void) {
 }
 
-static answer get_in_the_tail(void) {
+static answer get_one_byte(void) {
   return get(1);
 }
 
@@ -143,11 +144,10 @@ static answer get_a_region(void) {
   return get(100000);
 }
 
-/* All items of the first locator but those of the tail are held: the next buffer needs a second
- * one. */
+/* All items of the first locator are held: the next buffer needs a second one. */
 static void fill_the_first_locator(void) {
   nearbuf_totals totals = {0};
-  while (totals.buffers < (sizeof(void *) == 8 ? 203 : 255)) {
+  while (totals.buffers < NBUF_NATIVE_CAPACITY - NBUF_FIRST_SLOT) {
     CHECK_OK(get(100000).status);
     CHECK_OK(nearbuf_get_totals(&totals));
   }
@@ -275,11 +275,11 @@ static void play(const char *test, const scene *stage) {
 }
 
 TEST(the_first_get_survives_every_failure) {
-  play("the_first_get_survives_every_failure", &(scene){nothing, get_in_the_tail});
+  play("the_first_get_survives_every_failure", &(scene){nothing, get_one_byte});
 }
 
 TEST(a_get_that_attaches_survives_every_failure) {
-  play("a_get_that_attaches_survives_every_failure", &(scene){load_another_copy, get_in_the_tail});
+  play("a_get_that_attaches_survives_every_failure", &(scene){load_another_copy, get_one_byte});
 }
 
 TEST(a_get_that_makes_a_region_survives_every_failure) {

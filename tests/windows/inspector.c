@@ -48,12 +48,12 @@ TEST(what_is_put_into_a_process_is_shown) {
   check(put_there, 0, "0x");
   (void)snprintf(place, sizeof place, "0x%llx", strtoull(put_there->output, NULL, 0));
   check(run_on(&idle, "show", "", ""), 0, "nearbuf_remote_target.exe");
-  check(run_on(&idle, "show", "", ""), 0, "5 buffers of 124 KiB, of which 5 bytes are used");
+  check(run_on(&idle, "show", "", ""), 0, "1 buffer of 64 KiB, of which 5 bytes are used");
   check(run_on(&idle, "show", "", ""), 0, place);
   check(run_on(&idle, "show", "--json", ""), 0, "\"used_bytes\": 5,");
   check(run_on(&idle, "map", "", ""), 0, "1 buffer, 5 bytes used, 0 held");
   check(run_on(&idle, "map", "", ""), 0, "ntdll.dll");
-  check(run_on(&idle, "watch", "--count 1", ""), 0, "5 buffers of 124 KiB, 5 bytes used");
+  check(run_on(&idle, "watch", "--count 1", ""), 0, "1 buffer of 64 KiB, 5 bytes used");
   check(run("list", ""), 0, "nearbuf_remote_");
   (void)strcat(place, " 5"); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits */
   check(run_on(&idle, "dump", place, ""), 0, "|hello|");

@@ -1,5 +1,5 @@
-/* The pages of locators on Windows: named sections of one granule (64 KiB), whose tail is listed as
- * buffers.
+/* The pages of locators on Windows: named sections of one granule (64 KiB). The tail of a later one
+ * is listed as buffers.
  *
  * The name of a section lives as long as a handle to it: the maker never closes its handle, and
  * protects it from being closed by others; a process that opens one closes its own. The name
@@ -228,10 +228,11 @@ static void attach_to(_Atomic uintptr_t *anchor, nbuf_page *page) {
       nbuf_page_discard(page); /* it had no address yet: no thread accepted it */
     }
     *page = first;
-  } else if (page->is_made && page->handle != NULL) {
+  }
+  complete_address(page->base); /* soon: the Rust implementation believes an address of 0 */
+  if (page->is_made && page->handle != NULL) {
     protect_handle(page);
   }
-  complete_address(page->base);
 }
 
 /* OK also if an anchor is impossible: then it is null. */
@@ -294,7 +295,10 @@ nbuf_result nbuf_page_find_or_make(const nbuf_initial_items *initial, bool wants
 }
 
 void nbuf_page_restore_address(uintptr_t base) {
-  (void)base;
+  uintptr_t named = (uintptr_t)nbuf_shared_address_acquire(base, sizeof(uintptr_t));
+  if (named != base && is_view(named) && is_same_memory(base, named)) {
+    nbuf_shared_address_store_release(base, sizeof(uintptr_t), base);
+  }
 }
 
 /* ---- Later locators -------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 enum {
   TAIL_BUFFER = 16384, /* the largest buffer that the specification makes of the tail */
   NUMBER_ROOM = 16,    /* not part of a buffer, for the number in the name */
-  MOST_SEED_ITEMS = NBUF_UNSHARED_STRIDE + 16
+  MOST_INITIAL_ITEMS = NBUF_FIRST_SLOT + 16
 };
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -88,13 +88,13 @@ size_t nbuf_section_number_at(void) {
 
 void nbuf_section_build(uintptr_t view, uint64_t base, const nbuf_initial_items *initial,
                         uint32_t number) {
-  nbuf_item items[MOST_SEED_ITEMS];
+  nbuf_item items[MOST_INITIAL_ITEMS];
   uint32_t count = 0;
   for (; count < initial->count; count++) {
     items[count] = initial->items[count];
   }
-  uint64_t end = base + nbuf_section_size() - (number != 0 ? NUMBER_ROOM : 0);
-  for (uint64_t at = base + NBUF_LOCATOR_SIZE; at < end && count < MOST_SEED_ITEMS; count++) {
+  uint64_t end = number == 0 ? base : base + nbuf_section_size() - NUMBER_ROOM;
+  for (uint64_t at = base + NBUF_LOCATOR_SIZE; at < end && count < MOST_INITIAL_ITEMS; count++) {
     uint64_t size = end - at < TAIL_BUFFER ? end - at : TAIL_BUFFER;
     items[count] = (nbuf_item){.base = at, .size = (uint32_t)size};
     at += size;

@@ -35,8 +35,11 @@ size_t nbuf_section_number_at(void);
 size_t nbuf_section_size(void);
 
 /* Writes a locator into a zeroed section, mapped here at `view`, that its process has mapped at
- * `base`: the initial items, then the tail as buffers, but not its own address.
- * nbuf_section_publish stores that last: a reader of the address sees everything. */
+ * `base`: the initial items, and for a later one, with its number, the tail as buffers, but not its
+ * own address. nbuf_section_publish stores that last: a reader of the address sees everything.
+ *
+ * The tail of a first one, which has no number, stays unused: another implementation that takes the
+ * section for its own at any later time lists that memory in its own view. */
 void nbuf_section_build(uintptr_t view, uint64_t base, const nbuf_initial_items *initial,
                         uint32_t number);
 void nbuf_section_publish(uintptr_t view, uint64_t base, const nbuf_initial_items *initial);

@@ -210,8 +210,7 @@ static nbuf_result find_by_anchor(const nearbuf_process *process, uint64_t *addr
 nbuf_result nbuf_remote_first(nearbuf_process *process, uint64_t *address,
                               nearbuf_dialect *dialect_if_empty) {
   *address = 0;
-  *dialect_if_empty =
-      NEARBUF_DIALECT_UNKNOWN; /* none is empty: the tail is listed from the start */
+  *dialect_if_empty = NEARBUF_DIALECT_UNKNOWN; /* none is empty from the start */
   if (!nbuf_windows_may_look(process)) {
     return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
@@ -450,11 +449,13 @@ static nbuf_result make_first_section(const nearbuf_process *process, HANDLE *se
 
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
                                   const nbuf_item *item, bool is_first, nbuf_remote_page *page) {
-  *page = (nbuf_remote_page){0, 0, 0};
+  *page = (nbuf_remote_page){.slot = is_first ? NBUF_FIRST_SLOT : 0};
   if (!nbuf_windows_may_change(process) || !shares_names(process)) {
     return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
-  nbuf_initial_items initial = {layout, item, 1};
+  nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
+  items[page->slot] = *item;
+  nbuf_initial_items initial = {layout, items, page->slot + 1};
   uint32_t number = 0;
   HANDLE section;
   nbuf_result result = is_first ? make_first_section(process, &section)
