@@ -125,7 +125,7 @@ run_tests() { # NAME
       labels=process
       ;;
     linux-x86_64-* | linux-musl) ;;
-    windows-*) repeat=("${second_try[@]}") ;;
+    windows-*) without=none repeat=("${second_try[@]}") ;;
     linux-i686) without+='|process_remote' ;; # only a 64-bit program can trace
     # qemu 7.2 forks unsafely once a program has had threads, and its memory map merges adjacent
     # mappings that differ.

@@ -147,6 +147,14 @@ set_up_wine() {
   mv "$root.new" "$root"
 }
 
+# Rust's libraries for Windows, for the tests with the Rust implementation; without them those are
+# skipped.
+set_up_rust_for_windows() {
+  if has rustup && ! rustup target add x86_64-pc-windows-gnu i686-pc-windows-gnu >/dev/null 2>&1; then
+    echo "setup: rustup cannot install Rust's libraries for Windows" >&2
+  fi
+}
+
 set_up_zig() {
   if ! python3 -m ziglang version >/dev/null 2>&1 &&
     ! PYTHONPATH=$cache/zig python3 -m ziglang version >/dev/null 2>&1; then
@@ -184,6 +192,7 @@ case ${1-} in
     ;;
   wine)
     set_up_wine
+    set_up_rust_for_windows
     ;;
   fresh)
     set_up_fresh "$2"

@@ -1,16 +1,74 @@
 /* The C functions of the Rust implementation; see c_interface.h. */
 #include "c_interface.h"
 
-#include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <dlfcn.h>
+
 #include "locator_names.h"
 #include "own_tmp.h"
+#endif
+
 #include "test.h"
 
-static void load(void *library, const char *name, void *function, size_t size) {
-  void *symbol = dlsym(library, name);
+#if defined(_WIN32)
+
+typedef HMODULE shared_library;
+typedef FARPROC symbol_address;
+
+static shared_library open_library(const char *path) {
+  shared_library library = LoadLibraryA(path);
+  if (library == NULL) {
+    test_fail(__FILE__, __LINE__, "%s: error %lu", path, GetLastError());
+  }
+  return library;
+}
+
+static symbol_address find_symbol(shared_library library, const char *name) {
+  return GetProcAddress(library, name);
+}
+
+/* A section ends with its last process. */
+static void begin_without_locator(void) {
+}
+
+#else
+
+typedef void *shared_library;
+typedef void *symbol_address;
+
+static shared_library open_library(const char *path) {
+  shared_library library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    test_fail(__FILE__, __LINE__, "%s", dlerror());
+  }
+  return library;
+}
+
+static symbol_address find_symbol(shared_library library, const char *name) {
+  return dlsym(library, name);
+}
+
+void reference_remove_dead_namesake(void) {
+  char name[128];
+  snprintf(name, sizeof name, LOCATOR_DIRECTORY "/" LOCATOR_PREFIX "%d", (int)getpid());
+  (void)unlink(name);
+}
+
+static void begin_without_locator(void) {
+  if (!use_own_tmp()) {
+    reference_remove_dead_namesake();
+  }
+}
+
+#endif
+
+static void load(shared_library library, const char *name, void *function, size_t size) {
+  symbol_address symbol = find_symbol(library, name);
   if (symbol == NULL) {
     test_fail(__FILE__, __LINE__, "%s is not exported", name);
   }
@@ -18,10 +76,7 @@ static void load(void *library, const char *name, void *function, size_t size) {
 }
 
 static c_interface load_all(const char *path) {
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == NULL) {
-    test_fail(__FILE__, __LINE__, "%s", dlerror());
-  }
+  shared_library library = open_library(path);
   c_interface loaded;
 #define LOAD(field, name) load(library, #name, &loaded.field, sizeof loaded.field)
   LOAD(get_buffer, buffers_get_buffer);
@@ -39,16 +94,8 @@ static c_interface load_all(const char *path) {
   return loaded;
 }
 
-void reference_remove_dead_namesake(void) {
-  char name[128];
-  snprintf(name, sizeof name, LOCATOR_DIRECTORY "/" LOCATOR_PREFIX "%d", (int)getpid());
-  (void)unlink(name);
-}
-
 c_interface reference_load(void) {
-  if (!use_own_tmp()) {
-    reference_remove_dead_namesake();
-  }
+  begin_without_locator();
   if (access(REFERENCE_LIBRARY, R_OK) != 0) {
     test_skip("the Rust reference was not built: see the test interop_reference.is_built");
   }

@@ -5,10 +5,23 @@
 
 #include <nearbuf/nearbuf.h>
 
+#if UINTPTR_MAX > UINT32_MAX
 #define WINDOW UINT64_C(0x200000000000)
-#define WINDOW_SIZE UINT64_C(0x10000000)
+#else
+#define WINDOW UINT32_C(0x10000000)
+#endif
+#define WINDOW_SIZE 0x10000000u
 
 enum { PAGE = 4096 };
+
+/* The least that a library can map, and the buffers that a new locator of the Rust implementation
+ * lists from the start: on Windows its section is one unit, and what follows the locator is
+ * listed. */
+#if defined(_WIN32)
+enum { UNIT = 65536, LISTED_FROM_START = 4 };
+#else
+enum { UNIT = PAGE, LISTED_FROM_START = 0 };
+#endif
 
 nearbuf_request request_in(uintptr_t min, uintptr_t max, size_t size);
 

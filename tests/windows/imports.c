@@ -19,8 +19,8 @@ static FARPROC *find_in(unsigned char *image, const IMAGE_IMPORT_DESCRIPTOR *dll
   return NULL;
 }
 
-static FARPROC *find(const char *name) {
-  unsigned char *image = (unsigned char *)(void *)GetModuleHandleW(NULL);
+static FARPROC *find(HMODULE module, const char *name) {
+  unsigned char *image = (unsigned char *)(void *)module;
   const IMAGE_NT_HEADERS *headers =
       (const void *)(image + ((const IMAGE_DOS_HEADER *)(const void *)image)->e_lfanew);
   const IMAGE_DATA_DIRECTORY *imports =
@@ -35,8 +35,8 @@ static FARPROC *find(const char *name) {
   return NULL;
 }
 
-FARPROC import_replace(const char *name, FARPROC replacement) {
-  FARPROC *function = find(name);
+FARPROC import_replace_in(HMODULE module, const char *name, FARPROC replacement) {
+  FARPROC *function = find(module, name);
   CHECK(function != NULL);
   DWORD previous;
   CHECK(VirtualProtect(function, sizeof *function, PAGE_READWRITE, &previous));
