@@ -71,6 +71,15 @@ TEST(a_buffer_whose_used_part_ends_before_the_range_fits_only_where_room_may_be_
   check_fits_not(&constraint, 0x10000, 0x1000, 0x1000);
 }
 
+TEST(one_byte_fits_in_the_last_one) {
+  nbuf_constraint constraint = constraint_of(0x1000, 0xffff, 1, 1);
+  uint32_t start;
+  uint32_t limit;
+  CHECK(nbuf_constraint_fits(&constraint, 0x2000, 0x1000, 0xfff, &start, &limit));
+  CHECK_EQUAL(0xfff, start);
+  CHECK_EQUAL(0x1000, limit);
+}
+
 TEST(a_full_buffer_and_a_position_behind_the_size_fit_nothing) {
   nbuf_constraint constraint = constraint_of(0, top, 1, 1);
   check_fits_not(&constraint, 0x10000, 0x1000, 0x1000);
@@ -96,6 +105,12 @@ TEST(near_is_the_part_of_the_range_where_memory_may_start_so_near_to_the_target)
   CHECK(nbuf_constraint_narrow(&constraint, 0x1000, 0x100, &part));
   CHECK_EQUAL(0x1000, part.min);
   CHECK_EQUAL(0x110f, part.max);
+  CHECK(nbuf_constraint_narrow(&constraint, 0x1000 - 0x20, 0x20, &part)); /* its first byte */
+  CHECK(nbuf_constraint_narrow(&constraint, 1, 0xff0, &part));
+  constraint = constraint_of(0x1000, 0xffff, 1, 1);
+  CHECK(nbuf_constraint_narrow(&constraint, 0xf00, 0x100, &part)); /* a single address */
+  CHECK_EQUAL(0x1000, part.min);
+  CHECK_EQUAL(0x1000, part.max);
 }
 
 TEST(there_is_no_near_part_without_a_target_or_a_distance_or_where_all_or_nothing_is_near) {
@@ -105,6 +120,9 @@ TEST(there_is_no_near_part_without_a_target_or_a_distance_or_where_all_or_nothin
   CHECK(!nbuf_constraint_narrow(&constraint, 0x8000, 0, &part));
   CHECK(!nbuf_constraint_narrow(&constraint, 0x8000, top, &part));
   CHECK(!nbuf_constraint_narrow(&constraint, top, 0x100, &part));
+  constraint = constraint_of(0, 0xfff, 0x10, 1);
+  CHECK(!nbuf_constraint_narrow(&constraint, 0, 0x100, &part));
+  CHECK(!nbuf_constraint_narrow(&constraint, 0x800, 0x1000, &part));
 }
 
 TEST(a_region_has_whole_granules_and_is_aligned_to_one_at_least) {
@@ -115,6 +133,10 @@ TEST(a_region_has_whole_granules_and_is_aligned_to_one_at_least) {
   CHECK_EQUAL(0x2000, gap_request.want);
   CHECK_EQUAL(0x1000, gap_request.alignment);
   CHECK_EQUAL(0x5000, gap_request.target);
+  CHECK_EQUAL(0x1000, gap_request.granularity);
+  CHECK_EQUAL(0x1000, gap_request.range.min);
+  CHECK_EQUAL(UINT32_MAX, gap_request.range.max);
+  CHECK(!gap_request.accept_any_size && !gap_request.spares_reserved);
   constraint.alignment = 0x10000;
   CHECK(nbuf_constraint_need(&constraint, 0, 0x1000, &gap_request));
   CHECK_EQUAL(0x10000, gap_request.alignment);
@@ -128,6 +150,16 @@ TEST(a_region_cannot_lie_above_the_addresses_of_this_program) {
   CHECK(nbuf_constraint_need(&constraint, top, 0x1000, &gap_request));
   CHECK_EQUAL(UINTPTR_MAX, gap_request.range.max);
   CHECK_EQUAL(UINTPTR_MAX, gap_request.target);
+}
+
+TEST(a_size_that_no_granules_hold_is_refused) {
+  nbuf_gap_request gap_request;
+  nbuf_constraint constraint = constraint_of(0x1000, top, UINT64_MAX - 0xffe, 1);
+  CHECK(!nbuf_constraint_need(&constraint, 0, 0x1000, &gap_request));
+  constraint = constraint_of(0x1000, 0xfff, 1, 1);
+  CHECK(!nbuf_constraint_need(&constraint, 0, 0x1000, &gap_request));
+  constraint = constraint_of(0x1000, 0x1000, 1, 1);
+  CHECK(nbuf_constraint_need(&constraint, 0, 0x1000, &gap_request));
 }
 
 TEST(behind_data_the_line_ends_or_the_buffer) {

@@ -355,6 +355,34 @@ TEST(an_item_of_no_known_layout_makes_the_dialect_unknown) {
   }
 }
 
+TEST(the_dialect_is_told_by_a_single_item_held_or_not) {
+  for (int i = 0; i < GOLDEN; i++) {
+    for (uint32_t taken = 0; taken < 2; taken++) {
+      image whole = {{0}};
+      nbuf_item only = {golden[i].bases[0], 0x1000, 0, taken};
+      nbuf_format_build((uintptr_t)whole.bytes, layout_of(i), golden[i].this_address, &only, 1);
+      if (golden[i].dialect == NEARBUF_DIALECT_DOTNET) {
+        whole.bytes[layout_of(i)->count] = 0;
+      }
+      if (golden[i].dialect == NEARBUF_DIALECT_RUST) {
+        whole.bytes[layout_of(i)->count_dotnet] = 0;
+      }
+      CHECK_EQUAL(golden[i].dialect, recognise(&whole, golden[i].width));
+    }
+  }
+}
+
+TEST(a_count_of_more_items_than_fit_leads_to_none_behind_the_locator) {
+  for (int i = 0; i < GOLDEN; i++) {
+    static image both[2];
+    both[0] = golden_image(i);
+    memset(both[1].bytes, 0xff, sizeof both[1].bytes);
+    both[0].bytes[layout_of(i)->count] = golden[i].dialect == NEARBUF_DIALECT_DOTNET ? 0 : 255;
+    both[0].bytes[layout_of(i)->count_dotnet] = golden[i].dialect == NEARBUF_DIALECT_RUST ? 0 : 255;
+    CHECK_EQUAL(golden[i].dialect, recognise(&both[0], golden[i].width));
+  }
+}
+
 TEST(slots_without_a_buffer_are_no_fault_and_do_not_tell_the_dialect) {
   for (int i = 0; i < GOLDEN; i++) {
     image whole = golden_image(i);
@@ -384,9 +412,30 @@ TEST(what_cannot_be_an_item_behind_the_count_is_not_counted) {
     nbuf_item on_it = {golden[i].this_address, 0x1000, 0, 0}; /* the locator's own memory */
     nbuf_item_write(nbuf_item_at(at, layout_of(i), 20), layout_of(i), &on_it);
     CHECK_EQUAL(2, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+    nbuf_item again = {golden[i].bases[0], 0x1000, 0, 0}; /* an item's memory */
+    nbuf_item_write(nbuf_item_at(at, layout_of(i), 20), layout_of(i), &again);
+    CHECK_EQUAL(golden[i].dialect == NEARBUF_DIALECT_RUST ? 21 : 2,
+                nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
     nbuf_item right = {0x10000, 0x1000, 0, 0};
     nbuf_item_write(nbuf_item_at(at, layout_of(i), 20), layout_of(i), &right);
     CHECK_EQUAL(21, nbuf_format_count_by_slots(at, layout_of(i), golden[i].this_address));
+  }
+}
+
+/* The bytes of an item as the .NET reference orders them, read as the Rust one's. */
+static nbuf_item read_as_rust(uint32_t width, nbuf_item theirs) {
+  _Alignas(8) unsigned char bytes[24] = {0};
+  uintptr_t item = (uintptr_t)bytes;
+  nbuf_item_write(item, nbuf_layout_of(width, NEARBUF_DIALECT_DOTNET), &theirs);
+  return nbuf_item_read(item, nbuf_layout_of(width, NEARBUF_DIALECT_RUST));
+}
+
+TEST(only_what_can_be_one_of_its_items_is_read_so) {
+  for (uint32_t width = 4; width <= 8; width += 4) {
+    CHECK_EQUAL(0x1000, read_as_rust(width, (nbuf_item){0x10000, 0x1000, 0x1000, 1}).size);
+    CHECK_EQUAL(1, read_as_rust(width, (nbuf_item){0x10000, 0x1000, 0x1001, 1}).size);
+    CHECK_EQUAL(1, read_as_rust(width, (nbuf_item){0x10000, 0xfff, 0, 1}).size);
+    CHECK_EQUAL(2, read_as_rust(width, (nbuf_item){0x10000, 0x1000, 0, 2}).size);
   }
 }
 
@@ -422,7 +471,9 @@ static void expect_header_fault(nbuf_fault fault, int which, uint32_t offset, ui
   } else {
     nbuf_shared_address_store_release(at, width, value);
   }
-  CHECK_EQUAL(fault, check(&whole, which, NULL));
+  uint32_t index = 99;
+  CHECK_EQUAL(fault, check(&whole, which, &index));
+  CHECK_EQUAL(fault == NBUF_FAULT_NONE ? 1 : 0, index); /* the last that was looked at */
 }
 
 TEST(faults_of_the_header_are_told_apart) {
@@ -434,7 +485,10 @@ TEST(faults_of_the_header_are_told_apart) {
     expect_header_fault(NBUF_FAULT_THIS_ADDRESS, i, 0, self + 4096, width);
     expect_header_fault(NBUF_FAULT_THIS_ADDRESS, i, 0, 0, width);
     expect_header_fault(NBUF_FAULT_NEXT_ADDRESS, i, layout->next, self, width);
-    expect_header_fault(NBUF_FAULT_NEXT_ADDRESS, i, layout->next, self + 4097, width);
+    for (uint32_t off = 1; off < width; off *= 2) {
+      expect_header_fault(NBUF_FAULT_NEXT_ADDRESS, i, layout->next, self + 4096 + off, width);
+    }
+    expect_header_fault(NBUF_FAULT_NONE, i, layout->next, self + 4096 + width, width);
     expect_header_fault(NBUF_FAULT_NONE, i, layout->next, 0, width);
     expect_header_fault(NBUF_FAULT_LOCK, i, layout->locked, 2, 4);
     expect_header_fault(NBUF_FAULT_LOCK, i, layout->locked, UINT32_MAX, 4);

@@ -121,6 +121,18 @@ TEST(fits_reach_both_ends_of_the_address_space) {
   check_lowest((nbuf_range){UINTPTR_MAX, UINTPTR_MAX}, 1, 1, UINTPTR_MAX);
 }
 
+TEST(what_is_larger_than_the_range_fits_nowhere_and_one_byte_fits_one_address) {
+  uintptr_t start;
+  CHECK(!nbuf_range_fit_highest((nbuf_range){0, 10}, 12, 1, &start));
+  CHECK(!nbuf_range_fit_highest((nbuf_range){8, 10}, 12, 1, &start));
+  CHECK(!nbuf_range_fit_lowest((nbuf_range){0, 10}, 12, 1, &start));
+  CHECK(!nbuf_range_fit_lowest((nbuf_range){8, 10}, 12, 1, &start));
+  CHECK(nbuf_range_fit_highest((nbuf_range){5, 5}, 1, 1, &start));
+  CHECK_EQUAL(5, start);
+  CHECK(nbuf_range_fit_lowest((nbuf_range){5, 5}, 1, 1, &start));
+  CHECK_EQUAL(5, start);
+}
+
 TEST(a_range_that_ends_before_it_starts_holds_nothing) {
   uintptr_t start;
   CHECK(!nbuf_range_fit_lowest((nbuf_range){20, 10}, 1, 1, &start));

@@ -40,9 +40,9 @@ static struct {
   nbuf_range refused[MOST_REFUSED]; /* free in the map, and not given */
   size_t refused_count;
   nbuf_range limits;
-  nbuf_range reserved;   /* 1 to 0: nothing is */
-  nbuf_range near_image; /* 1 to 0: there is none */
-  uintptr_t stack;       /* where a stack starts; 0: there is none */
+  nbuf_range reserved[2]; /* 1 to 0: nothing is */
+  nbuf_range near_image;  /* 1 to 0: there is none */
+  uintptr_t stack;        /* where a stack starts; 0: there is none */
   uintptr_t least_growth;
   uintptr_t most_growth;
   uintptr_t system_place; /* 0: it has no memory for the library itself */
@@ -72,7 +72,7 @@ static nbuf_regions regions;
 /* A system with one mapping, far from everything, and nothing else. */
 static void invent(void) {
   system_is.limits = (nbuf_range){64 * KIB, 0x7fffffff};
-  system_is.reserved = system_is.near_image = (nbuf_range){1, 0};
+  system_is.reserved[0] = system_is.reserved[1] = system_is.near_image = (nbuf_range){1, 0};
   system_is.most_bytes = SIZE_MAX;
   system_is.now = 1000;
   system_is.question_ns = 1000;
@@ -114,9 +114,13 @@ nbuf_range nbuf_os_limits(uintptr_t from, uintptr_t around) {
 }
 
 size_t nbuf_os_reserved(nbuf_range area, nbuf_range ranges[NBUF_OS_RESERVED_MAX]) {
-  ranges[0] = system_is.reserved;
-  return system_is.reserved.min <= system_is.reserved.max &&
-         nbuf_range_overlaps(area, system_is.reserved);
+  (void)area; /* those that do not touch it may be missing, but need not */
+  size_t count = 0;
+  for (int i = 0; i < 2; i++) {
+    ranges[count] = system_is.reserved[i];
+    count += system_is.reserved[i].min <= system_is.reserved[i].max;
+  }
+  return count;
 }
 
 uint64_t nbuf_os_nanoseconds(void) {
@@ -548,6 +552,8 @@ TEST(that_it_is_full_holds_for_32_times_the_time_of_the_search) {
 TEST(what_extends_it_holds_no_longer_than_the_first_part) {
   scatter_between_walls(200);
   occupy(place_above(200) + 64 * KIB + 256 * MIB + 64 * KIB, 128 * MIB);
+  regions.searched[0] = (nbuf_searched){{64 * KIB, 128 * KIB}, 64 * KIB, UINT64_MAX}; /* another */
+  regions.next_searched = 1;
   uint64_t start = system_is.now;
   CHECK_EQUAL(place_above(200), make_at(TARGET + 1, 64 * KIB));
   uint64_t until = system_is.now + 32 * (system_is.now - start);
@@ -596,10 +602,25 @@ TEST(what_this_module_frees_is_used_again_at_once) {
   CHECK_EQUAL(place_above(200), make_at(TARGET + 1, 64 * KIB));
 }
 
+/* 52 KiB in a hole of 60: when they are freed, what was too small is large enough. */
+TEST(so_is_the_room_around_it) {
+  scatter_between_walls(200);
+  for (size_t i = 0; i < system_is.own_from; i++) {
+    if (nbuf_distance(system_is.mapped[i].min, TARGET) <= 28 * KIB) {
+      system_is.mapped[i] = system_is.mapped[0];
+    }
+  }
+  uintptr_t start = make_at(TARGET + 1, 52 * KIB);
+  CHECK(nbuf_distance(start, TARGET) < 32 * KIB);
+  CHECK_EQUAL(place_above(200), make_at(TARGET + 1, 60 * KIB));
+  drop(start, 52 * KIB);
+  CHECK(nbuf_distance(make_at(TARGET + 1, 60 * KIB), TARGET) <= 32 * KIB);
+}
+
 TEST(a_search_of_the_map_in_ascending_order_leaves_nothing_out) {
   scatter_between_walls(200);
-  system_is.is_expensive = true;
   CHECK_EQUAL(place_above(200), make_at(TARGET + 1, 64 * KIB));
+  system_is.is_expensive = true;
   CHECK(questions_of(place_below(200), TARGET + 1, 64 * KIB) > 200);
 }
 
@@ -834,7 +855,8 @@ TEST(a_span_that_was_freed_is_used_again) {
 
 TEST(what_is_reserved_is_used_last) {
   invent();
-  system_is.reserved = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};
+  system_is.reserved[0] = (nbuf_range){64 * KIB, 128 * KIB};
+  system_is.reserved[1] = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};
   nbuf_gap_request request = request_at(TARGET + 1, 64 * KIB);
   request.range = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB + 128 * KIB - 1};
   CHECK_EQUAL(TARGET + 1 * MIB, make(&request).start);
@@ -843,9 +865,17 @@ TEST(what_is_reserved_is_used_last) {
   CHECK_EQUAL(TARGET - 64 * KIB, make(&request).start);
 }
 
+TEST(beside_a_span_the_side_that_is_not_reserved_is_used) {
+  invent();
+  system_is.reserved[0] = (nbuf_range){64 * KIB, 128 * KIB};
+  system_is.reserved[1] = (nbuf_range){TARGET + 64 * KIB, TARGET + 1 * MIB - 1};
+  (void)make_at(TARGET, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(TARGET - 64 * KIB, TARGET + 63 * KIB, 64 * KIB));
+}
+
 TEST(it_is_not_used_where_another_range_is_tried_next) {
   invent();
-  system_is.reserved = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};
+  system_is.reserved[1] = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};
   nbuf_gap_request request = request_at(TARGET + 1, 64 * KIB);
   request.range = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};
   request.spares_reserved = true;
@@ -882,6 +912,8 @@ TEST(what_a_stack_may_grow_into_is_used_last) {
   CHECK_EQUAL(STACK - 8 * MIB - 64 * KIB, make(&request).start);
   CHECK_EQUAL(STACK - 8 * MIB - 128 * KIB, make(&request).start);
   CHECK_EQUAL(STACK - 2 * MIB, make(&request).start);
+  request.target = STACK - 2 * MIB + 63 * KIB; /* nearer to the stack only after a search */
+  CHECK_EQUAL(STACK - 2 * MIB - 64 * KIB, make(&request).start);
 }
 
 TEST(what_the_system_keeps_free_below_a_stack_is_never_used) {
@@ -900,6 +932,42 @@ TEST(regions_that_follow_each_other_stop_where_a_stack_may_grow) {
     CHECK_EQUAL(STACK - 8 * MIB - 256 * KIB + i * 64 * KIB, make(&request).start);
   }
   CHECK_EQUAL(STACK + GRANULE, make(&request).start);
+}
+
+TEST(so_they_do_where_the_first_request_did_not_reach_the_stack) {
+  grow_a_stack(8 * MIB);
+  nbuf_gap_request request = request_at(STACK - 8 * MIB - 128 * KIB, 64 * KIB);
+  request.range = (nbuf_range){request.target, STACK - 8 * MIB - 64 * KIB + GRANULE - 1};
+  CHECK_EQUAL(request.target, make(&request).start);
+  request.range.max = STACK + 1 * MIB;
+  int questions = system_is.questions;
+  CHECK_EQUAL(STACK - 8 * MIB - 64 * KIB, make(&request).start);
+  CHECK_EQUAL(questions, system_is.questions);
+  CHECK_EQUAL(STACK + GRANULE, make(&request).start);
+}
+
+TEST(so_they_do_below_a_stack_that_may_grow_as_far_as_any) {
+  const uintptr_t most = NBUF_OS_MOST_GROWTH;
+  grow_a_stack(most);
+  nbuf_gap_request request = request_at(STACK - most - 128 * KIB, 64 * KIB);
+  request.range = (nbuf_range){request.target, STACK + 1 * MIB};
+  CHECK_EQUAL(STACK - most - 128 * KIB, make(&request).start);
+  CHECK_EQUAL(STACK - most - 64 * KIB, make(&request).start);
+  CHECK_EQUAL(0, system_is.growth_questions); /* no stack grows farther */
+  CHECK_EQUAL(STACK + GRANULE, make(&request).start);
+}
+
+/* Of less than 1 MiB the system keeps all free below a stack, and has given a place there. */
+TEST(whether_a_stack_is_near_is_asked_where_one_may_grow_into_the_place) {
+  grow_a_stack(0);
+  system_is.stack = 0;
+  (void)make_at(STACK - 1 * MIB, GRANULE);
+  CHECK_EQUAL(0, system_is.growth_questions);
+  (void)make_at(STACK - 8 * MIB, GRANULE);
+  CHECK_EQUAL(0, system_is.growth_questions); /* beside it, or near enough to other memory */
+  regions = (nbuf_regions){0};
+  (void)make_at(STACK - 4 * MIB, GRANULE);
+  CHECK_EQUAL(1, system_is.growth_questions);
 }
 
 TEST(beside_other_memory_no_room_for_a_stack_is_left) {
@@ -1043,6 +1111,18 @@ TEST(nothing_is_noted_while_another_thread_holds_the_lock) {
   nbuf_place region;
   CHECK_OK(nbuf_region_make(&regions, &request, &region).status);
   check_same(&before);
+}
+
+TEST(nor_is_what_was_noted_used_then) {
+  scatter_between_walls(200);
+  system_is.question_ns = 1;
+  (void)make_at(TARGET + 1, 64 * KIB);
+  atomic_store(&regions.lock, 1);
+  nbuf_gap_request request = request_at(TARGET + 1, 64 * KIB);
+  nbuf_place region;
+  int questions = system_is.questions;
+  CHECK_OK(nbuf_region_make(&regions, &request, &region).status);
+  CHECK(system_is.questions - questions > 100);
 }
 
 TEST(a_lock_that_was_held_for_half_a_second_is_taken_over) {
