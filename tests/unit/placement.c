@@ -228,6 +228,8 @@ TEST(a_gap_that_contains_the_target_is_used_at_the_target) {
   check_found(&all, &gap_request, 0x500000, 4096);
   gap_request.target = 0x500800;
   check_found(&all, &gap_request, 0x500000, 4096);
+  gap_request.target = 0x500fff;
+  check_found(&all, &gap_request, 0x500000, 4096);
 }
 
 TEST(a_gap_that_ends_at_the_target_is_used_around_it) {

@@ -580,6 +580,7 @@ TEST(where_nothing_else_is_left_what_became_free_there_is_found) {
   scatter_between_walls(200);
   nbuf_gap_request request = request_at(TARGET + 1, 64 * KIB);
   request.range = (nbuf_range){place_below(200), place_above(200) + 64 * KIB - 1};
+  request.spares_reserved = true; /* else all is searched again for what is reserved */
   (void)make(&request);
   (void)make(&request);
   check_fails(NEARBUF_NO_ROOM, 0, &request);
@@ -844,6 +845,43 @@ TEST(a_span_of_which_the_middle_was_freed_goes_on_at_its_ends) {
   CHECK_EQUAL(questions, system_is.questions);
 }
 
+/* What stood in the way of the end that was freed does not stand in the way of the new one. */
+TEST(ends_that_were_freed_are_used_again_where_others_were_refused) {
+  invent();
+  refuse_at(TARGET + 128 * KIB, 64 * KIB);
+  refuse_at(TARGET - 128 * KIB, 64 * KIB);
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  request.range = (nbuf_range){TARGET - 128 * KIB, TARGET + 192 * KIB - 1};
+  for (int i = 0; i < 3; i++) {
+    (void)make(&request);
+  }
+  check_fails(NEARBUF_NO_ROOM, 0, &request);
+  drop(TARGET - 64 * KIB, 64 * KIB);
+  int questions = system_is.questions;
+  CHECK_EQUAL(TARGET - 64 * KIB, make(&request).start);
+  drop(TARGET + 64 * KIB, 64 * KIB);
+  CHECK_EQUAL(TARGET + 64 * KIB, make(&request).start);
+  CHECK_EQUAL(questions, system_is.questions);
+}
+
+TEST(other_spans_go_on_where_they_end) {
+  invent();
+  const uintptr_t far = TARGET + 512 * MIB;
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  nbuf_gap_request other = request_at(far, 64 * KIB);
+  for (int i = 0; i < 2; i++) {
+    (void)make(&request);
+    (void)make(&other);
+  }
+  drop(TARGET - 64 * KIB, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(far - 128 * KIB, far - 64 * KIB, 64 * KIB));
+  drop(far - 128 * KIB, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(far - 128 * KIB, far - 64 * KIB, 64 * KIB));
+  drop(far, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(far, far + 63 * KIB, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(TARGET - 64 * KIB, TARGET, 64 * KIB));
+}
+
 TEST(a_span_that_was_freed_is_used_again) {
   invent();
   uintptr_t start = make_at(TARGET, 64 * KIB);
@@ -986,6 +1024,12 @@ TEST(where_the_system_can_search_the_map_is_not_read) {
   regions = (nbuf_regions){0};
   CHECK_EQUAL(0, questions_of(TARGET + 192 * KIB, TARGET + 128 * KIB, 64 * KIB));
   CHECK_EQUAL(4, system_is.mapped_count + 1);
+}
+
+TEST(it_finds_the_place_that_contains_the_target) {
+  invent();
+  system_is.can_search = true;
+  CHECK_EQUAL(TARGET, make_at(TARGET + GRANULE - 1, GRANULE));
 }
 
 TEST(it_searches_in_the_range_only) {
