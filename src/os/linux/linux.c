@@ -132,7 +132,13 @@ nbuf_range nbuf_os_limits(uintptr_t from, uintptr_t around) {
 
 /* The main thread's stack lies around this address: the kernel put these bytes at its top. */
 static uintptr_t stack_top(void) {
-  return (uintptr_t)getauxval(AT_RANDOM);
+  static _Atomic uintptr_t known;
+  uintptr_t top = atomic_load_explicit(&known, memory_order_relaxed);
+  if (top == 0) {
+    top = (uintptr_t)getauxval(AT_RANDOM);
+    atomic_store_explicit(&known, top, memory_order_relaxed);
+  }
+  return top;
 }
 
 size_t nbuf_os_reserved(nbuf_range area, nbuf_range ranges[NBUF_OS_RESERVED_MAX]) {
