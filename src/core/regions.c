@@ -23,7 +23,7 @@ enum { VALIDITY_FACTOR = 32 };
 enum { QUESTIONS_TO_REMEMBER = 64 };
 
 /* The two ends of a span. */
-enum { BELOW, ABOVE };
+typedef enum span_side { BELOW, ABOVE } span_side;
 
 /* What a search treats as occupied: addresses in which a recent search failed, the map, what the
  * system reserves, and what it refused. */
@@ -59,29 +59,44 @@ static nbuf_source_answer next_obstacle(void *context, uintptr_t from, nbuf_rang
 }
 
 /* How long the lock may be held, in units of 2^20 ns: half a second. (A shift instead of a
- * division, which would need the compiler's runtime in 32 bits.) The lock is tried, never waited
- * for, since a request that does not get it searches the map; but the death of a thread that holds
- * it must not make all requests do that. */
-enum { LOCK_BOUND = 477 };
+ * division, which would need the compiler's runtime in 32 bits.) A request that does not get the
+ * lock soon searches the map; but the death of a thread that holds it must not make all requests do
+ * that. */
+enum { LOCK_BOUND = 477, MOST_LOOKS = 2000 };
 
 nbuf_regions nbuf_own_regions;
 
-/* Returns the time, with which unlock releases the lock; 0: the lock is held. A lock held past the
- * bound is taken over: if its holder goes on, both store, and the worst result is a place that is
- * tried in vain. */
-static uint32_t try_lock(nbuf_regions *regions) {
+/* The holder does not ask for the time, which takes longer than what it does under the lock. The
+ * first that finds the lock held stores it. A lock held past the bound from then on is taken over:
+ * if its holder goes on, both store, and the worst result is a place that is tried in vain. */
+static bool try_lock(nbuf_regions *regions) {
+  uint32_t since = 0;
+  if (atomic_compare_exchange_strong_explicit(&regions->lock, &since, NBUF_REGIONS_HELD,
+                                              memory_order_acquire, memory_order_relaxed)) {
+    return true;
+  }
   uint32_t now = (uint32_t)(nbuf_os_nanoseconds() >> NBUF_REGIONS_LOCK_UNIT_BITS) | 1;
-  uint32_t since = atomic_load_explicit(&regions->lock, memory_order_relaxed);
-  bool is_free = since == 0 || (int32_t)(now - since) > LOCK_BOUND;
-  return is_free && atomic_compare_exchange_strong_explicit(
-                        &regions->lock, &since, now, memory_order_acquire, memory_order_relaxed)
-             ? now
-             : 0;
+  bool is_new = since == NBUF_REGIONS_HELD;
+  bool is_over = !is_new && (int32_t)(now - since) > LOCK_BOUND;
+  return (is_new || is_over) &&
+         atomic_compare_exchange_strong_explicit(&regions->lock, &since,
+                                                 is_over ? NBUF_REGIONS_HELD : now,
+                                                 memory_order_acquire, memory_order_relaxed) &&
+         is_over;
 }
 
-static void unlock(nbuf_regions *regions, uint32_t taken) {
-  (void)atomic_compare_exchange_strong_explicit(&regions->lock, &taken, 0, memory_order_release,
-                                                memory_order_relaxed);
+/* A lock that is held is looked at a number of times: it is held for less than a microsecond, and a
+ * search takes longer. */
+static bool take_lock(nbuf_regions *regions) {
+  bool is_taken = try_lock(regions);
+  for (int i = 0; i < MOST_LOOKS && !is_taken; i++) {
+    is_taken = atomic_load_explicit(&regions->lock, memory_order_relaxed) == 0 && try_lock(regions);
+  }
+  return is_taken;
+}
+
+static void unlock(nbuf_regions *regions) {
+  atomic_store_explicit(&regions->lock, 0, memory_order_release);
 }
 
 void nbuf_regions_forked(void) {
@@ -92,18 +107,24 @@ static uintptr_t search_origin(const nbuf_gap_request *gap_request) {
   return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
 }
 
+/* All but these are unused: the first ones are used first. */
+static uint32_t span_count(const nbuf_regions *regions) {
+  return regions->next_span < NBUF_SPANS ? regions->next_span : NBUF_SPANS;
+}
+
 /* Records the region as a part of the span that it touches, or as a new span. */
 static void memo_add(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                      const nbuf_place *region, uintptr_t clear_until, uint64_t valid_until) {
-  uint32_t taken = try_lock(regions);
-  if (taken == 0) {
+  if (!take_lock(regions)) {
     return;
   }
   uintptr_t end = region->start + region->size;
+  nbuf_holes_cut(&regions->holes, region);
   nbuf_span *span = NULL;
-  for (uint32_t i = 0; i < NBUF_SPANS && span == NULL; i++) {
+  for (uint32_t i = 0; i < span_count(regions) && span == NULL; i++) {
     nbuf_span *each = &regions->spans[i];
-    if (each->start != 0 && (each->end == region->start || each->start == end)) {
+    bool is_around = each->start <= region->start && end <= each->end;
+    if (each->start != 0 && (each->end == region->start || each->start == end || is_around)) {
       span = each;
     }
   }
@@ -122,81 +143,144 @@ static void memo_add(nbuf_regions *regions, const nbuf_gap_request *gap_request,
   if (end == span->end && clear_until > span->clear_until) {
     span->clear_until = clear_until;
   }
-  if (valid_until != 0) {
-    span->origin = search_origin(gap_request);
-    span->distance = nbuf_placement_distance(gap_request, region);
-    span->valid_until = valid_until;
-  }
-  unlock(regions, taken);
+  span->origin = search_origin(gap_request);
+  span->distance = nbuf_placement_distance(gap_request, region);
+  span->valid_until = valid_until;
+  unlock(regions);
 }
 
-/* Whether a place beside the span needs no search: no gap can be much nearer, or a recent search
+/* Whether a place at this distance needs no search: no gap can be much nearer, or a recent search
  * for nearly the same origin found none. */
-static bool is_good_enough(const nbuf_gap_request *gap_request, const nbuf_span *span,
+static bool is_good_enough(const nbuf_regions *regions, const nbuf_gap_request *gap_request,
                            uintptr_t distance) {
   if (distance <= NBUF_NEARER_THAT_COUNTS) {
     return true;
   }
-  return nbuf_distance(span->origin, search_origin(gap_request)) <= NBUF_NEARER_THAT_COUNTS &&
-         distance <= nbuf_add_saturating(span->distance, NBUF_NEARER_THAT_COUNTS) &&
-         nbuf_os_nanoseconds() < span->valid_until;
-}
-
-/* Whether the region may lie at one end of the span; returns that place. */
-static bool is_fit_beside(const nbuf_gap_request *gap_request, const nbuf_span *span, int side,
-                          nbuf_place *place) {
-  uintptr_t refused = span->refused[side];
-  place->size = gap_request->want;
-  place->start = side == ABOVE ? span->end : nbuf_sub_saturating(span->start, gap_request->want);
-  bool is_clear = side == BELOW || place->start + (place->size - 1) <= span->clear_until;
-  return span->start != 0 && (refused == 0 || gap_request->want < refused) && is_clear &&
-         nbuf_range_holds(gap_request->range, place->start, place->size) &&
-         place->start % gap_request->alignment == 0 &&
-         is_good_enough(gap_request, span, nbuf_placement_distance(gap_request, place));
-}
-
-/* The nearest place that touches a span of this module, above it or below it. */
-static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                        nbuf_place *place) {
-  uint32_t taken = try_lock(regions);
-  if (taken == 0) {
-    return false;
-  }
-  bool is_found = false;
-  uintptr_t nearest = UINTPTR_MAX;
-  for (int i = 0; i < 2 * NBUF_SPANS; i++) {
-    nbuf_place beside;
-    if (!is_fit_beside(gap_request, &regions->spans[i / 2], i % 2, &beside)) {
-      continue;
+  uint64_t now = nbuf_os_nanoseconds();
+  for (uint32_t i = 0; i < span_count(regions); i++) {
+    const nbuf_span *span = &regions->spans[i];
+    if (now < span->valid_until &&
+        nbuf_distance(span->origin, search_origin(gap_request)) <= NBUF_NEARER_THAT_COUNTS &&
+        distance <= nbuf_add_saturating(span->distance, NBUF_NEARER_THAT_COUNTS)) {
+      return true;
     }
-    uintptr_t distance = nbuf_placement_distance(gap_request, &beside);
+  }
+  return false;
+}
+
+/* A place that no other thread tries, since it was found and removed from the memo under the
+ * lock. If its thread dies before it maps the place, a search finds it again. */
+typedef struct claim {
+  nbuf_place place;
+  nbuf_span *span; /* that has it at one end; null: it lies in a hole */
+  span_side where;
+} claim;
+
+/* Whether the region may lie at that end of the span; stores the place. */
+static bool is_fit_beside(const nbuf_gap_request *gap_request, claim *beside) {
+  const nbuf_span *span = beside->span;
+  uintptr_t refused = span->refused[beside->where];
+  nbuf_place *place = &beside->place;
+  place->size = gap_request->want;
+  place->start =
+      beside->where == ABOVE ? span->end : nbuf_sub_saturating(span->start, gap_request->want);
+  bool is_clear = beside->where == BELOW || place->start + (place->size - 1) <= span->clear_until;
+  return (refused == 0 || gap_request->want < refused) && is_clear &&
+         nbuf_range_holds(gap_request->range, place->start, place->size) &&
+         (place->start & (gap_request->alignment - 1)) == 0;
+}
+
+/* The nearest place in a hole, or else above or below a span of this module. */
+static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request, claim *found) {
+  found->span = NULL;
+  bool is_found = nbuf_holes_nearest(&regions->holes, gap_request, &found->place);
+  uintptr_t nearest = is_found ? nbuf_placement_distance(gap_request, &found->place) : UINTPTR_MAX;
+  for (uint32_t i = 0; i < 2 * span_count(regions); i++) {
+    claim beside = {.span = &regions->spans[i / 2], .where = i % 2 == 0 ? BELOW : ABOVE};
+    uintptr_t distance = is_fit_beside(gap_request, &beside)
+                             ? nbuf_placement_distance(gap_request, &beside.place)
+                             : UINTPTR_MAX;
     if (distance < nearest) {
       nearest = distance;
-      *place = beside;
+      *found = beside;
       is_found = true;
     }
   }
-  unlock(regions, taken);
+  return is_found && is_good_enough(regions, gap_request, nearest);
+}
+
+static bool claim_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                         claim *claimed) {
+  if (!take_lock(regions)) {
+    return false;
+  }
+  bool is_found = find_beside(regions, gap_request, claimed);
+  if (is_found && claimed->span == NULL) {
+    nbuf_holes_cut(&regions->holes, &claimed->place);
+  } else if (is_found && claimed->where == ABOVE) {
+    claimed->span->end += claimed->place.size;
+    claimed->span->refused[ABOVE] = 0;
+  } else if (is_found) {
+    claimed->span->start -= claimed->place.size;
+    claimed->span->refused[BELOW] = 0;
+  }
+  unlock(regions);
   return is_found;
 }
 
-/* Records that something occupies the place, so that the other end of the span is tried. If that
- * something goes away, a search finds the place again. */
-static void refuse(nbuf_regions *regions, const nbuf_place *region) {
-  uint32_t taken = try_lock(regions);
-  if (taken == 0) {
+/* Records that something occupies the place, so that the other end of the span is tried, and
+ * nothing in a hole. If that something goes away, a search finds the place again. A claim beside
+ * which another thread has claimed more just stays. */
+static void refuse(nbuf_regions *regions, const claim *refused) {
+  if (!take_lock(regions)) {
     return;
   }
-  for (uint32_t i = 0; i < NBUF_SPANS; i++) {
-    nbuf_span *span = &regions->spans[i];
-    if (span->start == region->start + region->size) {
-      span->refused[BELOW] = region->size;
-    }
-    if (span->end == region->start) {
-      span->refused[ABOVE] = region->size;
+  nbuf_place around = refused->place;
+  uintptr_t end = around.start + around.size;
+  nbuf_span *span = refused->span;
+  if (span == NULL) {
+    nbuf_holes_join(&regions->holes, &around);
+  } else if (refused->where == ABOVE && span->end == end) {
+    span->end = around.start;
+    span->refused[ABOVE] = around.size;
+  } else if (refused->where == BELOW && span->start == around.start) {
+    span->start = end;
+    span->refused[BELOW] = around.size;
+  }
+  unlock(regions);
+}
+
+/* Records that the place is free: a span ends before it, or it is a hole. */
+static void give_back(nbuf_regions *regions, const nbuf_place *place) {
+  if (!take_lock(regions)) {
+    return;
+  }
+  nbuf_range freed = nbuf_place_range(place);
+  for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
+    if (nbuf_range_overlaps(regions->searched[i].range, freed)) {
+      regions->searched[i].size = 0;
     }
   }
-  unlock(regions, taken);
+  nbuf_place hole = *place;
+  nbuf_holes_join(&regions->holes, &hole);
+  uintptr_t end = hole.start + hole.size;
+  bool is_at_an_end = false;
+  for (uint32_t i = 0; i < NBUF_SPANS; i++) {
+    nbuf_span *span = &regions->spans[i];
+    if (span->end == end && span->start <= hole.start) {
+      span->end = hole.start;
+      span->refused[ABOVE] = 0;
+      is_at_an_end = true;
+    } else if (span->start == hole.start && end <= span->end) {
+      span->start = end;
+      span->refused[BELOW] = 0;
+      is_at_an_end = true;
+    }
+  }
+  if (!is_at_an_end) {
+    nbuf_holes_add(&regions->holes, hole);
+  }
+  unlock(regions);
 }
 
 static bool is_reserved(const nbuf_place *place) {
@@ -217,17 +301,20 @@ static bool is_reserved(const nbuf_place *place) {
 
 static nbuf_result make_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                                nbuf_place *region) {
-  for (int tries = 0; tries < 2 * NBUF_SPANS && find_beside(regions, gap_request, region);
+  claim claimed;
+  for (int tries = 0; tries < 2 * NBUF_SPANS && claim_beside(regions, gap_request, &claimed);
        tries++) {
+    *region = claimed.place;
     nbuf_result result = is_reserved(region) ? nbuf_result_of(NEARBUF_NO_ROOM)
                                              : nbuf_os_map(region->start, region->size);
-    if (result.status == NEARBUF_OK) {
-      memo_add(regions, gap_request, region, 0, 0);
+    if (result.status == NEARBUF_NO_ROOM) {
+      refuse(regions, &claimed);
+      continue;
     }
-    if (result.status != NEARBUF_NO_ROOM) {
-      return result;
+    if (result.status != NEARBUF_OK) {
+      give_back(regions, region);
     }
-    refuse(regions, region);
+    return result;
   }
   return nbuf_result_of(NEARBUF_NO_ROOM);
 }
@@ -246,8 +333,7 @@ static nbuf_range range_of_refusal(const nbuf_place *region, uint32_t tries) {
 /* Loads the results of earlier searches that are still valid and apply to the request. */
 static void memo_load(nbuf_regions *regions, const nbuf_gap_request *gap_request, uint64_t now,
                       obstacles *all) {
-  uint32_t taken = all->map.is_cheap_anywhere ? try_lock(regions) : 0;
-  if (taken == 0) {
+  if (!all->map.is_cheap_anywhere || !take_lock(regions)) {
     return;
   }
   for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
@@ -262,15 +348,14 @@ static void memo_load(nbuf_regions *regions, const nbuf_gap_request *gap_request
       all->known_tight = each->range;
     }
   }
-  unlock(regions, taken);
+  unlock(regions);
 }
 
 /* Records that a search of the range failed. If the search only extended an earlier result, the
  * whole is valid as long as that result was. */
 static void memo_store(nbuf_regions *regions, nbuf_range range, uintptr_t size, bool was_long,
                        uint64_t start) {
-  uint32_t taken = range.min <= range.max ? try_lock(regions) : 0;
-  if (taken == 0) {
+  if (range.min > range.max || !take_lock(regions)) {
     return;
   }
   nbuf_searched *entry = NULL;
@@ -286,7 +371,7 @@ static void memo_store(nbuf_regions *regions, nbuf_range range, uintptr_t size, 
     uint64_t until = goes_on ? entry->valid_until : now + (now - start) * VALIDITY_FACTOR;
     *entry = (nbuf_searched){range, size, until};
   }
-  unlock(regions, taken);
+  unlock(regions);
 }
 
 /* The best place according to the search memo: a larger one is looked for only if that may
@@ -509,28 +594,9 @@ nbuf_result nbuf_region_make(nbuf_regions *regions, const nbuf_gap_request *gap_
 
 nbuf_result nbuf_region_drop(nbuf_regions *regions, const nbuf_place *region) {
   nbuf_result result = nbuf_os_unmap(region->start, region->size);
-  uint32_t taken = result.status == NEARBUF_OK ? try_lock(regions) : 0;
-  if (taken == 0) {
-    return result;
+  if (result.status == NEARBUF_OK) {
+    give_back(regions, region);
   }
-  uintptr_t end = region->start + region->size;
-  nbuf_range freed = {region->start, end - 1};
-  for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
-    if (nbuf_range_overlaps(regions->searched[i].range, freed)) {
-      regions->searched[i].size = 0;
-    }
-  }
-  for (uint32_t i = 0; i < NBUF_SPANS; i++) {
-    nbuf_span *span = &regions->spans[i];
-    if (span->end == end && span->start <= region->start) {
-      span->end = region->start;
-      span->refused[ABOVE] = 0;
-    } else if (span->start == region->start && end <= span->end) {
-      span->start = end;
-      span->refused[BELOW] = 0;
-    }
-  }
-  unlock(regions, taken);
   return result;
 }
 

@@ -6,13 +6,19 @@
  *           '------------- a span ----------'   more may follow
  *
  * Each copy of the library keeps a search memo of its own: up to 16 spans, beside which the next
- * region is placed without a search, and up to 8 ranges that were searched in vain. */
+ * region is placed without a search, up to 32 holes that freed regions left in them, and up to 8
+ * ranges that were searched in vain.
+ *
+ * A thread claims the place beside a span, or in a hole, before it maps memory there: under the
+ * memo's lock the span is extended, or the hole made smaller. So threads do not try the same place.
+ * A claim has no owner: if its thread dies, the place is one that only a search finds. */
 #ifndef NBUF_REGIONS_H
 #define NBUF_REGIONS_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/holes.h"
 #include "base/placement.h"
 #include "base/result.h"
 
@@ -34,15 +40,19 @@ typedef struct nbuf_searched {
   uint64_t valid_until; /* nanoseconds */
 } nbuf_searched;
 
-enum { NBUF_SPANS = 16, NBUF_SEARCHED = 8, NBUF_REGIONS_LOCK_UNIT_BITS = 20 };
+enum { NBUF_SPANS = 16, NBUF_SEARCHED = 8 };
+
+/* The lock: 0: free; HELD; or the time at which it was seen to be held, an odd number of units. */
+enum { NBUF_REGIONS_HELD = 2, NBUF_REGIONS_LOCK_UNIT_BITS = 20 };
 
 /* What this module placed. A child keeps it, since it inherits the memory. */
 typedef struct nbuf_regions {
-  _Atomic uint32_t lock; /* 0: free; else the time at which it was taken (regions.c) */
+  _Atomic uint32_t lock;
   uint32_t next_span;
   nbuf_span spans[NBUF_SPANS];
   nbuf_searched searched[NBUF_SEARCHED];
   uint32_t next_searched;
+  nbuf_holes holes;               /* what was freed inside the spans */
   _Atomic uintptr_t system_place; /* where the system itself puts mappings; 0: not known yet */
 } nbuf_regions;
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/range.h"
-#include "os/os.h"
+#include "free_stretch.h"
 #include "space.h"
 #include "test.h"
 
@@ -13,21 +13,6 @@ static unsigned char *place_in(const nearbuf_request *request) {
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place(request, "0123456789abcdef", &placed));
   return placed.run_at;
-}
-
-/* The middle of a free stretch of 64 MiB: everything within 32 MiB of it is free. */
-static uintptr_t middle_of_free_stretch(void) {
-  uintptr_t start = space_occupy(64 * MIB);
-  space_free(start, 64 * MIB);
-  nbuf_range stretch = {start, start + (64 * MIB - 1)};
-  nbuf_range reserved[NBUF_OS_RESERVED_MAX];
-  size_t count = nbuf_os_reserved(stretch, reserved);
-  for (size_t i = 0; i < count; i++) {
-    if (nbuf_range_overlaps(stretch, reserved[i])) {
-      test_skip("the system puts everything where the program break or the stack grows into");
-    }
-  }
-  return start + 32 * MIB;
 }
 
 /* A buffer that lies in a stretch of its own, with room for more. */
@@ -47,7 +32,7 @@ static nearbuf_request request_around(uintptr_t target, uintptr_t near_bytes) {
 
 TEST(a_buffer_that_is_farther_away_than_asked_for_is_not_used_while_nearer_memory_is_free) {
   space_settle();
-  uintptr_t target = middle_of_free_stretch();
+  uintptr_t target = free_stretch_middle();
   uintptr_t far = buffer_at(target + 20 * MIB);
   nearbuf_request request = request_around(target, MIB);
   for (int i = 0; i < 3; i++) { /* the second one takes the fast path */
@@ -63,7 +48,7 @@ TEST(a_buffer_that_is_farther_away_than_asked_for_is_not_used_while_nearer_memor
 
 TEST(a_buffer_within_the_distance_is_used_before_memory_is_taken) {
   space_settle();
-  uintptr_t target = middle_of_free_stretch();
+  uintptr_t target = free_stretch_middle();
   uintptr_t there = buffer_at(target + 20 * MIB);
   nearbuf_request request = request_around(target, 21 * MIB);
   CHECK_EQUAL(there + 16, (uintptr_t)place_in(&request));
@@ -93,12 +78,27 @@ TEST(where_nothing_near_is_free_memory_farther_away_is_taken) {
 
 TEST(a_buffer_on_the_other_side_of_the_target_is_as_near) {
   space_settle();
-  uintptr_t target = middle_of_free_stretch();
+  uintptr_t target = free_stretch_middle();
   uintptr_t below = buffer_at(target - 20 * MIB);
   nearbuf_request request = request_around(target, MIB);
   CHECK(nbuf_distance((uintptr_t)place_in(&request), target) <= MIB);
   request = request_around(target - 20 * MIB, MIB);
   CHECK_EQUAL(below + 16, (uintptr_t)place_in(&request));
+}
+
+TEST(pieces_of_which_the_oldest_is_freed_first_stay_beside_their_target) {
+  enum { LIVE = 16, TIMES = 1024 };
+  space_settle();
+  uintptr_t target = free_stretch_middle();
+  nearbuf_request request = request_around(target, 0);
+  request.size_bytes = space_page();
+  nearbuf_memory pieces[LIVE];
+  for (int i = 0; i < TIMES; i++) {
+    nearbuf_memory *oldest = &pieces[i % LIVE];
+    CHECK(i < LIVE || nearbuf_free(oldest) == NEARBUF_OK);
+    CHECK_OK(nearbuf_allocate(&request, oldest));
+    CHECK(nbuf_distance((uintptr_t)oldest->run_at, target) <= LIVE * space_page());
+  }
 }
 
 /* Code copied from a function has operands that reach as far as the function's did. */

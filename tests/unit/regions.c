@@ -51,6 +51,7 @@ static struct {
   nearbuf_status open_status;
   nearbuf_status unmap_status;
   bool is_lock_taken_meanwhile; /* by another thread, while a place is tried */
+  void (*meanwhile)(void);      /* what another thread does then, once */
   bool is_expensive;            /* the map is read in ascending order */
   bool can_search;
   bool has_no_room; /* and knows it */
@@ -143,6 +144,11 @@ nbuf_result nbuf_os_map(uintptr_t address, size_t size) {
   system_is.tries++;
   if (system_is.is_lock_taken_meanwhile) {
     atomic_store(&regions.lock, LOCK_OF_OTHER);
+  }
+  void (*meanwhile)(void) = system_is.meanwhile;
+  system_is.meanwhile = NULL;
+  if (meanwhile != NULL) {
+    meanwhile();
   }
   nbuf_range range = {address, address + (size - 1)};
   nearbuf_status status = status_of_map(range);
@@ -882,6 +888,83 @@ TEST(other_spans_go_on_where_they_end) {
   CHECK_EQUAL(0, questions_of(TARGET - 64 * KIB, TARGET, 64 * KIB));
 }
 
+TEST(pieces_of_which_the_oldest_is_freed_first_stay_beside_their_target) {
+  enum { LIVE = 16, TIMES = 1000 };
+  uintptr_t pieces[LIVE];
+  invent();
+  for (int i = 0; i < TIMES; i++) {
+    if (i >= LIVE) {
+      drop(pieces[i % LIVE], GRANULE);
+    }
+    pieces[i % LIVE] = make_at(TARGET, GRANULE);
+    CHECK(nbuf_distance(pieces[i % LIVE], TARGET) <= LIVE * GRANULE);
+  }
+  CHECK_EQUAL(TIMES, system_is.tries);
+}
+
+TEST(a_hole_is_used_in_parts_and_then_what_surrounds_it) {
+  invent();
+  (void)make_at(TARGET, GRANULE);
+  uintptr_t hole = make_at(TARGET, 4 * GRANULE);
+  (void)make_at(TARGET, 4 * GRANULE);
+  (void)make_at(TARGET, 4 * GRANULE);
+  drop(hole, 4 * GRANULE);
+  int tries = system_is.tries;
+  for (int i = 0; i < 4; i++) {
+    uintptr_t part = make_at(TARGET, GRANULE);
+    CHECK(hole <= part && part < hole + 4 * GRANULE);
+  }
+  uintptr_t next = make_at(TARGET, GRANULE);
+  CHECK(next < hole || next >= hole + 4 * GRANULE);
+  CHECK_EQUAL(tries + 5, system_is.tries);
+}
+
+TEST(a_hole_that_is_taken_is_tried_once) {
+  invent();
+  (void)make_at(TARGET, GRANULE);
+  uintptr_t hole = make_at(TARGET, 4 * GRANULE);
+  (void)make_at(TARGET, 4 * GRANULE);
+  (void)make_at(TARGET, 4 * GRANULE);
+  drop(hole, 4 * GRANULE);
+  refuse_at(hole, 4 * GRANULE);
+  int tries = system_is.tries;
+  (void)make_at(TARGET, GRANULE);
+  (void)make_at(TARGET, GRANULE);
+  CHECK_EQUAL(tries + 3, system_is.tries);
+}
+
+TEST(where_memory_is_short_the_place_is_not_lost) {
+  invent();
+  (void)make_at(TARGET, 64 * KIB);
+  system_is.most_bytes = GRANULE;
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  check_fails(NEARBUF_OUT_OF_MEMORY, CODE_OF_MAP, &request);
+  system_is.most_bytes = SIZE_MAX;
+  CHECK_EQUAL(TARGET - 64 * KIB, make_at(TARGET, 64 * KIB));
+}
+
+static uintptr_t of_other_thread;
+
+static void make_in_other_thread(void) {
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  nbuf_place region;
+  CHECK_OK(nbuf_region_make(&regions, &request, &region).status);
+  of_other_thread = region.start;
+}
+
+TEST(threads_that_make_regions_at_once_try_different_places) {
+  invent();
+  (void)make_at(TARGET, 64 * KIB);
+  system_is.meanwhile = make_in_other_thread;
+  CHECK_EQUAL(TARGET - 64 * KIB, make_at(TARGET, 64 * KIB));
+  CHECK_EQUAL(TARGET + 64 * KIB, of_other_thread);
+  drop(TARGET, 64 * KIB);
+  system_is.meanwhile = make_in_other_thread;
+  CHECK_EQUAL(TARGET, make_at(TARGET, 64 * KIB));
+  CHECK_EQUAL(TARGET - 128 * KIB, of_other_thread);
+  CHECK_EQUAL(5, system_is.tries);
+}
+
 TEST(a_span_that_was_freed_is_used_again) {
   invent();
   uintptr_t start = make_at(TARGET, 64 * KIB);
@@ -1125,6 +1208,7 @@ static void check_same(const nbuf_regions *before) {
   CHECK_EQUAL(before->next_searched, regions.next_searched);
   CHECK(memcmp(before->spans, regions.spans, sizeof regions.spans) == 0);
   CHECK(memcmp(before->searched, regions.searched, sizeof regions.searched) == 0);
+  CHECK_EQUAL(before->holes.count, regions.holes.count);
 }
 
 TEST(while_another_thread_holds_the_lock_a_request_searches_the_map) {
@@ -1143,11 +1227,12 @@ TEST(while_another_thread_holds_the_lock_a_request_searches_the_map) {
   check_same(&before);
 }
 
-TEST(nothing_is_noted_while_another_thread_holds_the_lock) {
+TEST(while_another_thread_holds_the_lock_nothing_is_noted_but_the_claim_before) {
   invent();
   system_is.question_ns = 0;
   (void)make_at(TARGET, 64 * KIB);
   nbuf_regions before = regions;
+  before.spans[0].start -= 64 * KIB; /* refused, which only a search notices then */
   atomic_store(&before.lock, LOCK_OF_OTHER);
   system_is.is_lock_taken_meanwhile = true;
   refuse_at(TARGET - 64 * KIB, 64 * KIB);
@@ -1167,6 +1252,23 @@ TEST(nor_is_what_was_noted_used_then) {
   int questions = system_is.questions;
   CHECK_OK(nbuf_region_make(&regions, &request, &region).status);
   CHECK(system_is.questions - questions > 100);
+}
+
+TEST(a_lock_that_is_seen_to_be_held_is_taken_over_half_a_second_later) {
+  invent();
+  (void)make_at(TARGET, 64 * KIB);
+  system_is.question_ns = 0;
+  system_is.now = 1000 * LOCK_UNIT;
+  atomic_store(&regions.lock, NBUF_REGIONS_HELD);
+  nbuf_place region;
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  CHECK_OK(nbuf_region_make(&regions, &request, &region).status);
+  CHECK_EQUAL(1001, atomic_load(&regions.lock));
+  system_is.now = (1001 + 476) * LOCK_UNIT;
+  CHECK_OK(nbuf_region_make(&regions, &request, &region).status);
+  CHECK_EQUAL(1001, atomic_load(&regions.lock));
+  system_is.now += 2 * LOCK_UNIT;
+  (void)make(&request);
 }
 
 TEST(a_lock_that_was_held_for_half_a_second_is_taken_over) {
