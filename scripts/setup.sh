@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 build_packages='cmake gcc libc6-dev make'
 ci_packages="$build_packages g++ clang libclang-rt-14-dev clang-format clang-tidy cppcheck binutils gdb
   btrfs-progs debootstrap e2fsprogs gcc-i686-linux-gnu libc6-dev-i386-cross mount ninja-build pkg-config
-  libzydis-dev python3 redis-tools shellcheck spin strace util-linux valgrind xfsprogs"
+  libzydis-dev llvm-16-runtime python3 redis-tools shellcheck spin strace util-linux valgrind xfsprogs"
 
 cross_packages="$build_packages clang ninja-build debootstrap musl-tools linux-libc-dev
   gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 lld llvm qemu-user libc6-i386
