@@ -81,6 +81,32 @@ TEST(an_item_in_another_slot_is_seen_and_the_own_is_not) {
   CHECK(nbuf_hints_elsewhere(&hints, mine, 0x1234));
 }
 
+/* Alone, or with one that was set before it. */
+TEST(whichever_slots_were_ever_set_each_is_looked_at) {
+  static nbuf_hints some;
+  nbuf_hint *mine = nbuf_hints_mine(&some);
+  for (uint32_t first = 0; first < NBUF_HINT_SLOTS; first++) {
+    for (uint32_t i = 0; i < NBUF_HINT_SLOTS; i++) {
+      some = (nbuf_hints){0};
+      nbuf_hint_set(&some, &some.slots[first], 0x4000, 1, 1);
+      nbuf_hint_set(&some, &some.slots[i], 0x1234, 5, 1);
+      bool is_other = &some.slots[i] != mine;
+      CHECK_EQUAL(is_other, nbuf_hints_elsewhere(&some, mine, 0x1234));
+      CHECK_EQUAL(is_other, nbuf_hints_crowd(&some, mine, 0x1230));
+    }
+  }
+}
+
+TEST(slots_that_were_never_set_are_not) {
+  static nbuf_hints some;
+  nbuf_hint *mine = nbuf_hints_mine(&some);
+  for (uint32_t i = 0; i < NBUF_HINT_SLOTS; i++) {
+    atomic_store(&some.slots[i].item, 0x1234);
+  }
+  CHECK(!nbuf_hints_elsewhere(&some, mine, 0x1234));
+  CHECK(!nbuf_hints_crowd(&some, mine, 0x1230));
+}
+
 /* Two threads that start at once end on adjacent items, and must notice. */
 TEST(an_item_of_another_slot_in_the_same_lines_is_a_crowd) {
   enum { ITEM = sizeof(uintptr_t) + 12, APART = NBUF_FALSE_SHARING_RANGE };

@@ -134,7 +134,7 @@ static int invented_madvise(const void *pages, size_t size, int advice) {
     return kernel.accepts_any_advice ? 0 : -1;
   }
   kernel.last_advice = advice;
-  errno = kernel.advice_error;
+  errno = kernel.advice_error != 0 ? kernel.advice_error : errno;
   return kernel.advice_error != 0 ? -1 : 0;
 }
 
@@ -428,6 +428,7 @@ TEST(advice_counts_only_where_impossible_advice_is_refused) {
 }
 
 TEST(a_page_is_not_mapped_only_if_the_kernel_says_so) {
+  errno = ENOMEM; /* of an earlier call */
   CHECK(nbuf_posix_may_be_mapped(PLACE));
   kernel.advice_error = EBADF;
   CHECK(nbuf_posix_may_be_mapped(PLACE));
@@ -457,6 +458,7 @@ TEST(processes_share_memory_if_the_kernel_says_so) {
   CHECK_EQUAL(5, (int)kernel.arguments[0][0]);
   CHECK_EQUAL(getpid(), (int)kernel.arguments[0][1]);
   CHECK_EQUAL(KCMP_VM, (int)kernel.arguments[0][2]);
+  CHECK(kernel.arguments[0][3] == 0 && kernel.arguments[0][4] == 0);
   kernel.results[1] = 1;
   CHECK(!nbuf_posix_shares_memory(5));
   kernel.results[2] = -EPERM;
@@ -464,7 +466,7 @@ TEST(processes_share_memory_if_the_kernel_says_so) {
 }
 
 TEST(processors_are_made_to_fetch_anew_and_the_process_is_registered_for_that_once) {
-  errno = 3;
+  errno = EPERM; /* of an earlier call */
   nbuf_os_sync_processors();
   CHECK_EQUAL(1, kernel.system_calls);
   CHECK_EQUAL(SYS_membarrier, kernel.numbers[0]);
@@ -480,7 +482,10 @@ TEST(processors_are_made_to_fetch_anew_and_the_process_is_registered_for_that_on
   kernel.results[5] = kernel.results[6] = -EPERM;
   nbuf_os_sync_processors();
   CHECK_EQUAL(7, kernel.system_calls);
-  CHECK_EQUAL(3, errno);
+  CHECK_EQUAL(EPERM, errno);
+  for (int i = 0; i < kernel.system_calls; i++) { /* no flags, no processor */
+    CHECK((int)kernel.arguments[i][1] == 0 && (int)kernel.arguments[i][2] == 0);
+  }
 }
 
 TEST(a_program_without_further_rights_is_not_privileged) {
@@ -532,6 +537,7 @@ TEST(where_a_name_cannot_be_kept_from_being_replaced_that_is_told) {
   static const int expected[] = {0, ENOSYS, ENOSYS, EEXIST, EACCES, ENOSYS};
   for (int i = 0; i < 6; i++) {
     kernel.results[i] = -errors[i];
+    errno = EIO; /* of an earlier call */
     CHECK_EQUAL(expected[i], nbuf_posix_rename_new(ANY_FILE, "old", "new"));
     CHECK_EQUAL(SYS_renameat2, kernel.numbers[i]);
     CHECK_EQUAL(RENAME_NOREPLACE, (int)kernel.arguments[i][4]);

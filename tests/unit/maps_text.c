@@ -116,6 +116,23 @@ TEST(of_a_long_name_the_end_is_kept) {
   }
 }
 
+/* 255 characters are room; of a longer name three quarters of that, and more. */
+TEST(of_a_name_of_any_length_as_much_is_kept_as_there_is_room_for) {
+  for (size_t length = 1; length < 700; length++) {
+    char text[800] = "10000-20000 r-xp 00000000 00:00 12 ";
+    size_t before = strlen(text);
+    for (size_t i = 0; i < length; i++) {
+      text[before + i] = (char)('a' + (length - i) % 23);
+    }
+    nbuf_mapping mapping = parse_good(text);
+    const char *end = memchr(mapping.name_end, '\0', sizeof mapping.name_end);
+    CHECK(end != NULL);
+    size_t kept = (size_t)(end - mapping.name_end);
+    CHECK(length <= 255 ? kept == length : kept >= 192);
+    CHECK(memcmp(mapping.name_end, text + before + (length - kept), kept) == 0);
+  }
+}
+
 TEST(lines_that_no_kernel_writes_are_refused) {
   const char *const bad[] = {"",
                              " ",

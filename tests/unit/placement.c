@@ -323,6 +323,54 @@ TEST(a_search_from_the_target_asks_once_for_each_mapping_and_for_the_gap) {
   CHECK_EQUAL(UINTPTR_MAX, memo.gap.max);
 }
 
+TEST(a_gap_that_holds_all_that_is_wanted_ends_the_search) {
+  map all = new_map();
+  for (uintptr_t i = 0; i < 8; i++) {
+    occupy(&all, 0x100000 + i * 0x10000, 0x100000 + i * 0x10000 + 0xfff);
+  }
+  nbuf_gap_request gap_request = gap_request_of(0x100000, UINTPTR_MAX, 0x2000, 0x100000);
+  for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
+    nbuf_place place;
+    CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, is_cheap, &place));
+    CHECK_EQUAL(0x101000, place.start);
+    CHECK_EQUAL(2, all.questions);
+  }
+}
+
+/* A gap at the target may begin below it. Where it is large enough as it is, only so many mappings
+ * are looked at to find where it begins. */
+TEST(how_far_a_gap_reaches_below_the_target_is_asked_64_times) {
+  map all = new_map();
+  for (uintptr_t i = 0; i < 128; i++) {
+    occupy(&all, 0x100000 + i * 0x2000, 0x100000 + i * 0x2000 + 0xfff);
+  }
+  occupy(&all, 0x201000, UINTPTR_MAX);
+  nbuf_gap_request gap_request = gap_request_of(0x100000, UINTPTR_MAX, 0x1000, 0x200000);
+  gap_request.want = 0x200000;
+  gap_request.accept_any_size = true;
+  nbuf_place place;
+  CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, true, &place));
+  CHECK_EQUAL(0x200000, place.start);
+  CHECK_EQUAL(1 + 64, all.questions);
+  gap_request.least = 0x2000; /* now that matters */
+  CHECK_EQUAL(NBUF_SEARCH_FOUND, search(&all, &gap_request, true, &place));
+  CHECK_EQUAL(0x1ff000, place.start);
+  CHECK_EQUAL(0x2000, place.size);
+}
+
+TEST(in_a_gap_whole_granules_are_used_and_none_where_it_has_too_few) {
+  nbuf_gap_request gap_request = gap_request_of(0x10000, UINTPTR_MAX, 0x1000, 0);
+  gap_request.want = 0x10000;
+  nbuf_place place;
+  CHECK(nbuf_placement_in_gap(&gap_request, (nbuf_range){0x70000, 0x71fff}, &place));
+  CHECK_EQUAL(0x2000, place.size);
+  CHECK(nbuf_placement_in_gap(&gap_request, (nbuf_range){0x70000, 0x71ffe}, &place));
+  CHECK_EQUAL(0x1000, place.size);
+  CHECK(!nbuf_placement_in_gap(&gap_request, (nbuf_range){0x70000, 0x70ffe}, &place));
+  CHECK(!nbuf_placement_in_gap(&gap_request, (nbuf_range){0x70001, 0x71ffe}, &place));
+  CHECK(!nbuf_placement_in_gap(&gap_request, (nbuf_range){0, 0xffff}, &place));
+}
+
 /* 64 queries look for more room, in gaps of one granule with one granule occupied between. */
 TEST(a_search_for_more_room_asks_64_times) {
   for (int is_cheap = 0; is_cheap < 2; is_cheap++) {
@@ -355,6 +403,27 @@ TEST(a_source_that_fails_fails_the_search) {
       CHECK_EQUAL(NBUF_SEARCH_FAILED, search(&all, &gap_request, is_cheap, &place));
     }
   }
+}
+
+TEST(of_a_map_and_other_occupied_ranges_the_lowest_that_ends_above_is_told) {
+  const nbuf_range besides[] = {{0x5000, 0x5fff}, {0x2000, 0x2fff}, {0x9000, 0x9fff}};
+  const nbuf_range found = {0x4000, 0x4fff};
+  nbuf_range told;
+  CHECK_EQUAL(NBUF_SOURCE_FOUND, nbuf_source_lowest(0, besides, 3, false, found, &told));
+  CHECK_EQUAL(0x2000, told.min);
+  CHECK_EQUAL(NBUF_SOURCE_FOUND, nbuf_source_lowest(0x2fff, besides, 3, true, found, &told));
+  CHECK_EQUAL(0x2000, told.min);
+  CHECK_EQUAL(NBUF_SOURCE_FOUND, nbuf_source_lowest(0x3000, besides, 3, true, found, &told));
+  CHECK_EQUAL(0x4000, told.min);
+  CHECK_EQUAL(NBUF_SOURCE_FOUND, nbuf_source_lowest(0x3000, besides, 3, false, found, &told));
+  CHECK_EQUAL(0x5000, told.min);
+  CHECK_EQUAL(0x5fff, told.max);
+  CHECK_EQUAL(NBUF_SOURCE_FOUND, nbuf_source_lowest(0x6000, besides, 3, false, found, &told));
+  CHECK_EQUAL(0x9000, told.min);
+  CHECK_EQUAL(NBUF_SOURCE_END, nbuf_source_lowest(0x6000, besides, 2, false, found, &told));
+  CHECK_EQUAL(NBUF_SOURCE_END, nbuf_source_lowest(0xa000, besides, 3, false, found, &told));
+  CHECK_EQUAL(NBUF_SOURCE_FOUND, nbuf_source_lowest(0, NULL, 0, true, found, &told));
+  CHECK_EQUAL(0x4000, told.min);
 }
 
 /* ---- Any map, against trying everything ------------------------------------------------------ */

@@ -992,6 +992,10 @@ TEST(beside_a_span_the_side_that_is_not_reserved_is_used) {
   system_is.reserved[1] = (nbuf_range){TARGET + 64 * KIB, TARGET + 1 * MIB - 1};
   (void)make_at(TARGET, 64 * KIB);
   CHECK_EQUAL(0, questions_of(TARGET - 64 * KIB, TARGET + 63 * KIB, 64 * KIB));
+  forget();
+  system_is.reserved[1] = (nbuf_range){TARGET - 1 * MIB, TARGET - 1};
+  (void)make_at(TARGET, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(TARGET + 64 * KIB, TARGET, 64 * KIB));
 }
 
 TEST(it_is_not_used_where_another_range_is_tried_next) {
@@ -1082,12 +1086,10 @@ TEST(so_they_do_below_a_stack_that_may_grow_as_far_as_any) {
 TEST(whether_a_stack_is_near_is_asked_where_one_may_grow_into_the_place) {
   grow_a_stack(0);
   system_is.stack = 0;
-  (void)make_at(STACK - 1 * MIB, GRANULE);
-  CHECK_EQUAL(0, system_is.growth_questions);
-  (void)make_at(STACK - 8 * MIB, GRANULE);
-  CHECK_EQUAL(0, system_is.growth_questions); /* beside it, or near enough to other memory */
+  (void)make_at(STACK - 1 * MIB - GRANULE, GRANULE);
+  CHECK_EQUAL(1, system_is.growth_questions);
   regions = (nbuf_regions){0};
-  (void)make_at(STACK - 4 * MIB, GRANULE);
+  (void)make_at(STACK - 1 * MIB, GRANULE);
   CHECK_EQUAL(1, system_is.growth_questions);
 }
 
