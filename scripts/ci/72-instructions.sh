@@ -20,8 +20,8 @@ check() { # WORK LIMIT
   [ "$each" -gt 0 ] && [ "$each" -le "$2" ] || status=1
 }
 
-check get-release 130
-check place 205
+check get-release 112
+check place 124
 check append 60
 check find 8000
 check drop-in-get-free 90

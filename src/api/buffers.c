@@ -48,86 +48,98 @@ NBUF_COLD static nearbuf_status get_elsewhere(const nearbuf_request *request, ui
   return get_slowly(request, buffer);
 }
 
-/* Takes room in an item that is locked, for any request and any item layout. */
-NBUF_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request,
-                                                const nbuf_hint *hint, uintptr_t item, bool is_rust,
+/* Takes room in the item of the hint, which is locked, for any request and any item layout. */
+NBUF_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, nbuf_item_ref ref,
                                                 nearbuf_buffer *buffer) {
+  const nbuf_hint *hint = nbuf_hint_of(&nbuf_state_current()->hints);
+  uintptr_t item = nbuf_item_ref_address(ref);
+  bool is_rust = nbuf_item_ref_is_rust(ref);
   nbuf_constraint constraint = nbuf_request_constraint(request, request->flags);
-  nbuf_acquired acquired = {.ref = item | (is_rust ? NBUF_ITEM_REF_RUST : 0),
-                            .base = nbuf_item_base(item),
-                            .order = nbuf_hint_order(hint)};
+  uint64_t hinted = nbuf_hint_order_and_generation(hint);
+  nbuf_acquired acquired = {.ref = ref, .base = nbuf_item_base(item), .order = (uint32_t)hinted};
   nbuf_item_look(item, is_rust, &acquired);
   if (!nbuf_claim_fits(&constraint, &acquired) ||
       !nbuf_is_near(acquired.base + acquired.start, request->target, request->near_bytes)) {
     return get_elsewhere(request, nbuf_item_taken_word(item, is_rust), buffer);
   }
-  fill(buffer, &acquired, request->flags, nbuf_hint_generation(hint));
+  fill(buffer, &acquired, request->flags, (uint32_t)(hinted >> 32));
   return NEARBUF_OK;
+}
+
+/* What the fast path leaves: no hint, memory for data, items in the Rust layout, what is wrong with
+ * a request. */
+NBUF_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request,
+                                                nearbuf_buffer *buffer) {
+  if (buffer == NULL) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nbuf_item_ref ref = nbuf_hint_item(nbuf_hint_of(&nbuf_state_current()->hints));
+  if (ref == 0 || nbuf_request_check(request) != NEARBUF_OK ||
+      !nbuf_item_try_lock(nbuf_item_ref_address(ref), nbuf_item_ref_is_rust(ref))) {
+    return get_slowly(request, buffer);
+  }
+  return get_exactly(request, ref, buffer);
+}
+
+/* Whether the fast path can serve the request from the item of the hint. */
+NBUF_FORCEINLINE bool is_usual(const nearbuf_request *request, const nbuf_hint *hint,
+                               uintptr_t *item) {
+  uintptr_t tagged = nbuf_hint_tagged_item(hint);
+  *item = tagged - NBUF_HINT_USUAL;
+  return request != NULL && (tagged & NBUF_HINT_USUAL) != 0 &&
+         request->struct_size == sizeof *request && request->flags == 0 &&
+         (request->alignment_bytes & (request->alignment_bytes - 1)) == 0;
+}
+
+/* Whether the room of an item is near to the target. At the exact distance it may say no: then
+ * get_exactly decides. With near_bytes 0 the bound is the largest number. */
+NBUF_FORCEINLINE bool is_surely_near(const nearbuf_request *request, uintptr_t start) {
+  uintptr_t near_bytes = request->near_bytes;
+  return start + near_bytes - 1 - request->target <= near_bytes + near_bytes - 1;
+}
+
+/* Whether a usual request fits an item that is locked: one whose range does not end inside the
+ * buffer. `below` is the alignment less 1. What is wrong with a request does not fit: a size of 0
+ * less 1 is more than any room, and with an alignment of 0 the start is 0, below the used bytes. */
+NBUF_FORCEINLINE bool fits(const nearbuf_request *request, uintptr_t item, uintptr_t below,
+                           uintptr_t *start) {
+  uintptr_t base = nbuf_item_base(item);
+  uintptr_t end = base + nbuf_item_size(item, false);
+  uintptr_t free_from = base + nbuf_item_position(item, false);
+  *start = (free_from + below) & ~below;
+  return *start <= end && request->size_bytes - 1 < end - *start &&
+         free_from >= request->range.min && *start >= free_from && end <= request->range.max &&
+         is_surely_near(request, *start);
 }
 
 /* The fast path: the item that this thread used last, if it is free and the request fits. It is
  * locked first: what precedes a locked instruction must complete before it, what follows it
- * overlaps with later instructions. `below` is the alignment less 1, a mask. A range that ends
- * inside the buffer is left to get_exactly. */
-NBUF_FORCEINLINE nearbuf_status get_again(const nearbuf_request *request, uintptr_t below,
-                                          const nbuf_hint *hint, uintptr_t item,
-                                          nearbuf_buffer *buffer) {
+ * overlaps with later instructions. What is known then is stored before the checks, and a path that
+ * is not this one reads again what it needs: so no register must be saved. */
+nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
+  const nbuf_hint *hint = nbuf_hint_of(&nbuf_state_current()->hints);
+  uintptr_t item;
+  if (buffer == NULL || !is_usual(request, hint, &item)) {
+    return get_unusual(request, buffer);
+  }
   if (!nbuf_item_try_lock(item, false)) {
     return get_slowly(request, buffer);
   }
-  uintptr_t base = nbuf_item_base(item);
-  uintptr_t end = base + nbuf_item_size(item, false);
-  uintptr_t free_from = base + nbuf_item_position(item, false);
-  uintptr_t start = (free_from + below) & ~below;     /* below free_from if the sum wraps */
-  uintptr_t last = start + (request->size_bytes - 1); /* a size of 0 fits nothing */
-  if (free_from < request->range.min || request->range.max < end || start < free_from ||
-      last < start || last >= end || !nbuf_is_near(start, request->target, request->near_bytes)) {
-    return get_exactly(request, hint, item, false, buffer);
-  }
+  uint64_t hinted = nbuf_hint_order_and_generation(hint);
   buffer->item = item;
-  buffer->address = base;
-  buffer->start = (uint32_t)(start - base);
-  buffer->limit = (uint32_t)(end - base);
-  buffer->order = nbuf_hint_order(hint);
-  buffer->generation = nbuf_hint_generation(hint);
+  buffer->address = nbuf_item_base(item);
+  buffer->limit = nbuf_item_size(item, false);
+  buffer->order = (uint32_t)hinted;
+  buffer->generation = (uint32_t)(hinted >> 32);
   buffer->write_delta = 0;
   buffer->reserved = 0;
   buffer->system_error = 0;
+  uintptr_t start;
+  if (!fits(request, item, request->alignment_bytes - 1, &start)) {
+    return get_exactly(request, buffer->item, buffer);
+  }
+  buffer->start = (uint32_t)(start - buffer->address);
   return NEARBUF_OK;
-}
-
-/* The same for memory for data, and for items in the Rust layout. */
-NBUF_NOINLINE static nearbuf_status get_unusual(const nearbuf_request *request,
-                                                const nbuf_hint *hint, nbuf_item_ref ref,
-                                                nearbuf_buffer *buffer) {
-  uintptr_t item = nbuf_item_ref_address(ref);
-  bool is_rust = nbuf_item_ref_is_rust(ref);
-  if (nbuf_request_check(request) != NEARBUF_OK || !nbuf_item_try_lock(item, is_rust)) {
-    return get_slowly(request, buffer);
-  }
-  return get_exactly(request, hint, item, is_rust, buffer);
-}
-
-/* The slow path reports what is wrong with a request. Here it is sufficient that nothing fits an
- * invalid one: no room is as small as a size of 0 or as large as one of 4 GiB, and none starts at a
- * multiple of 0. A hint exists only where a state exists. */
-nearbuf_status nearbuf_get(const nearbuf_request *request, nearbuf_buffer *buffer) {
-  if (buffer == NULL) {
-    return NEARBUF_INVALID_ARGUMENT;
-  }
-  const nbuf_hint *hint = nbuf_hint_of(&nbuf_state_current()->hints);
-  nbuf_item_ref ref = nbuf_hint_item(hint);
-  if (ref == 0 || request == NULL || request->struct_size != sizeof *request) {
-    return get_slowly(request, buffer);
-  }
-  uintptr_t below = request->alignment_bytes - 1;
-  if ((request->alignment_bytes & below) != 0) {
-    return get_slowly(request, buffer);
-  }
-  if (((ref & NBUF_ITEM_REF_RUST) | request->flags) != 0) {
-    return get_unusual(request, hint, ref, buffer);
-  }
-  return get_again(request, below, hint, ref, buffer);
 }
 
 /* ---- Release --------------------------------------------------------------------------------- */
@@ -191,17 +203,21 @@ NBUF_NOINLINE static void rewind_cursors(nbuf_state *state, uintptr_t item, bool
   nbuf_registry_move_cursors_back(state, order, room);
 }
 
-/* Releases the item of a handle. */
-NBUF_FORCEINLINE nearbuf_status release_item(nbuf_state *state, uintptr_t item, bool is_rust,
-                                             nearbuf_buffer *buffer) {
+/* A copy of the handle was released before. */
+NBUF_COLD static nearbuf_status release_again(void) {
+  return NEARBUF_INVALID_HANDLE;
+}
+
+/* Releases the item of a handle. `is_rust` is known on the fast path. */
+NBUF_FORCEINLINE nearbuf_status release_item(nearbuf_buffer *buffer, nbuf_state *state,
+                                             uintptr_t item, bool is_rust) {
   uintptr_t taken = nbuf_item_taken_word(item, is_rust);
-  bool is_held = nbuf_shared_load_relaxed(taken) != 0;
   buffer->item = 0;
   if (!is_listed(buffer, item)) {
     return NEARBUF_OK;
   }
-  if (!is_held) {
-    return NEARBUF_INVALID_HANDLE; /* a copy of the handle was released before */
+  if (nbuf_shared_load_relaxed(taken) == 0) {
+    return release_again();
   }
   nbuf_shared_unlock_release(taken);
   if (nbuf_registry_is_passed(state, buffer->order)) {
@@ -211,14 +227,14 @@ NBUF_FORCEINLINE nearbuf_status release_item(nbuf_state *state, uintptr_t item, 
 }
 
 /* The same for memory for data, and for items in the Rust layout. */
-NBUF_NOINLINE static nearbuf_status release_data_or_rust(nbuf_state *state,
-                                                         nearbuf_buffer *buffer) {
+NBUF_NOINLINE static nearbuf_status release_data_or_rust(nearbuf_buffer *buffer,
+                                                         nbuf_state *state) {
   /* Appending makes the start equal to the position; before the first append the start is only
    * planned. */
   if ((buffer->item & HELD_FOR_DATA) != 0 && buffer->start == position_of(buffer)) {
     advance_position(buffer, nbuf_line_end(buffer->address, size_of(buffer), buffer->start));
   }
-  return release_item(state, item_of(buffer), is_rust(buffer), buffer);
+  return release_item(buffer, state, item_of(buffer), is_rust(buffer));
 }
 
 /* The same for a handle whose generation the fast path does not know: it is stale, unless this is a
@@ -228,22 +244,19 @@ NBUF_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   if (status == NEARBUF_STALE) {
     buffer->item = 0;
   }
-  return status == NEARBUF_OK ? release_data_or_rust(nbuf_state_of_process(), buffer) : status;
+  return status == NEARBUF_OK ? release_data_or_rust(buffer, nbuf_state_of_process()) : status;
 }
 
 nearbuf_status nearbuf_release(nearbuf_buffer *buffer) {
-  if (buffer == NULL) {
-    return NEARBUF_INVALID_ARGUMENT;
-  }
   nbuf_state *state = nbuf_state_current();
-  nbuf_item_ref ref = buffer->item;
-  if (ref == 0 || buffer->generation != nbuf_state_generation(state)) {
+  if (buffer == NULL || buffer->item == 0 || buffer->generation != nbuf_state_generation(state)) {
     return release_slowly(buffer);
   }
+  nbuf_item_ref ref = buffer->item;
   if ((ref & NBUF_ITEM_REF_TAGS) != 0) {
-    return release_data_or_rust(state, buffer);
+    return release_data_or_rust(buffer, state);
   }
-  return release_item(state, ref, false, buffer);
+  return release_item(buffer, state, ref, false);
 }
 
 /* ---- Append, reserve, commit ----------------------------------------------------------------- */
@@ -372,8 +385,9 @@ nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes) {
 
 /* ---- Place ----------------------------------------------------------------------------------- */
 
-nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
-                             nearbuf_memory *placed) {
+/* Places by way of a handle. */
+NBUF_NOINLINE static nearbuf_status place_held(const nearbuf_request *request, const void *bytes,
+                                               nearbuf_memory *placed) {
   if (placed == NULL) {
     return NEARBUF_INVALID_ARGUMENT;
   }
@@ -392,6 +406,41 @@ nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
   placed->size_bytes = request->size_bytes;
   put(&buffer, bytes, (uint32_t)request->size_bytes, (request->flags & NEARBUF_DATA) == 0);
   (void)nearbuf_release(&buffer);
+  return NEARBUF_OK;
+}
+
+/* Places usual bytes in an item that is locked, and releases it. */
+NBUF_FORCEINLINE void place_in(uintptr_t item, const nearbuf_request *request, const void *bytes,
+                               uintptr_t start, nearbuf_memory *placed) {
+  size_t size = request->size_bytes;
+  memcpy((void *)start, bytes, size);
+  nbuf_item_set_position(item, false, (uint32_t)(start + size - nbuf_item_base(item)));
+  nbuf_os_sync_code(start, size);
+  nbuf_item_unlock(item, false);
+  *placed = (nearbuf_memory){
+      .write_to = (unsigned char *)start, .run_at = (unsigned char *)start, .size_bytes = size};
+}
+
+/* The fast path, as in nearbuf_get: no handle is filled in. */
+nearbuf_status nearbuf_place(const nearbuf_request *request, const void *bytes,
+                             nearbuf_memory *placed) {
+  nbuf_state *state = nbuf_state_current();
+  const nbuf_hint *hint = nbuf_hint_of(&state->hints);
+  uintptr_t item;
+  if (placed == NULL || bytes == NULL || !is_usual(request, hint, &item) ||
+      !nbuf_item_try_lock(item, false)) {
+    return place_held(request, bytes, placed);
+  }
+  uintptr_t start;
+  uint32_t order = (uint32_t)nbuf_hint_order_and_generation(hint);
+  if (!fits(request, item, request->alignment_bytes - 1, &start)) {
+    nbuf_item_unlock(item, false);
+    return place_held(request, bytes, placed);
+  }
+  place_in(item, request, bytes, start, placed);
+  if (nbuf_registry_is_passed(state, order)) {
+    rewind_cursors(state, item, false, order);
+  }
   return NEARBUF_OK;
 }
 

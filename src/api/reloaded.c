@@ -142,7 +142,7 @@ NBUF_FORCEINLINE GetBufferResult success(LocatorItem *item) {
 /* The fast path, as in nearbuf_get: the item that this thread used last, if it is free and the
  * settings fit. The slow path reports what is wrong with settings: nothing fits invalid ones. */
 NBUF_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint32_t alignment) {
-  nbuf_item_ref ref = nbuf_hint_item(nbuf_hint_of(&nbuf_state_current()->hints));
+  nbuf_item_ref ref = nbuf_hint_tagged_item(nbuf_hint_of(&nbuf_state_current()->hints));
   uint32_t below = alignment - 1;
   if (!nbuf_item_ref_is_rust(ref) || settings == NULL || (alignment & below) != 0) {
     return get_slowly(settings, alignment);

@@ -1,8 +1,6 @@
 /* Where each thread starts looking; see hints.h. */
 #include "core/hints.h"
 
-#include "base/item.h"
-
 /* The first used slot at or after `from`; NBUF_HINT_SLOTS: none. */
 static uint32_t next_used(nbuf_hints *hints, uint32_t from) {
   while (from < NBUF_HINT_SLOTS) {
@@ -18,7 +16,7 @@ static uint32_t next_used(nbuf_hints *hints, uint32_t from) {
 bool nbuf_hints_elsewhere(nbuf_hints *hints, const nbuf_hint *mine, uintptr_t item) {
   for (uint32_t i = next_used(hints, 0); i < NBUF_HINT_SLOTS; i = next_used(hints, i + 1)) {
     const nbuf_hint *slot = &hints->slots[i];
-    if (slot != mine && atomic_load_explicit(&slot->item, memory_order_relaxed) == item) {
+    if (slot != mine && nbuf_hint_item(slot) == item) {
       return true;
     }
   }
@@ -35,8 +33,7 @@ bool nbuf_hints_crowd(nbuf_hints *hints, const nbuf_hint *mine, uintptr_t item) 
   atomic_thread_fence(memory_order_seq_cst); /* orders the store to `mine` before these loads */
   for (uint32_t i = next_used(hints, 0); i < NBUF_HINT_SLOTS; i = next_used(hints, i + 1)) {
     const nbuf_hint *slot = &hints->slots[i];
-    uintptr_t other =
-        nbuf_item_ref_address(atomic_load_explicit(&slot->item, memory_order_relaxed));
+    uintptr_t other = nbuf_item_ref_address(nbuf_hint_item(slot));
     if (slot != mine && other != 0 && other != item &&
         pair_of(other) <= pair_of(item + LAST_BYTE) &&
         pair_of(other + LAST_BYTE) >= pair_of(item)) {

@@ -130,6 +130,24 @@ TEST(place_refuses_every_bad_request_and_empties_the_result) {
   check_untouched();
 }
 
+TEST(place_refuses_every_bad_request_where_a_buffer_with_room_is_at_hand) {
+  bad_request bad[MOST_BAD];
+  int count = collect_bad_requests(bad);
+  space_settle();
+  for (int i = 0; i < count; i++) {
+    static const unsigned char bytes[64];
+    nearbuf_request good = request_of(64);
+    nearbuf_memory placed;
+    CHECK_OK(nearbuf_place(&good, bytes, &placed)); /* the next call starts at its buffer */
+    uintptr_t end = (uintptr_t)placed.run_at + 64;
+    memset(&placed, 0x5A, sizeof placed);
+    CHECK_STATUS(bad[i].status, nearbuf_place(&bad[i].request, bytes, &placed));
+    CHECK(is_zero(&placed, sizeof placed));
+    CHECK_OK(nearbuf_place(&good, bytes, &placed));
+    CHECK_EQUAL(end, (uintptr_t)placed.run_at); /* nothing was taken of it */
+  }
+}
+
 TEST(allocate_refuses_every_bad_request_and_empties_the_result) {
   bad_request bad[MOST_BAD];
   int count = collect_bad_requests(bad);

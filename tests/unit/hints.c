@@ -14,7 +14,22 @@ static nbuf_hints hints;
 TEST(a_thread_keeps_its_slot) {
   nbuf_hint *mine = nbuf_hints_mine(&hints);
   CHECK(mine == nbuf_hints_mine(&hints));
+  CHECK(mine == nbuf_hint_of(&hints));
   CHECK(mine >= hints.slots && mine < hints.slots + NBUF_HINT_SLOTS);
+}
+
+TEST(a_hint_tells_usual_items_from_those_of_the_rust_layout_and_from_none) {
+  nbuf_hint *mine = nbuf_hints_mine(&hints);
+  nbuf_hint_set(&hints, mine, 0x1234, 5, UINT32_MAX);
+  CHECK_EQUAL(0x1234, nbuf_hint_item(mine));
+  CHECK_EQUAL(0x1234 + NBUF_HINT_USUAL, nbuf_hint_tagged_item(mine));
+  CHECK_EQUAL(UINT64_C(0xFFFFFFFF00000005), nbuf_hint_order_and_generation(mine));
+  nbuf_hint_set(&hints, mine, 0x1234 + NBUF_ITEM_REF_RUST, 5, 1);
+  CHECK_EQUAL(0x1234 + NBUF_ITEM_REF_RUST, nbuf_hint_item(mine));
+  CHECK_EQUAL(0x1234 + NBUF_ITEM_REF_RUST, nbuf_hint_tagged_item(mine));
+  nbuf_hint_set(&hints, mine, 0, 0, 0);
+  CHECK_EQUAL(0, nbuf_hint_item(mine));
+  CHECK_EQUAL(0, nbuf_hint_tagged_item(mine));
 }
 
 enum { THREADS = 32 };
