@@ -7,7 +7,8 @@
 # TARGET_DIR/release/bindings         a Rust program for our library
 # TARGET_DIR/client                   client.c, linked with that library
 #
-# With a target of rustc, only TARGET_DIR/RUST_TARGET/release/reference.dll is built. Exits 77 if
+# With a target of rustc only TARGET_DIR/RUST_TARGET/release/ is built: reference.dll and client.exe.
+# Exits 77 if
 # there is no cargo, cargo cannot fetch, or the standard library for the target is not installed.
 set -euo pipefail
 target_dir=$1
@@ -29,6 +30,8 @@ cargo fetch --locked --manifest-path "$manifest" || skip 'cargo cannot fetch the
 build=(cargo build --release --locked --offline --manifest-path "$manifest" --target-dir "$target_dir")
 if [ -n "$rust_target" ]; then
   "${build[@]}" --lib --target "$rust_target"
+  "$cc" -std=c17 -D__USE_MINGW_ANSI_STDIO -O1 -I ../../include client.c \
+    "$target_dir/$rust_target/release/libreference.dll.a" -o "$target_dir/$rust_target/release/client.exe"
   exit
 fi
 "${build[@]}"

@@ -5,13 +5,59 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 #define WINDOW ((uintptr_t)0x300000000000)
 #define WINDOW_SIZE ((uintptr_t)0x10000000)
 
 enum { PAGE = 4096, MANY = 450 };
+
+/* ---- The system ------------------------------------------------------------------------------ */
+
+#if defined(_WIN32)
+
+enum { UNIT = 65536 }; /* in which addresses are handed out */
+
+static uint32_t own_process(void) {
+  return GetCurrentProcessId();
+}
+
+static void occupy_unit(uintptr_t start) {
+  (void)VirtualAlloc((void *)start, UNIT, MEM_RESERVE, PAGE_NOACCESS);
+}
+
+static int is_mapped(uintptr_t address) {
+  MEMORY_BASIC_INFORMATION region;
+  return VirtualQuery((const void *)address, &region, sizeof region) != 0 &&
+         region.State != MEM_FREE;
+}
+
+#else
+
+enum { UNIT = PAGE };
+
+static uint32_t own_process(void) {
+  return (uint32_t)getpid();
+}
+
+static void occupy_unit(uintptr_t start) {
+  (void)mmap((void *)start, UNIT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+             0);
+}
+
+static int is_mapped(uintptr_t address) {
+  return msync((void *)address, PAGE, MS_ASYNC) == 0;
+}
+
+#endif
+
+/* ---- The questions --------------------------------------------------------------------------- */
 
 static void answer(const char *question, uintmax_t value) {
   printf("%s = %ju\n", question, value);
@@ -39,8 +85,8 @@ static void proximity(const char *what, uintptr_t distance, uintptr_t target, si
          found.max_address, found.size);
   printf("allocator settings %s = %d %d %d %d %d %d\n", what,
          other.min_address == found.min_address, other.max_address == found.max_address,
-         other.size == found.size, other.target_process_id == (uint32_t)getpid(),
-         other.retry_count == 8, other.brute_force);
+         other.size == found.size, other.target_process_id == own_process(), other.retry_count == 8,
+         other.brute_force);
 }
 
 static void settings(void) {
@@ -164,12 +210,11 @@ static void failures(void) {
   answer("a buffer of size 0: ok", result.is_ok);
   free_get_buffer_result(result);
 
-  /* A hole of one page in occupied memory. */
-  BufferSearchSettings hole = fresh(PAGE);
-  (void)mmap((void *)hole.min_address, (size_t)3 * PAGE, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-  (void)munmap((void *)(hole.min_address + PAGE), PAGE);
-  hole.max_address = hole.min_address + (uintptr_t)2 * PAGE;
+  /* A hole of one unit in occupied memory. */
+  BufferSearchSettings hole = fresh(UNIT);
+  occupy_unit(hole.min_address);
+  occupy_unit(hole.min_address + (uintptr_t)2 * UNIT);
+  hole.max_address = hole.min_address + (uintptr_t)2 * UNIT;
   result = buffers_get_buffer(&hole);
   answer("a gap of exactly the size: ok", result.is_ok);
   free_get_buffer_result(result);
@@ -190,12 +235,12 @@ static void private_memory(void) {
   answer("private memory: is zero", *(const uint64_t *)start);
   memset((void *)start, 0xcc, result.ok.size);
   free_allocation_result(result);
-  answer("private memory: is gone", msync((void *)start, PAGE, MS_ASYNC) != 0);
+  answer("private memory: is gone", !is_mapped(start));
 
   result = buffers_allocate_private_memory(&wanted);
   start = (uintptr_t)result.ok.base_address;
   free_private_allocation(result.ok);
-  answer("private memory, freed by itself: is gone", msync((void *)start, PAGE, MS_ASYNC) != 0);
+  answer("private memory, freed by itself: is gone", !is_mapped(start));
 
   wanted.size = 0;
   result = buffers_allocate_private_memory(&wanted);
