@@ -419,13 +419,18 @@ TEST(an_exported_function_of_a_dll_is_found_by_its_name) {
 }
 
 /* A forwarder: the name of a function of another module is where the function would be. */
-TEST(a_function_that_a_dll_has_from_another_one_is_not_found_in_it) {
+TEST(of_a_function_that_a_dll_has_from_another_one_the_name_there_is_found) {
   build_pe(true);
   uint64_t entry = FUNCTIONS + number_of(1) * UINT64_C(4);
-  store(entry, EXPORTS, 4);
-  CHECK_STATUS(NEARBUF_NOT_FOUND, status_of(pe_symbol_find, "Beta"));
-  store(entry, EXPORTS + EXPORTS_SIZE - 1, 4);
-  CHECK_STATUS(NEARBUF_NOT_FOUND, status_of(pe_symbol_find, "Beta"));
+  const uint64_t texts[] = {EXPORTS, EXPORTS + EXPORTS_SIZE - 1};
+  for (int i = 0; i < 2; i++) {
+    uint64_t text = 1;
+    store(entry, texts[i], 4);
+    CHECK_STATUS(NEARBUF_NOT_FOUND, find(pe_symbol_find, "Beta", &text));
+    CHECK_EQUAL(memory.start + texts[i], text);
+    CHECK_STATUS(NEARBUF_NOT_FOUND, find(pe_symbol_find, "Beth", &text));
+    CHECK_EQUAL(0, text);
+  }
   store(entry, 0, 4);
   CHECK_STATUS(NEARBUF_NOT_FOUND, status_of(pe_symbol_find, "Beta"));
   store(entry, EXPORTS - 1, 4);

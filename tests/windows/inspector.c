@@ -2,6 +2,8 @@
  * shows. */
 #include <string.h>
 
+#include <windows.h>
+
 #include "remote_windows.h"
 #include "test.h"
 
@@ -77,6 +79,12 @@ TEST(symbols_of_modules_are_found_in_any_case_of_the_modules_name) {
   check(run_on(&idle, "dump", "kernel32.dll 2", ""), 0, "|MZ|");
   check(run_on(&idle, "dump", "VirtualProtect 1", ""), 0, "0x");
   check(run_on(&idle, "dump", "NoSuchFunctionAnywhere 1", ""), 4, "no such module");
+  /* kernel32.dll forwards it to a function of ntdll.dll. */
+  char place[32];
+  HMODULE system = GetModuleHandleA("ntdll.dll");
+  (void)snprintf(place, sizeof place, "0x%012llx ",
+                 (unsigned long long)(uintptr_t)GetProcAddress(system, "RtlAllocateHeap"));
+  check(run_on(&idle, "dump", "HeapAlloc 1", ""), 0, place);
   CHECK_EQUAL(0, target_end(&idle));
 }
 

@@ -117,6 +117,7 @@ static bool find_name(const pe_module *module, const pe_exports *exports, const 
   return false;
 }
 
+/* False: the module does not export the name, or `*function` is not a function but a forwarder. */
 static bool find(const pe_module *pe, const char *name, uint32_t *function) {
   pe_exports exports;
   uint32_t index;
@@ -126,6 +127,7 @@ static bool find(const pe_module *pe, const char *name, uint32_t *function) {
       !read_at(pe, exports.numbers + (uint64_t)index * 2, &number, sizeof number) ||
       number >= exports.function_count ||
       !read_at(pe, exports.functions + (uint64_t)number * 4, function, sizeof *function)) {
+    *function = 0;
     return false;
   }
   /* An address inside the directory is a forwarder: the name of a function in another module. */
@@ -139,6 +141,6 @@ nearbuf_status pe_symbol_find(tool_target *target, const process_module *module,
   pe_module pe = {&target->process, &refusal, module->min};
   uint32_t function = 0;
   bool is_found = find(&pe, name, &function);
-  *address = module->min + function;
+  *address = function == 0 ? 0 : module->min + function;
   return is_found ? NEARBUF_OK : refusal;
 }

@@ -1,5 +1,6 @@
 #include "where.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -25,18 +26,85 @@ static bool read_in_module(const process_snapshot *snapshot, const char *text, u
   return false;
 }
 
-/* NOT_FOUND: no module that could be read exports it. Other failures: why a module could not be
- * read. */
-static nearbuf_status read_symbol(tool_target *target, const process_snapshot *snapshot,
-                                  const char *text, uint64_t *address) {
+/* A symbol that a module forwards to another one, which may forward it again. */
+enum { FORWARDER_SIZE = 256, MOST_FORWARDERS = 4 };
+
+typedef struct symbol_name {
+  char module[FORWARDER_SIZE]; /* without ".dll"; empty: any */
+  char symbol[FORWARDER_SIZE];
+} symbol_name;
+
+/* Reads MODULE.NAME. A name of a set of functions, "api-ms-…", is not a module's: any may have it.
+ * False: it has no name, but a number. */
+static bool read_forwarder(tool_target *target, uint64_t address, symbol_name *name) {
+  char text[FORWARDER_SIZE];
+  size_t done = 0;
+  (void)nearbuf_process_read(&target->process, address, text, sizeof text - 1, &done);
+  text[done] = '\0';
+  char *dot = strrchr(text, '.');
+  if (dot == NULL || dot[1] == '\0' || dot[1] == '#') {
+    return false;
+  }
+  *dot = '\0';
+  bool is_set = strncmp(text, "api-", 4) == 0 || strncmp(text, "ext-", 4) == 0;
+  memcpy(name->symbol, dot + 1, strlen(dot + 1) + 1);
+  memcpy(name->module, is_set ? "" : text, is_set ? 1 : strlen(text) + 1);
+  return true;
+}
+
+/* Whether two names of Windows are the same; those of DLLs are written in any case. */
+static bool are_equal_in_any_case(const char *one, const char *other, size_t length) {
+  size_t same = 0;
+  while (same < length &&
+         tolower((unsigned char)one[same]) == tolower((unsigned char)other[same])) {
+    same++;
+  }
+  return same == length;
+}
+
+static bool is_module_called(const process_module *module, const char *name) {
+  size_t length = strlen(name);
+  return length == 0 ||
+         (strlen(module->name) == length + 4 && are_equal_in_any_case(module->name, name, length) &&
+          are_equal_in_any_case(module->name + length, ".dll", 4));
+}
+
+/* NOT_FOUND: no module that could be read exports it; then `*forwarder` is the address of the text
+ * of one that forwards it, or 0. Other failures: why a module could not be read. */
+static nearbuf_status find_symbol(tool_target *target, const process_snapshot *snapshot,
+                                  const symbol_name *name, uint64_t *address, uint64_t *forwarder) {
   size_t at = 0;
   process_module module;
+  *forwarder = 0;
   while (snapshot_next_module(snapshot, &at, &module)) {
-    nearbuf_status status = elf_symbol_find(target, &module, text, address);
+    if (!is_module_called(&module, name->module)) {
+      continue;
+    }
+    nearbuf_status status = elf_symbol_find(target, &module, name->symbol, address);
     if (status == NEARBUF_NOT_FOUND) {
-      status = pe_symbol_find(target, &module, text, address);
+      status = pe_symbol_find(target, &module, name->symbol, address);
+      *forwarder = status == NEARBUF_NOT_FOUND && *forwarder == 0 ? *address : *forwarder;
     }
     if (status != NEARBUF_NOT_FOUND) {
+      return status;
+    }
+  }
+  return NEARBUF_NOT_FOUND;
+}
+
+static nearbuf_status read_symbol(tool_target *target, const process_snapshot *snapshot,
+                                  const char *text, uint64_t *address) {
+  symbol_name name = {"", ""};
+  size_t length = strlen(text);
+  if (length >= sizeof name.symbol) {
+    return NEARBUF_NOT_FOUND;
+  }
+  memcpy(name.symbol, text, length + 1);
+  for (int i = 0; i <= MOST_FORWARDERS; i++) {
+    uint64_t forwarder;
+    nearbuf_status status = find_symbol(target, snapshot, &name, address, &forwarder);
+    if (status != NEARBUF_NOT_FOUND || forwarder == 0 ||
+        !read_forwarder(target, forwarder, &name)) {
       return status;
     }
   }
