@@ -112,9 +112,11 @@ static uint32_t span_count(const nbuf_regions *regions) {
   return regions->next_span < NBUF_SPANS ? regions->next_span : NBUF_SPANS;
 }
 
-/* Records the region as a part of the span that it touches, or as a new span. */
+/* Records the region, which a search found, as a part of the span that it touches, or as a new
+ * span. After a long search any distance will do for a while: where thousands of small gaps are
+ * left, each region would need a search of its own. */
 static void memo_add(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                     const nbuf_place *region, uintptr_t clear_until, uint64_t valid_until) {
+                     const nbuf_place *region, const obstacles *all, uint64_t valid_until) {
   if (!take_lock(regions)) {
     return;
   }
@@ -140,11 +142,13 @@ static void memo_add(nbuf_regions *regions, const nbuf_gap_request *gap_request,
     span->end = end;
     span->refused[ABOVE] = 0;
   }
-  if (end == span->end && clear_until > span->clear_until) {
-    span->clear_until = clear_until;
+  if (end == span->end && all->clear_until > span->clear_until) {
+    span->clear_until = all->clear_until;
   }
   span->origin = search_origin(gap_request);
-  span->distance = nbuf_placement_distance(gap_request, region);
+  span->distance = all->questions >= QUESTIONS_TO_REMEMBER
+                       ? UINTPTR_MAX
+                       : nbuf_placement_distance(gap_request, region);
   span->valid_until = valid_until;
   unlock(regions);
 }
@@ -493,30 +497,28 @@ static bool let_system_search(const nbuf_gap_request *gap_request, nbuf_place *r
 }
 
 static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                              bool use_reserved, nbuf_place *region, uintptr_t *clear_until) {
-  obstacles all = {.use_reserved = use_reserved};
+                              obstacles *all, nbuf_place *region) {
   nbuf_search_memo memo = {.known_full = {1, 0}, .known_tight = {1, 0}};
   uint64_t start = nbuf_os_nanoseconds();
-  nbuf_result result = nbuf_os_map_open(&all.map, false);
+  nbuf_result result = nbuf_os_map_open(&all->map, false);
   if (result.status == NEARBUF_OK) {
     uint32_t reserved =
-        use_reserved ? 0 : (uint32_t)nbuf_os_reserved(gap_request->range, all.extra);
-    all.extra_count = reserved;
-    if (!use_reserved) {
-      memo_load(regions, gap_request, start, &all);
+        all->use_reserved ? 0 : (uint32_t)nbuf_os_reserved(gap_request->range, all->extra);
+    all->extra_count = reserved;
+    if (!all->use_reserved) {
+      memo_load(regions, gap_request, start, all);
     }
-    result = search_and_map(&all, gap_request, region, &memo);
-    if (result.status == NEARBUF_NO_ROOM && all.known_full_count > 0) {
-      all.known_full_count = 0; /* something there may have become free */
-      all.extra_count = reserved;
-      result = search_and_map(&all, gap_request, region, &memo);
+    result = search_and_map(all, gap_request, region, &memo);
+    if (result.status == NEARBUF_NO_ROOM && all->known_full_count > 0) {
+      all->known_full_count = 0; /* something there may have become free */
+      all->extra_count = reserved;
+      result = search_and_map(all, gap_request, region, &memo);
     }
   }
-  nbuf_os_map_close(&all.map);
-  *clear_until = all.clear_until;
-  if (result.status == NEARBUF_OK && !use_reserved &&
+  nbuf_os_map_close(&all->map);
+  if (result.status == NEARBUF_OK && !all->use_reserved &&
       gap_request->alignment == gap_request->granularity) {
-    bool was_long = all.questions >= QUESTIONS_TO_REMEMBER;
+    bool was_long = all->questions >= QUESTIONS_TO_REMEMBER;
     memo_store(regions, memo.known_full, gap_request->least, was_long, start);
     memo_store(regions, memo.known_tight, gap_request->want, was_long, start);
   }
@@ -527,16 +529,16 @@ static nbuf_result search(nbuf_regions *regions, const nbuf_gap_request *gap_req
                           bool use_reserved, nbuf_place *region) {
   uint64_t start = nbuf_os_nanoseconds();
   nbuf_result result = nbuf_result_of(NEARBUF_OK);
-  uintptr_t clear_until = UINTPTR_MAX;
+  obstacles all = {.use_reserved = use_reserved, .clear_until = UINTPTR_MAX};
   if (use_reserved || !let_system_search(gap_request, region)) {
     if (!nbuf_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
       return nbuf_result_of(NEARBUF_NO_ROOM);
     }
-    result = search_map(regions, gap_request, use_reserved, region, &clear_until);
+    result = search_map(regions, gap_request, &all, region);
   }
   if (result.status == NEARBUF_OK) {
     uint64_t now = nbuf_os_nanoseconds();
-    memo_add(regions, gap_request, region, clear_until, now + (now - start) * VALIDITY_FACTOR);
+    memo_add(regions, gap_request, region, &all, now + (now - start) * VALIDITY_FACTOR);
   }
   return result;
 }

@@ -28,7 +28,7 @@ typedef struct nbuf_span {
   uintptr_t end;         /* exclusive; equal to start: a gap that what was unmapped left */
   uintptr_t clear_until; /* the addresses up to here were free, and no stack grows into them */
   uintptr_t origin;      /* the origin of the search that found it */
-  uintptr_t distance;    /* from that origin: no gap was nearer */
+  uintptr_t distance;    /* from that origin: no gap was nearer, or none is looked for */
   uint64_t valid_until;  /* nanoseconds: until then the search need not be repeated */
   uintptr_t refused[2];  /* the size that did not fit below and above; 0: none */
 } nbuf_span;

@@ -568,6 +568,22 @@ TEST(what_extends_it_holds_no_longer_than_the_first_part) {
   CHECK(questions_of(place_above(200) + 64 * KIB + 256 * MIB, TARGET + 1, 64 * KIB) > 100);
 }
 
+TEST(after_a_long_search_any_place_beside_a_span_will_do_for_32_times_its_time) {
+  scatter_between_walls(200);
+  uintptr_t beyond = place_above(200) + 64 * KIB + 256 * MIB;
+  uintptr_t far = beyond + 512 * MIB;
+  uint64_t start = system_is.now;
+  (void)make_at(TARGET + 1, 64 * KIB);
+  uint64_t end = system_is.now;
+  (void)make_at(TARGET + 1, 64 * KIB);
+  CHECK_EQUAL(beyond, make_at(TARGET + 1, 64 * KIB));
+  CHECK_EQUAL(far, make_at(far, 64 * KIB));
+  refuse_at(beyond + 64 * KIB, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(far - 64 * KIB, TARGET + 1, 64 * KIB));
+  system_is.now = end + 32 * (end - start);
+  CHECK(questions_of(beyond + 128 * KIB, TARGET + 1, 64 * KIB) > 0);
+}
+
 TEST(a_smaller_request_searches_there) {
   scatter_between_walls(200);
   (void)make_at(TARGET + 1, 64 * KIB);
