@@ -200,7 +200,7 @@ static bool extend_gap_down(const nbuf_gap_request *gap_request, const nbuf_sour
   return true;
 }
 
-static bool step_up(choice *best, const nbuf_source *source, side *up, side *down, bool is_first) {
+static bool step_up(choice *best, const nbuf_source *source, side *up, bool is_first) {
   nbuf_range range = best->gap_request->range;
   nbuf_range occupied;
   nbuf_source_answer answer = source->next(source->context, up->frontier, &occupied);
@@ -214,8 +214,6 @@ static bool step_up(choice *best, const nbuf_source *source, side *up, side *dow
       return false;
     }
     consider_on(up, best, gap);
-    /* The first gap may lie on both sides. */
-    down->has_found_room = is_first ? up->has_found_room : down->has_found_room;
   }
   bool is_done = is_last || occupied.max >= range.max;
   advance(up, is_done ? range.max : occupied.max + 1, is_done);
@@ -272,7 +270,7 @@ static nbuf_search_answer search_outwards(choice *best, const nbuf_source *sourc
     if (!is_worth_asking(best, goes_up ? up_distance : down_distance)) {
       break;
     }
-    bool is_answered = goes_up ? step_up(best, source, &up, &down, up.frontier == middle)
+    bool is_answered = goes_up ? step_up(best, source, &up, up.frontier == middle)
                                : step_down(best, source, &down);
     if (!is_answered) {
       return NBUF_SEARCH_FAILED;
