@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/linux/directory.h"
 #include "os/os.h"
 #include "os/posix/posix.h"
 #include "test.h"
@@ -48,39 +49,46 @@ typedef struct map_call {
 static struct {
   const char *text; /* of the file in /proc that is read next; null: there is none */
   const char *path;
-  int opened;
   uintptr_t program_break; /* 0: the kernel does not tell */
   uintptr_t stack_top;
   unsigned long gained_rights;
   rlim_t stack_limit;
-  bool has_no_limit; /* and getrlimit fails */
-  int map_errors[MOST_CALLS];
-  map_call mapped[MOST_CALLS];
-  int map_calls;
-  map_call unmapped;
-  int unmap_calls;
-  bool accepts_any_advice;
-  int advice_error;
-  int last_advice;
-  long results[MOST_CALLS]; /* of system calls: below 0 the error */
-  long numbers[MOST_CALLS];
-  long arguments[MOST_CALLS][5];
-  int system_calls;
-  int file_flags; /* what the file system says of a file */
   uint64_t random;
   unsigned long file_system; /* its number; 0: the kernel does not tell */
-  int dumpable;
-  uid_t users[4]; /* real, effective, saved, of the file system */
-  gid_t groups[4];
-  bool hides_users;
-  bool hides_groups;
+  int64_t names;             /* in the directory: "0", "1" and so on */
+  int64_t names_per_read;
+  int64_t position; /* the name that is read next */
+  int64_t scale;    /* a name's offset is that of its successor times this; below 0: what is left */
+  uint64_t nanoseconds;
   struct timespec now;
   struct timespec up;
-  clockid_t broken_clock; /* below 0: none */
   struct statx_timestamp birth;
+  map_call unmapped;
+  long results[MOST_CALLS]; /* of system calls: below 0 the error */
+  long numbers[MOST_CALLS];
+  map_call mapped[MOST_CALLS];
+  long arguments[MOST_CALLS][5];
+  int opened;
+  int map_calls;
+  int unmap_calls;
+  int advice_error;
+  int last_advice;
+  int system_calls;
+  int file_flags; /* what the file system says of a file */
+  int dumpable;
+  clockid_t broken_clock; /* below 0: none */
   unsigned statx_mask;
   int statx_result;
   pid_t parent;
+  uid_t users[4]; /* real, effective, saved, of the file system */
+  gid_t groups[4];
+  int map_errors[MOST_CALLS];
+  bool has_no_limit; /* and getrlimit fails */
+  bool accepts_any_advice;
+  bool hides_users;
+  bool hides_groups;
+  bool is_unreadable;
+  bool is_fixed; /* the position cannot be changed */
 } kernel = {.broken_clock = -1, .dumpable = 1};
 
 static int invented_open(const char *path) {
@@ -138,6 +146,34 @@ static int invented_madvise(const void *pages, size_t size, int advice) {
   return kernel.advice_error != 0 ? -1 : 0;
 }
 
+/* Fills the buffer with records as getdents64 does. */
+static long read_records(char *records, long size) {
+  long filled = 0;
+  for (int64_t i = 0; i < kernel.names_per_read && kernel.position < kernel.names; i++) {
+    nbuf_linux_record *record = (nbuf_linux_record *)(void *)&records[filled];
+    kernel.position++;
+    record->offset =
+        kernel.scale < 0 ? kernel.names - kernel.position : kernel.position * kernel.scale;
+    record->length = sizeof *record + 24;
+    CHECK(filled + record->length <= size);
+    (void)snprintf(record->name, 24, "%jd", (intmax_t)(kernel.position - 1));
+    filled += record->length;
+  }
+  return filled;
+}
+
+static off_t invented_lseek(int file, off_t offset) {
+  CHECK_EQUAL(ANY_FILE, file);
+  if (kernel.is_fixed) {
+    return -1;
+  }
+  CHECK(offset >= 0);
+  kernel.position = offset == 0        ? 0
+                    : kernel.scale < 0 ? kernel.names - offset
+                                       : (offset + kernel.scale - 1) / kernel.scale;
+  return offset;
+}
+
 static long invented_syscall(long number, ...) {
   CHECK(kernel.system_calls < MOST_CALLS);
   int index = kernel.system_calls++;
@@ -147,6 +183,13 @@ static long invented_syscall(long number, ...) {
     kernel.arguments[index][i] = va_arg(arguments, long);
   }
   va_end(arguments);
+  if (number == SYS_getdents64) {
+    kernel.system_calls--; /* there are many */
+    CHECK_EQUAL(ANY_FILE, (int)kernel.arguments[index][0]);
+    return kernel.is_unreadable
+               ? -1
+               : read_records((char *)kernel.arguments[index][1], kernel.arguments[index][2]);
+  }
   kernel.numbers[index] = number;
   long result = kernel.results[index];
   if (number == SYS_ioctl && (unsigned)kernel.arguments[index][1] == (unsigned)FS_IOC_GETFLAGS) {
@@ -208,6 +251,8 @@ static int invented_statx(int file, struct statx *status) {
 #define munmap(address, size) invented_munmap(address, size)
 #define madvise(pages, size, advice) invented_madvise(pages, size, advice)
 #define syscall invented_syscall
+#define lseek(file, offset, from) invented_lseek(file, offset)
+#define nbuf_os_nanoseconds() kernel.nanoseconds
 #define fstatfs(file, status) invented_fstatfs(file, status)
 #define prctl(option) kernel.dumpable
 #define getuid() kernel.users[0]
@@ -582,6 +627,109 @@ TEST(random_numbers_are_the_kernels_or_at_least_differ) {
     numbers[i] = nbuf_posix_random();
     CHECK(i == 0 || numbers[i] - numbers[i - 1] > UINT32_MAX);
   }
+}
+
+/* ---- Directories ----------------------------------------------------------------------------- */
+
+/* The names that were visited follow each other. */
+static int64_t first_visited;
+static int64_t visited;
+static int64_t most_visited;
+
+static bool visit(const char *name, void *context) {
+  CHECK(context == &visited);
+  int64_t number = strtoll(name, NULL, 10);
+  first_visited = visited == 0 ? number : first_visited;
+  CHECK_EQUAL(first_visited + visited, number);
+  return ++visited < most_visited;
+}
+
+static void visit_some(uint64_t nanoseconds) {
+  kernel.nanoseconds = nanoseconds;
+  kernel.position = 0;
+  visited = 0;
+  nbuf_posix_visit_some(ANY_FILE, visit, &visited);
+}
+
+static void make_directory(int64_t names, int64_t scale) {
+  kernel.names = names;
+  kernel.scale = scale;
+  kernel.names_per_read = 6;
+  most_visited = INT64_MAX;
+}
+
+TEST(in_a_small_directory_all_names_are_visited) {
+  static const int64_t scales[] = {1, -1, 1000003, INT64_C(1) << 58};
+  for (int i = 0; i < (sizeof(off_t) == 8 ? 4 : 2); i++) {
+    for (int64_t names = 0; names <= 6; names++) {
+      make_directory(names, scales[i]);
+      for (uint64_t chance = 0; chance < 3000; chance += 7) {
+        visit_some(chance);
+        CHECK_EQUAL(names, visited);
+        CHECK(names == 0 || first_visited == 0);
+      }
+    }
+  }
+}
+
+TEST(in_a_large_one_sixteen_reads_from_some_position) {
+  make_directory(1000000, 1);
+  for (uint64_t chance = 0; chance < 2048; chance++) {
+    visit_some(chance);
+    CHECK_EQUAL(16 * 6, visited);
+    CHECK_EQUAL(chance % 1024 * 6, first_visited);
+  }
+}
+
+TEST(where_offsets_are_hashes_the_position_is_one_of_them) {
+  if (sizeof(off_t) < sizeof(int64_t)) {
+    test_skip("offsets have 32 bits");
+  }
+  const int64_t scale = INT64_MAX / 6 / 100 - 1; /* a hundred multiples of the seventh's */
+  make_directory(1000, scale);
+  for (uint64_t chance = 0; chance < 200; chance++) {
+    visit_some(chance);
+    CHECK_EQUAL(chance % 100 * 6, first_visited);
+  }
+}
+
+TEST(where_offsets_count_what_is_left_the_position_is_behind_what_was_read) {
+  make_directory(1000, -1);
+  visit_some(1000 - 6 - 1); /* almost all is left */
+  CHECK_EQUAL(7, first_visited);
+  visit_some(500);
+  CHECK_EQUAL(500, first_visited);
+  visit_some(1000 - 6 + 20); /* the remainder */
+  CHECK_EQUAL(980, first_visited);
+  CHECK_EQUAL(20, visited);
+}
+
+TEST(at_the_end_the_names_from_the_start_are_visited) {
+  make_directory(60, 1);
+  visit_some(9);
+  CHECK_EQUAL(54, first_visited);
+  CHECK_EQUAL(6, visited);
+  visit_some(10);
+  CHECK_EQUAL(0, first_visited);
+  CHECK_EQUAL(60, visited);
+}
+
+TEST(a_visitor_that_has_seen_enough_sees_no_more) {
+  make_directory(1000, 1);
+  most_visited = 8;
+  visit_some(3);
+  CHECK_EQUAL(8, visited);
+}
+
+TEST(a_directory_that_cannot_be_read_or_has_no_positions_shows_no_name_twice) {
+  make_directory(1000, 1);
+  kernel.is_unreadable = true;
+  visit_some(3);
+  CHECK_EQUAL(0, visited);
+  kernel.is_unreadable = false;
+  kernel.is_fixed = true;
+  visit_some(3);
+  CHECK_EQUAL(0, visited);
 }
 
 /* ---- Times ----------------------------------------------------------------------------------- */
