@@ -32,7 +32,7 @@ static const row rows[] = {
     {0x10000, 0x20000, READABLE, 0x3000, 8, 1, 77, "/usr/bin/program"},
     {0x20000, 0x21000, READABLE | WRITABLE, 0, 0, 0, 0, ""},
     {0x40000, 0x50000, READABLE | WRITABLE | SHARED, 0x1000, 0xfd, 3, 78, "/tmp/shared"},
-    {0x60000, 0x61000, READABLE | EXECUTABLE, 0, 0, 0, 0, ""},
+    {0x60000, 0x61000, EXECUTABLE, 0, 0, 0, 0, ""},
     {0x70000, 0x80000, READABLE | SHARED, 0, 0xfd, 3, 79, "/tmp/read-only"},
     {0x90000, 0x91000, READABLE | WRITABLE | SHARED, 0, 0xfd, 3, 80, "/tmp/last"},
 };
@@ -146,6 +146,7 @@ static long invented_syscall(long number, ...) {
       size_t length = strlen(each->name);
       if (query->name_size > 0) {
         CHECK_EQUAL(4096, query->name_size);
+        memset((void *)(uintptr_t)query->name_address, 'x', query->name_size);
         memcpy((void *)(uintptr_t)query->name_address, each->name, length + 1);
         query->name_size = (uint32_t)length + 1;
       }
