@@ -10,6 +10,7 @@ HELD = [10, 50, 200, 1000, 5000, 20000]
 THREADS = [1, 2, 4, 8]
 MODULES = 8
 ITEMS_OF_A_LOCATOR = 203
+STARTS_KEY = "two threads that start at once"
 
 
 class Figures:
@@ -18,8 +19,8 @@ class Figures:
     def __init__(self, results):
         self.figures = results["figures"]
 
-    def of(self, key, peer="nearbuf", name="ns"):
-        return self.figures.get(key, {}).get(peer, {}).get(name, {}).get("median")
+    def of(self, key, peer="nearbuf", name="ns", statistic="median"):
+        return self.figures.get(key, {}).get(peer, {}).get(name, {}).get(statistic)
 
     def series(self, keys, names, name="ns"):
         """Points for a plot, by the name of each line, of all peers that have any."""
@@ -120,6 +121,13 @@ def goal_rows(results):
     def microseconds(value):
         return None if value is None else f"{value / 1e3:,.0f} µs"
 
+    def twice(value):
+        return value and 2 * value
+
+    def drop_in(work, key, limit, name="ns", is_least=False):
+        return ratio(f"drop-in: {work}", f"{limit} × the Rust library", figures.of(key, "drop-in", name),
+                     figures.of(key, "reference", name), limit, is_least)
+
     two = "get and release, 2 threads"
     rate = "million_per_second"
     wall, none = "place 64 bytes, wall", "place 64 bytes, none"
@@ -139,6 +147,9 @@ def goal_rows(results):
               figures.of("get and release"), figures.of("get and release", "bump"), 2),
         ratio("the same, two threads, million/s", "0.9 × bare ones on separate lines",
               figures.of(two, name=rate), figures.of(two, "bump", rate), 0.9, is_least=True),
+        ratio("two threads that start at once, the worst start, million/s",
+              "0.75 × twice one thread", figures.of(STARTS_KEY, name=rate, statistic="least"),
+              twice(figures.of("get and release, 1 threads", name=rate)), 0.75, is_least=True),
         over_bump(none, 15), over_bump("place 64 bytes, scattered", 15), over_bump(wall, 25),
         at_most("the first one behind the wall", "10 ms", figures.of(wall, name="first_ns"), 10e6,
                 milliseconds(figures.of(wall, name="first_ns"))),
@@ -162,6 +173,10 @@ def goal_rows(results):
               figures.of("one more, 5000 held"), figures.of("one more, 50 held"), 2),
         ratio("append 16 bytes", "not slower than the reference", figures.of("append 16 bytes"),
               figures.of("append 16 bytes", "reference"), 1),
+        drop_in("get and free, warm", "get and release", 0.45),
+        drop_in("the same, two threads that start at once, million/s", STARTS_KEY, 5, rate, True),
+        drop_in("append 16 bytes", "append 16 bytes", 0.7),
+        drop_in("first call, ns", "first call, 0 dead files", 0.8),
         at_most("text of the library", "81,920 bytes", text, 81920, text and f"{text:,} bytes"),
     ]
     return rows

@@ -24,8 +24,10 @@ import report
 from report import HELD, MAPPINGS, MODULES, THREADS
 
 HERE = pathlib.Path(__file__).resolve().parent
-PEERS = ["nearbuf", "reference", "bump", "mmap", "asmjit", "libffi"]
+PEERS = ["nearbuf", "drop-in", "reference", "bump", "mmap", "asmjit", "libffi"]
+OURS = PEERS[:2]
 DEAD_FILES = 10000
+STARTS = 50  # of two threads at the same time
 
 
 class Missing(Exception):
@@ -46,10 +48,20 @@ class Suite:
         if library is not None:
             self.environment["BENCH_REFERENCE"] = str(library)
         for peer in PEERS:
-            if not (self.programs / peer).exists():
+            if not self.program(peer).exists():
                 self.skipped[peer] = "its development package is not installed"
         if why is not None:
             self.skipped["reference"] = why
+
+    def program(self, peer):
+        """The drop-in library does the work by the program of the library that it replaces."""
+        return self.programs / ("reference" if peer == "drop-in" else peer)
+
+    def environment_of(self, peer):
+        if peer != "drop-in":
+            return self.environment
+        return {**self.environment,
+                "BENCH_REFERENCE": str(self.programs.parent / "libnearbuf_reloaded.so")}
 
     def peers(self):
         return [peer for peer in PEERS if peer not in self.skipped]
@@ -57,11 +69,11 @@ class Suite:
     def run(self, peer, work, before=None):
         """One process: what it printed. It gets a /tmp of its own where that is possible: the
         reference crashes over what a dead process with the same id left there."""
-        command = [*(self.own_tmp if before is None else before), str(self.programs / peer), *map(str, work)]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        command = [*(self.own_tmp if before is None else before), str(self.program(peer)), *map(str, work)]
+        done = subprocess.run(command, env=self.environment_of(peer), capture_output=True, text=True)
         if done.returncode == 3:
             raise Missing(done.stderr.strip())
-        if done.returncode < 0 and peer != "nearbuf":
+        if done.returncode < 0 and peer not in OURS:
             raise Missing(f"it ended with signal {-done.returncode}")
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
@@ -94,6 +106,7 @@ def summary(values):
     quarter = len(ordered) // 4
     return {
         "median": statistics.median(ordered),
+        "least": ordered[0],
         "low": ordered[quarter],
         "high": ordered[-1 - quarter],
         "runs": len(ordered),
@@ -129,7 +142,7 @@ def own_tmp(dead_files):
 
 def measure_table(suite):
     """The work of the table in docs/performance.md."""
-    shared = ["nearbuf", "reference", "bump"]
+    shared = [*OURS, "reference", "bump"]
     suite.measure("get and release", shared, ["warm"])
     suite.measure("append 16 bytes", shared, ["append"])
     for layout, mappings in (("none", 0), ("scattered", 10000), ("wall", 10000)):
@@ -141,7 +154,7 @@ def measure_table(suite):
     for dead_files in (0, DEAD_FILES):
         before = own_tmp(dead_files)
         if before is not None:
-            suite.measure(f"first call, {dead_files} dead files", ["nearbuf", "reference"],
+            suite.measure(f"first call, {dead_files} dead files", [*OURS, "reference"],
                           ["first"], before=before)
 
 
@@ -156,6 +169,7 @@ def measure_growth(suite):
     for threads in THREADS:
         suite.measure(f"get and release, {threads} threads", ["nearbuf", "reference", "bump"],
                       ["threads", threads])
+    suite.measure(report.STARTS_KEY, [*OURS, "reference"], ["threads", 2], rounds=STARTS)
 
 
 def measure_modules(suite):
