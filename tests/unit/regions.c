@@ -1009,7 +1009,8 @@ TEST(beside_a_span_the_side_that_is_not_reserved_is_used) {
   (void)make_at(TARGET, 64 * KIB);
   CHECK_EQUAL(0, questions_of(TARGET - 64 * KIB, TARGET + 63 * KIB, 64 * KIB));
   forget();
-  system_is.reserved[1] = (nbuf_range){TARGET - 1 * MIB, TARGET - 1};
+  system_is.reserved[0] = (nbuf_range){TARGET - 1 * MIB, TARGET - 1};
+  system_is.reserved[1] = (nbuf_range){1, 0};
   (void)make_at(TARGET, 64 * KIB);
   CHECK_EQUAL(0, questions_of(TARGET + 64 * KIB, TARGET, 64 * KIB));
 }
