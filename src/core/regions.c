@@ -174,14 +174,14 @@ static bool is_good_enough(const nbuf_regions *regions, const nbuf_gap_request *
 
 /* A place that no other thread tries, since it was found and removed from the memo under the
  * lock. If its thread dies before it maps the place, a search finds it again. */
-typedef struct claim {
+typedef struct place_claim {
   nbuf_place place;
   nbuf_span *span; /* that has it at one end; null: it lies in a hole */
   span_side where;
-} claim;
+} place_claim;
 
 /* Whether the region may lie at that end of the span; stores the place. */
-static bool is_fit_beside(const nbuf_gap_request *gap_request, claim *beside) {
+static bool is_fit_beside(const nbuf_gap_request *gap_request, place_claim *beside) {
   const nbuf_span *span = beside->span;
   uintptr_t refused = span->refused[beside->where];
   nbuf_place *place = &beside->place;
@@ -195,12 +195,13 @@ static bool is_fit_beside(const nbuf_gap_request *gap_request, claim *beside) {
 }
 
 /* The nearest place in a hole, or else above or below a span of this module. */
-static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request, claim *found) {
+static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                        place_claim *found) {
   found->span = NULL;
   bool is_found = nbuf_holes_nearest(&regions->holes, gap_request, &found->place);
   uintptr_t nearest = is_found ? nbuf_placement_distance(gap_request, &found->place) : UINTPTR_MAX;
   for (uint32_t i = 0; i < 2 * span_count(regions); i++) {
-    claim beside = {.span = &regions->spans[i / 2], .where = i % 2 == 0 ? BELOW : ABOVE};
+    place_claim beside = {.span = &regions->spans[i / 2], .where = i % 2 == 0 ? BELOW : ABOVE};
     uintptr_t distance = is_fit_beside(gap_request, &beside)
                              ? nbuf_placement_distance(gap_request, &beside.place)
                              : UINTPTR_MAX;
@@ -214,7 +215,7 @@ static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_reque
 }
 
 static bool claim_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                         claim *claimed) {
+                         place_claim *claimed) {
   if (!take_lock(regions)) {
     return false;
   }
@@ -235,7 +236,7 @@ static bool claim_beside(nbuf_regions *regions, const nbuf_gap_request *gap_requ
 /* Records that something occupies the place, so that the other end of the span is tried, and
  * nothing in a hole. If that something goes away, a search finds the place again. A claim beside
  * which another thread has claimed more just stays. */
-static void refuse(nbuf_regions *regions, const claim *refused) {
+static void refuse(nbuf_regions *regions, const place_claim *refused) {
   if (!take_lock(regions)) {
     return;
   }
@@ -305,7 +306,7 @@ static bool is_reserved(const nbuf_place *place) {
 
 static nbuf_result make_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                                nbuf_place *region) {
-  claim claimed;
+  place_claim claimed;
   for (int tries = 0; tries < 2 * NBUF_SPANS && claim_beside(regions, gap_request, &claimed);
        tries++) {
     *region = claimed.place;
