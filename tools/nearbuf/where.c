@@ -1,6 +1,5 @@
 #include "where.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -52,11 +51,14 @@ static bool read_forwarder(tool_target *target, uint64_t address, symbol_name *n
   return true;
 }
 
+static int lower_case(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter;
+}
+
 /* Whether two names of Windows are the same; those of DLLs are written in any case. */
 static bool are_equal_in_any_case(const char *one, const char *other, size_t length) {
   size_t same = 0;
-  while (same < length &&
-         tolower((unsigned char)one[same]) == tolower((unsigned char)other[same])) {
+  while (same < length && lower_case(one[same]) == lower_case(other[same])) {
     same++;
   }
   return same == length;
