@@ -58,7 +58,7 @@ NBUF_NOINLINE static nearbuf_status get_exactly(const nearbuf_request *request, 
   uint64_t hinted = nbuf_hint_order_and_generation(hint);
   nbuf_acquired acquired = {.ref = ref, .base = nbuf_item_base(item), .order = (uint32_t)hinted};
   nbuf_item_look(item, is_rust, &acquired);
-  if (!nbuf_claim_fits(&constraint, &acquired) ||
+  if (!nbuf_acquired_fits(&constraint, &acquired) ||
       !nbuf_is_near(acquired.base + acquired.start, request->target, request->near_bytes)) {
     return get_elsewhere(request, nbuf_item_taken_word(item, is_rust), buffer);
   }

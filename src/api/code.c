@@ -25,7 +25,7 @@ static nbuf_result check_place(const void *address, size_t size_bytes) {
     return nbuf_result_of(nbuf_range_holds(buffer, start, size_bytes) ? NEARBUF_OK
                                                                       : NEARBUF_NOT_FOUND);
   }
-  return nbuf_mapped_check_private_code(start, size_bytes);
+  return nbuf_probe_private_code(start, size_bytes);
 }
 
 /* Stores the bytes, as one store where their number and address allow it. */

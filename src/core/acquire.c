@@ -211,7 +211,7 @@ nbuf_result nbuf_acquire(const nbuf_constraint *constraint, const nbuf_preferenc
   if (result.status == NEARBUF_OK) {
     nbuf_constraint wasteful = *constraint;
     wasteful.may_waste_prefix = true;
-    (void)nbuf_claim_fits(&wasteful, acquired); /* sets start and limit, for a new buffer */
+    (void)nbuf_acquired_fits(&wasteful, acquired); /* sets start and limit, for a new buffer */
     *generation = nbuf_state_generation(ctx.state);
     keep_hint(ctx.state, acquired, *generation);
   }

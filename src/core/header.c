@@ -91,7 +91,7 @@ static uint32_t count_by_slots(const nbuf_locator *locator) {
   for (uint32_t i = count; i < by_slots; i++) {
     nbuf_item item = nbuf_item_read(nbuf_locator_item(locator, i), layout);
     if (item.base != 0 &&
-        nbuf_mapped_check_readable((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
+        nbuf_probe_readable((uintptr_t)item.base, item.size).status == NEARBUF_NOT_FOUND) {
       return count;
     }
   }
@@ -101,7 +101,7 @@ static uint32_t count_by_slots(const nbuf_locator *locator) {
 /* Whether a link leads to a page whose header contains that page's address. */
 static bool leads_to_locator(uintptr_t link) {
   return link != 0 && link % sizeof link == 0 && link <= UINTPTR_MAX - NBUF_LOCATOR_SIZE &&
-         nbuf_mapped_check_writable(link, NBUF_LOCATOR_SIZE).status == NEARBUF_OK &&
+         nbuf_probe_writable(link, NBUF_LOCATOR_SIZE).status == NEARBUF_OK &&
          nbuf_shared_address_acquire(link, sizeof link) == link;
 }
 

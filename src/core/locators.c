@@ -96,7 +96,7 @@ static nbuf_result examine_locator(uintptr_t base, uint8_t dialect_if_empty,
   if (base % sizeof(uintptr_t) != 0 || base > UINTPTR_MAX - NBUF_LOCATOR_SIZE) {
     return nbuf_result_of(NEARBUF_INCOMPATIBLE);
   }
-  nbuf_result result = nbuf_mapped_check_writable(base, NBUF_LOCATOR_SIZE);
+  nbuf_result result = nbuf_probe_writable(base, NBUF_LOCATOR_SIZE);
   if (result.status == NEARBUF_OK) {
     result = wait_until_valid(base, dialect_if_empty, dialect);
   } else if (result.status == NEARBUF_NOT_FOUND) {
@@ -155,7 +155,7 @@ static nbuf_result check_buffer(const nbuf_locator *locator, uint32_t index,
       nbuf_format_overlaps(locator->base, layout, index, nbuf_locator_count(locator))) {
     return nbuf_result_of(NEARBUF_INCOMPATIBLE);
   }
-  return nbuf_mapped_check_buffer((uintptr_t)item->base, item->size);
+  return nbuf_probe_buffer((uintptr_t)item->base, item->size);
 }
 
 bool nbuf_locator_is_sound(nbuf_locator *locator, uint32_t index) {

@@ -57,18 +57,18 @@ static nbuf_result check(uintptr_t start, uintptr_t size, memory_use use) {
   return result.status == NEARBUF_INCOMPATIBLE ? nbuf_result_of(NEARBUF_NOT_FOUND) : result;
 }
 
-nbuf_result nbuf_mapped_check_readable(uintptr_t start, uintptr_t size) {
+nbuf_result nbuf_probe_readable(uintptr_t start, uintptr_t size) {
   return check(start, size, USE_CONSTANTS);
 }
 
-nbuf_result nbuf_mapped_check_writable(uintptr_t start, uintptr_t size) {
+nbuf_result nbuf_probe_writable(uintptr_t start, uintptr_t size) {
   return check(start, size, USE_DATA);
 }
 
-nbuf_result nbuf_mapped_check_private_code(uintptr_t start, uintptr_t size) {
+nbuf_result nbuf_probe_private_code(uintptr_t start, uintptr_t size) {
   return check(start, size, USE_PRIVATE_CODE);
 }
 
-nbuf_result nbuf_mapped_check_buffer(uintptr_t start, uintptr_t size) {
+nbuf_result nbuf_probe_buffer(uintptr_t start, uintptr_t size) {
   return look_patiently(start, size, USE_CODE);
 }

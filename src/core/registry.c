@@ -117,7 +117,7 @@ static bool try_item(locator_walk *walk, nbuf_locator *locator, uint32_t index) 
   }
   nbuf_acquired as_seen = {
       .base = (uintptr_t)seen.base, .size = seen.size, .position = seen.position};
-  if (seen.base == 0 || !nbuf_claim_fits(walk->constraint, &as_seen) ||
+  if (seen.base == 0 || !nbuf_acquired_fits(walk->constraint, &as_seen) ||
       (walk->constraint->must_end_inside && as_seen.limit < as_seen.size)) {
     return false;
   }
@@ -228,8 +228,8 @@ static batch cut(const nbuf_state *state, const nbuf_listing *listing, uint32_t 
 }
 
 /* Describes the last item of a batch that was listed from index `first` on as the acquired one. */
-static void claim_last(uintptr_t locator, const nbuf_layout *layout, uint32_t first,
-                       const batch *items, nbuf_acquired *acquired) {
+static void hold_last(uintptr_t locator, const nbuf_layout *layout, uint32_t first,
+                      const batch *items, nbuf_acquired *acquired) {
   uint32_t last = items->count - 1;
   acquired->ref = nbuf_item_ref_of(nbuf_item_at(locator, layout, first + last), layout);
   acquired->base = (uintptr_t)items->items[last].base;
@@ -302,7 +302,7 @@ static bool list_at(nbuf_state *state, nbuf_locator *locator, uint32_t number, u
     nbuf_format_store_count(locator->base, layout, first + items.count);
   }
   nbuf_locator_mark_sound(locator, first, items.count);
-  claim_last(locator->base, layout, first, &items, acquired);
+  hold_last(locator->base, layout, first, &items, acquired);
   acquired->order = number * NBUF_ORDERS_PER_LOCATOR + first + items.count - 1;
   return true;
 }
@@ -390,7 +390,7 @@ static nbuf_result grow(nbuf_state *state, const nbuf_listing *listing, nbuf_acq
   }
   *added = is_linked ? base : 0;
   if (is_linked) {
-    claim_last(base, layout, 0, &items, acquired);
+    hold_last(base, layout, 0, &items, acquired);
     acquired->order = UINT32_MAX;
   } else if (is_own_page) {
     nbuf_page_discard(&page);

@@ -33,7 +33,8 @@ typedef struct nbuf_acquired {
 } nbuf_acquired;
 
 /* Whether the buffer has room for the request; sets `start` and `limit`. */
-NBUF_FORCEINLINE bool nbuf_claim_fits(const nbuf_constraint *constraint, nbuf_acquired *acquired) {
+NBUF_FORCEINLINE bool nbuf_acquired_fits(const nbuf_constraint *constraint,
+                                         nbuf_acquired *acquired) {
   return nbuf_constraint_fits(constraint, acquired->base, acquired->size, acquired->position,
                               &acquired->start, &acquired->limit);
 }
@@ -55,7 +56,7 @@ static inline bool nbuf_item_acquire(nbuf_item_ref ref, const nbuf_constraint *c
   acquired->ref = ref;
   acquired->base = (uintptr_t)nbuf_shared_address_relaxed(item, sizeof(uintptr_t));
   nbuf_item_look(item, is_rust, acquired);
-  if (nbuf_claim_fits(constraint, acquired)) {
+  if (nbuf_acquired_fits(constraint, acquired)) {
     return true;
   }
   nbuf_item_unlock(item, is_rust);

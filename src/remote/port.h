@@ -5,8 +5,8 @@
  * Addresses are those of the other process and 64 bits wide. If a process is gone the result is
  * NOT_FOUND, if the system refuses, DENIED. Nothing allocates from the heap. What is opened is
  * closed by its counterpart, which accepts any structure that was zeroed or filled. */
-#ifndef NBUF_REMOTE_H
-#define NBUF_REMOTE_H
+#ifndef NBUF_REMOTE_PORT_H
+#define NBUF_REMOTE_PORT_H
 
 #include <stdbool.h>
 #include <stddef.h>

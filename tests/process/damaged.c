@@ -112,7 +112,7 @@ TEST(a_lock_that_is_neither_free_nor_held_is_incompatible) {
   expect_untouched(page);
 }
 
-TEST(a_chain_of_one_locator_that_bites_its_tail_is_incompatible) {
+TEST(a_chain_that_is_a_cycle_of_one_locator_is_incompatible) {
   unsigned char *page = publish();
   nbuf_shared_address_store_release((uintptr_t)page + layout()->next, sizeof(uintptr_t),
                                     (uintptr_t)page);
@@ -360,7 +360,7 @@ TEST(a_link_to_something_else_than_a_locator_is_incompatible) {
   }
 }
 
-TEST(a_chain_of_two_locators_that_bites_its_tail_is_incompatible) {
+TEST(a_chain_that_is_a_cycle_of_two_locators_is_incompatible) {
   unsigned char *page = publish_full();
   unsigned char *other =
       mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -203,7 +203,7 @@ static nbuf_user own_user(void) {
 
 /* If we are a server, a memory file of our name can belong to a client, which made us map it; and
  * any user can have a file of that name in another directory. */
-static nbuf_origin believed_origin(const nbuf_mapping *mapping) {
+static nbuf_origin trusted_origin(const nbuf_mapping *mapping) {
   nbuf_path temporary = nbuf_path_of_temporary(-1, "");
   nbuf_origin origin = nbuf_path_origin(mapping->name_end, sizeof mapping->name_end, getpid(),
                                         own_user(), &temporary);
@@ -231,7 +231,7 @@ static nbuf_result find_in_map(nbuf_page *page) {
     }
     uintptr_t base = mapping.range.min;
     nbuf_origin origin =
-        is_locator_mapping(&mapping, base) ? believed_origin(&mapping) : NBUF_ORIGIN_OTHER;
+        is_locator_mapping(&mapping, base) ? trusted_origin(&mapping) : NBUF_ORIGIN_OTHER;
     if (origin != NBUF_ORIGIN_OTHER &&
         nbuf_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
       /* Ours is never empty; the .NET implementation maps its file executable, the Rust one does
@@ -578,7 +578,7 @@ static bool is_being_made(int file, uint64_t waited) {
  * another one has become the locator, to which the anchor leads, and which `*page` is: a page that
  * lost to that one stays mapped and blank (attach_to). NOT_FOUND: no thread of this process makes
  * the file, or it got the address of something else, or lost its name. */
-static nbuf_result await_birth(int directory, const char *name, int file, nbuf_page *page) {
+static nbuf_result wait_for_maker(int directory, const char *name, int file, nbuf_page *page) {
   uint64_t start = nbuf_os_nanoseconds();
   uint64_t waited = 0;
   for (; waited < NBUF_WAIT_BOUND_NS; waited = nbuf_os_nanoseconds() - start) {
@@ -607,7 +607,7 @@ static seen_file examine_patiently(int directory, const char *name, nbuf_page *p
   if (seen.state != FILE_BLANK) {
     return seen;
   }
-  nbuf_result result = await_birth(directory, name, seen.file, page);
+  nbuf_result result = wait_for_maker(directory, name, seen.file, page);
   if (result.status == NEARBUF_NOT_FOUND) {
     seen.state = FILE_STALE;
     return seen;
