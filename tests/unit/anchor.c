@@ -43,7 +43,16 @@ TEST(the_places_are_the_documented_ones) {
 
 enum { PLACES = 3, PAGE = 65536, CODE_OF_OPEN = 23, CODE_OF_QUERY = 5, OWN_ID = 100 };
 
-typedef enum kind { FREE, OWN, OWN_FIRST_PAGE, OF_A_FILE, SHARED, READ_ONLY, UNREADABLE } kind;
+typedef enum kind {
+  FREE,
+  OWN,
+  OWN_AND_MORE,
+  OWN_FIRST_PAGE,
+  OF_A_FILE,
+  SHARED,
+  READ_ONLY,
+  UNREADABLE
+} kind;
 
 static _Alignas(PAGE) unsigned char memory[PLACES][2 * PAGE];
 
@@ -102,7 +111,7 @@ static nbuf_map_answer invented_map_next(nbuf_map *map, uintptr_t from, nbuf_map
   }
   for (int i = 0; i < PLACES; i++) {
     kind is = system_is.kind[i];
-    uintptr_t last = place(i) + (is == OWN_FIRST_PAGE ? PAGE : 2 * PAGE) - 1;
+    uintptr_t last = place(i) + (is == OWN_FIRST_PAGE ? PAGE : 2 * PAGE) - 1 + (is == OWN_AND_MORE);
     if (is != FREE && from <= last) {
       *mapping = (nbuf_mapping){.range = {place(i), last}};
       mapping->readable = is != UNREADABLE;
@@ -295,11 +304,23 @@ TEST(an_anchor_that_is_just_being_made_is_waited_for) {
   CHECK_EQUAL(99, system_is.pauses);
 }
 
-TEST(one_that_is_never_finished_is_waited_for_only_so_long) {
+/* Its maker may have been stopped; that it continues later changes nothing. */
+TEST(one_that_its_maker_does_not_finish_is_finished_by_another_thread) {
   anchor_at(0, 0, 0);
   anchor_at(1, NBUF_ANCHOR_WIPED, 0x1000);
-  check_found(1);
+  system_is.can_wipe = true;
+  check_found(0);
   CHECK_EQUAL(99, system_is.pauses);
+  CHECK_EQUAL(NBUF_ANCHOR_WIPED, atomic_load(mark_of(0)));
+}
+
+TEST(pages_that_are_part_of_a_larger_mapping_are_waited_for_and_not_written_to) {
+  anchor_at(0, 0, 0);
+  system_is.kind[0] = OWN_AND_MORE;
+  system_is.can_wipe = true;
+  check_not_found(NEARBUF_NOT_FOUND, 0);
+  CHECK_EQUAL(99, system_is.pauses);
+  CHECK_EQUAL(0, atomic_load(mark_of(0)));
 }
 
 TEST(a_map_that_cannot_be_opened_or_read_is_no_free_place) {

@@ -71,26 +71,50 @@ static bool is_own_memory(const nbuf_mapping *mapping, uintptr_t address) {
 
 /* OK if such memory is mapped there, NOT_FOUND if not. A map that cannot be read must not look like
  * a free place: that would lead to two anchors. */
-static nbuf_result check_own_memory(nbuf_map *map, uintptr_t address) {
-  nbuf_mapping mapping;
-  nbuf_map_answer answer = nbuf_os_map_next(map, address, &mapping);
+static nbuf_result check_own_memory(nbuf_map *map, uintptr_t address, nbuf_mapping *mapping) {
+  nbuf_map_answer answer = nbuf_os_map_next(map, address, mapping);
   if (answer == NBUF_MAP_FAILED) {
     return nbuf_result_system(NEARBUF_SYSTEM_ERROR, map->system_error);
   }
-  bool is_own = answer == NBUF_MAP_FOUND && is_own_memory(&mapping, address);
+  bool is_own = answer == NBUF_MAP_FOUND && is_own_memory(mapping, address);
   return nbuf_result_of(is_own ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
-/* OK if the pages could be an anchor's, finished or not. */
-static nbuf_result check_pages(nbuf_map *map, uintptr_t place) {
-  nbuf_result result = check_own_memory(map, place);
-  return result.status == NEARBUF_OK ? check_own_memory(map, place + nbuf_os_page_size()) : result;
+/* OK if the pages could be an anchor's, finished or not. `*is_apart`: they are one mapping of their
+ * own, or one each, as their maker leaves them. */
+static nbuf_result check_pages(nbuf_map *map, uintptr_t place, bool *is_apart) {
+  size_t size = nbuf_os_page_size();
+  nbuf_mapping first;
+  nbuf_mapping second;
+  nbuf_result result = check_own_memory(map, place, &first);
+  if (result.status == NEARBUF_OK) {
+    result = check_own_memory(map, place + size, &second);
+  }
+  *is_apart = result.status == NEARBUF_OK && first.range.min == place &&
+              second.range.max == place + (2 * size - 1);
+  return result;
+}
+
+/* Stores the mark of new pages, once children are provided for. Any thread may do it: the maker can
+ * have been stopped after it mapped them. Returns the mark. */
+static uint32_t finish(uintptr_t place) {
+  size_t size = nbuf_os_page_size();
+  uint32_t mark = NBUF_ANCHOR_INHERITED;
+  if (nbuf_posix_wipe_in_children((void *)(place + size), size)) {
+    mark = NBUF_ANCHOR_WIPED;
+  } else if (nbuf_posix_keep_from_children((void *)place, 2 * size)) {
+    mark = NBUF_ANCHOR_ABSENT;
+  }
+  uint32_t there = 0;
+  return atomic_compare_exchange_strong(mark_at(place), &there, mark) ? mark : there;
 }
 
 static nbuf_result check_anchor(nbuf_map *map, uintptr_t place) {
-  nbuf_result result = check_pages(map, place);
+  bool is_apart;
+  nbuf_result result = check_pages(map, place, &is_apart);
   if (result.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
+    mark = mark == 0 && is_apart ? finish(place) : mark;
     bool is_marked =
         mark == NBUF_ANCHOR_WIPED || mark == NBUF_ANCHOR_INHERITED || mark == NBUF_ANCHOR_ABSENT;
     result = nbuf_result_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
@@ -148,13 +172,7 @@ static nbuf_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   if (error != 0) {
     return result_of_claim(error, 2 * size);
   }
-  uint32_t mark = NBUF_ANCHOR_INHERITED;
-  if (nbuf_posix_wipe_in_children((void *)(place + size), size)) {
-    mark = NBUF_ANCHOR_WIPED;
-  } else if (nbuf_posix_keep_from_children((void *)place, 2 * size)) {
-    mark = NBUF_ANCHOR_ABSENT;
-  }
-  atomic_store_explicit(mark_at(place), mark, memory_order_release);
+  (void)finish(place);
   *word = word_at(place);
   return nbuf_result_of(NEARBUF_OK);
 }
@@ -177,7 +195,8 @@ static bool is_any_unfinished(void) {
   bool is_unfinished = false;
   if (nbuf_os_map_open(&map, false).status == NEARBUF_OK) {
     for (uint32_t i = 0; place_of(i) != 0 && !is_unfinished; i++) {
-      is_unfinished = check_pages(&map, place_of(i)).status == NEARBUF_OK &&
+      bool is_apart;
+      is_unfinished = check_pages(&map, place_of(i), &is_apart).status == NEARBUF_OK &&
                       atomic_load_explicit(mark_at(place_of(i)), memory_order_acquire) == 0;
     }
   }
