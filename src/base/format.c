@@ -129,6 +129,21 @@ const char *nbuf_fault_text(nbuf_fault fault) {
   return index < sizeof fault_texts / sizeof fault_texts[0] ? fault_texts[index] : "unknown";
 }
 
+/* The field after the address in the last of the first `count` slots that lists memory. False: none
+ * does. Slots are at the same offsets in every dialect. */
+static bool read_second_field(uintptr_t locator, uint32_t width, uint32_t count, uint32_t *field) {
+  const nbuf_layout *layout = nbuf_layout_of(width, NEARBUF_DIALECT_WRITTEN);
+  uint32_t last = count < layout->capacity ? count : layout->capacity;
+  while (last > 0 &&
+         nbuf_shared_address_relaxed(nbuf_item_at(locator, layout, last - 1), width) == 0) {
+    last--;
+  }
+  if (last > 0) {
+    *field = nbuf_shared_load_relaxed(nbuf_item_at(locator, layout, last - 1) + width);
+  }
+  return last > 0;
+}
+
 nearbuf_dialect nbuf_format_recognise(uintptr_t locator, uint32_t width,
                                       nearbuf_dialect dialect_if_empty) {
   const nbuf_layout *header = nbuf_layout_of(width, NEARBUF_DIALECT_UNKNOWN);
@@ -140,24 +155,19 @@ nearbuf_dialect nbuf_format_recognise(uintptr_t locator, uint32_t width,
   if (written == 0 && dotnet == 0) {
     return dialect_if_empty;
   }
-  uint32_t count = written > dotnet ? written : dotnet;
-  /* Slots are at the same offsets in every dialect. */
-  const nbuf_layout *layout = nbuf_layout_of(width, NEARBUF_DIALECT_WRITTEN);
-  uint32_t last = count < layout->capacity ? count : layout->capacity;
-  while (last > 0 &&
-         nbuf_shared_address_relaxed(nbuf_item_at(locator, layout, last - 1), width) == 0) {
-    last--;
-  }
-  if (last == 0) {
-    return NEARBUF_DIALECT_UNKNOWN;
-  }
-  uint32_t second_field = nbuf_shared_load_relaxed(nbuf_item_at(locator, layout, last - 1) + width);
-  /* Its own count may be cleared while it is still hidden from the .NET implementation. */
-  bool can_be_rust = written != 0 || dotnet == layout->capacity;
-  if (second_field >= LEAST_RUST_SIZE && can_be_rust) {
+  uint32_t field = 0;
+  /* The Rust implementation's later locators lie on its heap, and it does not set what would be the
+   * .NET count: that and the slots behind its own count can contain anything. */
+  if (read_second_field(locator, width, written, &field) && field >= LEAST_RUST_SIZE) {
     return NEARBUF_DIALECT_RUST;
   }
-  if (second_field > 1) {
+  if (!read_second_field(locator, width, written > dotnet ? written : dotnet, &field)) {
+    return NEARBUF_DIALECT_UNKNOWN;
+  }
+  if (field >= LEAST_RUST_SIZE && dotnet == header->capacity) {
+    return NEARBUF_DIALECT_RUST; /* its own count is cleared, but not the one that hides it */
+  }
+  if (field > 1) {
     return NEARBUF_DIALECT_UNKNOWN;
   }
   return written == 0 ? NEARBUF_DIALECT_DOTNET : NEARBUF_DIALECT_WRITTEN;

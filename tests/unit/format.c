@@ -331,6 +331,27 @@ TEST(an_empty_locator_has_the_dialect_that_the_caller_knows) {
               nbuf_format_recognise((uintptr_t)empty.bytes, 4, NEARBUF_DIALECT_DOTNET));
 }
 
+/* On its heap it leaves what was there before, also where the .NET count would be. */
+TEST(a_rust_locator_is_recognised_whatever_lies_where_it_writes_nothing) {
+  for (int i = 0; i < GOLDEN; i++) {
+    if (golden[i].dialect != NEARBUF_DIALECT_RUST) {
+      continue;
+    }
+    image whole = golden_image(i);
+    const nbuf_layout *layout = layout_of(i);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    for (uint32_t slot = nbuf_format_count(at, layout); slot < layout->capacity; slot++) {
+      memset((void *)nbuf_item_at(at, layout, slot), 'l', 4);
+    }
+    for (unsigned count = 0; count < 256; count++) {
+      whole.bytes[layout->count_dotnet] = (unsigned char)count;
+      CHECK_EQUAL(NEARBUF_DIALECT_RUST,
+                  nbuf_format_recognise(at, golden[i].width, NEARBUF_DIALECT_UNKNOWN));
+      CHECK_EQUAL(NBUF_FAULT_NONE, check(&whole, i, NULL));
+    }
+  }
+}
+
 TEST(any_version_bit_of_either_reading_makes_the_dialect_unknown) {
   for (int i = 0; i < GOLDEN; i++) {
     for (int bit = 0; bit < 8; bit++) {
