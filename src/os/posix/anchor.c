@@ -97,7 +97,7 @@ static nbuf_result check_pages(nbuf_map *map, uintptr_t place, bool *is_apart) {
 
 /* Stores the mark of new pages, once children are provided for. Any thread may do it: the maker can
  * have been stopped after it mapped them. Returns the mark. */
-static uint32_t finish(uintptr_t place) {
+static uint32_t store_mark(uintptr_t place) {
   size_t size = nbuf_os_page_size();
   uint32_t mark = NBUF_ANCHOR_INHERITED;
   if (nbuf_posix_wipe_in_children((void *)(place + size), size)) {
@@ -114,7 +114,7 @@ static nbuf_result check_anchor(nbuf_map *map, uintptr_t place) {
   nbuf_result result = check_pages(map, place, &is_apart);
   if (result.status == NEARBUF_OK) {
     uint32_t mark = read_mark(place);
-    mark = mark == 0 && is_apart ? finish(place) : mark;
+    mark = mark == 0 && is_apart ? store_mark(place) : mark;
     bool is_marked =
         mark == NBUF_ANCHOR_WIPED || mark == NBUF_ANCHOR_INHERITED || mark == NBUF_ANCHOR_ABSENT;
     result = nbuf_result_of(is_marked ? NEARBUF_OK : NEARBUF_NOT_FOUND);
@@ -172,7 +172,7 @@ static nbuf_result claim(uintptr_t place, _Atomic uintptr_t **word) {
   if (error != 0) {
     return result_of_claim(error, 2 * size);
   }
-  (void)finish(place);
+  (void)store_mark(place);
   *word = word_at(place);
   return nbuf_result_of(NEARBUF_OK);
 }
