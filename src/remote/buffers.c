@@ -240,19 +240,19 @@ static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
                                                  memory_order_acq_rel, memory_order_acquire);
 }
 
-/* Holds the item of a locator that this call made. */
-static nbuf_result hold_first(finding *ctx, const nbuf_remote_page *page, const nbuf_item *item,
-                              uint32_t dialect) {
+/* Holds the last item of a locator that this call made. */
+static nbuf_result hold_last(finding *ctx, uint64_t address, const nbuf_initial_items *initial) {
   nbuf_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
-  ctx->walk.address = page->address;
-  ctx->walk.dialect = dialect;
+  ctx->walk.address = address;
+  ctx->walk.dialect = initial->layout->dialect;
   ctx->walk.width = nbuf_process_width(ctx->process);
   if (!open_to_hold(ctx, &view, &memory)) {
     return ctx->refused;
   }
-  uintptr_t held = nbuf_item_at(view.base, nbuf_walk_layout(&ctx->walk), page->slot);
-  fill(ctx, item, held, &view, memory);
+  uint32_t last = initial->count - 1;
+  uintptr_t held = nbuf_item_at(view.base, initial->layout, last);
+  fill(ctx, &initial->items[last], held, &view, memory);
   return nbuf_result_of(NEARBUF_OK);
 }
 
@@ -264,7 +264,10 @@ static nbuf_result grow(finding *ctx, const listing *new) {
                          ? (uint32_t)NEARBUF_DIALECT_WRITTEN
                          : new->last_dialect;
   uint32_t width = nbuf_process_width(ctx->process);
-  const nbuf_layout *layout = nbuf_layout_of(width, dialect);
+  uint32_t slot = is_first ? NBUF_FIRST_SLOT : 0;
+  nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
+  items[slot] = new->item;
+  const nbuf_initial_items initial = {nbuf_layout_of(width, dialect), items, slot + 1};
   nbuf_remote_view view = {0, 0, 0};
   if (!is_first) {
     nbuf_result result = nbuf_remote_view_open(ctx->process, new->last, &view);
@@ -272,8 +275,8 @@ static nbuf_result grow(finding *ctx, const listing *new) {
       return result;
     }
   }
-  nbuf_remote_page added = {0, 0, 0};
-  nbuf_result result = nbuf_remote_page_make(ctx->process, layout, &new->item, is_first, &added);
+  nbuf_remote_page added = {0, 0};
+  nbuf_result result = nbuf_remote_page_make(ctx->process, &initial, is_first, &added);
   if (result.status == NEARBUF_OK && !is_first) {
     const nbuf_layout *of_last = nbuf_layout_of(width, new->last_dialect);
     bool is_locked = nbuf_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
@@ -288,7 +291,7 @@ static nbuf_result grow(finding *ctx, const listing *new) {
   }
   nbuf_remote_view_close(&view);
   ctx->is_listed = result.status == NEARBUF_OK;
-  return result.status == NEARBUF_OK ? hold_first(ctx, &added, &new->item, dialect) : result;
+  return result.status == NEARBUF_OK ? hold_last(ctx, added.address, &initial) : result;
 }
 
 /* Lists a new region, which is the caller's on failure. */

@@ -18,6 +18,7 @@
 #include "base/range.h"
 #include "base/result.h"
 #include "os/os.h"
+#include "os/pages.h"
 
 /* ---- Processes ------------------------------------------------------------------------------- */
 
@@ -111,15 +112,14 @@ void nbuf_remote_view_close(nbuf_remote_view *view);
 typedef struct nbuf_remote_page {
   uint64_t address;
   intptr_t handle; /* the port's own */
-  uint32_t slot;   /* of the item */
 } nbuf_remote_page;
 
-/* Makes a page with a locator in the process, listing one item whose memory, zeroed and not yet in
- * use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
+/* Makes a page with a locator in the process, listing the initial items. The memory of the last one,
+ * zeroed and not yet in use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
  * later one is not in the chain yet, and nbuf_remote_page_discard takes it back. BUSY: another
  * thread or process made the first one meanwhile. */
-nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
-                                  const nbuf_item *item, bool is_first, nbuf_remote_page *page);
+nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
+                                  bool is_first, nbuf_remote_page *page);
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page);
 
 /* ---- Files ----------------------------------------------------------------------------------- */

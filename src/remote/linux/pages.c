@@ -117,16 +117,12 @@ static nbuf_result make_file_there(void *context) {
 
 /* Makes a complete file that no other process can see yet, as the process would make it. */
 static nbuf_result make_file(int directory, const nbuf_identity *identity,
-                             const nbuf_layout *layout, const nbuf_item *item, uint32_t slot,
-                             nbuf_new_file *made, int *file) {
-  nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
-  items[slot] = *item;
-  nbuf_initial_items initial = {layout, items, slot + 1};
+                             const nbuf_initial_items *initial, nbuf_new_file *made, int *file) {
   *file = -1;
   if (!nbuf_file_is_allowed()) {
     return nbuf_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  file_call call = {directory, identity, &initial, {""}, -1};
+  file_call call = {directory, identity, initial, {""}, -1};
   nbuf_result result = nbuf_rights_run(&identity->rights, make_file_there, &call, sizeof call);
   made->temporary = call.name;
   *file = call.file;
@@ -323,8 +319,7 @@ static nbuf_result publish_later(int directory, const nbuf_identity *identity,
 typedef struct page_plan {
   nearbuf_process *process;
   const nbuf_identity *identity;
-  const nbuf_layout *layout;
-  const nbuf_item *item;
+  const nbuf_initial_items *initial;
   bool is_first;
 } page_plan;
 
@@ -333,7 +328,7 @@ typedef struct page_plan {
 static nbuf_result publish(const page_plan *plan, int directory, const nbuf_new_file *made,
                            int file, const nbuf_remote_page *page, uint64_t *address) {
   _Alignas(8) unsigned char header[8];
-  const uint32_t width = plan->layout->width;
+  const uint32_t width = plan->initial->layout->width;
   nbuf_shared_address_store_release((uintptr_t)header, width, *address);
   if (pwrite(file, header, width, 0) != (ssize_t)width) {
     return nbuf_result_system(NEARBUF_SYSTEM_ERROR, errno);
@@ -354,12 +349,12 @@ static nbuf_result make_in(const page_plan *plan, nbuf_folder folder, nbuf_remot
   nbuf_name path = nbuf_directory_path(folder, plan->identity->user);
   *of_folder = nbuf_identity_open_directory(process, plan->identity, folder, true, &directory);
   if (of_folder->status == NEARBUF_OK) {
-    *of_folder =
-        make_file(directory, plan->identity, plan->layout, plan->item, page->slot, &made, &file);
+    *of_folder = make_file(directory, plan->identity, plan->initial, &made, &file);
   }
   nbuf_result result = *of_folder;
   if (result.status == NEARBUF_OK) {
-    result = map_there(process, plan->item, &path, &made, &call);
+    const nbuf_item *last = &plan->initial->items[plan->initial->count - 1];
+    result = map_there(process, last, &path, &made, &call);
     *of_folder = call.of_folder;
     if (result.status == NEARBUF_OK) {
       result = publish(plan, directory, &made, file, page, &call.address);
@@ -380,10 +375,9 @@ static nbuf_result make_in(const page_plan *plan, nbuf_folder folder, nbuf_remot
   return result;
 }
 
-nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
-                                  const nbuf_item *item, bool is_first, nbuf_remote_page *page) {
-  *page = (nbuf_remote_page){.handle = (intptr_t)(nbuf_posix_random() & UINT32_MAX),
-                             .slot = is_first ? NBUF_FIRST_SLOT : 0};
+nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
+                                  bool is_first, nbuf_remote_page *page) {
+  *page = (nbuf_remote_page){.handle = (intptr_t)(nbuf_posix_random() & UINT32_MAX)};
   nbuf_identity identity = {0};
   nbuf_result result = nbuf_identify(process, &identity);
   if (result.status != NEARBUF_OK) {
@@ -392,7 +386,7 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *l
   if (identity.is_privileged) {
     return nbuf_result_system(NEARBUF_DENIED, EPERM);
   }
-  page_plan plan = {process, &identity, layout, item, is_first};
+  page_plan plan = {process, &identity, initial, is_first};
   nbuf_result of_folder;
   result = make_in(&plan, NBUF_FOLDER_SHARED, page, &of_folder);
   if (result.status != NEARBUF_OK && nbuf_directory_is_anothers(of_folder)) {
@@ -401,7 +395,7 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *l
     result = is_answer ? second : result;
   }
   if (result.status == NEARBUF_OK && is_first) {
-    nbuf_first_keep(process, page->address, (nearbuf_dialect)layout->dialect);
+    nbuf_first_keep(process, page->address, (nearbuf_dialect)initial->layout->dialect);
   }
   return result;
 }

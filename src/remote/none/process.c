@@ -152,13 +152,12 @@ void nbuf_remote_view_close(nbuf_remote_view *view) {
   (void)view;
 }
 
-nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
-                                  const nbuf_item *item, bool is_first, nbuf_remote_page *page) {
+nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
+                                  bool is_first, nbuf_remote_page *page) {
   (void)process;
-  (void)layout;
-  (void)item;
+  (void)initial;
   (void)is_first;
-  *page = (nbuf_remote_page){0, 0, 0};
+  *page = (nbuf_remote_page){0, 0};
   return unsupported();
 }
 

@@ -447,21 +447,18 @@ static nbuf_result make_first_section(const nearbuf_process *process, HANDLE *se
   return result;
 }
 
-nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_layout *layout,
-                                  const nbuf_item *item, bool is_first, nbuf_remote_page *page) {
-  *page = (nbuf_remote_page){.slot = is_first ? NBUF_FIRST_SLOT : 0};
+nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
+                                  bool is_first, nbuf_remote_page *page) {
+  *page = (nbuf_remote_page){0, 0};
   if (!nbuf_windows_may_change(process) || !shares_names(process)) {
     return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
-  nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
-  items[page->slot] = *item;
-  nbuf_initial_items initial = {layout, items, page->slot + 1};
   uint32_t number = 0;
   HANDLE section;
   nbuf_result result = is_first ? make_first_section(process, &section)
                                 : make_later_section(process, &number, &section);
   if (result.status == NEARBUF_OK) {
-    result = publish(process, section, &initial, number, page);
+    result = publish(process, section, initial, number, page);
     (void)CloseHandle(section);
   }
   return result;
