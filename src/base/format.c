@@ -129,15 +129,21 @@ const char *nbuf_fault_text(nbuf_fault fault) {
   return index < sizeof fault_texts / sizeof fault_texts[0] ? fault_texts[index] : "unknown";
 }
 
+/* The number of slots up to the last one that lists memory, of the first `count`. */
+static uint32_t used_slots(uintptr_t locator, const nbuf_layout *layout, uint32_t count) {
+  uint32_t used = count < layout->capacity ? count : layout->capacity;
+  while (used > 0 &&
+         nbuf_shared_address_relaxed(nbuf_item_at(locator, layout, used - 1), layout->width) == 0) {
+    used--;
+  }
+  return used;
+}
+
 /* The field after the address in the last of the first `count` slots that lists memory. False: none
  * does. Slots are at the same offsets in every dialect. */
 static bool read_second_field(uintptr_t locator, uint32_t width, uint32_t count, uint32_t *field) {
   const nbuf_layout *layout = nbuf_layout_of(width, NEARBUF_DIALECT_WRITTEN);
-  uint32_t last = count < layout->capacity ? count : layout->capacity;
-  while (last > 0 &&
-         nbuf_shared_address_relaxed(nbuf_item_at(locator, layout, last - 1), width) == 0) {
-    last--;
-  }
+  uint32_t last = used_slots(locator, layout, count);
   if (last > 0) {
     *field = nbuf_shared_load_relaxed(nbuf_item_at(locator, layout, last - 1) + width);
   }
@@ -257,19 +263,10 @@ static bool are_apart(uintptr_t locator, const nbuf_layout *layout, uint32_t cou
   return is_apart;
 }
 
-static uint32_t used_slots(uintptr_t locator, const nbuf_layout *layout) {
-  uint32_t used = layout->capacity;
-  while (used > 0 &&
-         nbuf_shared_address_relaxed(nbuf_item_at(locator, layout, used - 1), layout->width) == 0) {
-    used--;
-  }
-  return used;
-}
-
 uint32_t nbuf_format_count_by_slots(uintptr_t locator, const nbuf_layout *layout,
                                     uint64_t this_address) {
   uint32_t count = nbuf_format_count(locator, layout);
-  uint32_t used = used_slots(locator, layout);
+  uint32_t used = used_slots(locator, layout, layout->capacity);
   for (uint32_t i = count; i < used; i++) {
     nbuf_item item = nbuf_item_read(nbuf_item_at(locator, layout, i), layout);
     bool is_overlap = layout->dialect != NEARBUF_DIALECT_RUST && item.base != 0 &&

@@ -18,8 +18,8 @@ static inline bool nbuf_is_attached(const nbuf_state *state) {
 nbuf_result nbuf_attach(nbuf_state *state, bool may_wait);
 
 /* The same, but makes the locator, listing `item`, if there is none. `*is_listed` is set if the
- * locator was made: then `item` is in the first slot that is used (NBUF_FIRST_SLOT). `preferred` is the dialect of a new locator if neither the program nor
- * the environment chose one. */
+ * locator was made: then `item` is in the first slot that is used (NBUF_FIRST_SLOT). `preferred` is
+ * the dialect of a new locator if neither the program nor the environment chose one. */
 nbuf_result nbuf_attach_or_make(nbuf_state *state, const nbuf_item *item, nearbuf_dialect preferred,
                                 bool *is_listed);
 

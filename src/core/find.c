@@ -1,11 +1,6 @@
 /* Which buffer of a locator contains an address; see find.h. */
 #include "core/find.h"
 
-/* Whether a thread or process may be listing an item. */
-static bool is_being_changed(const nbuf_locator *locator) {
-  return nbuf_shared_load_acquire(locator->base + nbuf_locator_layout(locator)->locked) == 1;
-}
-
 /* Whether the item lists a buffer that may contain the address, by the two fields that exclude most
  * items. A size of 0 or 1 may be the lock of an item in another layout (nbuf_item_read). */
 static bool may_contain(uintptr_t item, uint32_t size_at, uintptr_t address) {
@@ -14,8 +9,8 @@ static bool may_contain(uintptr_t item, uint32_t size_at, uintptr_t address) {
   return base != 0 && (address - base < size || size <= 1);
 }
 
-/* What nbuf_locator.bounded is if the bounds are those of `count` items. A child reads the entries of
- * its parent's locators, with another generation. */
+/* What nbuf_locator.bounded is if the bounds are those of `count` items. A child reads the entries
+ * of its parent's locators, with another generation. */
 static uint32_t bounds_of(uint32_t generation, uint32_t count) {
   return generation * NBUF_ORDERS_PER_LOCATOR + count;
 }
@@ -37,7 +32,7 @@ static void raise_to(_Atomic uintptr_t *bound, uintptr_t value) {
  * held one may be incomplete, and those of a first locator can be replaced (header.h). */
 static void keep_bounds(nbuf_locator *locator, uint32_t generation, uint32_t count) {
   const nbuf_layout *layout = nbuf_locator_layout(locator);
-  bool is_stable = !locator->is_first && !is_being_changed(locator);
+  bool is_stable = !locator->is_first && !nbuf_locator_is_locked(locator->base);
   uintptr_t lowest = UINTPTR_MAX;
   uintptr_t highest = 0;
   for (uint32_t i = 0; i < count && is_stable; i++) {

@@ -37,6 +37,12 @@ typedef struct nbuf_locator {
   _Atomic bool is_damaged;  /* an item is invalid: nothing is written to it any more */
 } nbuf_locator;
 
+/* Whether the lock of the locator at this address is held: an item may be incomplete. */
+static inline bool nbuf_locator_is_locked(uintptr_t base) {
+  const nbuf_layout *header = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
+  return nbuf_shared_load_acquire(base + header->locked) == 1;
+}
+
 static inline const nbuf_layout *nbuf_locator_layout(const nbuf_locator *locator) {
   return nbuf_native_layout(locator->dialect);
 }

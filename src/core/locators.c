@@ -69,10 +69,6 @@ static bool is_valid(uintptr_t base, uint8_t dialect_if_empty, nearbuf_dialect *
          nbuf_format_check(base, nbuf_native_layout(*dialect), base, NULL) == NBUF_FAULT_NONE;
 }
 
-static bool is_locked(uintptr_t base) {
-  return nbuf_shared_load_acquire(base + nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN)->locked) == 1;
-}
-
 /* Another implementation counts an item before it fills it in, and can clear the header while it
  * starts. So a locator that looks invalid is checked again: a few times, and within the bound as
  * long as the lock is held. */
@@ -82,7 +78,7 @@ static nbuf_result wait_until_valid(uintptr_t base, uint8_t dialect_if_empty,
   for (int tries = 0; !is_valid(base, dialect_if_empty, dialect); tries++) {
     if (tries < 3) {
       nbuf_os_pause();
-    } else if (!is_locked(base) || !nbuf_wait_on(&wait)) {
+    } else if (!nbuf_locator_is_locked(base) || !nbuf_wait_on(&wait)) {
       return nbuf_result_of(NEARBUF_INCOMPATIBLE);
     }
     nbuf_page_restore_address(base);
@@ -107,7 +103,7 @@ static nbuf_result examine_locator(uintptr_t base, uint8_t dialect_if_empty,
 
 /* Whether a thread or process is still filling in the item that was read as `seen`. */
 static bool is_being_listed(const nbuf_locator *locator, uint32_t index, const nbuf_item *seen) {
-  bool is_changing = is_locked(locator->base);
+  bool is_changing = nbuf_locator_is_locked(locator->base);
   nbuf_item now = nbuf_item_read(nbuf_locator_item(locator, index), nbuf_locator_layout(locator));
   return is_changing || now.base != seen->base || now.size != seen->size ||
          now.position != seen->position;
