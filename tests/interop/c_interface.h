@@ -24,8 +24,8 @@ typedef struct c_interface {
 c_interface reference_load(void);
 
 /* Removes the file of a dead process that had our id, which the Rust implementation trusts and
- * crashes with; it removes none itself. POSIX systems only. Must be called first in a process; reference_load
- * does it. */
+ * crashes with; it removes none itself. POSIX systems only. Must be called first in a process;
+ * reference_load does it. */
 void reference_remove_dead_namesake(void);
 
 c_interface dropin_load(void);

@@ -1,10 +1,9 @@
 /* One process with the Rust implementation, the published crate. */
-#include <stdatomic.h>
 #include <string.h>
 
+#include "both.h"
 #include "c_interface.h"
 #include "machine_code.h"
-#include "records.h"
 #include "test.h"
 #include "window.h"
 
@@ -24,7 +23,7 @@ TEST(what_the_reference_made_first_is_spoken_and_shared) {
   CHECK_EQUAL(theirs + 9, (uintptr_t)ours.run_at);
   CHECK(memcmp((const void *)theirs, "referencenearbuf", 16) == 0);
   CHECK_EQUAL(NEARBUF_DIALECT_RUST, find(theirs).dialect);
-  CHECK_EQUAL((uintptr_t)item & ~(uintptr_t)(PAGE - 1), totals().first_locator);
+  CHECK_EQUAL(both_locator_of(item), totals().first_locator);
   CHECK_EQUAL(16, item->position);
   CHECK_EQUAL(LISTED_FROM_START + 1, totals().buffers);
 }
@@ -37,7 +36,7 @@ TEST(what_we_made_first_is_found_and_shared_by_the_reference) {
   CHECK_OK(nearbuf_place(&request, "nearbuf", &ours));
 
   LocatorItem *item = c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, 100);
-  CHECK_EQUAL(totals().first_locator, (uintptr_t)item & ~(uintptr_t)(PAGE - 1));
+  CHECK_EQUAL(totals().first_locator, both_locator_of(item));
   uintptr_t theirs = reference.append(item, (const uint8_t *)"reference", 9);
   CHECK_EQUAL((uintptr_t)ours.run_at + 7, theirs);
   CHECK(memcmp(ours.run_at, "nearbufreference", 16) == 0);
@@ -165,43 +164,17 @@ TEST(chains_of_locators_of_both_are_followed_by_both_when_we_are_first) {
 
 /* ---- At the same time ------------------------------------------------------------------------ */
 
-static c_interface raced;
-static atomic_uint handed_less;
-
-/* The Rust implementation checks the room before it locks the item, so its caller has to check
- * again. */
-static void append_with_reference(records *list) {
-  unsigned char bytes[LONGEST_RECORD];
-  while (records_go_on(list)) {
-    record next = records_next(list, bytes);
-    LocatorItem *item = c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, next.length);
-    if (raced.bytes_left(item) >= next.length) {
-      next.address = raced.append(item, bytes, next.length);
-      records_keep(list, &next);
-    } else {
-      atomic_fetch_add(&handed_less, 1);
-    }
-    raced.unlock(item);
-  }
-}
-
-static void race(void) {
-  records_race(append_with_reference, records_append_with_nearbuf, 1500, NULL);
-  CHECK_EQUAL(0, totals().taken);
-  printf("the reference handed out less than was asked: %u times\n", atomic_load(&handed_less));
-}
-
 TEST(threads_of_both_keep_every_byte_when_it_is_first) {
-  raced = reference_load();
-  raced.unlock(c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, 1));
-  race();
+  c_interface reference = reference_load();
+  reference.unlock(c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, 1));
+  both_append(&reference, 1500);
 }
 
 TEST(threads_of_both_keep_every_byte_when_we_are_first) {
-  raced = reference_load();
+  c_interface reference = reference_load();
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 1);
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place(&request, "", &placed));
-  race();
+  both_append(&reference, 1500);
 }

@@ -1,36 +1,16 @@
 /* The first calls of the Rust implementation and of this library in a process at the same time. */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "both.h"
 #include "c_interface.h"
 #include "test.h"
-#include "threads.h"
 #include "window.h"
 
 enum { STARTS = 100 };
 
-static c_interface raced;
-static atomic_int waiting;
-
-static void wait_for_the_other(void) {
-  atomic_fetch_add(&waiting, 1);
-  while (atomic_load(&waiting) < 2) {
-  }
-}
-
-static void start_reference(void *argument) {
-  LocatorItem **item = argument;
-  wait_for_the_other();
-  *item = c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, 100);
-}
-
-static void start_nearbuf(void *argument) {
-  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
-  wait_for_the_other();
-  CHECK_OK(nearbuf_get(&request, argument));
-}
+static c_interface reference;
 
 static uint64_t inode_at(uintptr_t address) {
   FILE *map = fopen("/proc/self/maps", "r");
@@ -53,27 +33,22 @@ static uint64_t inode_at(uintptr_t address) {
  * same page. */
 static bool start_both(void) {
   reference_remove_dead_namesake();
-  LocatorItem *theirs;
-  nearbuf_buffer ours;
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
-  test_thread threads[] = {test_thread_start(start_reference, &theirs),
-                           test_thread_start(start_nearbuf, &ours)};
-  test_thread_join(threads[0]);
-  test_thread_join(threads[1]);
-  uintptr_t their_locator = (uintptr_t)theirs & ~(uintptr_t)(PAGE - 1);
+  both_buffers got = both_get_at_once(&reference);
+  uintptr_t their_locator = both_locator_of(got.theirs);
   uintptr_t our_locator = totals().first_locator;
   CHECK(inode_at(our_locator) != 0);
   CHECK_EQUAL(inode_at(our_locator), inode_at(their_locator));
   CHECK_EQUAL(2, totals().buffers);
   CHECK_EQUAL(2, totals().taken);
-  CHECK(theirs->base_address != nearbuf_buffer_address(&ours));
+  CHECK(got.theirs->base_address != nearbuf_buffer_address(&got.ours));
   return their_locator == our_locator;
 }
 
 /* One start in 60 ends with a page that was overwritten like this. */
 TEST(the_first_calls_of_both_at_once_end_with_one_locator) {
   enum { SHARED = 40, TAKEN_OVER = 41 };
-  raced = reference_load();
+  reference = reference_load();
   int taken_over = 0;
   for (int i = 0; i < STARTS; i++) {
     pid_t child = fork();

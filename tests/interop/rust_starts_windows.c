@@ -1,66 +1,36 @@
 /* The first calls of the Rust implementation and of this library in a process at about the same
  * time, on Windows. Between its look for a section and its making of one, another section of that
  * name may appear: it takes that for its own and clears the header, at any later time. */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "../windows/children.h"
 #include "../windows/imports.h"
+#include "both.h"
 #include "c_interface.h"
 #include "machine_code.h"
-#include "records.h"
 #include "test.h"
-#include "threads.h"
 #include "window.h"
 
-static c_interface raced;
-
-static uintptr_t locator_of(const LocatorItem *item) {
-  return (uintptr_t)item & ~(uintptr_t)(PAGE - 1);
-}
+static c_interface reference;
 
 /* ---- At the same time ------------------------------------------------------------------------ */
 
 enum { STARTS = 30, SHARED = 40, TAKEN_OVER = 41 };
 
-static atomic_int waiting;
-
-static void wait_for_the_other(void) {
-  atomic_fetch_add(&waiting, 1);
-  while (atomic_load(&waiting) < 2) {
-  }
-}
-
-static void start_reference(void *argument) {
-  LocatorItem **item = argument;
-  wait_for_the_other();
-  *item = c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, 100);
-}
-
-static void start_nearbuf(void *argument) {
-  nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
-  wait_for_the_other();
-  CHECK_OK(nearbuf_get(&request, argument));
-}
-
 /* Both hold a buffer of one locator; which of the views of its section each uses does not
  * matter. */
 static int start_both(void) {
-  LocatorItem *theirs;
-  nearbuf_buffer ours;
-  raced = reference_load();
+  reference = reference_load();
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
-  test_thread threads[] = {test_thread_start(start_reference, &theirs),
-                           test_thread_start(start_nearbuf, &ours)};
-  test_thread_join(threads[0]);
-  test_thread_join(threads[1]);
+  both_buffers got = both_get_at_once(&reference);
+  uintptr_t their_locator = both_locator_of(got.theirs);
   uintptr_t our_locator = totals().first_locator;
-  CHECK(memcmp((const void *)our_locator, (const void *)locator_of(theirs), PAGE) == 0);
-  CHECK(theirs->base_address != nearbuf_buffer_address(&ours));
-  CHECK_EQUAL(1, find(theirs->base_address).is_taken);
-  CHECK_EQUAL(1, find(nearbuf_buffer_address(&ours)).is_taken);
-  return locator_of(theirs) == our_locator ? SHARED : TAKEN_OVER;
+  CHECK(memcmp((const void *)our_locator, (const void *)their_locator, PAGE) == 0);
+  CHECK(got.theirs->base_address != nearbuf_buffer_address(&got.ours));
+  CHECK_EQUAL(1, find(got.theirs->base_address).is_taken);
+  CHECK_EQUAL(1, find(nearbuf_buffer_address(&got.ours)).is_taken);
+  return their_locator == our_locator ? SHARED : TAKEN_OVER;
 }
 
 TEST(the_first_calls_of_both_at_once_end_with_one_locator) {
@@ -95,24 +65,11 @@ static LocatorItem *get_without_seeing_ours(void) {
   HMODULE library = GetModuleHandleA(REFERENCE_LIBRARY);
   CHECK(library != NULL);
   (void)import_replace_in(library, "OpenFileMappingA", (FARPROC)(void (*)(void))find_no_section);
-  return c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, 100);
-}
-
-static void append_with_reference(records *list) {
-  unsigned char bytes[LONGEST_RECORD];
-  while (records_go_on(list)) {
-    record next = records_next(list, bytes);
-    LocatorItem *item = c_interface_get(&raced, WINDOW, WINDOW + WINDOW_SIZE, next.length);
-    if (raced.bytes_left(item) >= next.length) {
-      next.address = raced.append(item, bytes, next.length);
-      records_keep(list, &next);
-    }
-    raced.unlock(item);
-  }
+  return c_interface_get(&reference, WINDOW, WINDOW + WINDOW_SIZE, 100);
 }
 
 TEST(a_locator_of_ours_that_it_takes_for_its_own_later_keeps_what_both_list) {
-  raced = reference_load();
+  reference = reference_load();
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
   nearbuf_request request = request_in(WINDOW, WINDOW + WINDOW_SIZE - 1, 100);
   nearbuf_buffer ours[HELD];
@@ -122,9 +79,9 @@ TEST(a_locator_of_ours_that_it_takes_for_its_own_later_keeps_what_both_list) {
   }
   uintptr_t first = totals().first_locator;
   LocatorItem *theirs = get_without_seeing_ours();
-  CHECK(locator_of(theirs) != first);
-  CHECK(memcmp((const void *)first, (const void *)locator_of(theirs), PAGE) == 0);
-  uintptr_t written = raced.append(theirs, (const uint8_t *)"reference", 9);
+  CHECK(both_locator_of(theirs) != first);
+  CHECK(memcmp((const void *)first, (const void *)both_locator_of(theirs), PAGE) == 0);
+  uintptr_t written = reference.append(theirs, (const uint8_t *)"reference", 9);
   for (int i = 0; i < HELD; i++) {
     CHECK_OK(nearbuf_append(&ours[i], "more", 4, NULL));
     CHECK(memcmp((const void *)nearbuf_buffer_address(&ours[i]), "nearbufmore", 11) == 0);
@@ -134,23 +91,22 @@ TEST(a_locator_of_ours_that_it_takes_for_its_own_later_keeps_what_both_list) {
   CHECK_EQUAL(9, find(written).used_bytes);
   CHECK_EQUAL(1, find(written).is_taken);
   CHECK_EQUAL(LISTED_FROM_START + HELD + 1, totals().buffers);
-  raced.unlock(theirs);
+  reference.unlock(theirs);
   for (int i = 0; i < HELD; i++) {
     CHECK_OK(nearbuf_release(&ours[i]));
   }
-  records_race(append_with_reference, records_append_with_nearbuf, 500, NULL);
-  CHECK_EQUAL(0, totals().taken);
+  both_append(&reference, 500);
   CHECK_EQUAL(first, totals().first_locator);
 }
 
 TEST(code_runs_and_a_later_copy_attaches_where_it_took_a_locator_for_its_own) {
-  raced = reference_load();
+  reference = reference_load();
   CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = sizeof code_of_answer;
   nearbuf_memory placed;
   CHECK_OK(nearbuf_place(&request, code_of_answer, &placed));
-  raced.unlock(get_without_seeing_ours());
+  reference.unlock(get_without_seeing_ours());
   CHECK_OK(nearbuf_place(&request, code_of_answer, &placed));
   CHECK_EQUAL(ANSWER, run_code_at(placed.run_at));
   HMODULE plugin = LoadLibraryA("plugin_one.dll");
