@@ -1,7 +1,7 @@
-/* The anchor, on an invented system: its places are memory of this program, and what is mapped there
- * and what the system refuses is what a test says. posix/anchor.c itself is compiled here, with other
- * names for what it calls and defines. The rest of its promises, with real children and threads, is in
- * tests/process. */
+/* The anchor, on an invented system: its places are memory of this program, and what is mapped
+ * there and what the system refuses is what a test says. posix/anchor.c itself is compiled here,
+ * with other names for what it calls and defines. The rest of its promises, with real children and
+ * threads, is in tests/process. */
 #include "os/posix/anchor.h"
 
 #include <errno.h>
@@ -65,7 +65,7 @@ static struct {
   bool cannot_map; /* a map call without an address fails, too */
   nearbuf_status open_status;
   bool is_unreadable;
-  int finished_after; /* this many pauses another thread has made the anchor at the first place; 0: never */
+  int finished_after; /* pauses until another thread has made the first anchor; 0: never */
   int pauses;
   int opened;
   int still_open;
@@ -236,38 +236,43 @@ static void anchor_at(int index, uint32_t mark, uintptr_t word) {
   atomic_store(word_of(index), word);
 }
 
-static void check_found(int index) {
-  _Atomic uintptr_t *word = NULL;
-  CHECK_OK(nbuf_anchor_find(&word).status);
-  CHECK(word == word_of(index));
+typedef nbuf_result (*anchor_call)(_Atomic uintptr_t **word);
+
+static void check_nothing_left(void) {
   CHECK_EQUAL(0, system_is.still_open);
+  CHECK_EQUAL(0, system_is.elsewhere);
+}
+
+static void check_word(anchor_call call, int index) {
+  _Atomic uintptr_t *word = NULL;
+  CHECK_OK(call(&word).status);
+  CHECK(word == word_of(index));
+  check_nothing_left();
+}
+
+static void check_no_word(anchor_call call, nearbuf_status status, int32_t code) {
+  _Atomic uintptr_t *word = NULL;
+  nbuf_result result = call(&word);
+  CHECK_STATUS(status, result.status);
+  CHECK_EQUAL(code, result.system_error);
+  CHECK(word == NULL);
+  check_nothing_left();
+}
+
+static void check_found(int index) {
+  check_word(nbuf_anchor_find, index);
 }
 
 static void check_not_found(nearbuf_status status, int32_t code) {
-  _Atomic uintptr_t *word = NULL;
-  nbuf_result result = nbuf_anchor_find(&word);
-  CHECK_STATUS(status, result.status);
-  CHECK_EQUAL(code, result.system_error);
-  CHECK(word == NULL);
-  CHECK_EQUAL(0, system_is.still_open);
+  check_no_word(nbuf_anchor_find, status, code);
 }
 
 static void check_made(int index) {
-  _Atomic uintptr_t *word = NULL;
-  CHECK_OK(nbuf_anchor_make(&word).status);
-  CHECK(word == word_of(index));
-  CHECK_EQUAL(0, system_is.still_open);
-  CHECK_EQUAL(0, system_is.elsewhere);
+  check_word(nbuf_anchor_make, index);
 }
 
 static void check_not_made(nearbuf_status status, int32_t code) {
-  _Atomic uintptr_t *word = NULL;
-  nbuf_result result = nbuf_anchor_make(&word);
-  CHECK_STATUS(status, result.status);
-  CHECK_EQUAL(code, result.system_error);
-  CHECK(word == NULL);
-  CHECK_EQUAL(0, system_is.still_open);
-  CHECK_EQUAL(0, system_is.elsewhere);
+  check_no_word(nbuf_anchor_make, status, code);
 }
 
 /* ---- Finding --------------------------------------------------------------------------------- */

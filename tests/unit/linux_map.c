@@ -1,5 +1,5 @@
-/* The memory map of a Linux process, as an invented kernel tells it: in binary, as text, or not. The
- * files themselves are compiled here, with other names for what they call of the C library. */
+/* The memory map of a Linux process, as an invented kernel tells it: in binary, as text, or not.
+ * The files themselves are compiled here, with other names for what they call of the C library. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -184,15 +184,20 @@ static void check_row(const row *expected, const nbuf_mapping *mapping) {
   CHECK_EQUAL(expected->offset, mapping->offset);
 }
 
-static void check_next(int expected, uintptr_t from) {
-  nbuf_mapping mapping;
-  nbuf_map_answer answer = nbuf_os_map_next(&map, from, &mapping);
+/* The row, or with ROWS the end. */
+static void check_answer(int expected, nbuf_map_answer answer, const nbuf_mapping *mapping) {
   if (expected == ROWS) {
     CHECK_EQUAL(NBUF_MAP_END, answer);
   } else {
     CHECK_EQUAL(NBUF_MAP_FOUND, answer);
-    check_row(&rows[expected], &mapping);
+    check_row(&rows[expected], mapping);
   }
+}
+
+static void check_next(int expected, uintptr_t from) {
+  nbuf_mapping mapping;
+  nbuf_map_answer answer = nbuf_os_map_next(&map, from, &mapping);
+  check_answer(expected, answer, &mapping);
 }
 
 /* From each edge of each mapping; upwards, and back. */
@@ -256,13 +261,8 @@ TEST(names_are_in_the_text_alone) {
 static void check_shared(int expected, uintptr_t from) {
   nbuf_mapping mapping;
   nbuf_map_answer answer = nbuf_posix_map_next_shared(&map, from, &mapping);
-  if (expected == ROWS) {
-    CHECK_EQUAL(NBUF_MAP_END, answer);
-  } else {
-    CHECK_EQUAL(NBUF_MAP_FOUND, answer);
-    check_row(&rows[expected], &mapping);
-    CHECK(strcmp(rows[expected].name, mapping.name_end) == 0);
-  }
+  check_answer(expected, answer, &mapping);
+  CHECK(expected == ROWS || strcmp(rows[expected].name, mapping.name_end) == 0);
 }
 
 static void check_all_shared(void) {

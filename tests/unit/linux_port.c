@@ -1,6 +1,6 @@
 /* The Linux port on an invented kernel: what its system calls return is what a test says. linux.c
- * itself is compiled here, with other names for what it calls of the C library. On the real kernel it
- * is tested by tests/os. */
+ * itself is compiled here, with other names for what it calls of the C library. On the real kernel
+ * it is tested by tests/os. */
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>

@@ -1,6 +1,6 @@
-/* Where regions go, on an invented system: a map, a clock, and what is kept for stacks and images are
- * what a test says. regions.c itself is compiled here, with other names for what it calls of the port
- * and for what it defines, which the library that every test is linked with has too. */
+/* Where regions go, on an invented system: a map, a clock, and what is kept for stacks and images
+ * are what a test says. regions.c itself is compiled here, with other names for what it calls of
+ * the port and for what it defines, which the library that every test is linked with has too. */
 #define nbuf_os_granularity invented_granularity
 #define nbuf_os_limits invented_limits
 #define nbuf_os_reserved invented_reserved
@@ -272,6 +272,14 @@ static nbuf_place make(const nbuf_gap_request *request) {
   return region;
 }
 
+/* Makes three regions; returns the number of queries until then. */
+static int make_three(const nbuf_gap_request *request) {
+  for (int i = 0; i < 3; i++) {
+    (void)make(request);
+  }
+  return system_is.questions;
+}
+
 static uintptr_t make_at(uintptr_t target, uintptr_t size) {
   nbuf_gap_request request = request_at(target, size);
   nbuf_place region = make(&request);
@@ -485,7 +493,8 @@ TEST(it_holds_for_places_up_to_128_mib_farther_away) {
 
 /* ---- What a search remembers ----------------------------------------------------------------- */
 
-/* Small gaps around the target, and larger ones outside: of 4 KiB, with 4 KiB occupied before each. */
+/* Small gaps around the target, and larger ones outside: of 4 KiB, with 4 KiB occupied before each.
+ * */
 static void scatter(uintptr_t count) {
   invent();
   for (uintptr_t i = 0; i < count; i++) {
@@ -825,10 +834,7 @@ TEST(the_end_of_a_span_that_was_freed_is_used_again) {
   invent();
   nbuf_gap_request request = request_at(TARGET, 64 * KIB);
   request.range.min = TARGET;
-  for (int i = 0; i < 3; i++) {
-    (void)make(&request);
-  }
-  int questions = system_is.questions;
+  int questions = make_three(&request);
   drop(TARGET + 128 * KIB, 64 * KIB);
   CHECK_EQUAL(TARGET + 128 * KIB, make(&request).start);
   drop(TARGET + 128 * KIB, 64 * KIB);
@@ -841,10 +847,7 @@ TEST(the_start_of_a_span_that_was_freed_is_used_again) {
   invent();
   nbuf_gap_request request = request_at(TARGET, 64 * KIB);
   request.range.max = TARGET + 64 * KIB - 1;
-  for (int i = 0; i < 3; i++) {
-    (void)make(&request);
-  }
-  int questions = system_is.questions;
+  int questions = make_three(&request);
   drop(TARGET - 128 * KIB, 64 * KIB);
   CHECK_EQUAL(TARGET - 128 * KIB, make(&request).start);
   drop(TARGET - 128 * KIB, 64 * KIB);
@@ -857,10 +860,7 @@ TEST(a_span_of_which_the_middle_was_freed_goes_on_at_its_ends) {
   invent();
   nbuf_gap_request request = request_at(TARGET, 64 * KIB);
   request.range.min = TARGET;
-  for (int i = 0; i < 3; i++) {
-    (void)make(&request);
-  }
-  int questions = system_is.questions;
+  int questions = make_three(&request);
   drop(TARGET + 64 * KIB, 64 * KIB);
   request.target = TARGET + 256 * KIB;
   CHECK_EQUAL(TARGET + 192 * KIB, make(&request).start);
@@ -874,9 +874,7 @@ TEST(ends_that_were_freed_are_used_again_where_others_were_refused) {
   refuse_at(TARGET - 128 * KIB, 64 * KIB);
   nbuf_gap_request request = request_at(TARGET, 64 * KIB);
   request.range = (nbuf_range){TARGET - 128 * KIB, TARGET + 192 * KIB - 1};
-  for (int i = 0; i < 3; i++) {
-    (void)make(&request);
-  }
+  (void)make_three(&request);
   check_fails(NEARBUF_NO_ROOM, 0, &request);
   drop(TARGET - 64 * KIB, 64 * KIB);
   int questions = system_is.questions;
