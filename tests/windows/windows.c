@@ -248,6 +248,74 @@ TEST(the_static_libraries_need_nothing_but_the_systems_dlls) {
   CHECK_EQUAL(0, memcmp(placed.run_at, "bare", 4));
 }
 
+/* ---- Commit ---------------------------------------------------------------------------------- */
+
+static uintptr_t allocation_of(uintptr_t address) {
+  MEMORY_BASIC_INFORMATION region;
+  CHECK(VirtualQuery((const void *)address, &region, sizeof region) != 0);
+  CHECK(region.State != MEM_FREE);
+  return (uintptr_t)region.AllocationBase;
+}
+
+/* The committed bytes of what was reserved together with an address. */
+static size_t committed_around(uintptr_t address) {
+  uintptr_t allocation = allocation_of(address);
+  uintptr_t at = allocation;
+  size_t committed = 0;
+  MEMORY_BASIC_INFORMATION region;
+  while (VirtualQuery((const void *)at, &region, sizeof region) != 0 && region.State != MEM_FREE &&
+         (uintptr_t)region.AllocationBase == allocation) {
+    committed += region.State == MEM_COMMIT ? region.RegionSize : 0;
+    at += region.RegionSize;
+  }
+  return committed;
+}
+
+/* The bytes that items list of what was reserved together with an address. */
+static size_t listed_around(uintptr_t address) {
+  nearbuf_walk walk = {0};
+  nearbuf_info info;
+  size_t listed = 0;
+  while (nearbuf_next(&walk, &info) == NEARBUF_OK) {
+    listed += allocation_of(info.address) == allocation_of(address) ? info.size_bytes : 0;
+  }
+  return listed;
+}
+
+TEST(what_items_list_is_committed_and_no_more) {
+  static const size_t sizes[] = {1, 65536, 65537, 3 << 20, 24 << 20, 1, 1};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    nearbuf_request request = NEARBUF_REQUEST_INIT;
+    nearbuf_buffer buffer; /* held: each is another one */
+    request.size_bytes = sizes[i];
+    CHECK_OK(nearbuf_get(&request, &buffer));
+  }
+  nearbuf_walk walk = {0};
+  nearbuf_info info;
+  int seen = 0;
+  for (; nearbuf_next(&walk, &info) == NEARBUF_OK; seen++) {
+    CHECK_EQUAL(committed_around(info.address), listed_around(info.address));
+  }
+  CHECK_EQUAL(totals().buffers, seen);
+}
+
+TEST(private_memory_commits_what_it_gives) {
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  nearbuf_memory memory;
+  request.size_bytes = 100000;
+  CHECK_OK(nearbuf_allocate(&request, &memory));
+  CHECK_EQUAL(memory.size_bytes, committed_around((uintptr_t)memory.run_at));
+  CHECK_OK(nearbuf_free(&memory));
+}
+
+TEST(a_private_locator_commits_its_page_and_no_more) {
+  CHECK_OK(nearbuf_choose_sharing(NEARBUF_SHARING_PRIVATE));
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  CHECK_EQUAL(NEARBUF_SHARING_PRIVATE, totals().sharing);
+  CHECK_EQUAL(NBUF_LOCATOR_SIZE, committed_around(totals().first_locator));
+}
+
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
 TEST(code_runs_in_every_part_of_the_address_space) {

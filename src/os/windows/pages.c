@@ -171,11 +171,12 @@ static void protect_handle(const nbuf_page *page) {
 
 /* ---- Private pages --------------------------------------------------------------------------- */
 
-/* Makes a page of memory of this process, complete except its address. */
+/* Makes a page of memory of this process, complete except its address. No other implementation
+ * finds it, and none of its bytes are buffers: only the locator is committed. */
 static nbuf_result make_private(const nbuf_initial_items *initial, int32_t reason,
                                 nbuf_page *page) {
   void *memory =
-      VirtualAlloc(NULL, nbuf_section_size(), MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
+      VirtualAlloc(NULL, NBUF_LOCATOR_SIZE, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
   if (memory == NULL) {
     return last_result();
   }
