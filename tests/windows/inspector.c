@@ -62,6 +62,49 @@ TEST(what_is_put_into_a_process_is_shown) {
   CHECK_EQUAL(0, target_end(&idle));
 }
 
+/* Whether the map of a process has a row of that kind with the address. */
+static bool is_on_the_map(const target *what, uint64_t address, const char *kind) {
+  char start[64];
+  (void)snprintf(start, sizeof start, "\"kind\": \"%s\",", kind);
+  const char *row = run_on(what, "map", "--json", "")->output;
+  bool is_there = false;
+  for (row = strstr(row, start); row != NULL && !is_there; row = strstr(row + 1, start)) {
+    const char *min = strstr(row, "\"min\": \"");
+    const char *max = strstr(row, "\"max\": \"");
+    CHECK(min != NULL && max != NULL);
+    is_there = strtoull(min + 8, NULL, 0) <= address && address <= strtoull(max + 8, NULL, 0);
+  }
+  return is_there;
+}
+
+static void heap_and_stacks_are_shown(const char *program) {
+  target user = target_start(program, NULL, NULL);
+  CHECK(is_on_the_map(&user, ask_address(&user, "heap\n"), "heap"));
+  CHECK(is_on_the_map(&user, ask_address(&user, "stack\n"), "stack"));
+  CHECK(is_on_the_map(&user, ask_address(&user, "thread\n"), "stack"));
+  CHECK_EQUAL(0, target_end(&user));
+}
+
+TEST(heaps_and_stacks_of_threads_are_on_the_map) {
+  heap_and_stacks_are_shown(REMOTE_USER);
+#if defined(REMOTE_USER_OTHER) && UINTPTR_MAX > UINT32_MAX
+  heap_and_stacks_are_shown(REMOTE_USER_OTHER); /* of 32 bits */
+#endif
+}
+
+TEST(a_32_bit_program_says_that_it_cannot_change_a_64_bit_process) {
+#if defined(REMOTE_USER_OTHER) && UINTPTR_MAX == UINT32_MAX
+  target large = target_start(REMOTE_USER_OTHER, NULL, NULL);
+  const char *reason = "It is a 64-bit process, and this is a 32-bit program";
+  check(run_on(&large, "alloc", "--range 0x30000000 0x7fffffff 5000", ""), 1, reason);
+  check(run_on(&large, "put", "--range 0x30000000 0x7fffffff -", "hello"), 1, reason);
+  check(run_on(&large, "free", "0x30000000 65536", ""), 1, reason);
+  CHECK_EQUAL(0, target_end(&large));
+#else
+  test_skip("this program has 64 bits, or there is no compiler for them");
+#endif
+}
+
 TEST(memory_is_taken_and_given_back) {
   target idle = target_start_idle();
   const run_result *taken = run_on(&idle, "alloc", "--range 0x30000000 0x7fffffff 5000", "");

@@ -4,6 +4,9 @@
  *   hold MIN MAX   the address of a buffer in the range that it holds from then on, or a status
  *   release        "ok"
  *   first          the address of its first locator
+ *   heap           an address in the heap of the process
+ *   stack          one on the stack of its first thread
+ *   thread         one on the stack of another thread, which stays
  *   nameless       the address of a locator that it makes in a section without a name
  *   end            "0", and ends */
 #include <stdio.h>
@@ -57,6 +60,22 @@ static void make_nameless(void) {
   say_address(base);
 }
 
+static _Atomic uintptr_t on_stack_of_thread;
+
+static DWORD WINAPI stay(void *context) {
+  on_stack_of_thread = (uintptr_t)&context;
+  Sleep(INFINITE);
+  return 0;
+}
+
+static void start_thread(void) {
+  HANDLE thread = CreateThread(NULL, 0, stay, NULL, 0, NULL);
+  while (thread != NULL && on_stack_of_thread == 0) {
+    Sleep(1);
+  }
+  say_address(on_stack_of_thread);
+}
+
 /* Processes a line; false: it was the last one. */
 static int answer(const char *line) {
   nearbuf_totals totals;
@@ -69,6 +88,12 @@ static int answer(const char *line) {
   } else if (strncmp(line, "first", 5) == 0) {
     (void)nearbuf_get_totals(&totals);
     say_address(totals.first_locator);
+  } else if (strncmp(line, "heap", 4) == 0) {
+    say_address((uintptr_t)HeapAlloc(GetProcessHeap(), 0, 16));
+  } else if (strncmp(line, "stack", 5) == 0) {
+    say_address((uintptr_t)&totals);
+  } else if (strncmp(line, "thread", 6) == 0) {
+    start_thread();
   } else if (strncmp(line, "nameless", 8) == 0) {
     make_nameless();
   } else {

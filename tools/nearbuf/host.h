@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <nearbuf/process.h>
+
 /* The id of this process. */
 int64_t host_process(void);
 
@@ -39,6 +41,12 @@ bool host_names_are_equal(const char *one, const char *other, size_t length);
 
 /* The system's text for one of its error codes. */
 const char *host_error_text(int32_t code);
+
+/* Calls `visit` for each heap and each stack that the memory map of a process does not name, with
+ * its first and its last address and the name that Linux's map has for it. What cannot be read is
+ * left out. */
+typedef void (*host_area_visitor)(uint64_t min, uint64_t max, const char *name, void *context);
+void host_visit_areas(const nearbuf_process *process, host_area_visitor visit, void *context);
 
 /* The name of a user; false: the number has no name. */
 bool host_user_name(uint64_t user, char *name, size_t name_size);

@@ -110,6 +110,10 @@ const char *host_error_text(int32_t code) {
   return strerror(code);
 }
 
+void host_visit_areas(const nearbuf_process *process, host_area_visitor visit, void *context) {
+  (void)process, (void)visit, (void)context; /* the map has the names */
+}
+
 bool host_user_name(uint64_t user, char *name, size_t name_size) {
   const struct passwd *entry = getpwuid((uid_t)user);
   if (entry == NULL) {

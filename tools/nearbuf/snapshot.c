@@ -1,5 +1,6 @@
 #include "snapshot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,33 @@ static int add_mapping(const nearbuf_process_mapping *mapping, void *context) {
   mappings[snapshot->mapping_count] = *mapping;
   text_clean(mappings[snapshot->mapping_count++].name);
   return 0;
+}
+
+/* The number of the first mapping that does not end below the address. */
+static size_t first_mapping(const process_snapshot *snapshot, uint64_t address) {
+  size_t low = 0;
+  size_t high = snapshot->mapping_count;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (snapshot->mappings[middle].max < address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/* Names the mappings in a heap or a stack. */
+static void name_area(uint64_t min, uint64_t max, const char *name, void *context) {
+  process_snapshot *snapshot = context;
+  for (size_t i = first_mapping(snapshot, min);
+       i < snapshot->mapping_count && snapshot->mappings[i].max <= max; i++) {
+    nearbuf_process_mapping *mapping = &snapshot->mappings[i];
+    if (mapping->min >= min && mapping->name[0] == '\0') {
+      (void)snprintf(mapping->name, sizeof mapping->name, "%s", name);
+    }
+  }
 }
 
 static nearbuf_status add_locator(process_snapshot *snapshot, nearbuf_process_walk *walk,
@@ -108,6 +136,7 @@ nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot) {
     }
   }
   if (status == NEARBUF_OK) {
+    host_visit_areas(&target->process, name_area, snapshot);
     name_locators(snapshot);
     status = add_modules(snapshot) ? NEARBUF_OK : NEARBUF_OUT_OF_MEMORY;
   }
@@ -142,20 +171,11 @@ snapshot_sums snapshot_sum(const process_snapshot *snapshot) {
 
 const nearbuf_process_mapping *snapshot_mapping(const process_snapshot *snapshot,
                                                 uint64_t address) {
-  size_t low = 0;
-  size_t high = snapshot->mapping_count;
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    if (snapshot->mappings[middle].max < address) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  if (low == snapshot->mapping_count || snapshot->mappings[low].min > address) {
+  size_t at = first_mapping(snapshot, address);
+  if (at == snapshot->mapping_count || snapshot->mappings[at].min > address) {
     return NULL;
   }
-  return &snapshot->mappings[low];
+  return &snapshot->mappings[at];
 }
 
 process_protection protection_of(const nearbuf_process_mapping *mapping) {

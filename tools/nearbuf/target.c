@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,10 @@ exit_code target_complain(const tool_target *target, const char *doing, nearbuf_
   }
   if (status == NEARBUF_DENIED) {
     print_hint(target);
+  }
+  if (status == NEARBUF_UNSUPPORTED && target->process.address_bits > sizeof(void *) * CHAR_BIT) {
+    (void)fprintf(stderr, "  It is a 64-bit process, and this is a 32-bit program: use the 64-bit "
+                          "nearbuf.\n");
   }
   return code;
 }
