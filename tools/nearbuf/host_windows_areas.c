@@ -1,9 +1,9 @@
 /* Heaps and stacks of a process on Windows, whose memory map does not name them: the environment
  * block of each thread has its stack's addresses, that of the process a list of its heaps. In a
  * 32-bit process on a 64-bit system there are both kinds of blocks, and heaps and stacks of both.
- * Sources: learn.microsoft.com on NtQueryInformationThread and NtQueryInformationProcess; the places
- * of the fields are those of the symbols that Microsoft publishes for ntdll.dll, the same in all
- * versions. */
+ * Sources: learn.microsoft.com on NtQueryInformationThread and NtQueryInformationProcess; the
+ * places of the fields are those of the symbols that Microsoft publishes for ntdll.dll, the same in
+ * all versions. */
 #include "host.h"
 
 #include <string.h>
