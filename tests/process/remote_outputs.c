@@ -173,3 +173,43 @@ TEST(null_outputs_are_refused_and_those_that_may_be_null_are_not_written) {
   CHECK_STATUS(NEARBUF_NOT_MAPPED, nearbuf_process_read(&process, 4096, &byte, 1, NULL));
   (void)target_end(&idle);
 }
+
+static int ignore_mapping(const nearbuf_process_mapping *mapping, void *context) {
+  (void)mapping;
+  (void)context;
+  return 0;
+}
+
+static void check_copies_nothing(nearbuf_process *process, unsigned char *bytes) {
+  size_t done;
+  DIRTY(done);
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_read(process, 4096, bytes, 1, &done));
+  CHECK_EQUAL(0, done);
+  DIRTY(done);
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_write(process, 4096, bytes, 1, &done));
+  CHECK_EQUAL(0, done);
+}
+
+TEST(a_copy_that_is_refused_has_copied_no_bytes) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  unsigned char byte = BEFORE;
+  check_copies_nothing(&process, NULL);
+  CHECK_OK(nearbuf_process_close(&process));
+  check_copies_nothing(&process, &byte);
+  check_copies_nothing(NULL, &byte);
+  CHECK_EQUAL(BEFORE, byte);
+  (void)target_end(&idle);
+}
+
+TEST(a_closed_process_has_neither_a_map_nor_a_description) {
+  target idle = target_start_idle();
+  nearbuf_process process = target_open(&idle);
+  nearbuf_process_info info;
+  CHECK_OK(nearbuf_process_describe(&process, &info));
+  CHECK_OK(nearbuf_process_visit_map(&process, ignore_mapping, NULL));
+  CHECK_OK(nearbuf_process_close(&process));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_describe(&process, &info));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_visit_map(&process, ignore_mapping, NULL));
+  (void)target_end(&idle);
+}
