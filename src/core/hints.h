@@ -36,9 +36,9 @@ typedef struct nbuf_hints {
 } nbuf_hints;
 
 /* The hash of a thread's number (os/thread.h), whose upper bits are its slot. Thread blocks lie
- * apart by the size of a stack and its guard. The factor was found by a search: no two of 32 threads
- * share a slot, for the usual sizes of stacks and guards. With the golden ratio, the usual factor,
- * 32 threads that lie 8 MiB and 16 KiB apart shared 18 slots, and in the worst case 3. */
+ * apart by the size of a stack and its guard. The factor was found by a search: no two of 32
+ * threads share a slot, for the usual sizes of stacks and guards. With the golden ratio, the usual
+ * factor, 32 threads that lie 8 MiB and 16 KiB apart shared 18 slots, and in the worst case 3. */
 static inline uint32_t nbuf_hint_hash(uintptr_t thread) {
   return (uint32_t)thread * UINT32_C(0x7E42A3A1);
 }

@@ -114,10 +114,10 @@ typedef struct nbuf_remote_page {
   intptr_t handle; /* the port's own */
 } nbuf_remote_page;
 
-/* Makes a page with a locator in the process, listing the initial items. The memory of the last one,
- * zeroed and not yet in use, the port may write to meanwhile and zeroes again. A first one is found by name afterwards; a
- * later one is not in the chain yet, and nbuf_remote_page_discard takes it back. BUSY: another
- * thread or process made the first one meanwhile. */
+/* Makes a page with a locator in the process, listing the initial items. The port may write to the
+ * memory of the last one, which is zeroed and not yet in use, and zeroes it again. A first one is
+ * found by name afterwards; a later one is not in the chain yet, and nbuf_remote_page_discard takes
+ * it back. BUSY: another thread or process made the first one meanwhile. */
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
                                   bool is_first, nbuf_remote_page *page);
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page);
