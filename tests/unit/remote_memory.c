@@ -343,7 +343,7 @@ TEST(where_each_place_is_taken_meanwhile_the_search_ends) {
   CHECK_EQUAL(32, it.tried_count);
 }
 
-/* Each takes as long as a thread that does not stop: that of the last place is all that is added. */
+/* Each takes as long as a thread that does not stop: only that of the last place is added. */
 TEST(after_two_seconds_no_other_place_is_tried) {
   nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
   it.refusals = -1;

@@ -6,6 +6,7 @@
 #include <windows.h>
 
 #include "core/locators.h"
+#include "imports.h"
 #include "machine_code.h"
 #include "os/os.h"
 #include "os/windows/sections.h"
@@ -105,4 +106,51 @@ TEST(a_page_that_a_module_made_read_execute_spoils_nothing_for_modules_that_come
       (const void *)(uintptr_t)GetProcAddress(plugin, "totals_when_loaded");
   CHECK_EQUAL(totals().first_locator, seen->first_locator);
   CHECK_EQUAL(ANSWER, run_code_at((void *)address));
+}
+
+/* ---- While it is being made ------------------------------------------------------------------ */
+
+static uintptr_t made;
+static bool is_made;
+static VOID(WINAPI *real_Sleep)(DWORD milliseconds);
+
+/* What the other implementation does after it stored the address. */
+static void list_tail(void) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_RUST);
+  const nbuf_item item = {.base = made + 4096, .size = TAIL_BUFFER};
+  nbuf_format_store_count(made, layout, 0);
+  for (uint32_t i = 0; i < 4; i++) {
+    nbuf_item_write(nbuf_item_at(made, layout, i), layout, &item);
+    nbuf_format_store_count(made, layout, i + 1);
+  }
+  is_made = true;
+}
+
+static VOID WINAPI list_tail_and_sleep(DWORD milliseconds) {
+  if (!is_made) {
+    list_tail();
+  }
+  real_Sleep(milliseconds);
+}
+
+/* A thread of the other one stands still after it stored the address. */
+TEST(nothing_is_listed_before_the_maker_of_a_locator_has_listed_its_own) {
+  made = make_locator(NEARBUF_DIALECT_RUST, FILE_MAP_READ | FILE_MAP_WRITE | FILE_MAP_EXECUTE, NULL,
+                      0);
+  IMPORT_REPLACE(real_Sleep, Sleep, list_tail_and_sleep);
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = 100;
+  nearbuf_buffer buffer;
+  CHECK_OK(nearbuf_choose_dialect(NEARBUF_DIALECT_RUST));
+  CHECK_OK(nearbuf_get(&request, &buffer));
+  if (!is_made) {
+    list_tail();
+  }
+  CHECK_EQUAL(made, totals().first_locator);
+  CHECK_EQUAL(5, totals().buffers);
+  nearbuf_info info;
+  CHECK_OK(nearbuf_find((const void *)nearbuf_buffer_address(&buffer), &info));
+  CHECK_EQUAL(1, info.is_taken);
+  CHECK_OK(nearbuf_append(&buffer, "nearbuf", 7, NULL));
+  CHECK_OK(nearbuf_release(&buffer));
 }
