@@ -86,6 +86,12 @@ void nbuf_format_store_count(uintptr_t locator, const nbuf_layout *layout, uint3
   }
 }
 
+bool nbuf_format_is_being_filled(uintptr_t locator, uint32_t count) {
+  const nbuf_layout *header = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
+  return nbuf_format_count(locator, header) < count ||
+         nbuf_shared_load_acquire(locator + header->locked) != 0;
+}
+
 void nbuf_format_hide_from_dotnet(uintptr_t locator, const nbuf_layout *layout) {
   nbuf_shared_count_release(locator + layout->count_dotnet, layout->capacity);
 }

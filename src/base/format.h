@@ -94,6 +94,11 @@ void nbuf_item_write(uintptr_t item, const nbuf_layout *layout, const nbuf_item 
 uint32_t nbuf_format_count(uintptr_t locator, const nbuf_layout *layout);
 void nbuf_format_store_count(uintptr_t locator, const nbuf_layout *layout, uint32_t count);
 
+/* Whether another implementation may still be listing the first `count` items of a locator that has
+ * its address: it stores that first, then clears the count, and counts an item before or after it
+ * is written, depending on the compiler. Only the items and a free lock prove that it is done. */
+bool nbuf_format_is_being_filled(uintptr_t locator, uint32_t count);
+
 /* The number of items of a first locator whose header another library may have cleared: the number
  * of slots up to the last one that is not empty. If a slot behind the count holds bytes that cannot
  * be an item, no library cleared the header of these items, and the stored count is returned. */

@@ -120,17 +120,12 @@ static seen_file seen_error(nbuf_result result) {
 }
 
 /* The time that another implementation may take from storing the address to having listed its first
- * buffer. It stores the address first and clears the count last, and later counts the item before
- * or after it is written, depending on the compiler: only an item and a free lock prove that it is
- * done. */
+ * buffer. */
 #define FIRST_ITEM_BOUND_NS UINT64_C(50000000)
 
 static void wait_for_first_item(uintptr_t base) {
-  const nbuf_layout *header = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
   uint64_t end = nbuf_os_nanoseconds() + FIRST_ITEM_BOUND_NS;
-  while ((nbuf_format_count(base, header) == 0 ||
-          nbuf_shared_load_acquire(base + header->locked) != 0) &&
-         nbuf_os_nanoseconds() < end) {
+  while (nbuf_format_is_being_filled(base, 1) && nbuf_os_nanoseconds() < end) {
     nbuf_os_pause();
   }
 }

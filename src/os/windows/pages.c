@@ -83,24 +83,17 @@ static bool is_same_memory(uintptr_t view, uintptr_t claimed) {
   return is_seen;
 }
 
-/* Whether another implementation is still listing the tail of the section that it made: it stores
- * the address first, then clears the count, and lists four buffers. In between, its layout is not
- * known and an item of ours would be lost. Sections of this library have more items before they
- * have an address. */
-static bool is_being_filled(uintptr_t view) {
-  enum { IN_TAIL = 4 };
-  const nbuf_layout *header = nbuf_native_layout(NEARBUF_DIALECT_UNKNOWN);
-  return nbuf_format_count(view, header) < IN_TAIL || nbuf_shared_load_acquire(lock_of(view)) != 0;
-}
-
 /* The address in the header, once it is stored and what its maker lists is listed, if that does not
- * take too long. 0: no thread completed it. */
+ * take too long. 0: no thread completed it. Another implementation lists four buffers in the tail
+ * of its section. Until then the layout is not known, and an item of ours would be lost. Sections
+ * of this library have more items before they have an address. */
 static uintptr_t wait_for_address(uintptr_t view) {
+  enum { IN_TAIL = 4 };
   nbuf_wait wait = nbuf_wait_start();
   uintptr_t address;
   do {
     address = (uintptr_t)nbuf_shared_address_acquire(view, sizeof(uintptr_t));
-  } while ((address == 0 || is_being_filled(view)) && nbuf_wait_on(&wait));
+  } while ((address == 0 || nbuf_format_is_being_filled(view, IN_TAIL)) && nbuf_wait_on(&wait));
   return address;
 }
 
