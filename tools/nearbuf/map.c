@@ -155,8 +155,12 @@ exit_code map_run(const tool_arguments *arguments) {
     if (status == NEARBUF_OK && !snapshot.has_map) {
       status = NEARBUF_UNSUPPORTED;
     }
-    code = status == NEARBUF_OK ? map_it(arguments, &target, &snapshot, &map)
-                                : target_complain(&target, "its memory map cannot be read", status);
+    if (status == NEARBUF_OK) {
+      snapshot_name_areas(&target, &snapshot);
+      code = map_it(arguments, &target, &snapshot, &map);
+    } else {
+      code = target_complain(&target, "its memory map cannot be read", status);
+    }
   }
   map_rows_free(&map);
   snapshot_free(&snapshot);

@@ -136,11 +136,14 @@ nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot) {
     }
   }
   if (status == NEARBUF_OK) {
-    host_visit_areas(&target->process, name_area, snapshot);
     name_locators(snapshot);
     status = add_modules(snapshot) ? NEARBUF_OK : NEARBUF_OUT_OF_MEMORY;
   }
   return status;
+}
+
+void snapshot_name_areas(const tool_target *target, process_snapshot *snapshot) {
+  host_visit_areas(&target->process, name_area, snapshot);
 }
 
 void snapshot_free(process_snapshot *snapshot) {

@@ -46,6 +46,9 @@ nearbuf_status snapshot_take_locators(tool_target *target, process_snapshot *sna
 nearbuf_status snapshot_take(tool_target *target, process_snapshot *snapshot);
 void snapshot_free(process_snapshot *snapshot);
 
+/* Names the heaps and stacks among the mappings where the system's map does not. */
+void snapshot_name_areas(const tool_target *target, process_snapshot *snapshot);
+
 snapshot_sums snapshot_sum(const process_snapshot *snapshot);
 
 /* The mapping that holds an address, or null. */
