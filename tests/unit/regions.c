@@ -493,8 +493,8 @@ TEST(it_holds_for_places_up_to_128_mib_farther_away) {
 
 /* ---- What a search remembers ----------------------------------------------------------------- */
 
-/* Small gaps around the target, and larger ones outside: of 4 KiB, with 4 KiB occupied before each.
- * */
+/* Small gaps around the target, and larger ones outside: of 4 KiB, with 4 KiB occupied before
+ * each. */
 static void scatter(uintptr_t count) {
   invent();
   for (uintptr_t i = 0; i < count; i++) {

@@ -105,6 +105,11 @@ static nbuf_result failed_if(nearbuf_status status) {
   return nbuf_result_system(status, status == NEARBUF_OK ? 0 : ANY_ERROR);
 }
 
+/* Why nothing follows: there is no more, which is no failure of the system, or what went wrong. */
+static nbuf_result ended_with(nearbuf_status status) {
+  return status == NEARBUF_NOT_FOUND ? nbuf_result_of(status) : failed_if(status);
+}
+
 size_t invented_granularity(void) {
   return GRANULE;
 }
@@ -199,7 +204,7 @@ nbuf_result invented_map_next(nbuf_remote_map *map, nbuf_remote_mapping *mapping
   (void)map;
   CHECK_EQUAL(1, it.open_maps);
   if (it.map_position == it.mapped_count) {
-    return it.map_end == NEARBUF_NOT_FOUND ? nbuf_result_of(it.map_end) : failed_if(it.map_end);
+    return ended_with(it.map_end);
   }
   const mapped_range *next = &it.mapped[it.map_position++];
   *mapping = (nbuf_remote_mapping){.info = {.min = next->min,
@@ -262,7 +267,7 @@ nbuf_result invented_walk_next_locator(nearbuf_process *process, nearbuf_process
   CHECK_EQUAL(ID, process->id);
   CHECK_EQUAL(0, locator->address);
   if (walk->number == it.listed_count) {
-    return it.walk_end == NEARBUF_NOT_FOUND ? nbuf_result_of(it.walk_end) : failed_if(it.walk_end);
+    return ended_with(it.walk_end);
   }
   walk->number++;
   walk->count = 1;
@@ -282,11 +287,11 @@ static void map_range(uint64_t min, uint64_t size, map_kind kind, const char *na
 
 /* ---- Where memory goes ----------------------------------------------------------------------- */
 
-static nearbuf_process_request request_of(uint64_t min, uint64_t max, uint64_t size) {
+static nearbuf_process_request request_in(uint64_t min, uint64_t max) {
   nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
   request.min = min;
   request.max = max;
-  request.size_bytes = size;
+  request.size_bytes = 100;
   request.target = TARGET;
   return request;
 }
@@ -316,7 +321,7 @@ static uint64_t distance(uint64_t address) {
 }
 
 TEST(memory_is_made_beside_the_target) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   map_range(TARGET - 64 * KIB, 256 * KIB, PRIVATE, "program");
   uint64_t address = allocated(&request);
   CHECK_EQUAL(128 * KIB, distance(address));
@@ -324,7 +329,7 @@ TEST(memory_is_made_beside_the_target) {
 }
 
 TEST(a_place_that_was_taken_meanwhile_is_not_tried_again) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.refusals = 5;
   uint64_t address = allocated(&request);
   CHECK_EQUAL(6, it.tried_count);
@@ -337,7 +342,7 @@ TEST(a_place_that_was_taken_meanwhile_is_not_tried_again) {
 
 /* Sixteen times without the room for the heap and for stacks, then as often with it. */
 TEST(where_each_place_is_taken_meanwhile_the_search_ends) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.refusals = -1;
   check_fails(NEARBUF_NO_ROOM, &request);
   CHECK_EQUAL(32, it.tried_count);
@@ -345,7 +350,7 @@ TEST(where_each_place_is_taken_meanwhile_the_search_ends) {
 
 /* Each takes as long as a thread that does not stop: only that of the last place is added. */
 TEST(after_two_seconds_no_other_place_is_tried) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.refusals = -1;
   it.try_ns = 13 * SECOND;
   check_fails(NEARBUF_BUSY, &request);
@@ -358,7 +363,7 @@ TEST(after_two_seconds_no_other_place_is_tried) {
 
 /* A request of which the near part is tried first, too. */
 TEST(a_request_with_two_parts_takes_no_longer_where_each_place_is_taken_slowly) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   request.near_bytes = 16 * MIB;
   it.refusals = -1;
   it.try_ns = SECOND;
@@ -367,7 +372,7 @@ TEST(a_request_with_two_parts_takes_no_longer_where_each_place_is_taken_slowly) 
 }
 
 TEST(what_is_near_is_tried_before_the_rest_of_the_range) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   request.near_bytes = 16 * MIB;
   map_range(TARGET - 32 * MIB, 64 * MIB, PRIVATE, "program");
   uint64_t address = allocated(&request);
@@ -378,7 +383,7 @@ TEST(what_is_near_is_tried_before_the_rest_of_the_range) {
 }
 
 TEST(another_failure_than_of_room_ends_the_search) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   request.near_bytes = 16 * MIB;
   it.refusals = -1;
   it.refusal = NEARBUF_DENIED;
@@ -388,24 +393,25 @@ TEST(another_failure_than_of_room_ends_the_search) {
 }
 
 /* A region of this library's: it takes more than is needed where that is free. */
+static nearbuf_status make_region(nbuf_place *place) {
+  const nbuf_constraint constraint = {.min = LOWEST, .max = HIGHEST, .alignment = 16, .size = 100};
+  return nbuf_process_make_memory(&other, &constraint, TARGET, 1 << 20, false, place).status;
+}
+
 TEST(where_memory_is_short_no_more_than_is_needed_is_taken) {
-  nbuf_constraint constraint = {.min = LOWEST, .max = HIGHEST, .alignment = 16, .size = 100};
   nbuf_place place;
-  CHECK_EQUAL(NEARBUF_OK,
-              nbuf_process_make_memory(&other, &constraint, TARGET, 1 << 20, false, &place).status);
+  CHECK_OK(make_region(&place));
   CHECK_EQUAL(1 << 20, place.size);
   it.refusals = -1;
   it.refusal = NEARBUF_OUT_OF_MEMORY;
   it.least_refused = 2 * GRANULE;
-  CHECK_EQUAL(NEARBUF_OK,
-              nbuf_process_make_memory(&other, &constraint, TARGET, 1 << 20, false, &place).status);
+  CHECK_OK(make_region(&place));
   CHECK_EQUAL(GRANULE, place.size);
   it.least_refused = 0;
-  CHECK_EQUAL(NEARBUF_OUT_OF_MEMORY,
-              nbuf_process_make_memory(&other, &constraint, TARGET, 1 << 20, false, &place).status);
+  CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, make_region(&place));
   CHECK_EQUAL(0, place.start);
   CHECK_EQUAL(0, place.size);
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.tried_count = 0;
   check_fails(NEARBUF_OUT_OF_MEMORY, &request);
   CHECK_EQUAL(1, it.tried_count);
@@ -414,7 +420,7 @@ TEST(where_memory_is_short_no_more_than_is_needed_is_taken) {
 /* ---- What the process needs itself ----------------------------------------------------------- */
 
 TEST(room_for_the_heap_is_left_while_there_is_other) {
-  nearbuf_process_request request = request_of(TARGET, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(TARGET, UINT64_MAX);
   map_range(TARGET, MIB, PRIVATE, "[heap]");
   map_range(TARGET + 300 * MIB, MIB, PRIVATE, "program");
   CHECK_EQUAL(TARGET + MIB + 256 * MIB, allocated(&request));
@@ -423,7 +429,7 @@ TEST(room_for_the_heap_is_left_while_there_is_other) {
 }
 
 TEST(room_for_the_stack_is_left_while_there_is_other) {
-  nearbuf_process_request request = request_of(0, TARGET + MIB - 1, 100);
+  nearbuf_process_request request = request_in(0, TARGET + MIB - 1);
   map_range(TARGET, MIB, PRIVATE, "[stack]");
   CHECK_EQUAL(TARGET - 9 * MIB - GRANULE, allocated(&request));
   request.min = TARGET - 8 * MIB;
@@ -431,7 +437,7 @@ TEST(room_for_the_stack_is_left_while_there_is_other) {
 }
 
 TEST(room_for_both_is_left_between_them) {
-  nearbuf_process_request request = request_of(TARGET, TARGET + 512 * MIB - 1, 100);
+  nearbuf_process_request request = request_in(TARGET, TARGET + 512 * MIB - 1);
   map_range(TARGET, MIB, PRIVATE, "[heap]");
   map_range(TARGET + 512 * MIB, MIB, PRIVATE, "[stack]");
   map_range(TARGET + 600 * MIB, MIB, PRIVATE, "program");
@@ -441,7 +447,7 @@ TEST(room_for_both_is_left_between_them) {
 }
 
 TEST(of_a_range_whose_rest_is_tried_next_the_room_for_the_heap_is_left_free) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   request.near_bytes = 16 * MIB;
   map_range(TARGET - 32 * MIB, 31 * MIB, PRIVATE, "program");
   map_range(TARGET - MIB, MIB, PRIVATE, "[heap]");
@@ -450,7 +456,7 @@ TEST(of_a_range_whose_rest_is_tried_next_the_room_for_the_heap_is_left_free) {
 
 /* Any thread's, which the map does not name. The port refuses what is just below it. */
 TEST(no_place_is_taken_into_which_another_stack_grows) {
-  nearbuf_process_request request = request_of(TARGET - 64 * MIB, TARGET + MIB - 1, 100);
+  nearbuf_process_request request = request_in(TARGET - 64 * MIB, TARGET + MIB - 1);
   map_range(TARGET, MIB, PRIVATE, NULL);
   it.growing_stack = TARGET;
   it.refusals = 1;
@@ -460,7 +466,7 @@ TEST(no_place_is_taken_into_which_another_stack_grows) {
 
 /* The port would not refuse it. */
 TEST(a_place_far_below_a_growing_stack_is_not_even_tried) {
-  nearbuf_process_request request = request_of(TARGET - 64 * MIB, TARGET + 5 * MIB - 1, 100);
+  nearbuf_process_request request = request_in(TARGET - 64 * MIB, TARGET + 5 * MIB - 1);
   map_range(TARGET + 4 * MIB, MIB, PRIVATE, NULL);
   it.growing_stack = TARGET + 4 * MIB;
   CHECK_EQUAL(TARGET - 5 * MIB - GRANULE, allocated(&request));
@@ -468,7 +474,7 @@ TEST(a_place_far_below_a_growing_stack_is_not_even_tried) {
 }
 
 TEST(where_nothing_else_is_free_a_megabyte_is_left_for_a_growing_stack) {
-  nearbuf_process_request request = request_of(TARGET - 4 * MIB, TARGET + MIB - 1, 100);
+  nearbuf_process_request request = request_in(TARGET - 4 * MIB, TARGET + MIB - 1);
   map_range(TARGET, MIB, PRIVATE, NULL);
   it.growing_stack = TARGET;
   it.refusals = 2; /* in the first search and in the second one */
@@ -479,7 +485,7 @@ TEST(where_nothing_else_is_free_a_megabyte_is_left_for_a_growing_stack) {
 /* ---- Maps that cannot be read ---------------------------------------------------------------- */
 
 TEST(why_the_map_could_not_be_read_is_returned) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.map_end = NEARBUF_DENIED;
   check_fails(NEARBUF_DENIED, &request);
   CHECK_EQUAL(ANY_ERROR, other.system_error);
@@ -493,7 +499,7 @@ TEST(why_the_map_could_not_be_read_is_returned) {
 }
 
 TEST(a_map_that_ends_with_the_process_is_not_taken_for_free_addresses) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.is_dead = true;
   check_fails(NEARBUF_NOT_FOUND, &request);
   CHECK_EQUAL(0, it.tried_count);
@@ -501,7 +507,7 @@ TEST(a_map_that_ends_with_the_process_is_not_taken_for_free_addresses) {
 
 TEST(a_failure_is_busy_where_another_program_runs) {
   static const nearbuf_status checked[] = {NEARBUF_STALE, NEARBUF_BUSY};
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.refusals = -1;
   it.refusal = NEARBUF_SYSTEM_ERROR;
   for (size_t i = 0; i < sizeof checked / sizeof *checked; i++) {
@@ -517,16 +523,16 @@ TEST(a_failure_is_busy_where_another_program_runs) {
 }
 
 TEST(in_a_process_that_hides_its_program_no_memory_is_made) {
-  nearbuf_process_request request = request_of(0, UINT32_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT32_MAX);
   other.address_bits = 0;
   check_fails(NEARBUF_DENIED, &request);
   CHECK_EQUAL(0, it.tried_count);
 }
 
 TEST(a_range_outside_of_the_systems_has_no_room) {
-  nearbuf_process_request request = request_of(HIGHEST + 1, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(HIGHEST + 1, UINT64_MAX);
   check_fails(NEARBUF_NO_ROOM, &request);
-  request = request_of(0, LOWEST - 1, 100);
+  request = request_in(0, LOWEST - 1);
   check_fails(NEARBUF_NO_ROOM, &request);
   CHECK_EQUAL(0, it.tried_count);
 }
@@ -536,7 +542,7 @@ TEST(without_a_target_memory_is_taken_above_four_gibibytes_while_there_is_room) 
   if (sizeof(void *) == 4) {
     test_skip("addresses have 32 bits");
   }
-  nearbuf_process_request request = request_of(0, (uint64_t)8 << 30, 100);
+  nearbuf_process_request request = request_in(0, (uint64_t)8 << 30);
   request.target = 0;
   it.highest = ((uint64_t)8 << 30) - 1;
   CHECK(allocated(&request) >= (uint64_t)4 << 30);
@@ -547,7 +553,7 @@ TEST(without_a_target_memory_is_taken_above_four_gibibytes_while_there_is_room) 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
 TEST(requests_that_are_not_valid_are_refused) {
-  nearbuf_process_request request = request_of(0, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
   check_fails(NEARBUF_INVALID_ARGUMENT, NULL);
   request.struct_size--;
   check_fails(NEARBUF_INVALID_ARGUMENT, &request);
@@ -567,16 +573,16 @@ TEST(requests_that_are_not_valid_are_refused) {
 
 TEST(the_part_of_a_range_that_a_narrow_process_does_not_have_is_cut_off) {
   nearbuf_process narrow = {.id = ID, .address_bits = 32};
-  nearbuf_process_request request = request_of(UINT32_MAX - 99, UINT64_MAX, 100);
+  nearbuf_process_request request = request_in(UINT32_MAX - 99, UINT64_MAX);
   nbuf_process_wish wanted;
   request.alignment_bytes = 1;
   CHECK_EQUAL(NEARBUF_OK, nbuf_process_check_request(&narrow, &request, &wanted));
   CHECK_EQUAL(UINT32_MAX, wanted.constraint.max);
   request.min++;
   CHECK_EQUAL(NEARBUF_RANGE_TOO_SMALL, nbuf_process_check_request(&narrow, &request, &wanted));
-  request = request_of((uint64_t)UINT32_MAX + 1, UINT64_MAX, 100);
+  request = request_in((uint64_t)UINT32_MAX + 1, UINT64_MAX);
   CHECK_EQUAL(NEARBUF_RANGE_TOO_SMALL, nbuf_process_check_request(&narrow, &request, &wanted));
-  request = request_of(0, UINT64_MAX, 100);
+  request = request_in(0, UINT64_MAX);
   request.alignment_bytes = (uint64_t)1 << 32;
   CHECK_EQUAL(NEARBUF_RANGE_TOO_SMALL, nbuf_process_check_request(&narrow, &request, &wanted));
   request.alignment_bytes = (uint64_t)1 << 31;
