@@ -35,14 +35,16 @@
  *
  * What the process notices. On Linux a thread of it stands still for less than a tenth of a
  * millisecond where that is not busy. A system call that the thread sleeps in goes on as if nothing
- * had happened: it ends with EINTR only where one of the program's own handlers runs. Two things
+ * had happened: it ends with EINTR only where one of the program's own handlers runs. Three things
  * can be seen:
  *   - a transfer that is half done returns early, with what was transferred, as it does for any
  *     signal: a write of more than fits into a pipe or a socket, a receive that waits for all;
  *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin,
  *     sigtimedwait, semtimedop, io_getevents, io_uring_enter, and of sockets (SO_RCVTIMEO,
  *     SO_SNDTIMEO). Sleeps, poll, select, futexes (mutexes, conditions, semaphores) and limits that
- *     name a point in time keep theirs.
+ *     name a point in time keep theirs;
+ *   - a signal that is ignored, and blocked except in epoll_pwait, ends that call with EINTR if it
+ *     comes meanwhile, as it does between two such calls: the kernel keeps blocked signals.
  * Of calls on devices (ioctl) some drivers return EINTR, which stays. And a thread cannot be given
  * back what it had if the process that does it is killed by itself within some 20 microseconds: by
  * a cgroup that is killed, or for lack of memory. That the calling program is killed does not

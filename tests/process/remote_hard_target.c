@@ -360,6 +360,32 @@ static long wait_for_events(const char *ignored) {
   return result < 0 && errno == EINTR ? counted : -1;
 }
 
+/* Signals can be handled only while it waits, and each that is handled ends one wait. 1: so it was,
+ * and no other wait ended. */
+static long count_interruptions(const char *ignored) {
+  (void)ignored;
+  struct sigaction action = {0};
+  struct epoll_event event;
+  sigset_t none;
+  sigemptyset(&none);
+  sigfillset(&action.sa_mask); /* one handler a wait */
+  action.sa_handler = on_signal;
+  sigdelset(&action.sa_mask, SIGUSR2); /* where it is blocked, it is kept although it is ignored */
+  sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
+  sigaction(SIGUSR1, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  signal(SIGUSR2, SIG_IGN);
+  int events = epoll_create1(0);
+  long interruptions = 0;
+  bool is_interrupted = true;
+  printf("ready\n");
+  while (ended == 0 && is_interrupted) {
+    is_interrupted = epoll_pwait(events, &event, 1, -1, &none) < 0 && errno == EINTR;
+    interruptions++;
+  }
+  return is_interrupted && interruptions == counted + ended && counted > 0;
+}
+
 /* ---- The main program ------------------------------------------------------------------------ */
 
 typedef struct mode {
@@ -382,6 +408,7 @@ static const mode modes[] = {
     {"dispatch", dispatch},
     {"worker", work_beside_kernel},
     {"events", wait_for_events},
+    {"signals", count_interruptions},
 };
 
 int main(int argc, char **argv) {

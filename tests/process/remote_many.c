@@ -1,5 +1,6 @@
-/* Many remote calls into processes that change all the time: threads that start and end, freezing,
- * other programs, filters of system calls. None of the processes dies, hangs or behaves
+/* Many remote calls into processes that change all the time, or in which calls are hard to make:
+ * threads that start and end, threads of the kernel, freezing, other programs, filters of system
+ * calls, system calls that become signals, signals. None of the processes dies, hangs or behaves
  * differently, and every call succeeds or returns BUSY. NEARBUF_REMOTE_ROUNDS sets how many are
  * made; the rates in docs/security.md are of 10,000. */
 #include <signal.h>
@@ -67,6 +68,15 @@ TEST(a_process_whose_threads_start_and_end_all_the_time_goes_on) {
   disturb_often(&what);
   CHECK_EQUAL(1, target_end(&what));
   check_tally();
+}
+
+TEST(a_process_that_has_a_thread_of_the_kernel_goes_on) {
+  target what = target_try(REMOTE_HARD_TARGET, "worker");
+  disturb_often(&what);
+  CHECK(kill(what.id, SIGUSR1) == 0);
+  CHECK_EQUAL(1, target_end(&what));
+  check_tally();
+  CHECK(tally[NEARBUF_OK] > tally[NEARBUF_BUSY]); /* its own threads can be stopped */
 }
 
 /* ---- Freezing -------------------------------------------------------------------------------- */
@@ -169,5 +179,38 @@ TEST(a_process_whose_system_calls_are_filtered_goes_on) {
     CHECK(tally[NEARBUF_DENIED] > 0);
     test_skip("filters may not be suspended here");
   }
+  check_tally();
+}
+
+/* ---- Signals --------------------------------------------------------------------------------- */
+
+TEST(a_process_whose_system_calls_are_signals_goes_on) {
+  target what = target_try(REMOTE_HARD_TARGET, "dispatch");
+  disturb_often(&what);
+  CHECK_EQUAL(1, target_end(&what)); /* the one system call that it makes then was a signal */
+  check_tally();
+}
+
+/* Sends a process signals that it handles, and ignored ones. */
+static pid_t start_signalling(pid_t id) {
+  pid_t sender = fork();
+  if (sender == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+      (void)kill(id, next_random() % 2 == 0 ? SIGUSR1 : SIGUSR2);
+      usleep(next_random() % 500);
+    }
+  }
+  CHECK(sender > 0);
+  return sender;
+}
+
+TEST(each_handled_signal_ends_one_wait_of_a_process_and_no_ignored_one_does) {
+  target what = target_start(REMOTE_HARD_TARGET, "signals", NULL);
+  pid_t sender = start_signalling(what.id);
+  disturb_often(&what);
+  CHECK(kill(sender, SIGKILL) == 0);
+  CHECK_EQUAL(sender, waitpid(sender, NULL, 0));
+  CHECK_EQUAL(1, target_end(&what));
   check_tally();
 }
