@@ -183,7 +183,7 @@ static bool visit_to_take(finding *ctx, void *context) {
 typedef struct listing {
   nbuf_item item;
   uint64_t last;
-  uint32_t last_dialect;
+  bool may_have_rust; /* a locator is of the Rust implementation, or of an unknown one */
 } listing;
 
 /* The caller holds the lock. Another implementation that was starting can have cleared the count of
@@ -199,12 +199,12 @@ static uint32_t next_slot(const nearbuf_process_walk *walk, uintptr_t locator) {
 static bool list_here(finding *ctx, void *context) {
   listing *new = context;
   const nbuf_layout *layout = nbuf_walk_layout(&ctx->walk);
+  bool is_unknown = ctx->walk.dialect == NEARBUF_DIALECT_UNKNOWN; /* it is empty */
   new->last = ctx->walk.address;
-  new->last_dialect = ctx->walk.dialect;
+  new->may_have_rust |= is_unknown || ctx->walk.dialect == NEARBUF_DIALECT_RUST;
   nbuf_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
-  if (ctx->walk.dialect == NEARBUF_DIALECT_UNKNOWN || ctx->walk.count >= layout->capacity ||
-      !open_to_hold(ctx, &view, &memory)) {
+  if (is_unknown || ctx->walk.count >= layout->capacity || !open_to_hold(ctx, &view, &memory)) {
     return false;
   }
   bool is_listed = false;
@@ -257,12 +257,11 @@ static nbuf_result hold_last(finding *ctx, uint64_t address, const nbuf_initial_
 }
 
 /* Adds a locator to the end of the chain, or as the first one. BUSY: another thread or process was
- * faster. */
+ * faster. Where the Rust implementation may be present the locator has its layout, which neither
+ * other implementation damages. */
 static nbuf_result grow(finding *ctx, const listing *new) {
   bool is_first = new->last == 0;
-  uint32_t dialect = is_first || new->last_dialect == NEARBUF_DIALECT_DOTNET
-                         ? (uint32_t)NEARBUF_DIALECT_WRITTEN
-                         : new->last_dialect;
+  uint32_t dialect = new->may_have_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_WRITTEN;
   uint32_t width = nbuf_process_width(ctx->process);
   uint32_t slot = is_first ? NBUF_FIRST_SLOT : 0;
   nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
@@ -278,7 +277,7 @@ static nbuf_result grow(finding *ctx, const listing *new) {
   nbuf_remote_page added = {0, 0};
   nbuf_result result = nbuf_remote_page_make(ctx->process, &initial, is_first, &added);
   if (result.status == NEARBUF_OK && !is_first) {
-    const nbuf_layout *of_last = nbuf_layout_of(width, new->last_dialect);
+    const nbuf_layout *of_last = nbuf_layout_of(width, NEARBUF_DIALECT_UNKNOWN); /* its header */
     bool is_locked = nbuf_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
     bool is_linked = set_link(view.base + of_last->next, width, added.address);
     if (is_locked) {
@@ -304,6 +303,7 @@ static nbuf_result list_region(finding *ctx, const nbuf_place *region) {
        tries++) {
     bool is_damaged = false;
     new.last = 0;
+    new.may_have_rust = false;
     result = ctx->has_none && tries == 0 ? nbuf_result_of(NEARBUF_NOT_FOUND)
                                          : each_locator(ctx, list_here, &new, &is_damaged);
     if (result.status != NEARBUF_NOT_FOUND) {

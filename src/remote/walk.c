@@ -95,6 +95,15 @@ static bool is_circle(nearbuf_process_walk *walk) {
   return walk->next == walk->address;
 }
 
+/* The dialect of a locator without buffers behind the current one: nearbuf's are never empty, so the
+ * other implementation that uses the current one made it. Behind a Rust locator of nearbuf's it may
+ * be of either (docs/format.md). */
+static nearbuf_dialect dialect_of_empty_behind(const nearbuf_process_walk *walk) {
+  bool may_be_either =
+      nbuf_format_is_hidden_from_dotnet(nbuf_walk_image(walk), nbuf_walk_layout(walk));
+  return may_be_either ? NEARBUF_DIALECT_UNKNOWN : (nearbuf_dialect)walk->dialect;
+}
+
 static nbuf_result find_first(nearbuf_process *process, nearbuf_process_walk *walk,
                               nearbuf_dialect *dialect_if_empty) {
   uint64_t first;
@@ -113,7 +122,7 @@ static nbuf_result find_first(nearbuf_process *process, nearbuf_process_walk *wa
 nbuf_result nbuf_walk_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
                                    nearbuf_process_locator *locator) {
   nearbuf_dialect dialect_if_empty =
-      (nearbuf_dialect)walk->dialect; /* later ones are like the one before */
+      walk->stage == WALK_UNDER_WAY ? dialect_of_empty_behind(walk) : NEARBUF_DIALECT_UNKNOWN;
   walk->index = 0;
   walk->count = 0;
   if (walk->stage == WALK_START) {

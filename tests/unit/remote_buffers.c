@@ -900,6 +900,38 @@ TEST(behind_full_locators_one_is_added_in_a_layout_that_no_implementation_damage
   CHECK_EQUAL(0, it.discarded_pages);
 }
 
+/* It may be of either other implementation. */
+TEST(a_locator_that_may_be_of_any_layout_is_not_used_and_the_next_one_is_of_rust) {
+  locator_page *empty = list_written(NULL, 0);
+  static unsigned char before[NBUF_LOCATOR_SIZE];
+  set_next(empty, NEW_PAGE);
+  memcpy(before, empty->bytes, sizeof before);
+  set_next(empty, 0);
+  nearbuf_process_request request = request_of(100);
+  nearbuf_process_buffer buffer = got(&request);
+  CHECK(memcmp(before, empty->bytes, sizeof before) == 0);
+  check_made(&buffer, page_at(NEW_PAGE), NEARBUF_DIALECT_RUST, 0);
+}
+
+TEST(so_is_an_empty_one_behind_a_rust_locator_of_this_library) {
+  (void)list_full(NEARBUF_DIALECT_RUST);
+  const locator_page *empty = add_locator(NEARBUF_DIALECT_DOTNET, NULL, 0);
+  nearbuf_process_request request = request_of(100);
+  nearbuf_process_buffer buffer = got(&request);
+  CHECK_EQUAL(NEW_PAGE, next_of(empty));
+  CHECK_EQUAL(0, nbuf_format_count((uintptr_t)empty->bytes, written()));
+  check_made(&buffer, page_at(NEW_PAGE), NEARBUF_DIALECT_RUST, 0);
+}
+
+/* It uses them as well as the .NET implementation's. */
+TEST(where_the_rust_implementation_is_new_locators_are_of_its_layout) {
+  (void)list_full(NEARBUF_DIALECT_RUST);
+  (void)list_full(NEARBUF_DIALECT_DOTNET);
+  nearbuf_process_request request = request_of(100);
+  nearbuf_process_buffer buffer = got(&request);
+  check_made(&buffer, page_at(NEW_PAGE), NEARBUF_DIALECT_RUST, 0);
+}
+
 static void link_another_meanwhile(void) {
   const nbuf_item item = buffer_item(300, SIZE);
   (void)list_written(&item, 1);

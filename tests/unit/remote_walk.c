@@ -395,6 +395,19 @@ TEST(an_empty_first_locator_is_of_the_dialect_that_its_file_tells) {
   CHECK_EQUAL(0, locator.number);
 }
 
+TEST(an_empty_locator_behind_one_of_rust_is_of_rust_unless_this_library_made_that) {
+  const nbuf_item item = buffer_item(0, SIZE);
+  locator_page *first = add_locator(NEARBUF_DIALECT_RUST, &item, 1);
+  (void)list_written(NULL, 0);
+  nearbuf_process_walk walk = {0};
+  (void)next_locator(&walk);
+  CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, next_locator(&walk).dialect);
+  first->bytes[written()->count_dotnet] = 0; /* which hides it from the .NET implementation */
+  walk.stage = 0;
+  (void)next_locator(&walk);
+  CHECK_EQUAL(NEARBUF_DIALECT_RUST, next_locator(&walk).dialect);
+}
+
 /* ---- Names ----------------------------------------------------------------------------------- */
 
 static nearbuf_process_locator first_named(void) {
