@@ -1948,7 +1948,9 @@ static void check_full_stub(uintptr_t base) {
 }
 
 TEST(where_a_locator_was_a_child_has_full_stubs_without_items) {
+  memory[1][0] = 'x';
   nbuf_page_leave_full_stub(page_at(0) + 4096);
+  CHECK_EQUAL('x', memory[1][0]);
   CHECK(!mapping_of(page_at(0))->shared);
   check_full_stub(page_at(0));
   check_full_stub(page_at(0) + 4096);
