@@ -95,8 +95,11 @@ TEST(branches_of_arm64_encode_at_both_edges) {
 }
 
 TEST(branches_of_arm64_count_from_the_instruction_around_an_odd_target) {
-  nearbuf_range odd = reach_of((nearbuf_range){0x20000002, 0x20000002}, NEARBUF_REACH_ARM64_BRANCH);
-  check_range(0x20000004 + 36 - 0x8000000, 0x20000000 + 0x8000000 - 1, odd);
+  for (uintptr_t i = 1; i < 4; i++) {
+    const nearbuf_range target = {0x20000000 + i, 0x20000000 + i};
+    nearbuf_range odd = reach_of(target, NEARBUF_REACH_ARM64_BRANCH);
+    check_range(0x20000004 + 36 - 0x8000000, 0x20000000 + 0x8000000 - 1, odd);
+  }
 }
 
 static bool adrp_encodes(uintptr_t from, uintptr_t to) {
@@ -115,6 +118,26 @@ TEST(page_addresses_of_arm64_are_counted_from_the_page) {
   CHECK(adrp_encodes(target.max + LONGEST_INSTRUCTION, range.min));
   CHECK(adrp_encodes(range.min, target.max + MOST_BEHIND));
   CHECK(!adrp_encodes(range.min - 1, target.max + MOST_BEHIND));
+}
+
+TEST(pages_of_arm64_have_one_reach_wherever_the_target_lies_in_them) {
+  needs_64_bits();
+  static const nearbuf_range targets_in[] = {{0x7f1234567000, 0x7f1234567000},
+                                             {0x7f1234567001, 0x7f1234567001},
+                                             {0x7f1234567002, 0x7f1234567002},
+                                             {0x7f1234567800, 0x7f1234567800},
+                                             {0x7f1234567fdf, 0x7f1234567fdf}};
+  for (size_t i = 0; i < sizeof targets_in / sizeof targets_in[0]; i++) {
+    check_range(0x7f1234567000 - NEARBUF_4_GIB + 4096, 0x7f1234567000 + NEARBUF_4_GIB - 1,
+                reach_of(targets_in[i], NEARBUF_REACH_ARM64_PAGE));
+  }
+}
+
+TEST(a_target_that_leaves_a_single_address_in_reach_has_that) {
+  needs_64_bits();
+  const nearbuf_range target = {NEARBUF_4_GIB, 2 * NEARBUF_4_GIB - 33};
+  const uintptr_t only = NEARBUF_4_GIB + NEARBUF_2_GIB - 1;
+  check_range(only, only, reach_of(target, NEARBUF_REACH_X86_REL32));
 }
 
 TEST(reach_ends_with_the_address_space) {
