@@ -196,7 +196,8 @@ static void try_ranges(nearbuf_request *request, uint32_t position) {
 }
 
 TEST(a_request_gets_the_buffer_of_the_hint_exactly_where_it_fits) {
-  static const uint32_t positions[] = {0, 1, 16, 100, SIZE - 16, SIZE - 1, SIZE, SIZE + 1};
+  static const uint32_t positions[] = {0,        1,    16,       100,       SIZE - 16,
+                                       SIZE - 1, SIZE, SIZE + 1, UINT32_MAX};
   static const size_t sizes[] = {1,          15,        16,       17,   100,
                                  SIZE - 100, SIZE - 99, SIZE - 1, SIZE, SIZE + 1};
   static const size_t alignments[] = {1, 2, 16, 64, 4096};
