@@ -1,9 +1,11 @@
-/* The public calls on shared buffers, with one item that a test fills in: the state, the hint of the
- * thread, what the slow path finds, and what is synchronised are invented. api/buffers.c is compiled
- * here, with other names for what it calls. Against real memory it is tested by tests/api.
+/* The public calls on shared buffers, with one item that a test fills in: the
+ * state, the hint of the thread, what the slow path finds, and what is
+ * synchronised are invented. api/buffers.c is compiled here, with other names
+ * for what it calls. Against real memory it is tested by tests/api.
  *
- * What the shortest path may refuse is decided by a longer one, so that a refusal without need would
- * only cost time: the tests say where the longer ones must not be needed. */
+ * What the shortest path may refuse is decided by a longer one, so that a
+ * refusal without need would only cost time: the tests say where the longer
+ * ones must not be needed. */
 #include "core/acquire.h"
 #include "os/os.h"
 
@@ -31,6 +33,7 @@ enum { SIZE = 4096, GENERATION = 7, ORDER = 9, ANY_ERROR = 5, LINE = NBUF_CACHE_
 
 static _Alignas(SIZE) unsigned char memory[SIZE];
 static _Alignas(8) unsigned char locator[NBUF_LOCATOR_SIZE];
+static const unsigned char source[SIZE];
 
 static struct {
   nbuf_state state;
@@ -146,14 +149,17 @@ static nearbuf_buffer got(const nearbuf_request *request) {
 
 static void release(nearbuf_buffer *buffer) {
   CHECK_OK(nearbuf_release(buffer));
+  CHECK_EQUAL(0, buffer->item);
   CHECK_EQUAL(0, item_now().taken);
   CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_release(buffer));
 }
 
-/* ---- Getting --------------------------------------------------------------------------------- */
+/* ---- Getting
+ * ---------------------------------------------------------------------------------
+ */
 
-/* Whether the shortest path must be enough: the range does not end inside the buffer, and the
- * memory is not just at the distance that is near enough. */
+/* Whether the shortest path must be enough: the range does not end inside the
+ * buffer, and the memory is not just at the distance that is near enough. */
 static bool is_short(const nearbuf_request *request, uintptr_t start) {
   uintptr_t distance = start < request->target ? request->target - start : start - request->target;
   return request->range.max >= at(SIZE) &&
@@ -179,6 +185,13 @@ static void try_request(const nearbuf_request *request, uint32_t position) {
     release(&buffer);
     CHECK_EQUAL(position, item_now().position);
   }
+  it.slow = 0;
+  nearbuf_memory placed;
+  CHECK_EQUAL(status, nearbuf_place(request, source, &placed));
+  CHECK_EQUAL(!is_given, it.slow);
+  CHECK_EQUAL(is_given ? at(start) : 0, (uintptr_t)placed.run_at);
+  CHECK_EQUAL(is_given ? start + request->size_bytes : position, item_now().position);
+  CHECK_EQUAL(0, item_now().taken);
 }
 
 static void try_ranges(nearbuf_request *request, uint32_t position) {
@@ -266,7 +279,11 @@ TEST(what_the_slow_path_finds_is_returned) {
   request.near_bytes = 3;
   nearbuf_buffer buffer = {.item = 1};
   nearbuf_buffer held = got(&request);
-  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer)); /* the item is held */
+  nearbuf_memory placed;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_place(&request, "1", &placed)); /* the item is held */
+  CHECK(placed.run_at == NULL && placed.write_to == NULL);
+  it.slow = 0;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_get(&request, &buffer));
   CHECK_EQUAL(1, it.slow);
   CHECK_EQUAL(ANY_ERROR, buffer.system_error);
   CHECK_EQUAL(0, buffer.item);
@@ -316,7 +333,9 @@ TEST(a_request_that_is_not_valid_locks_nothing) {
   CHECK_EQUAL(0, item_now().taken);
 }
 
-/* ---- Releasing ------------------------------------------------------------------------------- */
+/* ---- Releasing
+ * -------------------------------------------------------------------------------
+ */
 
 TEST(an_item_that_walks_have_passed_is_found_again_once_it_is_released) {
   for (uint32_t behind = 0; behind < 2; behind++) {
@@ -405,7 +424,9 @@ TEST(an_item_that_lists_another_buffer_by_now_is_left_alone) {
   CHECK_EQUAL(1, item_now().taken);
 }
 
-/* ---- Appending ------------------------------------------------------------------------------- */
+/* ---- Appending
+ * -------------------------------------------------------------------------------
+ */
 
 static void check_copied(uint32_t start, const unsigned char *bytes, size_t size) {
   CHECK(memcmp(memory + start, bytes, size) == 0);
@@ -503,7 +524,9 @@ TEST(memory_with_two_addresses_is_written_at_one_and_run_at_the_other) {
   release(&buffer);
 }
 
-/* ---- Reserving ------------------------------------------------------------------------------- */
+/* ---- Reserving
+ * -------------------------------------------------------------------------------
+ */
 
 TEST(room_is_reserved_and_then_used_in_part) {
   nearbuf_memory room;
@@ -525,6 +548,7 @@ TEST(room_is_reserved_and_then_used_in_part) {
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_commit(&buffer, 1));
   CHECK_OK(nearbuf_reserve(&buffer, 5, 1, &room));
   CHECK_OK(nearbuf_commit(&buffer, 0));
+  CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_commit(&buffer, 0));
   CHECK_EQUAL(163, item_now().position);
   CHECK_EQUAL(1, it.syncs);
   CHECK_OK(nearbuf_reserve(&buffer, 5, 1, &room));
@@ -543,7 +567,7 @@ TEST(no_room_is_reserved_beyond_the_end) {
   nearbuf_buffer buffer = got(&request);
   CHECK_STATUS(NEARBUF_BEYOND_ROOM, nearbuf_reserve(&buffer, 65, 2, &room));
   CHECK_EQUAL(0, room.size_bytes);
-  CHECK(room.run_at == NULL);
+  CHECK(room.run_at == NULL && room.write_to == NULL);
   CHECK_STATUS(NEARBUF_BEYOND_ROOM, nearbuf_reserve(&buffer, 1, (size_t)2 * SIZE, &room));
   CHECK_STATUS(NEARBUF_BEYOND_ROOM, nearbuf_reserve(&buffer, SIZE_MAX, 1, &room));
   CHECK_STATUS(NEARBUF_BEYOND_ROOM,
@@ -555,7 +579,9 @@ TEST(no_room_is_reserved_beyond_the_end) {
   release(&buffer);
 }
 
-/* ---- Placing --------------------------------------------------------------------------------- */
+/* ---- Placing
+ * ---------------------------------------------------------------------------------
+ */
 
 TEST(bytes_are_placed_in_one_call_and_nothing_stays_held) {
   static const unsigned char bytes[] = {1, 2, 3};
