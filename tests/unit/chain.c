@@ -116,6 +116,7 @@ static struct {
   nbuf_os_inheritance inheritance;
   int states_made;
   bool tells_no_execution;
+  bool has_large_granules;
   bool is_unreadable;
   bool has_no_memory;
   bool lists_tail;
@@ -129,7 +130,7 @@ size_t invented_page_size(void) {
 }
 
 size_t invented_granularity(void) {
-  return GRANULE;
+  return it.has_large_granules ? PAGE : GRANULE;
 }
 
 uint64_t invented_nanoseconds(void) {
@@ -800,6 +801,22 @@ TEST(a_child_has_full_stubs_where_its_parent_had_locators) {
   (void)start(build(5, WRITTEN, NBUF_FIRST_SLOT, 1, 0), WRITTEN, true);
   CHECK_EQUAL(page_at(0), it.linked_stub);
   CHECK_EQUAL(page_at(5), it.linked_to);
+  nbuf_locators_end(); /* and of what this copy knew nothing is left */
+  atomic_store(&state()->locators, 0);
+  it.linked_stub = 0;
+  (void)start(page_at(5), WRITTEN, true);
+  CHECK_EQUAL(0, it.linked_stub);
+}
+
+TEST(a_child_of_a_process_with_one_locator_has_one_stub) {
+  nbuf_locator *first = start_own(WRITTEN);
+  nbuf_locators_entry(1)->is_kept_from_children = true; /* it is not known */
+  nbuf_locators_inherited();
+  CHECK_EQUAL(1, it.stub_count);
+  CHECK_EQUAL(first->base, it.stubs[0]);
+  atomic_store(&state()->locators, 0);
+  (void)start(page_at(0), WRITTEN, true);
+  CHECK_EQUAL(page_at(0), it.linked_stub);
 }
 
 TEST(without_locators_a_child_has_no_stubs) {
@@ -888,6 +905,19 @@ TEST(memory_beside_the_locator_is_passed_over_unless_its_lister_does_that_safely
   nbuf_item_write(nbuf_locator_item(locator, 2), nbuf_native_layout(WRITTEN), &item);
   CHECK(!nbuf_locator_is_sound(locator, 2));
   CHECK(locator->is_damaged);
+}
+
+TEST(the_rest_of_a_locators_granule_is_used_only_where_its_lister_does_that_safely) {
+  nbuf_item item = {.base = page_at(0) + 4096, .size = 4096};
+  nbuf_locator *locator = start_with(1, &item);
+  it.has_large_granules = true;
+  it.lists_tail = true;
+  CHECK(nbuf_locator_is_sound(locator, 1));
+  it.lists_tail = false;
+  nbuf_item_write(nbuf_locator_item(locator, 2), nbuf_native_layout(WRITTEN), &item);
+  item = buffer(1);
+  nbuf_item_write(nbuf_locator_item(locator, 1), nbuf_native_layout(WRITTEN), &item);
+  check_passed_over(locator, 2);
 }
 
 TEST(a_buffer_that_is_not_mapped_damages_its_locator) {
@@ -1051,6 +1081,7 @@ TEST(a_released_buffer_is_found_for_the_sizes_that_it_has_room_for) {
     CHECK(take(&large, false));
   }
   CHECK(!take(&small, false));
+  CHECK(!take(&large, false));
   CHECK(!take(&large, false));
   CHECK(is_held); /* though they were passed before */
   use_all_of(1);
