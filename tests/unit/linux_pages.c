@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/shared.h"
 #include "locator_names.h"
 #include "os/os.h"
 #include "os/posix/files.h"
@@ -85,7 +86,7 @@ static struct {
   bool is_in_place; /* it is overwritten in place */
   uint64_t owner;
   int stat_error;
-  unsigned char header[8];
+  _Alignas(8) unsigned char header[8];
   ssize_t written; /* of a header; below 0: none is */
   /* The file that has the name already. */
   const char *old_name;
@@ -308,11 +309,7 @@ static int failed_with(int error) {
 
 /* The address in the header, which is as wide as the process. */
 static uint64_t address_in_header(void) {
-  uint64_t wide;
-  uint32_t narrow;
-  memcpy(&wide, it.header, sizeof wide);
-  memcpy(&narrow, it.header, sizeof narrow);
-  return peer.address_bits == 64 ? wide : narrow;
+  return nbuf_shared_address_relaxed((uintptr_t)it.header, peer.address_bits / 8);
 }
 
 static void check_directory(int directory) {

@@ -158,10 +158,17 @@ static int invented_fstat(int file, struct stat *status) {
   return failed_with(it.stat_error);
 }
 
+/* The lowest byte comes first on all processors. */
+static void put_address(unsigned char *bytes, uint64_t address) {
+  for (int i = 0; i < 8; i++) {
+    bytes[i] = (unsigned char)(address >> 8 * i);
+  }
+}
+
 static ssize_t invented_pread(int file, void *bytes, size_t size, off_t offset) {
   CHECK_EQUAL(0, offset);
   memset(bytes, 0, size);
-  memcpy(bytes, &it.files[index_of(file)].address, 8);
+  put_address(bytes, it.files[index_of(file)].address);
   return (ssize_t)size - it.short_by;
 }
 
@@ -459,10 +466,10 @@ TEST(a_file_is_the_first_locator_if_its_own_address_leads_to_it) {
 }
 
 TEST(the_address_in_a_header_is_as_wide_as_the_process) {
-  const uint64_t wide[1] = {UINT64_C(0x123456789a)};
-  const uint32_t narrow[2] = {0x3456789a, 0x12};
-  CHECK_EQUAL(wide[0], nbuf_locator_file_address((const unsigned char *)wide, 64));
-  CHECK_EQUAL(0x3456789a, nbuf_locator_file_address((const unsigned char *)narrow, 32));
+  _Alignas(8) unsigned char header[8];
+  put_address(header, UINT64_C(0x123456789a));
+  CHECK_EQUAL(UINT64_C(0x123456789a), nbuf_locator_file_address(header, 64));
+  CHECK_EQUAL(0x3456789a, nbuf_locator_file_address(header, 32));
 }
 
 /* ---- Kept open ------------------------------------------------------------------------------- */

@@ -504,10 +504,22 @@ void nbuf_linux_forget_locators(nearbuf_process *process) {
 
 /* ---- Which program it runs ------------------------------------------------------------------- */
 
+/* A word of the vector that the kernel gives to a program, in the byte order of this machine. */
+static uint64_t word_at(const unsigned char *bytes, size_t width) {
+  uint64_t wide;
+  uint32_t narrow;
+  if (width == sizeof wide) {
+    memcpy(&wide, bytes, sizeof wide);
+    return wide;
+  }
+  memcpy(&narrow, bytes, sizeof narrow);
+  return narrow;
+}
+
 /* The address of its random bytes, as the kernel gave it to the program at its start. */
 static nbuf_result find_random(const nearbuf_process *process, uint64_t *address) {
   enum { RANDOM = 25, MOST_ENTRIES = 128 }; /* AT_RANDOM */
-  _Alignas(8) unsigned char entries[MOST_ENTRIES * 16];
+  unsigned char entries[MOST_ENTRIES * 16];
   size_t width = process->address_bits / 8;
   ssize_t size = 0;
   *address = 0;
@@ -527,8 +539,8 @@ static nbuf_result find_random(const nearbuf_process *process, uint64_t *address
     return nbuf_linux_result(process, errno);
   }
   for (size_t at = 0; width != 0 && at + 2 * width <= (size_t)size; at += 2 * width) {
-    if (nbuf_shared_address_relaxed((uintptr_t)entries + at, (uint32_t)width) == RANDOM) {
-      *address = nbuf_shared_address_relaxed((uintptr_t)entries + at + width, (uint32_t)width);
+    if (word_at(entries + at, width) == RANDOM) {
+      *address = word_at(entries + at + width, width);
     }
   }
   /* Every program gets one; one that has none is just replacing another program. */
