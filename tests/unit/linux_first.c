@@ -234,6 +234,7 @@ nbuf_result nbuf_linux_find_mapping(const nearbuf_process *process,
                                                     const void *context),
                                     const void *context, nbuf_remote_mapping *mapping) {
   CHECK(process == &peer);
+  *mapping = (nbuf_remote_mapping){0};
   for (int i = 0; i < it.map_count; i++) {
     *mapping = it.map[i];
     if (matches(mapping, context)) {
@@ -256,8 +257,8 @@ int nbuf_identity_open_root(const nearbuf_process *process) {
 static ssize_t invented_readlinkat(const char *name, char *text, size_t size) {
   CHECK(strcmp(name, "root") == 0);
   CHECK_EQUAL(255, size);
-  memset(text, 'x', size);
-  memcpy(text, "/abc", 4);
+  (void)snprintf(text, size, "/abc");
+  memset(text + 4, 'x', size - 4); /* the system appends no zero */
   return it.link_length;
 }
 

@@ -476,7 +476,7 @@ TEST(a_process_knows_itself_by_its_innermost_id) {
 
 /* Every field is its own number, as proc(5) counts them. */
 TEST(a_stat_is_read_behind_the_name) {
-  nbuf_linux_stat stat;
+  nbuf_linux_stat stat = {0};
   file_entry *file = add_entry("stat", "42 (a) b) S 4 5 6 7 " STAT_ENDS " 34 35 36 37 38 39 40\n");
   CHECK_EQUAL(0, nbuf_linux_read_stat(DIRECTORY, "stat", &stat));
   CHECK_EQUAL('S', stat.state);
@@ -576,8 +576,8 @@ TEST(of_another_user_namespace_capabilities_do_not_count_and_users_have_other_na
                {"Uid:\t1 1 1 200004\n", 1004},
                {"Uid:\t1 1 1 200005\n", 200005}};
   it.user_namespace = OUR_USER_NAMESPACE + 1;
-  file_entry *map = add_entry("status", "");
-  map = add_entry("uid_map", MAP);
+  (void)add_entry("status", "");
+  file_entry *map = add_entry("uid_map", MAP);
   for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
     CHECK_EQUAL(users[i].named, identify(users[i].status).user.named);
   }

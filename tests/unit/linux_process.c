@@ -35,6 +35,7 @@ enum {
   MEMORY_SIZE = 3 << 20,
   MOST_CALLS = 8,
   GRANULE = 4096,
+  TWO_GRANULES = 2 * GRANULE,
   IS_EXITING = 0x4,
   IS_SIGNALED = 0x400,
   KILLED = 1 << (SIGKILL - 1)
@@ -1195,17 +1196,17 @@ TEST(memory_is_mapped_at_the_address_alone) {
   enum { PRIVATE_ANONYMOUS = 0x22 };
   keep_entry();
   it.results[0] = (int64_t)MEMORY;
-  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, 2 * GRANULE));
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, TWO_GRANULES));
   const uint64_t expected[6] = {
-      MEMORY, 2 * GRANULE, PROT_READ | PROT_WRITE | PROT_EXEC, PRIVATE_ANONYMOUS, UINT64_MAX, 0};
+      MEMORY, TWO_GRANULES, PROT_READ | PROT_WRITE | PROT_EXEC, PRIVATE_ANONYMOUS, UINT64_MAX, 0};
   CHECK(it.call_count == 1 && it.calls[0] == NBUF_TRACE_MMAP);
   CHECK(memcmp(expected, it.arguments[0], sizeof expected) == 0);
   keep_entry();
   it.results[0] = (int64_t)MEMORY + GRANULE;
-  CHECK_RESULT(NEARBUF_NO_ROOM, 0, nbuf_remote_allocate(&peer, MEMORY, 2 * GRANULE));
+  CHECK_RESULT(NEARBUF_NO_ROOM, 0, nbuf_remote_allocate(&peer, MEMORY, TWO_GRANULES));
   CHECK(it.call_count == 2 && it.calls[1] == NBUF_TRACE_MUNMAP);
   CHECK_EQUAL(MEMORY + GRANULE, it.arguments[1][0]);
-  CHECK_EQUAL(2 * GRANULE, it.arguments[1][1]);
+  CHECK_EQUAL(TWO_GRANULES, it.arguments[1][1]);
 }
 
 TEST(why_no_memory_was_mapped_is_returned) {
@@ -1228,10 +1229,10 @@ TEST(why_no_memory_was_mapped_is_returned) {
 
 TEST(memory_is_unmapped_as_it_was_mapped) {
   keep_entry();
-  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_free(&peer, MEMORY, 2 * GRANULE));
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_free(&peer, MEMORY, TWO_GRANULES));
   CHECK(it.call_count == 1 && it.calls[0] == NBUF_TRACE_MUNMAP);
   CHECK_EQUAL(MEMORY, it.arguments[0][0]);
-  CHECK_EQUAL(2 * GRANULE, it.arguments[0][1]);
+  CHECK_EQUAL(TWO_GRANULES, it.arguments[0][1]);
   keep_entry();
   it.results[0] = -ENOMEM;
   CHECK_RESULT(NEARBUF_OUT_OF_MEMORY, ENOMEM, nbuf_remote_free(&peer, MEMORY, GRANULE));
@@ -1242,7 +1243,7 @@ TEST(a_stack_grows_where_the_page_below_it_is_refused) {
   note_program(1, 2);
   keep_entry();
   it.results[0] = (int64_t)MEMORY;
-  CHECK(nbuf_remote_is_growing_stack(&peer, MEMORY + 2 * GRANULE));
+  CHECK(nbuf_remote_is_growing_stack(&peer, MEMORY + TWO_GRANULES));
   keep_entry();
   it.results[0] = (int64_t)(MEMORY - GRANULE);
   CHECK(!nbuf_remote_is_growing_stack(&peer, MEMORY));

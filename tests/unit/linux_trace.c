@@ -100,6 +100,7 @@ static struct {
   uint64_t ready;
   int status;
   int wait_error;
+  int wait_error_in_call;
   int errors[ASKED]; /* of requests */
   int error_after;   /* so many of these requests succeed before */
   int counts[ASKED];
@@ -242,6 +243,7 @@ long nbuf_trace_request(pid_t thread, long ctx, uintptr_t address, uintptr_t dat
   case PTRACE_SYSCALL:
     CHECK_EQUAL(0, address);
     it.blocked = it.mask;
+    it.wait_error = it.wait_error_in_call;
     memcpy(it.dispatch_there, it.dispatch, sizeof it.dispatch);
     return go_on(TO_CALL, AT_CALL, data);
   case PTRACE_SETOPTIONS:
@@ -311,9 +313,11 @@ void nbuf_registers_note_call(int directory, pid_t thread, nbuf_blocked_call *ca
   *call = blocked;
 }
 
-void nbuf_registers_prepare(nbuf_registers *set, const nbuf_trace_target *of, nbuf_trace_call call,
-                            const uint64_t arguments[6], const nbuf_blocked_call *before) {
-  CHECK(of == &traced && call == NBUF_TRACE_MMAP && memcmp(arguments, wanted, sizeof wanted) == 0);
+void nbuf_registers_prepare(nbuf_registers *set, const nbuf_trace_target *target,
+                            nbuf_trace_call call, const uint64_t arguments[6],
+                            const nbuf_blocked_call *before) {
+  CHECK(target == &traced && call == NBUF_TRACE_MMAP &&
+        memcmp(arguments, wanted, sizeof wanted) == 0);
   CHECK(it.seized == 0 || it.errors[SEIZE] != 0 || before->number == blocked.number);
   memset(set, 0x22, sizeof *set);
 }
@@ -323,15 +327,16 @@ bool nbuf_registers_at_entry(pid_t thread, nbuf_registers *set, const uint64_t a
   return !it.is_entry_refused;
 }
 
-int64_t nbuf_registers_result(const nbuf_registers *set, const nbuf_trace_target *of) {
-  CHECK(of == &traced && ((const unsigned char *)set)[0] == 0x11);
+int64_t nbuf_registers_result(const nbuf_registers *set, const nbuf_trace_target *target) {
+  CHECK(target == &traced && ((const unsigned char *)set)[0] == 0x11);
   return results[result_count++];
 }
 
-bool nbuf_registers_restore(pid_t thread, const nbuf_registers *saved, const nbuf_trace_target *of,
-                            const nbuf_blocked_call *before, nbuf_call_stage stage) {
+bool nbuf_registers_restore(pid_t thread, const nbuf_registers *saved,
+                            const nbuf_trace_target *target, const nbuf_blocked_call *before,
+                            nbuf_call_stage stage) {
   nbuf_registers own = own_registers();
-  CHECK(thread == it.thread && of == &traced && before->number == blocked.number);
+  CHECK(thread == it.thread && target == &traced && before->number == blocked.number);
   CHECK(memcmp(saved, &own, sizeof own) == 0);
   it.stage = stage;
   return note(RESTORE) == 0;
@@ -1173,6 +1178,10 @@ TEST(a_thread_that_ends_in_its_call_is_not_touched_again) {
   it.error_after = 1;
   run(NEARBUF_NOT_FOUND, ESRCH);
   check_log(ENTERED " set call call");
+  it.errors[TO_CALL] = 0;
+  it.wait_error_in_call = ECHILD;
+  run(NEARBUF_NOT_FOUND, ESRCH);
+  check_log(ENTERED " set call");
 }
 
 TEST(registers_that_cannot_be_set_or_read_end_the_calls) {

@@ -374,7 +374,7 @@ TEST(the_page_of_an_address_is_mapped) {
   nbuf_remote_view view;
   locator_file *file = add_file(first_name, PLACE);
   it.theirs.info.file_offset = 3 * PAGE;
-  file->size = 5 * 4096;
+  file->size = 5 * (off_t)4096;
   CHECK_RESULT(NEARBUF_OK, 0, nbuf_locator_file_map(0, &it.theirs, PLACE + PAGE + 80, &view));
   CHECK_EQUAL(OURS + 80, view.base);
   CHECK_EQUAL(OURS, view.page);
