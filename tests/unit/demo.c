@@ -495,8 +495,9 @@ TEST(a_system_that_does_not_allow_code_to_be_changed_gives_its_reason) {
 
 /* ---- Getting a buffer again ------------------------------------------------------------------ */
 
-static const char second_get[] = "   A thread that gets a buffer a second time gets the one it had:\n"
-                                 "   the stub's, at 0x10000, with room left.\n";
+static const char second_get[] =
+    "   A thread that gets a buffer a second time gets the one it had:\n"
+    "   the stub's, at 0x10000, with room left.\n";
 
 TEST(the_second_get_gets_the_same_buffer_and_is_alone_between_two_flushes) {
   be_detoured();
@@ -531,11 +532,11 @@ TEST(another_buffer_or_none_at_the_second_get_is_noticed) {
 static void check_plugin_said(const char *copy, const char *locator, const char *bytes,
                               const char *unloaded) {
   char expected[1024];
-  int length = snprintf(expected, sizeof expected,
-                        "   %sA plug-in with its own copy of the library was loaded: its "
-                        "nearbuf_place is at\n   0x%" PRIxPTR ", this program's at 0x%" PRIxPTR
-                        ".\n",
-                        copy, it.result.copy_of_library, (uintptr_t)invented_place);
+  int length =
+      snprintf(expected, sizeof expected,
+               "   %sA plug-in with its own copy of the library was loaded: its "
+               "nearbuf_place is at\n   0x%" PRIxPTR ", this program's at 0x%" PRIxPTR ".\n",
+               copy, it.result.copy_of_library, (uintptr_t)invented_place);
   size_t at = (size_t)length;
   if (locator != NULL) {
     at += (size_t)snprintf(expected + at, sizeof expected - at,
@@ -697,7 +698,8 @@ static void check_private_said(const char *mark, const char *freed_mark) {
 /* All memory is in the range. */
 static void be_wide(void) {
   be_detoured();
-  demo.near.range = (nearbuf_range){(uintptr_t)private_bytes, (uintptr_t)private_bytes + PRIVATE - 1};
+  demo.near.range =
+      (nearbuf_range){(uintptr_t)private_bytes, (uintptr_t)private_bytes + PRIVATE - 1};
   memset(private_bytes, 0, sizeof private_bytes);
 }
 
@@ -751,7 +753,8 @@ static const char *totals_lines(const char *mark, uint64_t buffers, const char *
                                 const char *others) {
   static char lines[256];
   (void)snprintf(lines, sizeof lines,
-                 "   %s%" PRIu64 " buffers of %s in all, of which %s are used; 1 locator of 4 KiB.\n"
+                 "   %s%" PRIu64
+                 " buffers of %s in all, of which %s are used; 1 locator of 4 KiB.\n"
                  "%s",
                  mark, buffers, size, "100 bytes", others);
   return lines;
@@ -764,9 +767,9 @@ TEST(the_totals_are_the_sums_over_the_walk) {
   check_said(totals_lines("", 2, "128 KiB", found));
   it.totals.sharing = NEARBUF_SHARING_PRIVATE;
   CHECK(show_totals());
-  check_said(totals_lines(
-      "", 2, "128 KiB",
-      "   Other processes cannot find them: the locator cannot be shared here.\n"));
+  check_said(
+      totals_lines("", 2, "128 KiB",
+                   "   Other processes cannot find them: the locator cannot be shared here.\n"));
   it.totals.sharing = NEARBUF_SHARING_NONE;
   CHECK(!show_totals());
   check_said(totals_lines(
@@ -803,14 +806,15 @@ static exit_code run_demo(void) {
 }
 
 TEST(the_steps_have_titles_and_their_success_is_said) {
-  static const char *const parts[] = {"nearbuf 1.0.0 in process 4711\n\n",
-                                      "\n1. A function of the C library is detoured\n   getenv",
-                                      "\n2. Getting a buffer again\n   A thread",
-                                      "\n3. A plug-in shares the buffer\n   A plug-in",
-                                      "\n4. Data below 2 GiB\n   8 bytes",
-                                      "\n5. Private memory\n   100 KiB",
-                                      "\n6. Totals\n   2 buffers",
-                                      "   Other processes can find them.\n\nAll of this was verified.\n"};
+  static const char *const parts[] = {
+      "nearbuf 1.0.0 in process 4711\n\n",
+      "\n1. A function of the C library is detoured\n   getenv",
+      "\n2. Getting a buffer again\n   A thread",
+      "\n3. A plug-in shares the buffer\n   A plug-in",
+      "\n4. Data below 2 GiB\n   8 bytes",
+      "\n5. Private memory\n   100 KiB",
+      "\n6. Totals\n   2 buffers",
+      "   Other processes can find them.\n\nAll of this was verified.\n"};
   be_sound();
   CHECK_EQUAL(EXIT_DONE, run_demo());
   const char *at = said.text;

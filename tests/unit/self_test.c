@@ -512,10 +512,10 @@ TEST(private_memory_that_cannot_be_had_or_freed_is_noticed) {
 }
 
 TEST(every_invalid_request_must_be_refused_with_its_own_status) {
-  static const char *const statuses[] = {
-      "NEARBUF_OK instead of NEARBUF_INVALID_SIZE", "NEARBUF_OK instead of NEARBUF_INVALID_ALIGNMENT",
-      "NEARBUF_OK instead of NEARBUF_INVALID_RANGE",
-      "NEARBUF_OK instead of NEARBUF_INVALID_ARGUMENT"};
+  static const char *const statuses[] = {"NEARBUF_OK instead of NEARBUF_INVALID_SIZE",
+                                         "NEARBUF_OK instead of NEARBUF_INVALID_ALIGNMENT",
+                                         "NEARBUF_OK instead of NEARBUF_INVALID_RANGE",
+                                         "NEARBUF_OK instead of NEARBUF_INVALID_ARGUMENT"};
   be_sound();
   CHECK(holds(refusals));
   check_note("");
