@@ -1,10 +1,13 @@
 /* Simulated processes: the inspector is linked with this instead of nearbuf_process, so that all
- * its output is known. Its requests are printed on the error output, in brackets. The clock
- * advances only while the inspector sleeps.
+ * its output is known. Its requests are printed on the error output, in brackets; and at its end
+ * what it has not given back. The clock advances only while the inspector sleeps.
  *
- * In the environment, INVENTED_LACK=N makes the Nth allocation of memory fail, and
- * INVENTED_FAILURE="CALL STATUS CODE TIMES" makes a call fail that often, as in "get BUSY 0 3". */
+ * In the environment, INVENTED_LACK=N makes the Nth allocation of memory fail, INVENTED_COLOURS
+ * makes the output a terminal, and INVENTED_FAILURE="CALL STATUS CODE TIMES" makes a call fail that
+ * often, as in "get BUSY 0 3"; after a comma there may be a second call. */
+#include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +19,7 @@
 #include "../support/locator_names.h"
 
 enum { PAGE = 4096, SOUND = 7, DENIED = 8, STRANGE = 9, EMPTY = 10, GROWING = 11, DEAD = 12 };
+enum { TINY = 13, SAMPLES = 5 };
 
 /* ---- What a call answers --------------------------------------------------------------------- */
 
@@ -29,16 +33,21 @@ static nearbuf_status status_of(const char *name) {
 
 /* The status with which a call is to fail, else OK. */
 static nearbuf_status failure_of(const char *call, nearbuf_process *process) {
-  static int times;
+  static int times[2];
   char name[32];
   char status[32];
   int code = 0;
   int most = 0;
+  bool is_meant = false;
   const char *wanted = getenv("INVENTED_FAILURE");
-  bool is_meant = wanted != NULL &&
-                  sscanf(wanted, "%31s %31s %d %d", name, status, &code, &most) == 4 &&
-                  strcmp(name, call) == 0 && times < most;
-  times += is_meant;
+  for (int i = 0; i < 2 && wanted != NULL && !is_meant; i++) {
+    is_meant = sscanf(wanted, "%31s %31s %d %d", name, status, &code, &most) == 4 &&
+               strcmp(name, call) == 0 && times[i] < most;
+    times[i] += is_meant;
+    const char *comma = strchr(wanted, ',');
+    wanted = comma == NULL ? NULL : comma + 1;
+  }
+  errno = EAGAIN; /* as calls that succeed may leave it */
   if (process != NULL) {
     process->system_error = is_meant ? code : 0;
   }
@@ -66,7 +75,16 @@ const char *__wrap_host_denied_hint(void) {
   return "(a hint)";
 }
 
-/* ---- Memory ---------------------------------------------------------------------------------- */
+bool __wrap_host_has_colours(void); /* NOLINT(bugprone-reserved-identifier) */
+bool __wrap_host_has_colours(void) {
+  return getenv("INVENTED_COLOURS") != NULL;
+}
+
+/* ---- Memory and files ------------------------------------------------------------------------ */
+
+static int blocks; /* of memory that are in use */
+static int files;  /* that are open */
+static int processes;
 
 static bool is_lacking(void) {
   static long count;
@@ -74,25 +92,69 @@ static bool is_lacking(void) {
   return lack != NULL && ++count == strtol(lack, NULL, 10);
 }
 
+/* Memory that was not written has other bytes than zeros. */
+static void *used(void *block, size_t from) {
+  blocks++;
+  memset((unsigned char *)block + from, 0xa5, malloc_usable_size(block) - from);
+  return block;
+}
+
 /* NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__real_realloc(void *block, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void *__wrap_realloc(void *block, size_t size) {
-  return is_lacking() ? NULL : __real_realloc(block, size);
+  if (is_lacking()) {
+    return NULL;
+  }
+  size_t before = block == NULL ? 0 : malloc_usable_size(block);
+  blocks -= block != NULL;
+  void *larger = __real_realloc(block, size);
+  return used(larger, before < malloc_usable_size(larger) ? before : malloc_usable_size(larger));
 }
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size) {
-  return is_lacking() ? NULL : __real_calloc(count, size);
+  bool lacks = is_lacking();
+  blocks += !lacks;
+  return lacks ? NULL : __real_calloc(count, size);
 }
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_malloc(size_t size) {
-  return is_lacking() ? NULL : __real_malloc(size);
+  return is_lacking() ? NULL : used(__real_malloc(size), 0);
+}
+
+void __real_free(void *block);
+void __wrap_free(void *block);
+void __wrap_free(void *block) {
+  blocks -= block != NULL;
+  __real_free(block);
+}
+
+FILE *__real_fopen(const char *name, const char *mode);
+FILE *__wrap_fopen(const char *name, const char *mode);
+FILE *__wrap_fopen(const char *name, const char *mode) {
+  FILE *file = __real_fopen(name, mode);
+  files += file != NULL;
+  return file;
+}
+
+int __real_fclose(FILE *file);
+int __wrap_fclose(FILE *file);
+int __wrap_fclose(FILE *file) {
+  files--;
+  return __real_fclose(file);
 }
 /* NOLINTEND(bugprone-reserved-identifier) */
+
+__attribute__((destructor)) static void tell_what_is_left(void) {
+  if (blocks != 0 || files != 0 || processes != 0) {
+    (void)fprintf(stderr, "[left: %d blocks of memory, %d files, %d processes]\n", blocks, files,
+                  processes);
+  }
+}
 
 /* ---- Processes ------------------------------------------------------------------------------- */
 
@@ -104,22 +166,25 @@ static int looks; /* of the growing process */
 
 nearbuf_status nearbuf_process_open(int64_t id, nearbuf_process *process) {
   nearbuf_status status = failure_of("open", process);
-  if (status != NEARBUF_OK || id < SOUND || id > DEAD) {
+  if (status != NEARBUF_OK || id < SOUND || id > TINY) {
     process->id = 0;
     return status != NEARBUF_OK ? status : NEARBUF_NOT_FOUND;
   }
+  processes++;
   process->id = id;
-  process->address_bits = id == STRANGE ? 32 : 64;
+  process->address_bits = id == STRANGE ? 32 : id == TINY ? 128 : 64;
   return NEARBUF_OK;
 }
 
 nearbuf_status nearbuf_process_close(nearbuf_process *process) {
+  processes -= process->address_bits != 0;
   *process = (nearbuf_process){0};
   return NEARBUF_OK;
 }
 
 nearbuf_status nearbuf_process_check(nearbuf_process *process) {
-  return process->id == GROWING && looks > 4 ? NEARBUF_NOT_FOUND : failure_of("check", process);
+  return process->id == GROWING && looks > SAMPLES ? NEARBUF_NOT_FOUND
+                                                   : failure_of("check", process);
 }
 
 nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_process_info *info) {
@@ -127,9 +192,14 @@ nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_proces
   info->address_bits = process->address_bits;
   info->user = 4000000000;
   (void)snprintf(info->name, sizeof info->name, "%s",
-                 process->id == STRANGE ? strange_name : "invented");
+                 process->id == STRANGE ? strange_name
+                 : process->id == TINY  ? "t"
+                                        : "invented");
   (void)snprintf(info->user_name, sizeof info->user_name, "%s",
-                 process->id == SOUND ? "" : "somebody");
+                 process->id == SOUND     ? ""
+                 : process->id == TINY    ? "u"
+                 : process->id == STRANGE ? strange_name
+                                          : "somebody");
   if (process->id == STRANGE) {
     info->own_id = 1;
     info->is_stopped = 1;
@@ -141,7 +211,7 @@ nearbuf_status nearbuf_process_describe(nearbuf_process *process, nearbuf_proces
 
 nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit, void *context) {
   nearbuf_status status = failure_of("visit_all", NULL);
-  for (int64_t id = 1; status == NEARBUF_OK && id <= DEAD; id++) {
+  for (int64_t id = 1; status == NEARBUF_OK && id <= TINY; id++) {
     status = visit(id, context) < 0 ? NEARBUF_CANCELLED : NEARBUF_OK;
   }
   return status;
@@ -183,9 +253,22 @@ static const struct {
 };
 enum { MAPPINGS = sizeof mappings / sizeof mappings[0] };
 
+/* Of the process where everything is small: a module that is called like an option, and a locator
+ * whose mapping has a name of one letter. */
+static const nearbuf_process_mapping tiny_mappings[] = {
+    {.min = 0x1000, .max = 0x1fff, .is_executable = 1, .name = "/--json"},
+    {.min = 0x3000, .max = 0x3fff, .is_readable = 1, .is_shared = 1, .name = "l"},
+};
+
 nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
                                          nearbuf_process_map_visitor visit, void *context) {
   nearbuf_status status = failure_of("visit_map", process);
+  if (process->id == TINY) {
+    for (int i = 0; status == NEARBUF_OK && i < 2; i++) {
+      status = visit(&tiny_mappings[i], context) < 0 ? NEARBUF_CANCELLED : NEARBUF_OK;
+    }
+    return status;
+  }
   for (int i = 0; status == NEARBUF_OK && i < MAPPINGS && process->id != EMPTY; i++) {
     nearbuf_process_mapping told = {.min = mappings[i].min, .max = mappings[i].max};
     told.is_readable = mappings[i].may[0] == 'r';
@@ -249,17 +332,20 @@ static const nearbuf_process_locator strange_locators[] = {
     {.address = 0x5000, .next = 0x6000, .dialect = NEARBUF_DIALECT_DOTNET, .capacity = 255},
     {.address = 0x6000, .number = 1, .capacity = 255, .fault = "an unknown version"},
 };
+static const nearbuf_process_locator tiny_locator = {
+    .address = 0x3000, .dialect = NEARBUF_DIALECT_WRITTEN, .capacity = 1};
 /* In each sample. */
 static const nearbuf_process_locator growing_locator = {.address = 0x2001000,
                                                         .dialect = NEARBUF_DIALECT_WRITTEN,
                                                         .count = 2,
                                                         .capacity = 203,
                                                         .is_shared = 1};
-static const nearbuf_process_item growing_items[4][3] = {
+static const nearbuf_process_item growing_items[SAMPLES][3] = {
     {{0x10000, 0x1000, 100, 0, 1, NULL}, {0x11000, 0x1000, 0, 1, 0, NULL}},
     {{0x10000, 0x1000, 200, 0, 1, NULL},
      {0x11000, 0x1000, 30, 1, 1, NULL},
      {0x12000, 0x100, 4, 2, 0, "damaged"}},
+    {{0x10000, 0x1000, 250, 0, 0, NULL}, {0x11000, 0x1000, 30, 1, 1, NULL}},
     {{0x10000, 0x1000, 250, 0, 0, NULL}, {0x11000, 0x1000, 30, 1, 1, NULL}},
     {{0x10000, 0x1000, 50, 0, 1, NULL}, {0x11000, 0x1000, 0, 1, 0, NULL}},
 };
@@ -283,7 +369,9 @@ nearbuf_status nearbuf_process_next_locator(nearbuf_process *process, nearbuf_pr
     *locator = sound_locators[at];
   } else if (process->id == STRANGE && at < 2) {
     *locator = strange_locators[at];
-  } else if (process->id == GROWING && at == 0 && looks <= 4) {
+  } else if (process->id == TINY && at == 0) {
+    *locator = tiny_locator;
+  } else if (process->id == GROWING && at == 0 && looks <= SAMPLES) {
     *locator = growing_locator;
   } else {
     return NEARBUF_NOT_FOUND;

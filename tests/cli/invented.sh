@@ -29,6 +29,20 @@ fail_at() {
   unset INVENTED_FAILURE
 }
 
+# ARGUMENT...: with both outputs in one file, in the order in which they are written.
+say_together() {
+  echo "[together] \$ nearbuf $*"
+  "$NEARBUF" "$@" 2>&1 | cat
+  echo
+}
+
+# ARGUMENT...: on a terminal with colours, with \033 as ESC.
+say_in_colour() {
+  export INVENTED_COLOURS=yes
+  say "$@" | sed "s/$(printf '\033')/<ESC>/g"
+  unset INVENTED_COLOURS
+}
+
 # ARGUMENT...: without each block of memory that it wants, until it wants no more; the errors alone.
 lack() {
   echo "[lack of memory] \$ nearbuf $*"
@@ -61,12 +75,23 @@ all() {
   say list
   say list --json
   (export INVENTED_FILES=yes && say list)
-  for id in 7 9 10 11 8 6; do
+  for id in 7 9 10 11 8 6 13; do
     say show "$id"
     say show "$id" --json
   done
   say show 0
   say show 7x
+  say show 0x7
+  say show 0X7
+  say show 0x
+  say show ' 7'
+  say show +7
+  say show ''
+  say show 9223372036854775807
+  say show 9223372036854775808
+  say show 18446744073709551616
+  say show 7 -x
+  say show 7 --
   say map 7
   say map 7 --json
   say map 9
@@ -79,6 +104,10 @@ all() {
   say map 7 --near 0x401000 --svg picture.svg
   say map 7 --svg whole.svg
   say map 7 --svg no/such/picture
+  say map 7 --svg /dev/full
+  say map 10 --svg /dev/full
+  say map 13 --near --json
+  say_in_colour map 7 --near 0x401000
   say dump 7 0x404000
   say dump 7 0x404ff3 40
   say dump 7 program+0x4001 17 --json
@@ -94,6 +123,8 @@ all() {
   say put 7 --range 0 4096 many
   say put 9 --near 0x401000 bytes
   say put 7 --range 1 2 none
+  say put 7 --range 1 2 .
+  say put 7 --range 1 2 - <bytes
   say put 7 --range 1 2 most
   say put 7 --range 1 2 more
   say put 7 --range 1 2 missing
@@ -120,6 +151,10 @@ all() {
   say watch 11 --count 0
   say watch 11 --count x
   say watch 11 --interval 0
+  say watch 11 --interval 4294967295 --count 2
+  say_together watch 11 --count 2
+  say_together dump 7 0x404ff3 40
+  say_in_colour watch 11 --count 1
   say watch 11 --interval 4294967296
   say watch 12
   fail_at 'open DENIED 13 1' show 7
@@ -130,6 +165,8 @@ all() {
   fail_at 'visit_all SYSTEM_ERROR 5 1' list --json
   fail_at 'visit_map UNSUPPORTED 0 1' show 7
   fail_at 'visit_map UNSUPPORTED 0 9' map 7
+  fail_at 'visit_map UNSUPPORTED 0 9' map 13
+  fail_at 'visit_map SYSTEM_ERROR 0 9' map 13
   fail_at 'visit_map UNSUPPORTED 0 9' put 7 --near program bytes
   fail_at 'visit_map DENIED 13 1' map 7
   fail_at 'visit_map DENIED 13 1' dump 7 0x404000
@@ -147,7 +184,12 @@ all() {
   fail_at 'release SYSTEM_ERROR 5 1' put 7 --range 1 2 bytes
   fail_at 'allocate BUSY 0 2' alloc 7 --range 1 2 100
   fail_at 'allocate OUT_OF_MEMORY 12 1' alloc 7 --range 1 2 100
+  fail_at 'allocate BUSY 0 99' alloc 7 --range 1 2 100
   fail_at 'free BUSY 0 2' free 7 0x50000 4096
+  fail_at 'free BUSY 0 99' free 7 0x50000 4096
+  fail_at 'free NOT_FOUND 0 1' free 7 0x50000 4096
+  fail_at 'free NOT_FOUND 0 1, check NOT_FOUND 0 1' free 7 0x50000 4096
+  fail_at 'free UNSUPPORTED 0 1' free 7 0x50000 4096
   fail_at 'free NOT_MAPPED 0 1' free 7 0x50000 4096
   fail_at 'free DENIED 1 1' free 7 0x50000 4096 --json
   fail_at 'get DENIED 1 1' put 9 --range 1 2 bytes
