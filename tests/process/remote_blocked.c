@@ -48,6 +48,12 @@ static bool may_be_short(const char *name) {
   return false;
 }
 
+/* A transfer that does not block everywhere: before Linux 6.5 a full socket takes what comes from a
+ * file or a pipe. */
+static bool may_be_done(const char *name) {
+  return strcmp(name, "sendfile_timed") == 0 || strcmp(name, "splice_timed") == 0;
+}
+
 /* Waits until it is blocked. False: it is not any more, because its time limit passed on a slow
  * machine. */
 static bool is_blocked(const target *what) {
@@ -107,7 +113,7 @@ static void check_calls(const char *program) {
     bool is_short = result > 0 && result < rows[i].result;
     shorter += is_short;
     if ((result != rows[i].result || error != rows[i].error) &&
-        !(is_short && may_be_short(rows[i].name))) {
+        !(is_short && may_be_short(rows[i].name)) && !(result == 1 && may_be_done(rows[i].name))) {
       printf("%s: %ld, %s; not %ld, %s\n", rows[i].name, result, strerror(error), rows[i].result,
              strerror(rows[i].error));
       wrong++;

@@ -530,6 +530,7 @@ TEST(threads_of_the_kernel_are_passed_by) {
 /* ---- Its own handling of system calls -------------------------------------------------------- */
 
 TEST(a_process_whose_system_calls_are_signals_goes_on_so) {
+  want_dispatch_switched_off();
   target what = try_hard("dispatch");
   nearbuf_process process = target_open(&what);
   for (int i = 0; i < 20; i++) {

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -205,6 +207,25 @@ void become_nobody(void) {
         setresuid(65534, 65534, 65534) == 0);
   /* A process that changes its user is not dumpable; our own children must be readable for us. */
   CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
+}
+
+/* Since Linux 6.4. */
+void want_dispatch_switched_off(void) {
+  enum { GET_DISPATCH = 0x4211 }; /* PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG */
+  uint64_t dispatch[4] = {0};     /* struct ptrace_sud_config */
+  int status;
+  pid_t child = fork();
+  if (child == 0) {
+    (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    (void)raise(SIGSTOP);
+    _exit(0);
+  }
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+  long refusal = syscall(SYS_ptrace, GET_DISPATCH, child, sizeof dispatch, dispatch);
+  CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
+  if (refusal != 0) {
+    test_skip("a tracer cannot switch that off here");
+  }
 }
 
 uint64_t now_ms(void) {

@@ -29,6 +29,9 @@ int target_files(const target *what, const char *name);
  * done. */
 void become_nobody(void);
 
+/* Skips where the kernel cannot switch off for a tracer that system calls become signals. */
+void want_dispatch_switched_off(void);
+
 uint64_t now_ms(void);
 
 /* ---- Control groups -------------------------------------------------------------------------- */

@@ -185,6 +185,7 @@ TEST(a_process_whose_system_calls_are_filtered_goes_on) {
 /* ---- Signals --------------------------------------------------------------------------------- */
 
 TEST(a_process_whose_system_calls_are_signals_goes_on) {
+  want_dispatch_switched_off();
   target what = target_try(REMOTE_HARD_TARGET, "dispatch");
   disturb_often(&what);
   CHECK_EQUAL(1, target_end(&what)); /* the one system call that it makes then was a signal */
