@@ -158,6 +158,7 @@ static int invented_msync(void *address, size_t size, int flags) {
 
 static ssize_t invented_readlink(const char *path, char *text, size_t size) {
   CHECK(strcmp(path, "/proc/self/exe") == 0);
+  CHECK_EQUAL(LONGEST, size); /* and room for what ends it */
   size_t length = strlen(it.link);
   memset(text, '/', size); /* it ends nothing, and what it leaves when it fails is unknown */
   if (length == 0) {
@@ -213,7 +214,7 @@ static signal_handler invented_signal(int number, signal_handler handler) {
 }
 
 static ssize_t invented_write(int file, const void *bytes, size_t size) {
-  CHECK(file == STDERR_FILENO && size < sizeof it.written);
+  CHECK(file == STDERR_FILENO && size < sizeof it.written && strlen(bytes) == size);
   memcpy(it.written, bytes, size);
   return (ssize_t)size;
 }

@@ -391,6 +391,7 @@ static void build_pe(bool is_64_bit) {
   memcpy(memory.bytes, "MZ", 2);
   store(0x3c, PE, 4);
   memcpy(memory.bytes + PE, "PE\0\0", 4);
+  store(PE + 4, is_64_bit ? 0x8664 : 0x14c, 2); /* the processor */
   store(PE + 24, is_64_bit ? 0x20b : 0x10b, 2);
   store(PE + 24 + (is_64_bit ? 112 : 96), EXPORTS, 4);
   store(PE + 24 + (is_64_bit ? 116 : 100), EXPORTS_SIZE, 4);
