@@ -80,6 +80,24 @@ bool __wrap_host_has_colours(void) {
   return getenv("INVENTED_COLOURS") != NULL;
 }
 
+/* Instructions of up to 15 bytes, whose first byte tells how many; some are none. */
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
+bool __wrap_disassembly_is_known(void);
+bool __wrap_disassembly_is_known(void) {
+  return true;
+}
+
+size_t __wrap_disassembly_of(const unsigned char *bytes, size_t size_bytes, uint64_t address,
+                             uint32_t address_bits, char *text, size_t text_size);
+size_t __wrap_disassembly_of(const unsigned char *bytes, size_t size_bytes, uint64_t address,
+                             uint32_t address_bits, char *text, size_t text_size) {
+  size_t length = bytes[0] % 16;
+  (void)snprintf(text, text_size, "at 0x%" PRIx64 ", %" PRIu32 " bits, ends with %u", address,
+                 address_bits, length <= size_bytes && length != 0 ? bytes[length - 1] : 0U);
+  return length <= size_bytes ? length : 0;
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
+
 /* ---- Memory and files ------------------------------------------------------------------------ */
 
 static int blocks; /* of memory that are in use */
@@ -333,7 +351,8 @@ static const nearbuf_process_locator strange_locators[] = {
     {.address = 0x6000, .number = 1, .capacity = 255, .fault = "an unknown version"},
 };
 static const nearbuf_process_locator tiny_locator = {
-    .address = 0x3000, .dialect = NEARBUF_DIALECT_WRITTEN, .capacity = 1};
+    .address = 0x3000, .dialect = NEARBUF_DIALECT_WRITTEN, .count = 1, .capacity = 1};
+static const nearbuf_process_item tiny_item = {0x3fff, 1, 1, 0, 0, NULL};
 /* In each sample. */
 static const nearbuf_process_locator growing_locator = {.address = 0x2001000,
                                                         .dialect = NEARBUF_DIALECT_WRITTEN,
@@ -383,6 +402,10 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
   uint32_t at = walk->index++;
   if (walk->dialect == SOUND && at < sound_locators[walk->number].count) {
     *item = sound_items[walk->number == 0 ? at : at + 5];
+    return NEARBUF_OK;
+  }
+  if (walk->dialect == TINY && at == 0) {
+    *item = tiny_item;
     return NEARBUF_OK;
   }
   if (walk->dialect == GROWING && at < 3 && growing_items[looks - 1][at].address != 0) {

@@ -103,6 +103,11 @@ all() {
   say map 9 --near 0x401000
   say map 7 --near 0x401000 --svg picture.svg
   say map 7 --svg whole.svg
+  say map 9 --near 0x4000000 --svg strange.svg
+  say map 7 --near library.so --svg first.svg
+  say map 7 --near 0x7f000001ffff --svg last.svg
+  say map 13 --near 0x1000 --svg wide.svg
+  say map 13 --json
   say map 7 --svg no/such/picture
   say map 7 --svg /dev/full
   say map 10 --svg /dev/full
@@ -111,6 +116,11 @@ all() {
   say dump 7 0x404000
   say dump 7 0x404ff3 40
   say dump 7 program+0x4001 17 --json
+  say dump 7 0x10000 60
+  say dump 9 0x10001 20 --json
+  say dump 7 0x10009 1
+  say dump 7 0x1fff0 16
+  say dump 7 0x1fffe 5
   say dump 7 0x404000 1
   say dump 7 0x404000 0
   say dump 7 0x404000 1048576
@@ -209,7 +219,7 @@ all() {
 cd "$work"
 make_inputs
 all >"$said"
-for picture in picture whole; do
+for picture in picture whole strange first last wide; do
   echo "== $picture.svg, without its style" >>pictures
   sed '/<style>/,/<\/style>/d' "$picture.svg" >>pictures
 done
