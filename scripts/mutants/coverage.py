@@ -22,13 +22,19 @@ class Coverage:
         self.failed = failed  # the tests that do not pass with probes
 
     def tests_for(self, mutant, source):
-        """The names of the tests that reach the mutant. Outside of functions: that reach its file."""
+        """The names of the tests that reach the mutant. Outside of functions: that reach its file, or its folder if
+        that is a table without functions."""
         at = source.statement_of(mutant.start)
         if at is not None:
             return self.tests_of.get(f"{mutant.file}:{at}", [])
         files = source.includers | {mutant.file}
+        folder = os.path.dirname(mutant.file)
+        return (self._tests_where(lambda file: file in files)
+                or self._tests_where(lambda file: os.path.dirname(file) == folder))  # fmt: skip
+
+    def _tests_where(self, is_meant):
         return sorted({name for statement, names in self.tests_of.items()
-                       if statement.rsplit(":", 1)[0] in files for name in names})  # fmt: skip
+                       if is_meant(statement.rsplit(":", 1)[0]) for name in names})  # fmt: skip
 
 
 def measure(sources, tree, jobs, say, known):
