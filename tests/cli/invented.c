@@ -174,6 +174,8 @@ __attribute__((destructor)) static void tell_what_is_left(void) {
   }
 }
 
+typedef void (*area_visitor)(uint64_t min, uint64_t max, const char *name, void *context);
+
 /* ---- Processes ------------------------------------------------------------------------------- */
 
 /* With U+202E, which reverses what follows. */
@@ -271,18 +273,38 @@ static const struct {
 };
 enum { MAPPINGS = sizeof mappings / sizeof mappings[0] };
 
-/* Of the process where everything is small: a module that is called like an option, and a locator
- * whose mapping has a name of one letter. */
+/* Of the process where everything is small: modules that are called like an option or by one letter,
+ * and that lie side by side; a locator whose mapping has such a name; and memory that the host
+ * knows to be heap and stack, in part. */
 static const nearbuf_process_mapping tiny_mappings[] = {
     {.min = 0x1000, .max = 0x1fff, .is_executable = 1, .name = "/--json"},
     {.min = 0x3000, .max = 0x3fff, .is_readable = 1, .is_shared = 1, .name = "l"},
+    {.min = 0x5000, .max = 0x5fff},
+    {.min = 0x6000, .max = 0x6fff},
+    {.min = 0x7000, .max = 0x73ff, .name = "n"},
+    {.min = 0x7400, .max = 0x7bff},
+    {.min = 0x7c00, .max = 0x7fff},
+    {.min = 0x8000, .max = 0x8fff, .is_executable = 1, .name = "m"},
+    {.min = 0x9000, .max = 0x9fff, .is_executable = 1, .name = "/--json"},
+    {.min = 0xb000, .max = 0xbfff},
 };
+enum { TINY_MAPPINGS = sizeof tiny_mappings / sizeof tiny_mappings[0] };
+
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
+void __wrap_host_visit_areas(const nearbuf_process *process, area_visitor visit, void *context);
+void __wrap_host_visit_areas(const nearbuf_process *process, area_visitor visit, void *context) {
+  if (process->id == TINY) {
+    visit(0x5800, 0x7bff, "[heap]", context);
+    visit(0xb000, 0xbfff, "[stack]", context);
+  }
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 nearbuf_status nearbuf_process_visit_map(nearbuf_process *process,
                                          nearbuf_process_map_visitor visit, void *context) {
   nearbuf_status status = failure_of("visit_map", process);
   if (process->id == TINY) {
-    for (int i = 0; status == NEARBUF_OK && i < 2; i++) {
+    for (int i = 0; status == NEARBUF_OK && i < TINY_MAPPINGS; i++) {
       status = visit(&tiny_mappings[i], context) < 0 ? NEARBUF_CANCELLED : NEARBUF_OK;
     }
     return status;
@@ -350,9 +372,15 @@ static const nearbuf_process_locator strange_locators[] = {
     {.address = 0x5000, .next = 0x6000, .dialect = NEARBUF_DIALECT_DOTNET, .capacity = 255},
     {.address = 0x6000, .number = 1, .capacity = 255, .fault = "an unknown version"},
 };
-static const nearbuf_process_locator tiny_locator = {
-    .address = 0x3000, .dialect = NEARBUF_DIALECT_WRITTEN, .count = 1, .capacity = 1};
-static const nearbuf_process_item tiny_item = {0x3fff, 1, 1, 0, 0, NULL};
+static const nearbuf_process_locator tiny_locator = {.address = 0x3000,
+                                                     .dialect = NEARBUF_DIALECT_WRITTEN,
+                                                     .count = 4,
+                                                     .capacity = 4,
+                                                     .fault = "one"};
+static const nearbuf_process_item tiny_items[] = {{0x3fff, 1, 1, 0, 0, NULL},
+                                                  {0xa000, 1, 1, 1, 0, NULL},
+                                                  {0x7a00, 1, 1, 2, 0, NULL},
+                                                  {0x9000, 1, 1, 3, 0, NULL}};
 /* In each sample. */
 static const nearbuf_process_locator growing_locator = {.address = 0x2001000,
                                                         .dialect = NEARBUF_DIALECT_WRITTEN,
@@ -404,8 +432,8 @@ nearbuf_status nearbuf_process_next_item(nearbuf_process_walk *walk, nearbuf_pro
     *item = sound_items[walk->number == 0 ? at : at + 5];
     return NEARBUF_OK;
   }
-  if (walk->dialect == TINY && at == 0) {
-    *item = tiny_item;
+  if (walk->dialect == TINY && at < tiny_locator.count) {
+    *item = tiny_items[at];
     return NEARBUF_OK;
   }
   if (walk->dialect == GROWING && at < 3 && growing_items[looks - 1][at].address != 0) {
