@@ -88,6 +88,7 @@ static struct {
   uint64_t pause_ns;
   peer peers[MOST_PEERS];
   int peer_count;
+  int stat_error_later; /* when the helper looks */
   int visits;
   uint64_t appears; /* until then there is no thread */
   int task_error;
@@ -140,6 +141,7 @@ static struct {
   uint64_t handled; /* signals */
   int64_t alarm_s;
   int processor;
+  int moves; /* to a processor */
   int groups;
 } it = {.processor = -1,
         .pause_ns = MILLISECOND,
@@ -388,6 +390,7 @@ static long change_mask(const uint64_t *mask, uint64_t *before) {
 }
 
 static long set_processors(long size, const uint64_t *processors) {
+  it.moves++;
   CHECK_EQUAL(512, size);
   for (int i = 0; i < 64 * 64; i++) {
     if ((processors[i / 64] >> i % 64 & 1) != 0) {
@@ -472,7 +475,7 @@ static int invented_read_stat(int directory, const char *path, nbuf_linux_stat *
   CHECK_EQUAL(DIRECTORY, directory);
   const peer *of = peer_in(path, "/stat");
   *stat = of->stat;
-  return of->stat_error;
+  return it.stacks > 0 ? it.stat_error_later : of->stat_error;
 }
 
 static int invented_visit(int directory, bool (*visit)(const char *name, void *context),
@@ -488,16 +491,16 @@ static int invented_visit(int directory, bool (*visit)(const char *name, void *c
   return 0;
 }
 
-static int invented_fstatat(int directory, const char *path) {
-  CHECK_EQUAL(DIRECTORY, directory);
+static int invented_fstatat(int directory, const char *path, int flags) {
+  CHECK(directory == DIRECTORY && flags == 0);
   CHECK(peer_in(path, "") == &it.peers[it.thread - FIRST]);
   return failed_with(it.identity_error);
 }
 
 /* At most two pieces. */
-static ssize_t invented_readv(pid_t thread, const struct iovec *here, const struct iovec *there,
-                              unsigned long count) {
-  CHECK_EQUAL(it.thread, thread);
+static ssize_t invented_readv(pid_t thread, const struct iovec *here, unsigned long pieces,
+                              const struct iovec *there, unsigned long count, unsigned long flags) {
+  CHECK(thread == it.thread && pieces == 1 && flags == 0);
   unsigned char *to = here->iov_base;
   uintptr_t place = (uintptr_t)there->iov_base;
   if (place == ENTRY) {
@@ -585,9 +588,10 @@ static int counted(int file) {
 #undef openat
 #define openat(directory, path, flags) counted(invented_openat(directory, path, flags))
 #define close(file) invented_close(file)
-#define fstatat(directory, path, status, flags) ((void)(status), invented_fstatat(directory, path))
+#define fstatat(directory, path, status, flags)                                                    \
+  ((void)(status), invented_fstatat(directory, path, flags))
 #define process_vm_readv(thread, here, pieces, there, count, flags)                                \
-  invented_readv(thread, here, there, count)
+  invented_readv(thread, here, pieces, there, count, flags)
 #define clone(run, top, flags, context) invented_clone(run, top, flags, context)
 #define setpgid(id, group) invented_setpgid(id, group)
 #define sched_yield() invented_yield()
@@ -876,6 +880,9 @@ TEST(in_another_program_no_call_is_made) {
   run(NEARBUF_BUSY, 0);
   it.random[1]--;
   it.short_by = 1;
+  run(NEARBUF_BUSY, 0);
+  it.short_by = 18; /* nothing is there any more */
+  errno = EACCES;   /* of another call */
   run(NEARBUF_BUSY, 0);
   it.short_by = 0;
   it.read_error = EFAULT;
@@ -1260,7 +1267,15 @@ TEST(the_helper_runs_where_the_thread_ran) {
     run(DONE);
     CHECK_EQUAL(processors[i], it.processor);
   }
-  it.peers[0].stat.processor = 4096; /* more than anyone has */
+  CHECK_EQUAL(4, it.moves);
+  for (uint32_t more = 0; more < 2; more++) { /* more than anyone has */
+    it.peers[0].stat.processor = 4096 + 64 * more;
+    run(DONE);
+    CHECK_EQUAL(UINT32_MAX, (uint32_t)it.processor);
+  }
+  it.peers[0].stat.processor = 1;
+  it.stat_error_later = ESRCH;
   run(DONE);
   CHECK_EQUAL(UINT32_MAX, (uint32_t)it.processor);
+  CHECK_EQUAL(4, it.moves);
 }

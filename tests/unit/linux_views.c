@@ -56,7 +56,9 @@ static struct {
   int file_count;
   int open_files;
   int stat_error;
-  ssize_t short_by; /* of what is read of a file */
+  int looks_until_cut;   /* then every file is too short; 0: never */
+  int reads_until_moved; /* then every file has another address; 0: never */
+  ssize_t short_by;      /* of what is read of a file */
   nbuf_remote_mapping theirs;
   nbuf_result their_map;
   nbuf_result our_map;
@@ -149,12 +151,18 @@ static void invented_close(int file) {
   errno = EBADMSG; /* it may change it */
 }
 
+/* Whether this is the last time before something happens. */
+static bool is_time(int *left) {
+  return *left > 0 && --*left == 0;
+}
+
 static int invented_fstat(int file, struct stat *status) {
-  const locator_file *of = &it.files[index_of(file)];
+  locator_file *of = &it.files[index_of(file)];
   memset(status, 0, sizeof *status);
   status->st_mode = of->mode;
   status->st_uid = of->user;
   status->st_size = of->size;
+  of->size -= is_time(&it.looks_until_cut);
   return failed_with(it.stat_error);
 }
 
@@ -169,6 +177,7 @@ static ssize_t invented_pread(int file, void *bytes, size_t size, off_t offset) 
   CHECK_EQUAL(0, offset);
   memset(bytes, 0, size);
   put_address(bytes, it.files[index_of(file)].address);
+  it.files[index_of(file)].address += is_time(&it.reads_until_moved);
   return (ssize_t)size - it.short_by;
 }
 
@@ -728,6 +737,31 @@ TEST(locators_of_a_hidden_process_are_viewed_by_the_address_in_their_header) {
   check_hidden_view(NEARBUF_DENIED, EPERM, LATER, 0);
   it.identifying = nbuf_result_of(NEARBUF_NOT_FOUND);
   check_hidden_view(NEARBUF_DENIED, EPERM, PLACE, 0);
+}
+
+TEST(the_first_of_several_later_locators_with_an_address_is_viewed) {
+  peer.address_bits = 0;
+  (void)add_file(NBUF_NAME_PREFIX "7, later 1", LATER);
+  (void)add_file(first_name, PLACE);
+  (void)add_file(NBUF_NAME_PREFIX "7, later 2", LATER);
+  add_file(NBUF_NAME_PREFIX "7, later 3", LATER)->folder = 1;
+  check_hidden_view(NEARBUF_OK, 0, LATER, OURS);
+}
+
+TEST(the_address_in_a_hidden_file_is_as_wide_as_ours) {
+  const uint64_t high = UINT64_C(0x5500000000) & UINTPTR_MAX;
+  (void)add_file(first_name, high | PLACE);
+  check_first(NEARBUF_OK, 0, high | PLACE);
+}
+
+TEST(a_hidden_file_that_changes_as_it_is_opened_is_not_viewed) {
+  peer.address_bits = 0;
+  (void)add_file(first_name, PLACE);
+  it.looks_until_cut = 1;
+  check_hidden_view(NEARBUF_INCOMPATIBLE, 0, PLACE, 0);
+  it.files[0].size = 4096;
+  it.reads_until_moved = 1;
+  check_hidden_view(NEARBUF_INCOMPATIBLE, 0, PLACE, 0);
 }
 
 TEST(a_hidden_file_that_is_too_short_or_cannot_be_mapped_is_not_viewed) {
