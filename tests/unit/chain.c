@@ -320,15 +320,19 @@ static nbuf_item buffer(uint32_t number) {
 }
 
 /* A locator with buffers from `first` on, behind `empty` empty slots. */
-static uintptr_t build(int page, uint32_t dialect, uint32_t empty, uint32_t count, uint32_t first) {
+static void build_at(uintptr_t base, uint32_t dialect, uint32_t empty, uint32_t count,
+                     uint32_t first) {
   const nbuf_layout *layout = nbuf_native_layout(dialect);
-  uintptr_t base = page_at(page);
   nbuf_item items[256] = {{0}};
   for (uint32_t i = 0; i < count; i++) {
     items[empty + i] = buffer(first + i);
   }
   nbuf_format_build(base, layout, base, items, empty + count);
-  return base;
+}
+
+static uintptr_t build(int page, uint32_t dialect, uint32_t empty, uint32_t count, uint32_t first) {
+  build_at(page_at(page), dialect, empty, count, first);
+  return page_at(page);
 }
 
 static nbuf_locator *start(uintptr_t base, uint32_t dialect, bool is_made) {
@@ -787,6 +791,23 @@ TEST(beyond_32_locators_the_table_gets_pages_of_its_own) {
   CHECK_EQUAL(0, it.stub_count);
 }
 
+TEST(all_pages_of_the_table_are_unmapped_at_the_end) {
+  enum { COUNT = 2 * PAGES }; /* more than one page describes */
+  uintptr_t last = start_own(WRITTEN)->base;
+  for (uint32_t i = 1; i < COUNT; i++) {
+    uintptr_t base = page_at((int)i / 2) + i % 2 * NBUF_LOCATOR_SIZE;
+    build_at(base, WRITTEN, 0, 1, i);
+    set_link_of(last, base);
+    last = base;
+  }
+  CHECK_OK(nbuf_locators_extend(state(), true).status);
+  CHECK_EQUAL(COUNT, nbuf_locators_length(state()));
+  CHECK_EQUAL(last, nbuf_locators_entry(COUNT - 1)->base);
+  CHECK_EQUAL(2, it.own_pages_made);
+  nbuf_locators_end();
+  CHECK_EQUAL(2, it.unmapped);
+}
+
 TEST(a_child_has_full_stubs_where_its_parent_had_locators) {
   nbuf_locator *first = start_own(WRITTEN);
   link_many(2);
@@ -1178,6 +1199,29 @@ TEST(a_buffer_that_another_thread_holds_shows_that_threads_contend) {
   nbuf_hint *others = mine == &state()->hints.slots[0] ? mine + 1 : &state()->hints.slots[0];
   nbuf_hint_set(&state()->hints, others, acquired.ref, 1, 1);
   (void)take(&constraint, true);
+  CHECK_EQUAL(1, atomic_load(&state()->contended));
+}
+
+/* The hints of all threads are many: a request that passes thousands of buffers looks into them a
+ * few times only. */
+TEST(of_the_held_buffers_the_first_four_are_looked_up_in_hints) {
+  enum { HELD = 5 };
+  nbuf_constraint constraint = wish(100);
+  nbuf_item_ref refs[HELD];
+  map_all();
+  (void)start(build(0, WRITTEN, 0, HELD + 1, 0), WRITTEN, false);
+  for (int i = 0; i < HELD; i++) {
+    CHECK(take(&constraint, true));
+    refs[i] = acquired.ref;
+  }
+  nbuf_hint *mine = nbuf_hints_mine(&state()->hints);
+  nbuf_hint *others = mine == &state()->hints.slots[0] ? mine + 1 : &state()->hints.slots[0];
+  nbuf_hint_set(&state()->hints, others, refs[4], 4, 1);
+  CHECK(take(&constraint, true));
+  check_taken(HELD);
+  CHECK_EQUAL(0, atomic_load(&state()->contended));
+  nbuf_hint_set(&state()->hints, others, refs[3], 3, 1);
+  CHECK(!take(&constraint, true));
   CHECK_EQUAL(1, atomic_load(&state()->contended));
 }
 

@@ -53,6 +53,7 @@ typedef struct named_file {
 static struct {
   anchor anchors[2];
   int memory_error;
+  int memory_opens;
   int open_files;
   named_file files[2]; /* under the two names */
   nbuf_result opening[NBUF_FOLDERS];
@@ -92,6 +93,7 @@ static int failed_with(int error) {
 
 int nbuf_linux_open(const nearbuf_process *process, const char *name, int flags) {
   CHECK(process == &peer && strcmp(name, "mem") == 0 && flags == O_RDONLY);
+  it.memory_opens++;
   it.open_files += it.memory_error == 0;
   return failed_with(it.memory_error) == 0 ? MEMORY : -1;
 }
@@ -378,7 +380,10 @@ TEST(the_anchor_of_a_narrow_process_has_a_narrow_word) {
 TEST(of_two_anchors_the_one_that_holds_a_word_counts) {
   it.anchors[1] = (anchor){1, NBUF_ANCHOR_WIPED, PLACE, 1, 3};
   (void)set_anchor(0, 0);
-  check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+  for (int width = 32; width <= 64; width += 32) {
+    peer.address_bits = (uint32_t)width;
+    check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+  }
   (void)set_anchor(0, OTHER_PLACE);
   check_found(OTHER_PLACE, NEARBUF_DIALECT_UNKNOWN);
 }
@@ -506,6 +511,7 @@ TEST(of_a_process_that_hides_everything_our_own_folders_tell) {
   it.opening[0] = nbuf_result_system(NEARBUF_DENIED, EACCES);
   check_found(PLACE + 1, NEARBUF_DIALECT_DOTNET);
   CHECK_EQUAL(0, peer.reserved[NBUF_KEPT_FIRST]); /* it cannot be checked */
+  CHECK_EQUAL(0, it.memory_opens);
   it.hidden = nbuf_result_system(NEARBUF_DENIED, EPERM);
   check_result(NEARBUF_DENIED, EPERM);
   it.opening[0] = nbuf_result_of(NEARBUF_NOT_FOUND);

@@ -55,7 +55,6 @@ static struct {
   int stacks;
   int clones;
   int waits;
-  int groups_of_processes;
   char log[128];
 } it = {.now = {.user = 0, .group = 0, .groups = 2, .effective = 0xff000000ff, .mask = 0x55},
         .first_bad_look = MOST_LOOKS};

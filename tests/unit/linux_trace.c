@@ -521,7 +521,7 @@ static ssize_t invented_readv(pid_t thread, const struct iovec *here, unsigned l
     CHECK_EQUAL(sizeof sequence, here->iov_len);
     memcpy(to, sequence, sizeof sequence);
   } else {
-    CHECK_EQUAL(it.rseq_area + 8, place);
+    CHECK(it.rseq_area != 0 && place == it.rseq_area + 8);
     CHECK_EQUAL(8, here->iov_len);
     memcpy(to, &it.rseq_descriptor, 8);
   }
