@@ -388,6 +388,13 @@ TEST(of_two_anchors_the_one_that_holds_a_word_counts) {
   check_found(OTHER_PLACE, NEARBUF_DIALECT_UNKNOWN);
 }
 
+TEST(a_process_without_an_anchor_has_none_that_is_found) {
+  uint64_t address = 1;
+  nbuf_result result = nbuf_first_by_anchor(&peer, &it.identity, &address, &dialect);
+  CHECK_STATUS(NEARBUF_NOT_FOUND, result.status);
+  CHECK_EQUAL(0, address);
+}
+
 TEST(an_inherited_anchor_counts_for_its_owner_alone) {
   anchor *at = set_anchor(0, PLACE);
   at->mark = NBUF_ANCHOR_ABSENT;
@@ -458,7 +465,9 @@ TEST(a_page_that_names_what_is_no_mapping_of_itself_stays_where_it_is) {
       there->inode = it.map[0].inode = 0;
       break;
     default:
-      it.headers[0] = 0;
+      it.headers[0] = 0; /* even if it is mapped there */
+      there->info.min = 0;
+      there->info.max = PAGE - 1;
       break;
     }
     check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
