@@ -65,6 +65,7 @@ static struct {
   uint64_t headers[2]; /* the address that the page at PLACE, and that at OTHER_PLACE, names */
   nbuf_result reading;
   bool are_places_taken;
+  uint64_t free_place; /* nevertheless; 0: none */
   nbuf_origin origin;
   ssize_t link_length;
   bool has_root;
@@ -227,7 +228,7 @@ nbuf_result nbuf_linux_mapping_at(const nearbuf_process *process, uint64_t addre
       return nbuf_result_of(NEARBUF_OK);
     }
   }
-  bool is_taken = is_anchors_place(address) && it.are_places_taken;
+  bool is_taken = is_anchors_place(address) && it.are_places_taken && address != it.free_place;
   return nbuf_result_of(is_taken ? NEARBUF_OK : NEARBUF_NOT_FOUND);
 }
 
@@ -267,7 +268,8 @@ static ssize_t invented_readlinkat(const char *name, char *text, size_t size) {
 static nbuf_path invented_path_of_temporary(int root, const char *prefix) {
   nbuf_path path = {"/somewhere/tmp"};
   CHECK(root == (it.has_root ? ROOT : -1));
-  CHECK(strcmp(prefix, it.link_length == 4 ? "/abc" : "") == 0);
+  CHECK(strlen(prefix) == (it.link_length > 0 ? (size_t)it.link_length : 0));
+  CHECK(memcmp(prefix, "/abc", strlen(prefix)) == 0);
   return path;
 }
 
@@ -553,7 +555,13 @@ TEST(names_in_memory_are_believed_where_no_anchor_can_be) {
   it.origin = NBUF_ORIGIN_MEMORY;
   check_result(NEARBUF_NOT_FOUND, 0);
   it.are_places_taken = true;
-  check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+  for (uint32_t width = 4; width <= 8; width += 4) {
+    peer.address_bits = width * 8;
+    check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+    for (uint32_t i = 0; (it.free_place = nbuf_anchor_place(width, i)) != 0; i++) {
+      check_result(NEARBUF_NOT_FOUND, 0);
+    }
+  }
   it.origin = NBUF_ORIGIN_OTHER;
   check_result(NEARBUF_NOT_FOUND, 0);
 }
@@ -563,6 +571,8 @@ TEST(its_root_may_be_unknown) {
   it.origin = NBUF_ORIGIN_DIRECTORY;
   it.has_root = false;
   it.link_length = -1;
+  check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+  it.link_length = 1; /* the usual one */
   check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
 }
 

@@ -838,6 +838,14 @@ TEST(the_addresses_of_a_narrow_process_are_narrow) {
   CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_note_program(&peer));
 }
 
+TEST(a_value_of_the_auxiliary_vector_is_no_key) {
+  static const uint64_t values[] = {RANDOM, RANDOM_PLACE, 3, RANDOM, 4, 56, 0, 0};
+  run_program(5, 6);
+  (void)add_entry("auxv", values, sizeof values);
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+  CHECK_EQUAL(RANDOM_PLACE, peer.reserved[0]);
+}
+
 TEST(at_most_128_entries_tell_of_a_program) {
   add_auxiliary();
   auxiliary[4] = 1;
@@ -1009,6 +1017,13 @@ TEST(the_map_of_an_ended_thread_is_replaced_by_that_of_another) {
   CHECK_RESULT(NEARBUF_NOT_FOUND, 0, nbuf_linux_mapping_at(NULL, 0x20000000, &mapping));
 }
 
+TEST(the_map_of_another_thread_may_have_the_lowest_descriptor) {
+  nbuf_remote_mapping mapping;
+  add_map(MAP_LINES, true);
+  add_map("", false);
+  CHECK_RESULT(NEARBUF_OK, 0, mapping_at(0x20000000, &mapping));
+}
+
 TEST(a_map_that_cannot_be_opened_or_read_says_why) {
   nbuf_remote_mapping mapping;
   entry *map = add_entry("maps", "", 0);
@@ -1020,22 +1035,31 @@ TEST(a_map_that_cannot_be_opened_or_read_says_why) {
   CHECK_RESULT(NEARBUF_SYSTEM_ERROR, EBADF, nbuf_linux_mapping_at(&peer, 1, &mapping));
 }
 
-TEST(of_a_long_name_the_end_is_kept_without_a_part_of_a_character) {
+enum { NAME_ROOM = sizeof((nbuf_remote_mapping *)NULL)->info.name };
+
+/* That so many bytes of a name are dropped that begins like this, and has this length. */
+static void check_dropped(int dropped, const char *beginning, int length) {
   char name[256];
   char text[512];
   nbuf_remote_mapping mapping;
-  enum { ROOM = sizeof mapping.info.name };
-  for (int length = ROOM - 2; length <= ROOM + 2; length++) {
-    memset(name, 'x', sizeof name);
-    memcpy(name, "/\xc3\xa4", 3); /* one character */
-    name[length] = '\0';
-    (void)snprintf(text, sizeof text, "20000000-20001000 r--p 0 08:01 1 %s\n", name);
-    memset(it.entries, 0, sizeof it.entries);
-    add_map(text, false);
-    CHECK_RESULT(NEARBUF_OK, 0, mapping_at(0x20000000, &mapping));
-    int dropped = length < ROOM ? 0 : length - (ROOM - 1) == 2 ? 3 : length - (ROOM - 1);
-    CHECK(strcmp(name + dropped, mapping.info.name) == 0);
+  memset(name, 'x', sizeof name);
+  memcpy(name, beginning, strlen(beginning));
+  name[length] = '\0';
+  (void)snprintf(text, sizeof text, "20000000-20001000 r--p 0 08:01 1 %s\n", name);
+  memset(it.entries, 0, sizeof it.entries);
+  add_map(text, false);
+  CHECK_RESULT(NEARBUF_OK, 0, mapping_at(0x20000000, &mapping));
+  CHECK(strcmp(name + dropped, mapping.info.name) == 0);
+}
+
+TEST(of_a_long_name_the_end_is_kept_without_a_part_of_a_character) {
+  static const int dropped[] = {0, 0, 1, 3, 3};
+  static const int dropped_of_character[] = {0, 0, 2, 2, 3};
+  for (int i = 0; i < 5; i++) {
+    check_dropped(dropped[i], "/\xc3\xa4", NAME_ROOM - 2 + i); /* one character */
+    check_dropped(dropped_of_character[i], "\xc3\xa4", NAME_ROOM - 2 + i);
   }
+  check_dropped(0, "\xa4", 9); /* all fits */
 }
 
 TEST(a_narrow_process_has_no_last_two_pages) {
