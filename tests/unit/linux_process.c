@@ -1045,21 +1045,23 @@ static void check_dropped(int dropped, const char *beginning, int length) {
   memset(name, 'x', sizeof name);
   memcpy(name, beginning, strlen(beginning));
   name[length] = '\0';
-  (void)snprintf(text, sizeof text, "20000000-20001000 r--p 0 08:01 1 %s\n", name);
+  (void)snprintf(text, sizeof text, "20000000-20001000 r--p 0 08:01 1 %s\n20001000-\n", name);
   memset(it.entries, 0, sizeof it.entries);
   add_map(text, false);
   CHECK_RESULT(NEARBUF_OK, 0, mapping_at(0x20000000, &mapping));
   CHECK(strcmp(name + dropped, mapping.info.name) == 0);
+  CHECK(mapping.inode == 1 &&
+        mapping.device == (UINT64_C(8) << 32 | 1)); /* it ends within its room */
 }
 
 TEST(of_a_long_name_the_end_is_kept_without_a_part_of_a_character) {
   static const int dropped[] = {0, 0, 1, 3, 3};
   static const int dropped_of_character[] = {0, 0, 2, 2, 3};
   for (int i = 0; i < 5; i++) {
-    check_dropped(dropped[i], "/\xc3\xa4", NAME_ROOM - 2 + i); /* one character */
-    check_dropped(dropped_of_character[i], "\xc3\xa4", NAME_ROOM - 2 + i);
+    check_dropped(dropped[i], "/\xc3\xa5", NAME_ROOM - 2 + i); /* one character */
+    check_dropped(dropped_of_character[i], "\xc3\xa5", NAME_ROOM - 2 + i);
   }
-  check_dropped(0, "\xa4", 9); /* all fits */
+  check_dropped(0, "\xa5", 9); /* all fits */
 }
 
 TEST(a_narrow_process_has_no_last_two_pages) {
