@@ -915,6 +915,21 @@ TEST(if_the_first_thread_has_ended_another_one_tells) {
   CHECK_RESULT(NEARBUF_DENIED, EACCES, nbuf_remote_check_program(&peer));
 }
 
+TEST(the_vector_of_another_thread_may_have_the_lowest_descriptor) {
+  static const uint64_t values[] = {RANDOM, RANDOM_PLACE};
+  entry *another = add_entry("auxv", values, sizeof values);
+  another->is_of_another_thread = true;
+  (void)add_entry("auxv", values, 0);
+  run_program(5, 6);
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+  CHECK_EQUAL(RANDOM_PLACE, peer.reserved[0]);
+  CHECK_EQUAL(0, it.open_files);
+  peer.reserved[0] = 0;
+  another->size = 0; /* it has ended, too */
+  errno = EACCES;    /* of another call */
+  CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_note_program(&peer));
+}
+
 TEST(another_program_than_the_noted_one_makes_what_is_known_stale) {
   add_auxiliary();
   (void)add_entry("mem", "", 0);
