@@ -183,9 +183,9 @@ TEST(the_files_of_both_directories_are_told_with_what_is_known_of_them) {
   nbuf_name first = {OF_42};
   nbuf_name later = nbuf_name_of_later(&first, 7);
   make_file(0, later.text, SECOND);
-  make_file(1, OF_42, FIRST);
-  it.files[1].size = 5;
-  make_file(2, "another", FIRST);
+  make_file(1, "another", FIRST);
+  make_file(2, OF_42, FIRST);
+  it.files[2].size = 5;
   visit_all(NEARBUF_OK, 0, 2);
   CHECK(strcmp(told[0].name, OF_42) == 0 && strcmp(told[1].name, later.text) == 0);
   for (int i = 0; i < 2; i++) {
