@@ -137,3 +137,14 @@ TEST(pieces_of_characters_are_not_shown_and_what_follows_is) {
   check_cleaned("a?b??", "a\nb\t\x7f");
   check_cleaned("", "");
 }
+
+TEST(of_a_character_that_is_cut_question_marks_are_left) {
+  const char *name = "ab\xC3\xA9\xE2\x82\xAC"; /* "ab", e with an accent, the Euro sign */
+  check_words("", text_beginning(name, 0));
+  check_words("ab", text_beginning(name, 2));
+  check_words("ab?", text_beginning(name, 3));
+  check_words("ab\xC3\xA9", text_beginning(name, 4));
+  check_words("ab\xC3\xA9??", text_beginning(name, 6));
+  check_words(name, text_beginning(name, 7));
+  check_words(name, text_beginning(name, 47));
+}

@@ -21,10 +21,11 @@ typedef struct list_state {
 static void print_row(const tool_target *target, const process_snapshot *snapshot) {
   const nearbuf_process_info *info = &target->info;
   snapshot_sums sums = snapshot_sum(snapshot);
-  (void)printf("%8" PRId64 "  %-16.16s %-10.10s %4zu %7zu  %10s  %10s  %s%s%s\n", info->id,
-               info->name, info->user_name, snapshot->locator_count, snapshot->buffer_count,
-               text_size(sums.used_bytes).characters, text_size(sums.size_bytes).characters,
-               dialect_name(snapshot->locators[0].dialect),
+  (void)printf("%8" PRId64 "  %-16s %-10s %4zu %7zu  %10s  %10s  %s%s%s\n", info->id,
+               text_beginning(info->name, 16).characters,
+               text_beginning(info->user_name, 10).characters, snapshot->locator_count,
+               snapshot->buffer_count, text_size(sums.used_bytes).characters,
+               text_size(sums.size_bytes).characters, dialect_name(snapshot->locators[0].dialect),
                sums.fault == NULL ? "" : " DAMAGED: ", sums.fault == NULL ? "" : sums.fault);
 }
 

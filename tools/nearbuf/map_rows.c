@@ -230,16 +230,17 @@ row_kind map_strip_cell(const process_map *map, unsigned cell) {
 
 void row_describe(const process_map *map, const map_row *row, char *text, size_t text_size_bytes) {
   bool is_target = map->has_target && map->target >= row->min && map->target <= row->max;
+  phrase target = text_beginning(map->target_name, 47);
   if (row->kind == ROW_BUFFERS) {
     phrase used = text_size(row->used_bytes);
     int length = snprintf(text, text_size_bytes, "%s, %s used, %" PRIu32 " held",
                           text_count(row->count, "buffer").characters, used.characters, row->taken);
     if (map->has_target) {
-      (void)snprintf(text + length, text_size_bytes - (size_t)length, ", %s %.48s",
-                     text_distance(map->target, row->min).characters, map->target_name);
+      (void)snprintf(text + length, text_size_bytes - (size_t)length, ", %s %s",
+                     text_distance(map->target, row->min).characters, target.characters);
     }
     return;
   }
-  (void)snprintf(text, text_size_bytes, "%s%s%.48s", row->name, is_target ? "  <-- " : "",
-                 is_target ? map->target_name : "");
+  (void)snprintf(text, text_size_bytes, "%s%s%s", row->name, is_target ? "  <-- " : "",
+                 is_target ? target.characters : "");
 }

@@ -44,8 +44,8 @@ static void print_buffer(const process_snapshot *snapshot, const nearbuf_process
   process_module module;
   char near[96] = "";
   if (snapshot_nearest_module(snapshot, item->address, &module)) {
-    (void)snprintf(near, sizeof near, "%s %.40s",
-                   text_distance(module.min, item->address).characters, module.name);
+    (void)snprintf(near, sizeof near, "%s %s", text_distance(module.min, item->address).characters,
+                   text_beginning(module.name, 40).characters);
   }
   (void)printf("  %4" PRIu32 "  0x%-16" PRIx64 "  %10" PRIu32 "  %10" PRIu32 "  %-5s  %-4s  %s\n",
                item->index, item->address, item->size_bytes, item->used_bytes,

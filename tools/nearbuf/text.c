@@ -95,3 +95,10 @@ void text_clean(char *text) {
     text += size;
   }
 }
+
+phrase text_beginning(const char *text, int most_bytes) {
+  phrase result;
+  (void)snprintf(result.characters, sizeof result.characters, "%.*s", most_bytes, text);
+  text_clean(result.characters);
+  return result;
+}

@@ -22,4 +22,8 @@ phrase text_distance(uint64_t from, uint64_t to);
  * terminal, JSON and XML. */
 void text_clean(char *text);
 
+/* The first bytes of a clean text, at most 47. What is left of a character that is cut is cleaned,
+ * too. */
+phrase text_beginning(const char *text, int most_bytes);
+
 #endif
