@@ -37,6 +37,18 @@ run() {
   "$NEARBUF" "$@" >"$work/out" 2>"$work/err" || status=$?
 }
 
+# Waits until a condition holds: wait_until WHAT COMMAND [argument...]
+wait_until() {
+  awaited=$1
+  shift
+  tries=0
+  until "$@" 2>/dev/null; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || fail "$awaited is waited for in vain"
+    sleep 0.1
+  done
+}
+
 bits() {
   echo $((32 * $(od -An -tu1 -j4 -N1 "${HOLDER:?}"))) # the class in an ELF file: 1 or 2
 }

@@ -9,7 +9,7 @@ wants_own_place=yes
 # A shell that counts; it does not use nearbuf.
 sh -c 'while :; do echo >>"$1"; sleep 0.01; done' sh "$work/count" &
 target=$!
-sleep 0.2
+wait_until 'the program' test -s "$work/count"
 
 printf '\220\303nearbuf' >"$work/bytes"
 run put "$target" --near getenv "$work/bytes"
@@ -70,6 +70,8 @@ expect_status 1
 expect_error "nearbuf: process $target: no buffer could be acquired: the range cannot hold the size at that alignment"
 
 before=$(wc -l <"$work/count")
-sleep 0.3
+counts_on() {
+  [ "$(wc -l <"$work/count")" -gt $((before + 1)) ]
+}
+wait_until 'that the program goes on' counts_on
 kill -0 "$target" || fail 'the program died of it'
-[ "$(wc -l <"$work/count")" -gt "$before" ] || fail 'the program does not go on'

@@ -18,12 +18,10 @@ ask() {
 
 "$work/redis-server" --port 0 --unixsocket "$work/socket" --save '' --dir "$work" >"$work/log" 2>&1 &
 target=$!
-tries=0
-until [ "$(ask ping 2>/dev/null)" = PONG ]; do
-  tries=$((tries + 1))
-  [ "$tries" -lt 300 ] || fail "the server does not start: $(cat "$work/log")"
-  sleep 0.1
-done
+is_up() {
+  [ "$(ask ping)" = PONG ]
+}
+wait_until 'the server' is_up
 [ "$(find "/proc/$target/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 1 ] || fail 'it has one thread only'
 
 # Twenty clients, whose requests are counted, until all of this is done.
@@ -82,13 +80,14 @@ while [ $i -le 20 ]; do
   i=$((i + 1))
 done
 
-"$NEARBUF" watch "$target" --count 3 --interval 500 >"$work/watched" 2>"$work/err" &
+"$NEARBUF" watch "$target" --interval 100 >"$work/watched" 2>"$work/watch_errors" &
 watcher=$!
-sleep 0.7
+wait_until 'the first report' grep -q '324 bytes used (0 bytes more' "$work/watched"
 put --near processCommand "$work/stub"
-wait "$watcher" || fail "watch ends with status $?"
-grep -q '340 bytes used (16 bytes more since the first report' "$work/watched" ||
-  fail "watch: $(cat "$work/watched")"
+wait_until 'a report of 16 bytes more' \
+  grep -q '340 bytes used (16 bytes more since the first report' "$work/watched"
+kill "$watcher"
+wait "$watcher" || true
 
 # No request was lost, nothing hangs, and the server shuts down normally.
 kill -0 "$clients" || fail "a client failed: $(cat "$work/load")"

@@ -22,15 +22,14 @@ expect_output "$work/expected"
 
 "$NEARBUF" watch "$holder" --interval 100 >"$work/watched" 2>"$work/err" 9>&- &
 watcher=$!
-sleep 0.3
+wait_until 'the first report' grep -q '124 bytes used' "$work/watched"
 echo 'ten bytes' | "$NEARBUF" put "$holder" --near getenv - >"$work/address"
-sleep 0.3
+# 24 bytes were used; the next ones start at 32.
+wait_until 'growth' grep -q \
+  '142 bytes used (18 bytes more since the first report, 18 bytes since the last)' "$work/watched"
 exec 9>&- # the holder ends
 wait "$holder" || fail 'the holder failed'
 wait "$watcher" || fail "watch ends with status $?"
-# 24 bytes were used; the next ones start at 32.
-grep -q '142 bytes used (18 bytes more since the first report, 18 bytes since the last)' "$work/watched" ||
-  fail "growth is not seen: $(cat "$work/watched")"
 [ "$(tail -n 1 "$work/watched")" = "process $holder has ended" ] || fail 'the end is not printed'
 
 run watch $$ --interval 0
