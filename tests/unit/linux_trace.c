@@ -1250,6 +1250,10 @@ TEST(only_signals_that_end_this_process_can_come_meanwhile) {
   it.our_mask = SIGNAL(SIGHUP);
   run(DONE);
   CHECK_EQUAL(~(SIGNAL(SIGQUIT) | SIGNAL(SIGTERM)), it.mask_around);
+  it.handled = SIGNAL(SIGHUP);
+  it.our_mask = 0;
+  run(DONE);
+  CHECK_EQUAL(~(SIGNAL(SIGINT) | SIGNAL(SIGQUIT) | SIGNAL(SIGTERM)), it.mask_around);
 }
 
 TEST(without_a_helper_there_is_no_call) {
