@@ -147,4 +147,6 @@ TEST(of_a_character_that_is_cut_question_marks_are_left) {
   check_words("ab\xC3\xA9??", text_beginning(name, 6));
   check_words(name, text_beginning(name, 7));
   check_words(name, text_beginning(name, 47));
+  check_words("123456789 123456789 123456789 123456789 1234567",
+              text_beginning("123456789 123456789 123456789 123456789 123456789", 47));
 }
