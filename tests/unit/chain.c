@@ -795,7 +795,7 @@ TEST(all_pages_of_the_table_are_unmapped_at_the_end) {
   enum { COUNT = 2 * PAGES }; /* more than one page describes */
   uintptr_t last = start_own(WRITTEN)->base;
   for (uint32_t i = 1; i < COUNT; i++) {
-    uintptr_t base = page_at((int)i / 2) + i % 2 * NBUF_LOCATOR_SIZE;
+    uintptr_t base = page_at((int)i / 2) + (uintptr_t)(i % 2) * NBUF_LOCATOR_SIZE;
     build_at(base, WRITTEN, 0, 1, i);
     set_link_of(last, base);
     last = base;

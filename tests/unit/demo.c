@@ -23,6 +23,9 @@
 #define nearbuf_free invented_free
 #define nearbuf_next invented_next
 #define nearbuf_get_totals invented_get_totals
+/* Where these are macros already. */
+#undef memcmp
+#undef memcpy
 #define memcmp(left, right, size) invented_memcmp(left, right, size)
 #define memcpy(to, from, size) invented_memcpy(to, from, size)
 #define NEARBUF_TOOL_PLUGIN_BUILT "built"

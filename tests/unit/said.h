@@ -74,7 +74,14 @@ __attribute__((unused)) static void check_said(const char *expected) {
   forget_said();
 }
 
-/* These have arguments, so that the names of attributes stay. */
+/* These have arguments, so that the names of attributes stay. On some systems they are macros
+ * already. */
+#undef printf
+#undef vprintf
+#undef putchar
+#undef puts
+#undef fputs
+#undef fflush
 #define printf(...) said_printf(__VA_ARGS__)
 #define vprintf(format, values) said_vprintf(format, values)
 #define putchar(character) said_putchar(character)

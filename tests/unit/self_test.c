@@ -24,6 +24,7 @@
 #define nearbuf_free invented_free
 #define nearbuf_next invented_next
 #define nearbuf_get_totals invented_get_totals
+#undef memcmp /* where it is a macro already */
 #define memcmp(left, right, size) invented_memcmp(left, right, size)
 
 static uint32_t invented_version(void);
