@@ -100,8 +100,7 @@ NBUF_FORCEINLINE bool is_surely_near(const nearbuf_request *request, uintptr_t s
 
 /* Whether a usual request fits an item that is locked: one whose range does not end inside the
  * buffer. `below` is the alignment less 1. What is wrong with a request does not fit: a size of 0
- * less 1 is more than any room, and with an alignment of 0 the start is 0, below the used bytes.
- * Other modules store positions: in 32 bits one far behind the size wraps around. */
+ * less 1 is more than any room, and with an alignment of 0 the start is 0, below the used bytes. */
 NBUF_FORCEINLINE bool fits(const nearbuf_request *request, uintptr_t item, uintptr_t below,
                            uintptr_t *start) {
   uintptr_t base = nbuf_item_base(item);
@@ -110,7 +109,7 @@ NBUF_FORCEINLINE bool fits(const nearbuf_request *request, uintptr_t item, uintp
   *start = (free_from + below) & ~below;
   return *start <= end && request->size_bytes - 1 < end - *start &&
          free_from >= request->range.min && *start >= free_from && end <= request->range.max &&
-         (sizeof base > sizeof(uint32_t) || free_from >= base) && is_surely_near(request, *start);
+         !nbuf_item_is_wrapped(base, free_from) && is_surely_near(request, *start);
 }
 
 /* The fast path: the item that this thread used last, if it is free and the request fits. It is

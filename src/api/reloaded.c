@@ -156,9 +156,9 @@ NBUF_FORCEINLINE GetBufferResult get(const BufferSearchSettings *settings, uint3
   uintptr_t free_from = base + nbuf_item_position(item, true);
   uintptr_t start = (free_from + below) & ~(uintptr_t)below;
   uintptr_t last = start + ((uintptr_t)settings->size - 1); /* a size of 0 fits nothing */
-  bool is_wrapped = sizeof base == sizeof(uint32_t) && free_from < base;
-  if (is_wrapped || free_from < settings->min_address || settings->max_address < end ||
-      start < free_from || last < start || last >= end || alignment == 0) {
+  if (nbuf_item_is_wrapped(base, free_from) || free_from < settings->min_address ||
+      settings->max_address < end || start < free_from || last < start || last >= end ||
+      alignment == 0) {
     nbuf_item_unlock(item, true);
     return get_slowly(settings, alignment);
   }
