@@ -11,6 +11,7 @@
 
 #include "os/posix/files.h"
 #include "os/posix/posix.h"
+#include "refused.h"
 #include "remote/linux/proc.h"
 #include "remote/port.h"
 #include "test.h"
@@ -47,11 +48,6 @@ static struct {
   int open_directories;
   int looks; /* whether a file is dead */
 } it = {.process_error = ESRCH};
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 static entry *file_of(int directory, const char *name) {
   CHECK(directory == FIRST || directory == SECOND);

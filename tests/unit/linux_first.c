@@ -10,6 +10,7 @@
 
 #include "os/posix/anchor.h"
 #include "os/posix/files.h"
+#include "refused.h"
 #include "remote/linux/first.h"
 #include "remote/linux/hidden.h"
 #include "remote/linux/locator_file.h"
@@ -86,11 +87,6 @@ static struct {
         .identity = {.own_id = OWN_ID, .user = {.owner = USER}, .has_namespace = true}};
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64};
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 int nbuf_linux_open(const nearbuf_process *process, const char *name, int flags) {
   CHECK(process == &peer && strcmp(name, "mem") == 0 && flags == O_RDONLY);

@@ -16,6 +16,7 @@
 #include "os/posix/files.h"
 #include "os/posix/posix.h"
 #include "os/wait.h"
+#include "refused.h"
 #include "remote/linux/first.h"
 #include "remote/linux/locator_file.h"
 #include "remote/linux/process.h"
@@ -301,11 +302,6 @@ nbuf_result nbuf_linux_find_mapping(const nearbuf_process *process,
 }
 
 /* ---- Files ----------------------------------------------------------------------------------- */
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 /* The address in the header, which is as wide as the process. */
 static uint64_t address_in_header(void) {

@@ -14,6 +14,7 @@
 #include "os/linux/directory.h"
 #include "os/posix/files.h"
 #include "os/posix/posix.h"
+#include "refused.h"
 #include "remote/linux/identity.h"
 #include "remote/linux/process.h"
 #include "test.h"
@@ -81,11 +82,6 @@ static struct {
         .map_owner = USER};
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64, .handles = {0, DIRECTORY + 1}};
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 static int number_of(int index) {
   return index == 0 ? 0 : OTHER_FILES + index;

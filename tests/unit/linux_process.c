@@ -17,6 +17,7 @@
 
 #include "os/linux/maps_file.h"
 #include "os/os.h"
+#include "refused.h"
 #include "remote/linux/process.h"
 #include "test.h"
 
@@ -102,11 +103,6 @@ static struct {
 static unsigned char content[MEMORY_SIZE]; /* at MEMORY */
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64, .handles = {PIDFD + 1, DIRECTORY + 1}};
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 static int number_of(int index) {
   return index == 0 ? 0 : OTHER_FILES + index;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
+#include "refused.h"
 #include "remote/linux/rights.h"
 #include "test.h"
 
@@ -67,11 +68,6 @@ static struct {
   unsigned char bytes[PAGE];
   size_t size;
 } given;
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 static void note(const char *what) {
   size_t length = strlen(it.log);

@@ -18,6 +18,7 @@
 
 #include "os/os.h"
 #include "os/posix/posix.h"
+#include "refused.h"
 #include "remote/linux/proc.h"
 #include "remote/linux/registers.h"
 #include "remote/linux/trace.h"
@@ -164,11 +165,6 @@ static nbuf_trace_target traced = {.id = FIRST,
                                    .is_64_bit = true,
                                    .entry = ENTRY,
                                    .program = {RANDOM_PLACE, {3, 4}}};
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 static const char *const words[ASKED] = {"seize", "interrupt", "go",    "call",     "options",
                                          "rseq",  "mask",      "block", "dispatch", "off",

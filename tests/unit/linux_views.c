@@ -12,6 +12,7 @@
 
 #include "os/posix/files.h"
 #include "os/posix/posix.h"
+#include "refused.h"
 #include "remote/linux/hidden.h"
 #include "remote/linux/locator_file.h"
 #include "remote/linux/process.h"
@@ -92,11 +93,6 @@ static struct {
                    .inode = INODE}};
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64};
-
-static int failed_with(int error) {
-  errno = error != 0 ? error : errno;
-  return error != 0 ? -1 : 0;
-}
 
 static int number_of(int index) {
   return index == 0 ? 0 : OPENED + index;

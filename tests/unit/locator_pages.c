@@ -68,6 +68,7 @@
 #include "os/posix/anchor.h"
 #include "os/posix/files.h"
 #include "os/posix/posix.h"
+#include "refused.h"
 #include "test.h"
 
 /* ---- The system ------------------------------------------------------------------------------ */
@@ -84,7 +85,6 @@ enum {
   NOW = 1000, /* in seconds */
   DEVICE = 3,
   NUMBER = 0x1f, /* the random one */
-  ANY_ERROR = 5,
   MAP_ERROR = 6
 };
 
@@ -187,10 +187,6 @@ static struct {
         .random = NUMBER,
         .anchor_finding = NEARBUF_OK,
         .now = 77 * MS};
-
-static nbuf_result failed_if(nearbuf_status status) {
-  return nbuf_result_system(status, status == NEARBUF_OK ? 0 : ANY_ERROR);
-}
 
 static void let_others_act(moment at) {
   if (it.meanwhile[at] != NULL) {

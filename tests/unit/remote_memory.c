@@ -47,6 +47,7 @@
 #include "remote/memory.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "remote/process.c" /* NOLINT(bugprone-suspicious-include) */
 
+#include "refused.h"
 #include "test.h"
 
 /* ---- The process ----------------------------------------------------------------------------- */
@@ -58,7 +59,7 @@
 #define LOWEST GRANULE
 #define HIGHEST (2048 * MIB - 1)
 #define TARGET (1024 * MIB)
-enum { ID = 42, ANY_ERROR = 5, MOST_MAPPED = 16, MOST_TRIED = 128 };
+enum { ID = 42, MOST_MAPPED = 16, MOST_TRIED = 128 };
 
 typedef enum map_kind { PRIVATE, SHARED, OF_A_FILE, NOT_READ, NOT_WRITTEN, NOT_RUN } map_kind;
 
@@ -100,10 +101,6 @@ static struct {
         .refusal = NEARBUF_NO_ROOM};
 
 static nearbuf_process other = {.id = ID, .address_bits = 8 * sizeof(void *)};
-
-static nbuf_result failed_if(nearbuf_status status) {
-  return nbuf_result_system(status, status == NEARBUF_OK ? 0 : ANY_ERROR);
-}
 
 /* Why nothing follows: there is no more, which is no failure of the system, or what went wrong. */
 static nbuf_result ended_with(nearbuf_status status) {

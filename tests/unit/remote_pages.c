@@ -12,10 +12,6 @@ nearbuf_process other = {.id = ID, .address_bits = 8 * sizeof(void *)};
 
 /* ---- What src/remote calls ------------------------------------------------------------------- */
 
-nbuf_result failed_if(nearbuf_status status) {
-  return nbuf_result_system(status, status == NEARBUF_OK ? 0 : ANY_ERROR);
-}
-
 locator_page *page_at(uint64_t address) {
   for (int i = 0; i < chain.count; i++) {
     if (chain.pages[i].address == address) {

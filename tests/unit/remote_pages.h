@@ -12,10 +12,10 @@
 #include "base/format.h"
 #include "base/result.h"
 #include "os/os.h"
+#include "refused.h"
 
 enum {
   ID = 42,
-  ANY_ERROR = 5,
   MOST_PAGES = 64,
   /* Addresses in it. */
   AT = 0x10000000, /* of its first locator */
@@ -46,9 +46,6 @@ extern chain_of_locators chain;
 extern nearbuf_process other;
 
 nbuf_os_call invented_call_begin(void);
-
-/* A result with the system's code, unless it is a success. */
-nbuf_result failed_if(nearbuf_status status);
 
 /* Null: there is none. */
 locator_page *page_at(uint64_t address);
