@@ -33,10 +33,10 @@ for mode in 700 755; do
   # exec: the program is inspected, not a shell; and it sleeps, so its libraries are loaded.
   (exec setpriv --reuid 65534 --regid 65534 --clear-groups sleep 1000) &
   target=$!
-  while [ "$(cat "/proc/$target/comm")" != sleep ] ||
-    ! grep -q '^State:.S' "/proc/$target/status"; do
-    sleep 0.05
-  done
+  is_asleep() {
+    [ "$(cat "/proc/$target/comm")" = sleep ] && grep -q '^State:.S' "/proc/$target/status"
+  }
+  wait_until 'the program' is_asleep
   as_user put "$target" --near getenv "$work/bytes"
   skip_if_unsupported
   expect_status 0
