@@ -37,7 +37,7 @@ gnu_with_pages() { # NAME TRIPLE QEMU BYTES
 
 mingw() { # NAME TRIPLE [argument of CMake...]
   variant "$1" "$2-gcc" -D "CMAKE_TOOLCHAIN_FILE=$toolchains/mingw.cmake" -D "TRIPLE=$2" \
-    -D "EMULATOR=$PWD/scripts/wine.sh" "${@:3}"
+    -D "EMULATOR=$PWD/scripts/wine.sh" -D NEARBUF_BUILD_BENCH=ON "${@:3}"
 }
 
 musl() { # NAME [argument of CMake...]
