@@ -136,8 +136,8 @@ static void do_first(void) {
 /* ---- Again and again ------------------------------------------------------------------------- */
 
 /* The host may run something else on the other half of the processor's core: then everything takes
- * up to twice as long for seconds. So each sample is bracketed by a loop of additions that touches no
- * memory, and counts as clean if both loops took at most 4 per cent longer than the fastest one. */
+ * up to twice as long for seconds. So each sample is bracketed by a loop of additions that touches
+ * no memory, and counts as clean if both loops took at most 4 per cent longer than the fastest. */
 static double calibrate(void) {
   enum { ADDITIONS = 8000 };
   uintptr_t sum = 0;

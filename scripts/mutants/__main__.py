@@ -27,9 +27,10 @@ ACCEPTED = os.path.join(TOP, "scripts", "mutants", "accepted.txt")
 HEAD = """\
 # What the tests notice
 
-Written by `make mutants`; docs/testing.md tells how it works. A row counts changes of one operator, constant, condition,
-status or statement, made one at a time. *Killed*: a test failed. *Equivalent*: shown below to change nothing; these do
-not count. The score is the share of the killed among the others."""
+Written by `make mutants`; docs/testing.md tells how it works. A row counts changes of one operator,
+constant, condition, status or statement, made one at a time. *Killed*: a test failed. *Equivalent*:
+shown below to change nothing; these do not count. The score is the share of the killed among the
+others."""
 
 
 def read_arguments():

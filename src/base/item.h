@@ -68,8 +68,8 @@ NBUF_FORCEINLINE uint32_t nbuf_item_position(uintptr_t item, bool is_rust) {
   return nbuf_shared_load_relaxed(nbuf_item_position_word(item, is_rust));
 }
 
-/* Whether the sum of a base and a position wrapped around. Other modules store positions, and one can
- * lie far behind the size; only where addresses have 32 bits can the sum be too large. */
+/* Whether the sum of a base and a position wrapped around. Other modules store positions, and one
+ * can lie far behind the size; only where addresses have 32 bits can the sum be too large. */
 NBUF_FORCEINLINE bool nbuf_item_is_wrapped(uintptr_t base, uintptr_t free_from) {
   return sizeof base == sizeof(uint32_t) && free_from < base;
 }

@@ -95,9 +95,9 @@ static bool is_circle(nearbuf_process_walk *walk) {
   return walk->next == walk->address;
 }
 
-/* The dialect of a locator without buffers behind the current one: nearbuf's are never empty, so the
- * other implementation that uses the current one made it. Behind a Rust locator of nearbuf's it may
- * be of either (docs/format.md). */
+/* The dialect of a locator without buffers behind the current one: nearbuf's are never empty, so
+ * the other implementation that uses the current one made it. Behind a Rust locator of nearbuf's it
+ * may be of either (docs/format.md). */
 static nearbuf_dialect dialect_of_empty_behind(const nearbuf_process_walk *walk) {
   bool may_be_either =
       nbuf_format_is_hidden_from_dotnet(nbuf_walk_image(walk), nbuf_walk_layout(walk));

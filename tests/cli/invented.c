@@ -273,9 +273,9 @@ static const struct {
 };
 enum { MAPPINGS = sizeof mappings / sizeof mappings[0] };
 
-/* Of the process where everything is small: modules that are called like an option or by one letter,
- * and that lie side by side; a locator whose mapping has such a name; and memory that the host
- * knows to be heap and stack, in part. */
+/* Of the process where everything is small: modules that are called like an option or by one
+ * letter, and that lie side by side; a locator whose mapping has such a name; and memory that the
+ * host knows to be heap and stack, in part. */
 static const nearbuf_process_mapping tiny_mappings[] = {
     {.min = 0x1000, .max = 0x1fff, .is_executable = 1, .name = "/--json"},
     {.min = 0x3000, .max = 0x3fff, .is_readable = 1, .is_shared = 1, .name = "l"},

@@ -1,6 +1,6 @@
-/* Overwriting code in an invented process: where buffers are, what else may be overwritten, and what
- * is synchronised. api/code.c is compiled here, with other names for what it calls. Against real
- * memory it is tested by tests/api/overwrite.c. */
+/* Overwriting code in an invented process: where buffers are, what else may be overwritten, and
+ * what is synchronised. api/code.c is compiled here, with other names for what it calls. Against
+ * real memory it is tested by tests/api/overwrite.c. */
 #define nearbuf_find invented_find
 #define nbuf_probe_private_code invented_probe
 #define nbuf_os_sync_code invented_sync_code

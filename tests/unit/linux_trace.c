@@ -1,7 +1,7 @@
-/* System calls in a process whose threads are invented: when they stop and for what, what the kernel
- * refuses, and the clock are what a test says. remote/linux/trace.c is compiled here, with other
- * names for what it calls of the C library; the processor's part (registers.h) is defined here.
- * With real processes it is tested by tests/process. */
+/* System calls in a process whose threads are invented: when they stop and for what, what the
+ * kernel refuses, and the clock are what a test says. remote/linux/trace.c is compiled here, with
+ * other names for what it calls of the C library; the processor's part (registers.h) is defined
+ * here. With real processes it is tested by tests/process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

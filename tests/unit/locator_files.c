@@ -1,7 +1,7 @@
-/* The files that contain locators, on an invented file system: whose they are, their permissions and
- * locks, what is refused, and what others do meanwhile is what a test says. posix/files.c itself is
- * compiled here, with other names for what it calls and defines. Names alone are tested by
- * names.c. */
+/* The files that contain locators, on an invented file system: whose they are, their permissions
+ * and locks, what is refused, and what others do meanwhile is what a test says. posix/files.c
+ * itself is compiled here, with other names for what it calls and defines. Names alone are tested
+ * by names.c. */
 #define nbuf_os_page_size invented_page_size
 #define nbuf_posix_namespace invented_namespace
 #define nbuf_posix_random invented_random

@@ -1,6 +1,6 @@
-/* Walks along the locators of an invented process (remote_pages.h). walk.c of src/remote is compiled
- * here, with another name for what it calls of the library's own system. Against real processes it
- * is tested by tests/process. */
+/* Walks along the locators of an invented process (remote_pages.h). walk.c of src/remote is
+ * compiled here, with another name for what it calls of the library's own system. Against real
+ * processes it is tested by tests/process. */
 #define nbuf_os_call_begin invented_call_begin
 #include "remote/walk.c" /* NOLINT(bugprone-suspicious-include) */
 
