@@ -214,10 +214,26 @@ static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_reque
   return is_found && is_good_enough(regions, gap_request, nearest);
 }
 
+/* How far above the start of its module a target may be for the place below the module to be near
+ * enough: no more than regions themselves extend. */
+#define NEAR_ITS_START ((uintptr_t)1 << 20)
+
+/* The start of the target's module becomes the first span: most modules have room below, into which
+ * no stack grows, and the first search would open the memory map. */
+static void add_module(nbuf_regions *regions, uintptr_t target) {
+  uintptr_t start = target != 0 ? nbuf_os_module_start(target) : 0;
+  if (start != 0 && target - start <= NEAR_ITS_START) {
+    regions->spans[regions->next_span++] = (nbuf_span){.start = start, .end = start};
+  }
+}
+
 static bool claim_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                          place_claim *claimed) {
   if (!take_lock(regions)) {
     return false;
+  }
+  if (regions->next_span == 0) {
+    add_module(regions, gap_request->target);
   }
   bool is_found = find_beside(regions, gap_request, claimed);
   if (is_found && claimed->span == NULL) {
@@ -272,7 +288,8 @@ static void give_back(nbuf_regions *regions, const nbuf_place *place) {
   bool is_at_an_end = false;
   for (uint32_t i = 0; i < NBUF_SPANS; i++) {
     nbuf_span *span = &regions->spans[i];
-    if (span->end == end && span->start <= hole.start) {
+    bool is_clear = end - 1 <= span->clear_until; /* not at the start of a module */
+    if (span->end == end && span->start <= hole.start && is_clear) {
       span->end = hole.start;
       span->refused[ABOVE] = 0;
       is_at_an_end = true;

@@ -22,10 +22,11 @@
 #include "base/placement.h"
 #include "base/result.h"
 
-/* Regions that touch, which the system keeps as one mapping, and why they are where they are. */
+/* Regions that touch, which the system keeps as one mapping, and why they are where they are. The
+ * first span may begin without one, at the start of a module. */
 typedef struct nbuf_span {
   uintptr_t start;
-  uintptr_t end;         /* exclusive; equal to start: a gap that what was unmapped left */
+  uintptr_t end;         /* exclusive; equal to start: it has no region, or none any more */
   uintptr_t clear_until; /* the addresses up to here were free, and no stack grows into them */
   uintptr_t origin;      /* the origin of the search that found it */
   uintptr_t distance;    /* from that origin: no gap was nearer, or none is looked for */

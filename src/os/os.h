@@ -172,6 +172,10 @@ nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *ma
  * the loader's lock, so not in signal handlers. */
 bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent);
 
+/* Where the first page of the module that contains the address is, if the system tells that without
+ * a lock or a system call; 0: it does not, or no module contains the address. */
+uintptr_t nbuf_os_module_start(uintptr_t address);
+
 /* ---- Code ------------------------------------------------------------------------------------ */
 
 /* Makes stores to [address, address + size) visible to instruction fetch. Never fails. */

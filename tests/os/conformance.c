@@ -471,3 +471,18 @@ TEST(a_later_page_is_another_one_and_can_be_discarded) {
     CHECK(!look_up((const void *)later, &mapping));
   }
 }
+
+/* ---- Modules --------------------------------------------------------------------------------- */
+
+TEST(the_start_of_a_module_is_that_of_its_extent_or_not_told) {
+  nbuf_range extent;
+  uintptr_t code = (uintptr_t)map_somewhere;
+  uintptr_t start = nbuf_os_module_start(code);
+  CHECK(nbuf_os_module_extent(code, &extent));
+  CHECK(start == 0 || start == nbuf_align_down(extent.min, nbuf_os_page_size()));
+#if defined(__GLIBC__) && __GLIBC__ == 2 && __GLIBC_MINOR__ >= 35
+  CHECK(start != 0);
+#endif
+  char local;
+  CHECK_EQUAL(0, nbuf_os_module_start((uintptr_t)&local));
+}

@@ -15,6 +15,7 @@
 #define nbuf_os_map_open invented_map_open
 #define nbuf_os_map_close invented_map_close
 #define nbuf_os_map_next invented_map_next
+#define nbuf_os_module_start invented_module_start
 #define nbuf_own_regions tested_regions
 #define nbuf_regions_forked tested_regions_forked
 #define nbuf_region_make tested_region_make
@@ -42,6 +43,7 @@ static struct {
   nbuf_range limits;
   nbuf_range reserved[2]; /* 1 to 0: nothing is */
   nbuf_range near_image;  /* 1 to 0: there is none */
+  nbuf_range module;      /* 1 to 0: there is none, or the system does not tell */
   uintptr_t stack;        /* where a stack starts; 0: there is none */
   uintptr_t least_growth;
   uintptr_t most_growth;
@@ -74,6 +76,7 @@ static nbuf_regions regions;
 static void invent(void) {
   system_is.limits = (nbuf_range){64 * KIB, 0x7fffffff};
   system_is.reserved[0] = system_is.reserved[1] = system_is.near_image = (nbuf_range){1, 0};
+  system_is.module = (nbuf_range){1, 0};
   system_is.most_bytes = SIZE_MAX;
   system_is.now = 1000;
   system_is.question_ns = 1000;
@@ -248,6 +251,11 @@ nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *ma
   return next != NULL ? NBUF_MAP_FOUND : NBUF_MAP_END;
 }
 
+uintptr_t nbuf_os_module_start(uintptr_t address) {
+  bool is_inside = system_is.module.min <= address && address <= system_is.module.max;
+  return is_inside ? system_is.module.min : 0;
+}
+
 /* ---- Requests -------------------------------------------------------------------------------- */
 
 #define TARGET (1024 * MIB)
@@ -335,6 +343,71 @@ TEST(a_region_is_never_smaller_than_its_request) {
 TEST(the_first_region_is_at_the_target) {
   invent();
   CHECK_EQUAL(TARGET, make_at(TARGET, 64 * KIB));
+}
+
+/* A module with a target in it, and much room above. */
+static void load_module(uintptr_t start, uintptr_t size) {
+  invent();
+  occupy(start, size);
+  system_is.module = (nbuf_range){start, start + (size - 1)};
+}
+
+TEST(in_a_module_it_is_below_that_without_a_look_at_the_map) {
+  load_module(TARGET - 1 * MIB, 2 * MIB);
+  CHECK_EQUAL(0, questions_of(TARGET - 1 * MIB - 64 * KIB, TARGET, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(TARGET - 1 * MIB - 128 * KIB, TARGET, 64 * KIB));
+}
+
+TEST(more_than_1_mib_behind_the_start_of_the_module_it_is_at_the_nearest_place) {
+  load_module(TARGET - 1 * MIB - GRANULE, 2 * MIB);
+  CHECK_EQUAL(TARGET + 1 * MIB - GRANULE, make_at(TARGET, 64 * KIB));
+}
+
+TEST(where_something_is_below_the_module_it_is_at_the_nearest_place) {
+  load_module(TARGET, 64 * KIB);
+  occupy(TARGET - 256 * KIB, 256 * KIB);
+  CHECK_EQUAL(TARGET + 64 * KIB, make_at(TARGET, 64 * KIB));
+}
+
+TEST(nor_is_it_below_the_module_where_the_range_or_the_alignment_excludes_that) {
+  load_module(TARGET, 64 * KIB);
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  request.range.min = TARGET;
+  CHECK_EQUAL(TARGET + 64 * KIB, make(&request).start);
+  regions = (nbuf_regions){0};
+  request = request_at(TARGET, 64 * KIB);
+  request.alignment = 1 * MIB;
+  CHECK_EQUAL(TARGET - 1 * MIB, make(&request).start);
+}
+
+TEST(the_place_above_a_module_is_used_only_after_a_look_at_the_map) {
+  load_module(TARGET, 64 * KIB);
+  system_is.stack = TARGET + 4 * MIB;
+  system_is.least_growth = 1 * MIB;
+  system_is.most_growth = 8 * MIB;
+  occupy(system_is.stack, GRANULE);
+  occupy(TARGET - GRANULE, GRANULE);
+  CHECK_EQUAL(TARGET - GRANULE - 64 * KIB, make_at(TARGET, 64 * KIB));
+}
+
+TEST(what_is_freed_below_a_module_is_used_again) {
+  load_module(TARGET, 64 * KIB);
+  uintptr_t first = make_at(TARGET, 64 * KIB);
+  nbuf_place freed = {first, 64 * KIB};
+  CHECK_OK(nbuf_region_drop(&regions, &freed).status);
+  CHECK_EQUAL(0, questions_of(first, TARGET, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(first - 64 * KIB, TARGET, 64 * KIB));
+  CHECK_OK(nbuf_region_drop(&regions, &freed).status);
+  CHECK_EQUAL(0, questions_of(first, TARGET, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(first - 128 * KIB, TARGET, 64 * KIB));
+}
+
+TEST(in_other_modules_a_later_region_is_at_the_nearest_place) {
+  load_module(TARGET, 64 * KIB);
+  occupy(TARGET + 512 * MIB, 1 * MIB);
+  (void)make_at(TARGET, 64 * KIB);
+  system_is.module = (nbuf_range){TARGET + 512 * MIB, TARGET + 513 * MIB - 1};
+  CHECK_EQUAL(TARGET + 513 * MIB, make_at(TARGET + 513 * MIB - GRANULE, 64 * KIB));
 }
 
 TEST(without_a_target_it_is_as_low_as_possible) {

@@ -41,3 +41,8 @@ bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
   *extent = (nbuf_range){0, 0};
   return false;
 }
+
+uintptr_t nbuf_os_module_start(uintptr_t address) {
+  (void)address;
+  return 0;
+}

@@ -1,5 +1,6 @@
 /* The extent of the module that contains an address, by the program headers of the loaded
  * modules. */
+#include <dlfcn.h>
 #include <link.h>
 #include <stddef.h>
 
@@ -41,4 +42,14 @@ bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
   bool is_found = dl_iterate_phdr(look_at, &search) != 0;
   *extent = search.extent;
   return is_found;
+}
+
+uintptr_t nbuf_os_module_start(uintptr_t address) {
+#ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 and later, which has this for unwinders */
+  struct dl_find_object module;
+  return _dl_find_object((void *)address, &module) == 0 ? (uintptr_t)module.dlfo_map_start : 0;
+#else
+  (void)address;
+  return 0;
+#endif
 }

@@ -18,3 +18,8 @@ bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
   *extent = (nbuf_range){(uintptr_t)image, end - 1};
   return true;
 }
+
+uintptr_t nbuf_os_module_start(uintptr_t address) {
+  (void)address;
+  return 0;
+}
