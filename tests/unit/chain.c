@@ -115,6 +115,7 @@ static struct {
   int makings;
   nbuf_os_inheritance inheritance;
   int states_made;
+  nbuf_state *of_other_thread;
   bool tells_no_execution;
   bool has_large_granules;
   bool is_unreadable;
@@ -123,6 +124,7 @@ static struct {
   bool cannot_be_kept;
   bool made_private;
   bool is_not_of_process;
+  bool is_raced;
 } it = {.now = 1000 * MS};
 
 size_t invented_page_size(void) {
@@ -236,7 +238,11 @@ void *invented_process_pages(size_t size, nbuf_os_owner *owner) {
   CHECK(size == sizeof states[0] && it.states_made < 2);
   CHECK((atomic_load(&owner->mark) & 1) != 0);
   atomic_store(&owner->inheritance, (uint32_t)it.inheritance);
-  return it.has_no_memory ? NULL : &states[it.states_made++];
+  nbuf_state *made = it.has_no_memory ? NULL : &states[it.states_made++];
+  if (it.is_raced && it.states_made == 1) { /* another thread is as far, and goes on */
+    CHECK_OK(tested_state_begin(&it.of_other_thread).status);
+  }
+  return made;
 }
 
 bool invented_are_process_pages(const void *pages, const nbuf_os_owner *owner) {
@@ -1531,7 +1537,7 @@ TEST(where_pages_are_not_wiped_a_state_is_used_only_by_its_process) {
   nbuf_state *childs;
   it.inheritance = kinds[0];
   CHECK_OK(nbuf_state_begin(&one).status);
-  CHECK(one == &states[0] && nbuf_state_of_process() == one);
+  CHECK(one == &states[0] && nbuf_state_of_process() == one && nbuf_state_of_process() == one);
   CHECK_EQUAL(0, nbuf_state_generation(nbuf_state_current())); /* the fast path does not use it */
   it.is_not_of_process = true;
   CHECK_EQUAL(0, nbuf_state_generation(nbuf_state_of_process()));
@@ -1541,6 +1547,41 @@ TEST(where_pages_are_not_wiped_a_state_is_used_only_by_its_process) {
   CHECK_EQUAL(2, nbuf_state_generation(childs));
   CHECK_EQUAL(0, it.calls);
   it.inheritance = kinds[1];
+}
+
+static void check_one_state_of_two_threads(nbuf_os_inheritance inheritance) {
+  nbuf_state *one;
+  it.inheritance = inheritance;
+  it.is_raced = true;
+  CHECK_OK(nbuf_state_begin(&one).status);
+  CHECK(one == &states[1] && one == it.of_other_thread && one == nbuf_state_of_process());
+  CHECK_EQUAL(1, nbuf_state_generation(one));
+  CHECK_EQUAL(2, it.states_made);
+  CHECK_EQUAL(1, it.unmapped);
+}
+
+TEST(of_two_threads_that_make_a_state_one_unmaps_its_own) {
+  check_one_state_of_two_threads(NBUF_OS_WIPED);
+}
+
+TEST(so_it_is_where_pages_are_not_wiped) {
+  check_one_state_of_two_threads(NBUF_OS_ABSENT);
+}
+
+static void begin_as_other_thread(void) {
+  atomic_store(&states[0].generation, 9);
+  nbuf_state_unlock(&states[0]);
+}
+
+TEST(a_thread_waits_for_another_one_that_begins_the_state) {
+  nbuf_state *one;
+  CHECK_OK(nbuf_state_begin(&one).status);
+  nbuf_state_wipe();
+  CHECK(nbuf_state_try_lock(&states[0]));
+  it.in_pause = begin_as_other_thread;
+  CHECK_OK(nbuf_state_begin(&one).status);
+  CHECK_EQUAL(1, it.pauses);
+  CHECK_EQUAL(9, nbuf_state_generation(one));
 }
 
 TEST(the_fork_handler_unmaps_an_inherited_state_and_not_an_absent_one) {
@@ -1569,9 +1610,20 @@ TEST(a_module_that_ends_unmaps_its_state) {
   CHECK_EQUAL(1, it.unmapped);
   it.inheritance = NBUF_OS_INHERITED;
   CHECK_OK(nbuf_state_begin(&one).status);
+  nbuf_state_end();
+  CHECK_EQUAL(2, it.unmapped);
+  CHECK_EQUAL(0, nbuf_state_generation(nbuf_state_of_process()));
+  nbuf_state_end();
+  CHECK_EQUAL(2, it.unmapped);
+}
+
+TEST(a_module_that_ends_in_a_child_leaves_its_parents_state) {
+  nbuf_state *one;
+  it.inheritance = NBUF_OS_INHERITED;
+  CHECK_OK(nbuf_state_begin(&one).status);
   it.is_not_of_process = true; /* the parent's: it is not this process's to unmap */
   nbuf_state_end();
-  CHECK_EQUAL(1, it.unmapped);
+  CHECK_EQUAL(0, it.unmapped);
 }
 
 /* Its holder may have been killed: what is done under it is safe without. */

@@ -54,6 +54,7 @@ static struct {
   nearbuf_status unmap_status;
   bool is_lock_taken_meanwhile; /* by another thread, while a place is tried */
   void (*meanwhile)(void);      /* what another thread does then, once */
+  void (*at_clock)(void);       /* and whenever the time is asked */
   bool is_expensive;            /* the map is read in ascending order */
   bool can_search;
   bool has_no_room; /* and knows it */
@@ -128,6 +129,9 @@ size_t nbuf_os_reserved(nbuf_range area, nbuf_range ranges[NBUF_OS_RESERVED_MAX]
 }
 
 uint64_t nbuf_os_nanoseconds(void) {
+  if (system_is.at_clock != NULL) {
+    system_is.at_clock();
+  }
   return system_is.now;
 }
 
@@ -1377,6 +1381,28 @@ TEST(a_lock_that_was_held_for_half_a_second_is_taken_over) {
   questions = system_is.questions;
   (void)make(&request);
   CHECK_EQUAL(questions, system_is.questions);
+}
+
+static int clock_readings;
+
+/* The other thread is done when this one sees that it holds the lock. From then on this one has
+ * it: what was noted is compared with the time. */
+static void free_then_see_taken(void) {
+  if (clock_readings++ == 0) {
+    atomic_store(&regions.lock, 0);
+  } else {
+    CHECK(atomic_load(&regions.lock) != 0);
+  }
+}
+
+TEST(a_lock_that_becomes_free_meanwhile_is_taken) {
+  surround_target();
+  system_is.question_ns = 1000000000;
+  (void)make_at(TARGET + 1, 64 * KIB);
+  atomic_store(&regions.lock, NBUF_REGIONS_HELD);
+  system_is.at_clock = free_then_see_taken;
+  CHECK_EQUAL(0, questions_of(FAR_ABOVE + 64 * KIB, TARGET + 1, 64 * KIB));
+  CHECK(clock_readings > 1);
 }
 
 TEST(a_child_has_the_lock_free) {
