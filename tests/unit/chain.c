@@ -102,6 +102,7 @@ static struct {
   void (*in_making)(void);
   int mapped_count;
   nearbuf_status map_opening;
+  void (*in_look)(void); /* at the map, once */
   int open_maps;
   int looks;
   int looks_until_failure; /* 0: all succeed */
@@ -165,6 +166,11 @@ void invented_call_end(nbuf_os_call call) {
 nbuf_result invented_map_open(nbuf_map *map, bool with_names) {
   CHECK(!with_names && it.calls > 0);
   map->tells_execution = !it.tells_no_execution;
+  void (*in_look)(void) = it.in_look;
+  it.in_look = NULL;
+  if (in_look != NULL) {
+    in_look();
+  }
   it.open_maps++;
   it.looks++;
   nearbuf_status status = it.looks_until_failure > 0 && it.looks >= it.looks_until_failure
@@ -979,6 +985,7 @@ static bool is_held;
 static nbuf_acquired acquired;
 
 static bool take(const nbuf_constraint *constraint, bool from_start) {
+  is_held = true; /* it is always told */
   return nbuf_registry_take(state(), constraint, from_start, &acquired, &is_held);
 }
 
@@ -1043,6 +1050,85 @@ TEST(full_buffers_and_those_out_of_range_are_not_held_ones) {
   CHECK(!is_held);
 }
 
+/* Nor later, when the walk starts behind it. */
+TEST(a_held_buffer_without_room_is_not_one_that_is_waited_for) {
+  nbuf_constraint constraint = wish(100);
+  nbuf_constraint tiny = wish(1);
+  start_two();
+  for (uint32_t i = 0; i < 3; i++) {
+    nbuf_item_set_position(item_at(i), false, BUFFER - 10);
+    nbuf_item_set_position(item_at(SECOND + i), false, BUFFER + i);
+  }
+  CHECK(nbuf_item_try_lock_in(item_at(1), nbuf_native_layout(WRITTEN)));
+  CHECK(nbuf_item_try_lock_in(item_at(SECOND), nbuf_native_layout(WRITTEN)));
+  for (int i = 0; i < 2; i++) {
+    CHECK(!take(&constraint, false));
+    CHECK(!is_held);
+  }
+  CHECK(take(&tiny, false));
+  CHECK(!is_held);
+  CHECK(take(&tiny, false));
+  CHECK(is_held);
+  nbuf_item_set_position(item_at(0), false, BUFFER);
+  nbuf_item_set_position(item_at(1), false, BUFFER);
+  nbuf_item_set_position(item_at(2), false, BUFFER);
+  CHECK(!take(&tiny, true));
+  CHECK(!is_held);
+}
+
+static void hold_first(void) {
+  CHECK(nbuf_item_try_lock_in(item_at(0), nbuf_native_layout(WRITTEN)));
+}
+
+static void fill_first(void) {
+  use_all_of(0);
+}
+
+TEST(a_buffer_that_another_thread_takes_meanwhile_is_held) {
+  nbuf_constraint constraint = wish(100);
+  start_two();
+  it.in_look = hold_first;
+  CHECK(take(&constraint, true));
+  check_taken(1);
+  CHECK(is_held);
+}
+
+TEST(a_buffer_that_another_thread_fills_meanwhile_is_left_free) {
+  nbuf_constraint constraint = wish(100);
+  start_two();
+  it.in_look = fill_first;
+  CHECK(take(&constraint, true));
+  check_taken(1);
+  CHECK_EQUAL(0, nbuf_item_read(item_at(0), nbuf_native_layout(WRITTEN)).taken);
+}
+
+TEST(what_another_module_lists_behind_what_was_held_is_found) {
+  nbuf_constraint constraint = wish(100);
+  map_all();
+  nbuf_locator *first = start(build(0, WRITTEN, 0, 2, 0), WRITTEN, false);
+  CHECK(take(&constraint, false));
+  CHECK(take(&constraint, false));
+  CHECK(!take(&constraint, false));
+  nbuf_item listed = buffer(5);
+  nbuf_item_write(item_at(2), nbuf_native_layout(WRITTEN), &listed);
+  nbuf_format_store_count(first->base, nbuf_native_layout(WRITTEN), 3);
+  CHECK(take(&constraint, false));
+  check_taken(2);
+}
+
+/* What the table still has of its parent's is none of its own. */
+TEST(a_child_takes_no_buffer_of_its_parents_chain) {
+  nbuf_constraint constraint = wish(100);
+  start_two();
+  memset((void *)state(), 0, sizeof *state());
+  nbuf_state *childs;
+  CHECK_OK(nbuf_state_begin(&childs).status);
+  (void)start(build(0, WRITTEN, 0, 1, 0), WRITTEN, false);
+  CHECK(take(&constraint, false));
+  check_taken(0);
+  CHECK(!take(&constraint, false));
+}
+
 TEST(a_walk_goes_on_where_all_before_was_held_or_full) {
   nbuf_constraint constraint = wish(100);
   start_two();
@@ -1062,6 +1148,9 @@ TEST(a_walk_goes_on_where_all_before_was_held_or_full) {
   nbuf_registry_released(state(), 1, BUFFER);
   CHECK(take(&constraint, false));
   check_taken(1);
+  release(0);
+  nbuf_registry_released(state(), 0, BUFFER);
+  CHECK(!nbuf_registry_is_passed(state(), 0));
 }
 
 /* Each class of sizes has its own place to go on. */
@@ -1124,12 +1213,50 @@ TEST(a_released_buffer_is_found_for_the_sizes_that_it_has_room_for) {
   release(0);
   release(SECOND + 1);
   nbuf_registry_released_item(state(), item_at(SECOND + 1), BUFFER);
+  check_highest_cursor();
   CHECK(take(&large, false));
   check_taken(SECOND + 1);
   nbuf_registry_released_item(state(), (uintptr_t)memory + 5 * PAGE, BUFFER); /* of no locator */
 }
 
+/* A request for one byte may use what has room for one. */
+TEST(a_released_buffer_is_found_if_it_has_just_the_room) {
+  static const uint32_t sizes[] = {1, 128, 150, 200};
+  nbuf_constraint tiny = wish(1);
+  start_two();
+  for (int i = 0; i < 6; i++) {
+    CHECK(take(&tiny, false));
+  }
+  CHECK(!take(&tiny, false));
+  release(2);
+  nbuf_registry_released_item(state(), item_at(2), 0); /* of which it is told that it is full */
+  CHECK(!take(&tiny, false));
+  for (int i = 0; i < 4; i++) {
+    nbuf_constraint constraint = wish(sizes[i]);
+    (void)nbuf_item_try_lock_in(item_at(2), nbuf_native_layout(WRITTEN));
+    CHECK(!take(&constraint, false));
+    nbuf_item_set_position(item_at(2), false, BUFFER - sizes[i]);
+    release(2);
+    nbuf_registry_released_item(state(), item_at(2), sizes[i]);
+    check_highest_cursor();
+    CHECK(take(&constraint, false));
+    check_taken(2);
+  }
+}
+
 static void fill(uint32_t number);
+
+TEST(a_free_buffer_in_a_full_locator_is_not_passed) {
+  nbuf_constraint constraint = wish(100);
+  start_two();
+  fill(0);
+  constraint.min = buffer_at(10);
+  CHECK(take(&constraint, false));
+  check_taken(SECOND);
+  constraint.min = 1;
+  CHECK(take(&constraint, false));
+  check_taken(0);
+}
 
 TEST(a_full_locator_is_passed_as_a_whole) {
   nbuf_constraint constraint = wish(100);
@@ -1142,6 +1269,10 @@ TEST(a_full_locator_is_passed_as_a_whole) {
   check_taken(SECOND);
   CHECK(nbuf_registry_is_passed(state(), SECOND - 1));
   CHECK(!nbuf_registry_is_passed(state(), SECOND));
+  CHECK(take(&constraint, false));
+  check_taken(SECOND + 1);
+  CHECK(nbuf_registry_is_passed(state(), SECOND));
+  CHECK(!nbuf_registry_is_passed(state(), SECOND + 1));
 }
 
 TEST(only_locators_of_the_wanted_dialect_are_looked_at) {
@@ -1208,6 +1339,18 @@ TEST(a_buffer_that_another_thread_holds_shows_that_threads_contend) {
   CHECK_EQUAL(1, atomic_load(&state()->contended));
 }
 
+TEST(once_that_is_seen_the_same_request_takes_a_buffer_of_lines_of_its_own) {
+  nbuf_constraint constraint = wish(100);
+  map_all();
+  (void)start(build(0, WRITTEN, 0, NBUF_UNSHARED_INDEX + 2, 0), WRITTEN, false);
+  CHECK(take(&constraint, true));
+  nbuf_hint *mine = nbuf_hints_mine(&state()->hints);
+  nbuf_hint *others = mine == &state()->hints.slots[0] ? mine + 1 : &state()->hints.slots[0];
+  nbuf_hint_set(&state()->hints, others, acquired.ref, 0, 1);
+  CHECK(take(&constraint, true));
+  check_taken(NBUF_UNSHARED_INDEX);
+}
+
 /* The hints of all threads are many: a request that passes thousands of buffers looks into them a
  * few times only. */
 TEST(of_the_held_buffers_the_first_four_are_looked_up_in_hints) {
@@ -1252,6 +1395,7 @@ static nbuf_listing listing_of(uint32_t number, uint8_t only_dialect) {
 
 static nbuf_result register_buffer(uint32_t number) {
   nbuf_listing listing = listing_of(number, 0);
+  memset(&acquired, 0x5A, sizeof acquired);
   nbuf_result result = nbuf_registry_register(state(), &listing, &acquired);
   if (result.status == NEARBUF_OK) {
     CHECK_EQUAL(listing.start, acquired.base);
@@ -1303,6 +1447,24 @@ TEST(a_slot_that_another_implementation_uses_is_passed) {
   CHECK(other.base == buffer_at(20) && other.position == 7);
 }
 
+TEST(a_locator_of_which_another_implementation_uses_the_last_slot_is_full) {
+  const nbuf_layout *layout = nbuf_native_layout(WRITTEN);
+  start_two();
+  nbuf_format_store_count(page_at(0), layout, NBUF_NATIVE_CAPACITY - 1);
+  CHECK(nbuf_item_try_lock_in(item_at(NBUF_NATIVE_CAPACITY - 1), layout));
+  check_registered(40, SECOND + 3);
+  CHECK_EQUAL(0, lock_of(page_at(0)));
+}
+
+TEST(the_lock_of_a_full_locator_is_not_waited_for) {
+  start_two();
+  fill(0);
+  hold_lock(page_at(0));
+  CHECK_OK(register_buffer(40).status);
+  CHECK_EQUAL(SECOND + 3, acquired.order);
+  CHECK_EQUAL(0, it.pauses);
+}
+
 TEST(a_full_locator_is_followed_by_one_in_the_same_page) {
   nbuf_locator *first = start_own(WRITTEN);
   fill(0);
@@ -1323,16 +1485,53 @@ TEST(a_full_locator_is_followed_by_one_in_the_same_page) {
   CHECK(it.made_private);
 }
 
-TEST(a_page_in_which_another_implementation_listed_buffers_has_no_room_for_a_locator) {
+static void check_no_room_in_page(uint32_t index_of_tail) {
   const nbuf_layout *layout = nbuf_native_layout(WRITTEN);
   map_all();
   uintptr_t base = build(0, WRITTEN, 0, 2, 0);
   nbuf_item tail = {.base = base + 4096, .size = 4096};
-  nbuf_item_write(nbuf_item_at(base, layout, 1), layout, &tail);
+  nbuf_item_write(nbuf_item_at(base, layout, index_of_tail), layout, &tail);
   (void)start(base, WRITTEN, false);
   fill(0);
   check_registered(3, SECOND);
   CHECK_EQUAL(1, it.makings);
+}
+
+TEST(a_page_in_which_another_implementation_listed_buffers_has_no_room_for_a_locator) {
+  check_no_room_in_page(1);
+}
+
+TEST(so_it_is_where_that_was_its_first_buffer) {
+  check_no_room_in_page(0);
+}
+
+static void link_next_in_page(void) {
+  build_at(page_at(0) + 4096, WRITTEN, 0, 1, 30);
+  set_link_of(page_at(0), page_at(0) + 4096);
+  free_lock(page_at(0));
+  it.in_pause = NULL;
+}
+
+TEST(a_locator_that_another_process_makes_in_the_page_first_is_used) {
+  (void)start_own(WRITTEN);
+  fill(0);
+  hold_lock(page_at(0));
+  it.in_pause = link_next_in_page;
+  check_registered(1, SECOND + 1);
+  CHECK_EQUAL(page_at(0) + 4096, nbuf_locators_entry(1)->base);
+  CHECK_EQUAL(buffer_at(30), nbuf_item_base(item_at(SECOND)));
+  CHECK_EQUAL(0, it.makings);
+}
+
+/* The holder may be making one there. */
+TEST(room_in_the_page_is_not_used_without_the_lock) {
+  nbuf_locator *first = start_own(WRITTEN);
+  fill(0);
+  hold_lock(first->base);
+  CHECK_OK(register_buffer(1).status);
+  CHECK_EQUAL(1, it.makings);
+  CHECK_EQUAL(it.made, nbuf_header_link(first));
+  CHECK_EQUAL(0, nbuf_shared_address_relaxed(first->base + 4096, sizeof(uintptr_t)));
 }
 
 TEST(where_pages_list_buffers_each_locator_has_its_own) {
@@ -1423,6 +1622,52 @@ TEST(a_locator_that_another_process_linked_first_is_used_and_the_own_discarded) 
   CHECK_EQUAL(0, lock_of(page_at(0)));
 }
 
+static void make_unreadable(void) {
+  it.is_unreadable = true;
+}
+
+/* This module cannot read yet what it has linked. */
+TEST(a_buffer_in_a_locator_that_is_not_known_yet_has_no_order) {
+  nbuf_listing listing = listing_of(1, 0);
+  nbuf_locator *first = start_own(WRITTEN);
+  fill(0);
+  it.lists_tail = true;
+  it.in_making = make_unreadable;
+  CHECK_OK(nbuf_registry_register(state(), &listing, &acquired).status);
+  CHECK_EQUAL(UINT32_MAX, acquired.order);
+  CHECK_EQUAL(buffer_at(1), acquired.base);
+  CHECK_EQUAL(it.made, nbuf_header_link(first));
+}
+
+static void free_state(void) {
+  nbuf_state_unlock(state());
+  it.in_pause = NULL;
+}
+
+TEST(the_order_in_a_new_locator_is_waited_for) {
+  (void)start_own(WRITTEN);
+  fill(0);
+  CHECK(nbuf_state_try_lock(state()));
+  it.in_pause = free_state;
+  check_registered(1, SECOND);
+  CHECK_EQUAL(1, it.pauses);
+}
+
+static void free_first(void) {
+  free_lock(page_at(0));
+  it.in_pause = NULL;
+}
+
+TEST(a_locator_that_another_thread_is_linking_is_waited_for) {
+  (void)start_own(WRITTEN);
+  fill(0);
+  set_link_of(page_at(0), build(1, WRITTEN, 0, 1, 30));
+  hold_lock(page_at(0));
+  it.in_pause = free_first;
+  check_registered(1, SECOND + 1);
+  CHECK_EQUAL(1, it.pauses);
+}
+
 TEST(a_locator_with_a_free_slot_is_remembered) {
   start_two();
   fill(0);
@@ -1466,6 +1711,36 @@ TEST(threads_that_contend_get_buffers_in_unshared_slots) {
   CHECK_OK(nbuf_registry_register(state(), &listing, &acquired).status);
   CHECK_EQUAL(before + 1, acquired.order); /* too small to be cut */
   CHECK_EQUAL(size, acquired.size);
+}
+
+TEST(so_they_do_in_a_new_locator) {
+  (void)start_own(WRITTEN);
+  fill(0);
+  atomic_store(&state()->contended, 1);
+  uintptr_t size = (uintptr_t)(NBUF_UNSHARED_STRIDE + 1) * GRANULE;
+  nbuf_listing listing = {buffer_at(1), size, size - GRANULE, 0};
+  CHECK_OK(nbuf_registry_register(state(), &listing, &acquired).status);
+  check_taken(SECOND + NBUF_UNSHARED_INDEX);
+  CHECK_EQUAL(NBUF_UNSHARED_INDEX + 1, nbuf_locator_count(nbuf_locators_entry(1)));
+}
+
+/* In the last slots of a locator a region stays whole where none of them is unshared. */
+TEST(pieces_are_not_listed_beyond_the_last_slot) {
+  uint32_t last = NBUF_NATIVE_CAPACITY;
+  while (!nbuf_is_unshared_slot(last)) {
+    last++;
+  }
+  for (uint32_t first = last - NBUF_UNSHARED_STRIDE + 1; first < NBUF_NATIVE_CAPACITY; first++) {
+    nbuf_locator *locator =
+        nbuf_locators_length(state()) == 0 ? start_own(WRITTEN) : nbuf_locators_entry(0);
+    nbuf_format_store_count(locator->base, nbuf_locator_layout(locator), first);
+    atomic_store(&state()->contended, 1);
+    uintptr_t size = (uintptr_t)(NBUF_UNSHARED_STRIDE + 1) * GRANULE;
+    nbuf_listing listing = {buffer_at(100 * (first % 8) + 1), size, size - GRANULE, 0};
+    CHECK_OK(nbuf_registry_register(state(), &listing, &acquired).status);
+    check_taken(first);
+    CHECK_EQUAL(size, acquired.size);
+  }
 }
 
 TEST(pieces_are_not_listed_where_a_slot_between_is_used) {
