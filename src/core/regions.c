@@ -112,6 +112,10 @@ static uint32_t span_count(const nbuf_regions *regions) {
   return regions->next_span < NBUF_SPANS ? regions->next_span : NBUF_SPANS;
 }
 
+static uint32_t searched_count(const nbuf_regions *regions) {
+  return regions->next_searched < NBUF_SEARCHED ? regions->next_searched : NBUF_SEARCHED;
+}
+
 /* Records the region, which a search found, as a part of the span that it touches, or as a new
  * span. After a long search any distance will do for a while: where thousands of small gaps are
  * left, each region would need a search of its own. */
@@ -277,7 +281,7 @@ static void give_back(nbuf_regions *regions, const nbuf_place *place) {
     return;
   }
   nbuf_range freed = nbuf_place_range(place);
-  for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
+  for (uint32_t i = 0; i < searched_count(regions); i++) {
     if (nbuf_range_overlaps(regions->searched[i].range, freed)) {
       regions->searched[i].size = 0;
     }
@@ -286,7 +290,7 @@ static void give_back(nbuf_regions *regions, const nbuf_place *place) {
   nbuf_holes_join(&regions->holes, &hole);
   uintptr_t end = hole.start + hole.size;
   bool is_at_an_end = false;
-  for (uint32_t i = 0; i < NBUF_SPANS; i++) {
+  for (uint32_t i = 0; i < span_count(regions); i++) {
     nbuf_span *span = &regions->spans[i];
     bool is_clear = end - 1 <= span->clear_until; /* not at the start of a module */
     if (span->end == end && span->start <= hole.start && is_clear) {
@@ -358,7 +362,7 @@ static void memo_load(nbuf_regions *regions, const nbuf_gap_request *gap_request
   if (!all->map.is_cheap_anywhere || !take_lock(regions)) {
     return;
   }
-  for (uint32_t i = 0; i < NBUF_SEARCHED; i++) {
+  for (uint32_t i = 0; i < searched_count(regions); i++) {
     const nbuf_searched *each = &regions->searched[i];
     if (each->size == 0 || each->size > gap_request->want || now >= each->valid_until) {
       continue;
@@ -381,7 +385,7 @@ static void memo_store(nbuf_regions *regions, nbuf_range range, uintptr_t size, 
     return;
   }
   nbuf_searched *entry = NULL;
-  for (uint32_t i = 0; i < NBUF_SEARCHED && entry == NULL; i++) {
+  for (uint32_t i = 0; i < searched_count(regions) && entry == NULL; i++) {
     nbuf_searched *each = &regions->searched[i];
     bool is_part = range.min <= each->range.min && each->range.max <= range.max;
     entry = each->size >= size && is_part ? each : NULL;
