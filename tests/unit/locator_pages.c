@@ -1,7 +1,8 @@
 /* The pages of locators on an invented system: the files of two directories, the descriptors and
  * mappings of this process, its clock, what is refused, and what other threads and processes do
- * meanwhile are what a test says. posix/pages.c itself is compiled here, with other names for what
- * it calls and defines. With real files and processes it is tested by tests/process. */
+ * meanwhile are what a test says. posix/pages.c and what belongs to it are compiled here, with
+ * other names for what they call and define. With real files and processes they are tested by
+ * tests/process. */
 #define nbuf_page_lists_tail tested_page_lists_tail
 #define nbuf_page_find tested_page_find
 #define nbuf_page_find_or_make tested_page_find_or_make
@@ -11,6 +12,13 @@
 #define nbuf_page_keep_from_children tested_page_keep_from_children
 #define nbuf_page_leave_full_stub tested_page_leave_full_stub
 #define nbuf_page_link_full_stub tested_page_link_full_stub
+#define nbuf_full_stub_or_nothing_is_at tested_full_stub_or_nothing_is_at
+#define nbuf_mapping_at tested_mapping_at
+#define nbuf_mapping_is_locator tested_mapping_is_locator
+#define nbuf_mappings_are_same_page tested_mappings_are_same_page
+#define nbuf_file_check_mapped_at tested_file_check_mapped_at
+#define nbuf_file_is_mapped_here tested_file_is_mapped_here
+#define nbuf_file_is_being_made tested_file_is_being_made
 #define nbuf_os_page_size invented_page_size
 #define nbuf_os_nanoseconds invented_nanoseconds
 #define nbuf_os_pause invented_pause
@@ -720,7 +728,12 @@ void invented_anchor_forked(uintptr_t locator) {
 #define geteuid invented_geteuid
 #define getpid invented_getpid
 #define pthread_atfork invented_atfork
-#include "os/posix/pages.c" /* NOLINT(bugprone-suspicious-include) */
+/* NOLINTBEGIN(bugprone-suspicious-include) */
+#include "os/posix/full_stub.c"
+#include "os/posix/mapped.c"
+#include "os/posix/pages.c"
+#include "os/posix/unfinished.c"
+/* NOLINTEND(bugprone-suspicious-include) */
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
 

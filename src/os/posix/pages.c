@@ -1,11 +1,6 @@
 /* The pages of locators on POSIX systems: how one is made, recognised, and made private where the
- * shared directory cannot be used. The reasons are in docs/decisions: 9 to 16.
- *
- * Identity: a file is this process's locator if the memory map reports, for the address in its
- * header, the same device, inode and offset as for a fresh mapping of the file, and that mapping is
- * shared and writable. The fresh one is read-only: without address randomisation it would land at
- * the address in a stale header and prove itself. The device of stat is not used, since overlayfs
- * and btrfs return another one there. */
+ * shared directory cannot be used. The reasons are in docs/decisions: 9 to 16. What proves that a
+ * file is a locator of this process is in mapped.h. */
 #include "os/pages.h"
 
 #include <errno.h>
@@ -22,74 +17,14 @@
 #include "os/os.h"
 #include "os/posix/anchor.h"
 #include "os/posix/files.h"
+#include "os/posix/full_stub.h"
+#include "os/posix/mapped.h"
 #include "os/posix/posix.h"
+#include "os/posix/unfinished.h"
 #include "os/wait.h"
 
 bool nbuf_page_lists_tail(void) {
   return false; /* every child shares a page after fork: no buffers in it */
-}
-
-/* ---- Identity -------------------------------------------------------------------------------- */
-
-static bool is_same_file(const nbuf_mapping *a, const nbuf_mapping *b) {
-  return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
-}
-
-/* NOT_FOUND: nothing is mapped there. The map can be unreadable for a moment, and then the answer
- * is unknown: that must never look like a stale file. */
-static nbuf_result find_mapping(uintptr_t address, nbuf_mapping *mapping) {
-  nbuf_map map;
-  nbuf_result result = nbuf_os_map_open(&map, false);
-  if (result.status == NEARBUF_OK) {
-    nbuf_map_answer answer = nbuf_os_map_next(&map, address, mapping);
-    if (answer == NBUF_MAP_FAILED) {
-      result = nbuf_result_system(NEARBUF_SYSTEM_ERROR, map.system_error);
-    } else if (answer == NBUF_MAP_END || mapping->range.min > address) {
-      result = nbuf_result_of(NEARBUF_NOT_FOUND);
-    }
-  }
-  nbuf_os_map_close(&map);
-  return result;
-}
-
-/* Whether a locator may be mapped there: the first page of a file, writable, shared. */
-static bool is_locator_mapping(const nbuf_mapping *mapping, uintptr_t base) {
-  return mapping->range.min == base && mapping->shared && mapping->readable && mapping->writable &&
-         mapping->offset == 0;
-}
-
-/* Whether two mappings show the same page of a locator. */
-static bool is_same_page(uintptr_t one, uintptr_t other) {
-  nbuf_mapping here;
-  nbuf_mapping there;
-  return find_mapping(one, &here).status == NEARBUF_OK &&
-         find_mapping(other, &there).status == NEARBUF_OK && is_locator_mapping(&here, one) &&
-         is_locator_mapping(&there, other) && is_same_file(&here, &there) && here.inode != 0;
-}
-
-/* OK if the open file is mapped at `claimed` in the way of a locator of this process; NOT_FOUND if
- * not. */
-static nbuf_result check_mapped_at(int file, uintptr_t claimed) {
-  size_t size = nbuf_os_page_size();
-  if (claimed == 0 || claimed % size != 0) {
-    return nbuf_result_of(NEARBUF_NOT_FOUND);
-  }
-  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
-  if (fresh == MAP_FAILED) {
-    return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);
-  }
-  nbuf_mapping here;
-  nbuf_mapping there;
-  nbuf_result result = find_mapping((uintptr_t)fresh, &here);
-  if (result.status == NEARBUF_OK) {
-    result = find_mapping(claimed, &there);
-  }
-  if (result.status == NEARBUF_OK &&
-      !(is_locator_mapping(&there, claimed) && is_same_file(&here, &there))) {
-    result = nbuf_result_of(NEARBUF_NOT_FOUND);
-  }
-  (void)munmap(fresh, size);
-  return result;
 }
 
 /* ---- A file under one of our names ----------------------------------------------------------- */
@@ -145,7 +80,7 @@ static seen_file examine_open(int file, nbuf_page *page) {
     return seen_error(nbuf_result_system(NEARBUF_SYSTEM_ERROR, errno));
   }
   uintptr_t base = nbuf_little_address(base_bytes);
-  nbuf_result result = check_mapped_at(file, base);
+  nbuf_result result = nbuf_file_check_mapped_at(file, base);
   if (result.status == NEARBUF_NOT_FOUND ||
       (result.status == NEARBUF_OK && nbuf_posix_may_have_parents_id() &&
        nbuf_posix_predates_process(file))) {
@@ -226,7 +161,7 @@ static nbuf_result find_in_map(nbuf_page *page) {
     }
     uintptr_t base = mapping.range.min;
     nbuf_origin origin =
-        is_locator_mapping(&mapping, base) ? trusted_origin(&mapping) : NBUF_ORIGIN_OTHER;
+        nbuf_mapping_is_locator(&mapping, base) ? trusted_origin(&mapping) : NBUF_ORIGIN_OTHER;
     if (origin != NBUF_ORIGIN_OTHER &&
         nbuf_shared_address_acquire(base, sizeof(uintptr_t)) == base) {
       /* Ours is never empty; the .NET implementation maps its file executable, the Rust one does
@@ -325,7 +260,7 @@ static nbuf_page page_of(uintptr_t word) {
 static void unlink_if_mapped(int directory, const char *name, uintptr_t base) {
   int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (file >= 0) {
-    if (check_mapped_at(file, base).status == NEARBUF_OK &&
+    if (nbuf_file_check_mapped_at(file, base).status == NEARBUF_OK &&
         nbuf_file_is_named(directory, name, file)) {
       (void)unlinkat(directory, name, 0);
     }
@@ -368,7 +303,7 @@ static nbuf_result attach_to(nbuf_page *page) {
   if (first.base == page->base) {
     return result; /* another copy found what this one had just published */
   }
-  if (page->is_made && first.base != 0 && is_same_page(first.base, page->base)) {
+  if (page->is_made && first.base != 0 && nbuf_mappings_are_same_page(first.base, page->base)) {
     page->base = first.base; /* the same page, taken by another implementation (pages.h) */
     return result;
   }
@@ -386,29 +321,6 @@ static nbuf_result attach_to(nbuf_page *page) {
   return result;
 }
 
-static const nbuf_layout *header_layout(void) {
-  return nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
-}
-
-/* Whether the bytes, which are mapped, are those of a full stub. */
-static bool looks_like_full_stub(uintptr_t base) {
-  return nbuf_shared_address_relaxed(base, sizeof(uintptr_t)) == base &&
-         nbuf_format_count(base, header_layout()) == header_layout()->capacity &&
-         nbuf_item_read(nbuf_item_at(base, header_layout(), 0), header_layout()).base == 0;
-}
-
-static bool is_full_stub(uintptr_t base) {
-  nbuf_mapping mapping;
-  return find_mapping(base, &mapping).status == NEARBUF_OK && !mapping.shared &&
-         mapping.inode == 0 && mapping.readable && mapping.writable && looks_like_full_stub(base);
-}
-
-/* Whether the word is the parent's and was not wiped (nbuf_anchor_forked): where its locator was,
- * nothing is mapped, or what the fork handler put there. */
-static bool is_stale(uintptr_t base) {
-  return !nbuf_posix_may_be_mapped(base) || (looks_like_full_stub(base) && is_full_stub(base));
-}
-
 static nbuf_result find_by_anchor(nbuf_page *page) {
   *page = (nbuf_page){0};
   _Atomic uintptr_t *anchor;
@@ -416,7 +328,7 @@ static nbuf_result find_by_anchor(nbuf_page *page) {
   if (result.status == NEARBUF_OK) {
     uintptr_t word = atomic_load(anchor);
     *page = page_of(word);
-    if (page->base != 0 && is_stale(page->base)) {
+    if (page->base != 0 && nbuf_full_stub_or_nothing_is_at(page->base)) {
       (void)atomic_compare_exchange_strong(anchor, &word, 0);
       *page = (nbuf_page){0};
     }
@@ -439,7 +351,7 @@ nbuf_result nbuf_page_find(bool wants_private, nbuf_page *page) {
 
 void nbuf_page_restore_address(uintptr_t base) {
   uintptr_t named = (uintptr_t)nbuf_shared_address_acquire(base, sizeof(uintptr_t));
-  if (named != base && is_same_page(base, named)) {
+  if (named != base && nbuf_mappings_are_same_page(base, named)) {
     nbuf_shared_address_store_release(base, sizeof(uintptr_t), base);
   }
 }
@@ -481,94 +393,6 @@ static nbuf_result make_private(const char *name, const nbuf_initial_items *init
   return result;
 }
 
-/* ---- A file that another implementation in this process is making ---------------------------- */
-
-/* The other implementations make their file visible before it is complete, and read every file in
- * the directory before they store the address: the .NET one needs 0.5 s for 30,000 files. So a file
- * under our own name without an address that this process has mapped is being made by another
- * thread, whatever its age. No other locator may be made meanwhile, under any name. Before the file
- * is mapped it is open: for microseconds, but the thread can lose the processor then. */
-
-/* A file that is open for longer was abandoned: the other implementation failed to map it, as the
- * .NET one does if the file system forbids execution, and did not close it. */
-enum { SECONDS_TO_MAP = 30 };
-
-/* The limit on descriptors can be so high that checking each one would take a second. */
-enum { MOST_DESCRIPTORS = 1 << 16 };
-
-static bool was_given_up(int file, const struct stat *status) {
-  size_t size = nbuf_os_page_size();
-  void *page = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
-  if (page != MAP_FAILED) {
-    (void)munmap(page, size);
-  }
-  return page == MAP_FAILED || status->st_ctime + SECONDS_TO_MAP < time(NULL);
-}
-
-/* Whether a descriptor of this process refers to the file. Descriptors of this library, in other
- * threads and copies that check the file as well, are recognised by O_NONBLOCK. */
-static bool is_open_here(const struct stat *status) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return false;
-  }
-  int end = limit.rlim_cur < MOST_DESCRIPTORS ? (int)limit.rlim_cur : MOST_DESCRIPTORS;
-  for (int each = 0; each < end; each++) {
-    int flags = fcntl(each, F_GETFL);
-    struct stat other;
-    if (flags >= 0 && (flags & O_NONBLOCK) == 0 && fstat(each, &other) == 0 &&
-        other.st_dev == status->st_dev && other.st_ino == status->st_ino) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/* Looks for a mapping of the file that can be a locator's; `fresh` is one that cannot, since
- * nothing can be written through it. */
-static nbuf_map_answer find_in_map_as(nbuf_map *map, const nbuf_mapping *fresh) {
-  nbuf_mapping each = {.range = {0, 0}};
-  nbuf_map_answer answer = NBUF_MAP_FOUND;
-  while (answer == NBUF_MAP_FOUND && each.range.max != UINTPTR_MAX) {
-    uintptr_t from = each.range.max == 0 ? 0 : each.range.max + 1;
-    answer = nbuf_posix_map_next_shared(map, from, &each);
-    if (answer == NBUF_MAP_FOUND && is_locator_mapping(&each, each.range.min) &&
-        is_same_file(fresh, &each)) {
-      return NBUF_MAP_FOUND;
-    }
-  }
-  return answer == NBUF_MAP_FAILED ? NBUF_MAP_FAILED : NBUF_MAP_END;
-}
-
-/* Whether this process has the file mapped. Also true if the map cannot be read: then it is
- * unknown. */
-static bool is_mapped_here(int file) {
-  size_t size = nbuf_os_page_size();
-  void *fresh = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
-  if (fresh == MAP_FAILED) {
-    return true;
-  }
-  nbuf_mapping mapping;
-  nbuf_map map;
-  bool is_known = find_mapping((uintptr_t)fresh, &mapping).status == NEARBUF_OK;
-  bool is_open = nbuf_os_map_open(&map, true).status == NEARBUF_OK;
-  bool is_absent = is_known && is_open && find_in_map_as(&map, &mapping) == NBUF_MAP_END;
-  nbuf_os_map_close(&map);
-  (void)munmap(fresh, size);
-  return !is_absent;
-}
-
-/* Open is checked before mapped, since the Rust implementation closes the file once it has mapped
- * it. */
-static bool is_being_made(int file, uint64_t waited) {
-  struct stat status;
-  if (fstat(file, &status) != 0) {
-    return true; /* unknown */
-  }
-  return (nbuf_file_is_young(&status) && waited < NBUF_FILE_APPEARS_NS) ||
-         (!was_given_up(file, &status) && is_open_here(&status)) || is_mapped_here(file);
-}
-
 /* Waits while the file is being made, up to the bound. OK: it is this process's locator now, or
  * another one has become the locator, to which the anchor leads, and which `*page` is: a page that
  * lost to that one stays mapped and blank (attach_to). NOT_FOUND: no thread of this process makes
@@ -582,9 +406,9 @@ static nbuf_result wait_for_maker(int directory, const char *name, int file, nbu
     }
     uintptr_t base = 0;
     if (pread(file, &base, sizeof base, 0) == (ssize_t)sizeof base && base != 0) {
-      return check_mapped_at(file, nbuf_little_address(base));
+      return nbuf_file_check_mapped_at(file, nbuf_little_address(base));
     }
-    if (!nbuf_file_is_named(directory, name, file) || !is_being_made(file, waited)) {
+    if (!nbuf_file_is_named(directory, name, file) || !nbuf_file_is_being_made(file, waited)) {
       return nbuf_result_of(NEARBUF_NOT_FOUND);
     }
     nbuf_os_pause();
@@ -840,44 +664,6 @@ void nbuf_page_discard(const nbuf_page *page) {
 
 /* ---- Fork ------------------------------------------------------------------------------------ */
 
-/* A child must never see a locator's own mapping: one page of a file, or shared memory. A locator
- * of another implementation may lie on its heap, or share its page with buffers that contain code:
- * those stay. */
-bool nbuf_page_keep_from_children(uintptr_t base) {
-  size_t size = nbuf_os_page_size();
-  uintptr_t page = nbuf_align_down(base, size);
-  nbuf_mapping mapping;
-  if (find_mapping(page, &mapping).status != NEARBUF_OK || !mapping.shared ||
-      mapping.range.min > page || mapping.range.max - page < size - 1) {
-    return false;
-  }
-  nbuf_file_keep_from_children(page);
-  return true;
-}
-
-/* Unmaps the page if a child inherited it as a shared mapping. */
-static void unmap_inherited(uintptr_t page) {
-  nbuf_mapping mapping;
-  if (find_mapping(page, &mapping).status == NEARBUF_OK && mapping.shared) {
-    (void)munmap((void *)page, nbuf_os_page_size());
-  }
-}
-
-void nbuf_page_leave_full_stub(uintptr_t base) {
-  size_t size = nbuf_os_page_size();
-  uintptr_t page = nbuf_align_down(base, size);
-  if (nbuf_file_is_inherited()) {
-    unmap_inherited(page);
-  }
-  if (nbuf_posix_map_at(page, size, PROT_READ | PROT_WRITE) != 0) {
-    return;
-  }
-  for (uintptr_t each = page; each < page + size; each += NBUF_LOCATOR_SIZE) {
-    nbuf_format_build(each, header_layout(), each, NULL, 0);
-    nbuf_format_store_count(each, header_layout(), header_layout()->capacity);
-  }
-}
-
 /* Here and not in posix.c, which is also part of programs that never make a locator of their
  * own. */
 static void begin_child(void) {
@@ -893,19 +679,5 @@ __attribute__((constructor)) static void begin_module(void) {
 __attribute__((destructor)) static void end_module(void) {
   if (nbuf_posix_is_unloaded()) {
     nbuf_module_unloaded();
-  }
-}
-
-/* Chains of full stubs grow with the depth of forks. */
-enum { MOST_FULL_STUBS = 4096 };
-
-void nbuf_page_link_full_stub(uintptr_t full_stub, uintptr_t first) {
-  uintptr_t at = full_stub;
-  for (int i = 0; i < MOST_FULL_STUBS && at != first && is_full_stub(at); i++) {
-    uintptr_t link = at + header_layout()->next;
-    if (nbuf_shared_link_set_release(link, first)) {
-      return;
-    }
-    at = nbuf_shared_link_acquire(link);
   }
 }

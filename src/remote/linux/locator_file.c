@@ -116,7 +116,7 @@ nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file, 
       theirs->info.file_offset != 0) {
     return nbuf_result_of(NEARBUF_NOT_FOUND);
   }
-  /* Only for comparison, so it need not be writable; see posix/pages.c. */
+  /* Only for comparison, so it need not be writable; see posix/mapped.h. */
   void *mapped = mmap(NULL, nbuf_os_page_size(), PROT_READ, MAP_SHARED, file, 0);
   if (mapped == MAP_FAILED) {
     return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, errno);

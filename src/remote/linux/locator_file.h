@@ -3,7 +3,7 @@
  *
  * A file is trusted only if the memory map of the process reports, for the address in the file's
  * header, the same device and inode as our map reports for a fresh mapping of the file; see
- * posix/pages.c, whose rules apply here, too. */
+ * posix/mapped.h, whose rules apply here, too. */
 #ifndef NBUF_LINUX_LOCATOR_FILE_H
 #define NBUF_LINUX_LOCATOR_FILE_H
 

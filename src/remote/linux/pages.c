@@ -242,7 +242,7 @@ static bool is_blank(int file, struct stat *status) {
 }
 
 /* A file under a name of the process without an address, which the process has mapped, is just
- * being made by another implementation in it, whatever its age (see posix/pages.c): that reads
+ * being made by another implementation in it, whatever its age (posix/unfinished.h): that reads
  * every file in the directory first. Waits for it. True: it is not done at the end of the bound. */
 static bool is_still_being_made(const nearbuf_process *process, int file) {
   struct stat status;
