@@ -408,7 +408,8 @@ NEARBUF_API nearbuf_status nearbuf_overwrite_with(void *address, size_t size_byt
                                                   int32_t *system_error);
 
 /* Makes bytes that the caller wrote itself through `write_to` ready to be executed at `address`:
- * cleans the instruction cache (nothing on x86). Signal handlers: yes. */
+ * cleans the instruction cache (on x86 nothing, but a system call on Windows). Signal handlers:
+ * yes. */
 NEARBUF_API void nearbuf_sync_code(const void *address, size_t size_bytes);
 
 /* ---- Inspection -------------------------------------------------------------------------------

@@ -272,7 +272,7 @@ static inline void put(nearbuf_buffer *buffer, const void *bytes, uint32_t size,
   memcpy((void *)(run_at + buffer->write_delta), bytes, size);
   advance_position(buffer, buffer->start + size);
   if (is_code) {
-    nbuf_os_sync_code(run_at, size);
+    nbuf_os_sync_new_code(run_at, size);
   }
 }
 
@@ -378,7 +378,7 @@ nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes) {
   buffer->reserved = 0;
   if (used_bytes > 0) {
     advance_position(buffer, start + (uint32_t)used_bytes);
-    nbuf_os_sync_code(buffer->address + start, used_bytes);
+    nbuf_os_sync_new_code(buffer->address + start, used_bytes);
   }
   return NEARBUF_OK;
 }
@@ -415,7 +415,7 @@ NBUF_FORCEINLINE void place_in(uintptr_t item, const nearbuf_request *request, c
   size_t size = request->size_bytes;
   memcpy((void *)start, bytes, size);
   nbuf_item_set_position(item, false, (uint32_t)(start + size - nbuf_item_base(item)));
-  nbuf_os_sync_code(start, size);
+  nbuf_os_sync_new_code(start, size);
   nbuf_item_unlock(item, false);
   *placed = (nearbuf_memory){
       .write_to = (unsigned char *)start, .run_at = (unsigned char *)start, .size_bytes = size};

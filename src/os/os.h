@@ -181,6 +181,10 @@ uintptr_t nbuf_os_module_start(uintptr_t address);
 /* Makes stores to [address, address + size) visible to instruction fetch. Never fails. */
 void nbuf_os_sync_code(uintptr_t address, size_t size);
 
+/* The same for bytes that no thread has executed since the memory was mapped. No system call where
+ * the processor sees such bytes by itself. */
+void nbuf_os_sync_new_code(uintptr_t address, size_t size);
+
 /* Makes every other thread of the process fetch instructions anew, if the system can do that. */
 void nbuf_os_sync_processors(void);
 

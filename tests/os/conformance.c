@@ -138,7 +138,7 @@ TEST(mapped_memory_is_zeroed_and_writable) {
 TEST(mapped_memory_runs_and_what_is_rewritten_runs_anew) {
   unsigned char *bytes = map_somewhere(nbuf_os_granularity());
   memcpy(bytes, code_of_answer, sizeof code_of_answer);
-  nbuf_os_sync_code((uintptr_t)bytes, sizeof code_of_answer);
+  nbuf_os_sync_new_code((uintptr_t)bytes, sizeof code_of_answer);
   CHECK_EQUAL(ANSWER, run_code_at(bytes));
   memcpy(bytes, code_of_other_answer, sizeof code_of_other_answer);
   nbuf_os_sync_code((uintptr_t)bytes, sizeof code_of_other_answer);

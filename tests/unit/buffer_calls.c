@@ -14,7 +14,7 @@
 #define nbuf_acquire invented_acquire
 #define nbuf_acquired_fits counted_fits
 #define nbuf_registry_move_cursors_back invented_move_cursors_back
-#define nbuf_os_sync_code invented_sync_code
+#define nbuf_os_sync_new_code invented_sync_code
 
 static nbuf_state *invented_current(void);
 static nbuf_state *invented_of_process(void);

@@ -17,6 +17,8 @@
 #define nbuf_os_last_error tested_last_error
 #define nbuf_os_process_pages tested_process_pages
 #define nbuf_os_are_process_pages tested_are_process_pages
+#define nbuf_os_sync_new_code tested_sync_new_code
+#define nbuf_os_sync_code invented_sync_code
 #define nbuf_os_call_begin tested_call_begin
 #define nbuf_os_call_end tested_call_end
 #define nbuf_posix_mmap_at tested_mmap_at
@@ -58,6 +60,8 @@ static struct {
   int mapped;      /* that were not unmapped */
   int page_sizes;  /* asked for */
   bool has_gained_rights;
+  uintptr_t synced;
+  size_t synced_size;
   const char *value;
   bool can_wipe;
   bool can_keep;
@@ -171,6 +175,11 @@ nbuf_map_answer invented_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *m
 #define getppid invented_getppid
 #define clock_gettime invented_gettime
 #include "os/posix/posix.c" /* NOLINT(bugprone-suspicious-include) */
+
+void nbuf_os_sync_code(uintptr_t address, size_t size) {
+  it.synced = address;
+  it.synced_size = size;
+}
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
@@ -367,6 +376,12 @@ TEST(mappings_that_are_not_shared_readable_and_writable_are_skipped) {
 }
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
+
+TEST(new_code_is_made_ready_as_replaced_code_is) {
+  nbuf_os_sync_new_code(PLACE + 1, 3);
+  CHECK_EQUAL(PLACE + 1, it.synced);
+  CHECK_EQUAL(3, it.synced_size);
+}
 
 TEST(a_call_keeps_the_error_and_is_not_cancelled_within) {
   errno = ANY_ERROR;

@@ -339,10 +339,15 @@ static BOOL WINAPI note_flush(HANDLE process, LPCVOID address, SIZE_T size) {
   return real_FlushInstructionCache(process, address, size);
 }
 
-TEST(the_instruction_cache_is_flushed_for_what_was_written) {
+TEST(placed_code_is_flushed_where_the_processor_needs_it_and_replaced_code_always) {
+#if defined(__x86_64__) || defined(__i386__)
+  const bool needs_it = false;
+#else
+  const bool needs_it = true;
+#endif
   IMPORT_REPLACE(real_FlushInstructionCache, FlushInstructionCache, note_flush);
   place_code();
-  CHECK_EQUAL((uintptr_t)placed.run_at, flushed);
+  CHECK_EQUAL(needs_it ? (uintptr_t)placed.run_at : 0, flushed);
   CHECK_EQUAL(ANSWER, run_code_at(placed.run_at));
   flushed = 0;
   CHECK_OK(overwrite_code().status);

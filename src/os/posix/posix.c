@@ -192,6 +192,13 @@ nbuf_map_answer nbuf_posix_map_skip_to_shared(nbuf_map *map, uintptr_t from,
   return NBUF_MAP_END;
 }
 
+/* ---- Code ------------------------------------------------------------------------------------ */
+
+/* The compiler knows what the processor needs. */
+void nbuf_os_sync_new_code(uintptr_t address, size_t size) {
+  nbuf_os_sync_code(address, size);
+}
+
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 nbuf_os_call nbuf_os_call_begin(void) {
