@@ -8,6 +8,7 @@
 #include "locator_names.h"
 #include "machine_code.h"
 #include "os/os.h"
+#include "os/windows/anchor.h"
 #include "os/windows/sections.h"
 #include "test.h"
 
@@ -44,6 +45,21 @@ TEST(the_rest_of_the_first_locators_granule_is_left_alone) {
     place(4096 - 16, anywhere, &placed);
     CHECK(totals().first_locator >> 16 != (uintptr_t)placed.run_at >> 16);
   }
+}
+
+static HANDLE(WINAPI *real_open)(DWORD, BOOL, LPCWSTR);
+static int opened;
+
+static HANDLE WINAPI count_opened(DWORD access, BOOL inherit, LPCWSTR name) {
+  opened++;
+  return real_open(access, inherit, name);
+}
+
+TEST(a_first_call_looks_for_one_name_once) {
+  IMPORT_REPLACE(real_open, OpenFileMappingW, count_opened);
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  CHECK_EQUAL(1, opened);
 }
 
 TEST(the_locator_has_the_name_that_every_user_of_the_format_knows) {
@@ -174,6 +190,21 @@ TEST(copies_that_come_later_find_the_locator_whose_name_is_gone) {
   char name[96];
   name_of_locator(name);
   CHECK(OpenFileMappingA(FILE_MAP_READ, FALSE, name) == NULL);
+  works_and_is_shared_by("plugin_one.dll");
+}
+
+TEST(without_an_anchor_the_second_name_leads_to_the_locator_when_the_first_is_free_again) {
+  uintptr_t anchor;
+  for (uint32_t i = 0; (anchor = (uintptr_t)nbuf_anchor_place(sizeof anchor, i)) != 0; i++) {
+    (void)VirtualAlloc((void *)anchor, 65536, MEM_RESERVE, PAGE_NOACCESS); /* or it is taken */
+  }
+  char name[96];
+  name_of_locator(name);
+  HANDLE squatter = CreateMutexA(NULL, FALSE, name);
+  CHECK(squatter != NULL);
+  nearbuf_memory placed;
+  place(1, anywhere, &placed);
+  CHECK(CloseHandle(squatter));
   works_and_is_shared_by("plugin_one.dll");
 }
 
