@@ -312,10 +312,6 @@ static void give_back(nbuf_regions *regions, const nbuf_place *place) {
 static bool is_reserved(const nbuf_place *place) {
   nbuf_range reserved[NBUF_OS_RESERVED_MAX];
   nbuf_range range = nbuf_place_range(place);
-  nbuf_range around;
-  if (nbuf_os_is_near_image(range, &around)) {
-    return true;
-  }
   size_t count = nbuf_os_reserved(range, reserved);
   for (size_t i = 0; i < count; i++) {
     if (nbuf_range_overlaps(range, reserved[i])) {
@@ -325,14 +321,28 @@ static bool is_reserved(const nbuf_place *place) {
   return false;
 }
 
+/* Maps a place unless the system will need it. Images are looked for last: that costs a query for
+ * each mapping around, and most places that are refused are taken. */
+static nbuf_result map_unless_reserved(const nbuf_place *place) {
+  if (is_reserved(place)) {
+    return nbuf_result_of(NEARBUF_NO_ROOM);
+  }
+  nbuf_result result = nbuf_os_map(place->start, place->size);
+  nbuf_range around;
+  if (result.status == NEARBUF_OK && nbuf_os_is_near_image(nbuf_place_range(place), &around)) {
+    (void)nbuf_os_unmap(place->start, place->size);
+    return nbuf_result_of(NEARBUF_NO_ROOM);
+  }
+  return result;
+}
+
 static nbuf_result make_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                                nbuf_place *region) {
   place_claim claimed;
   for (int tries = 0; tries < 2 * NBUF_SPANS && claim_beside(regions, gap_request, &claimed);
        tries++) {
     *region = claimed.place;
-    nbuf_result result = is_reserved(region) ? nbuf_result_of(NEARBUF_NO_ROOM)
-                                             : nbuf_os_map(region->start, region->size);
+    nbuf_result result = map_unless_reserved(region);
     if (result.status == NEARBUF_NO_ROOM) {
       refuse(regions, &claimed);
       continue;
@@ -547,16 +557,22 @@ static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap
   return result;
 }
 
+/* What is reserved is used if nothing else fits, and only then looked for: the map is searched a
+ * second time if anything was left out. */
 static nbuf_result search(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                          bool use_reserved, nbuf_place *region) {
+                          nbuf_place *region) {
   uint64_t start = nbuf_os_nanoseconds();
   nbuf_result result = nbuf_result_of(NEARBUF_OK);
-  obstacles all = {.use_reserved = use_reserved, .clear_until = UINTPTR_MAX};
-  if (use_reserved || !let_system_search(gap_request, region)) {
+  obstacles all = {.clear_until = UINTPTR_MAX};
+  if (!let_system_search(gap_request, region)) {
     if (!nbuf_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
       return nbuf_result_of(NEARBUF_NO_ROOM);
     }
     result = search_map(regions, gap_request, &all, region);
+    if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved && all.extra_count > 0) {
+      all = (obstacles){.use_reserved = true, .clear_until = UINTPTR_MAX};
+      result = search_map(regions, gap_request, &all, region);
+    }
   }
   if (result.status == NEARBUF_OK) {
     uint64_t now = nbuf_os_nanoseconds();
@@ -584,10 +600,7 @@ static nbuf_result make_in_range(nbuf_regions *regions, const nbuf_gap_request *
                                  nbuf_place *region) {
   nbuf_result result = make_beside(regions, gap_request, region);
   if (result.status == NEARBUF_NO_ROOM || result.status == NEARBUF_OUT_OF_MEMORY) {
-    result = search(regions, gap_request, false, region);
-  }
-  if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved) {
-    result = search(regions, gap_request, true, region);
+    result = search(regions, gap_request, region);
   }
   return result;
 }

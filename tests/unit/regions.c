@@ -1101,6 +1101,18 @@ TEST(it_is_not_used_where_another_range_is_tried_next) {
   CHECK_EQUAL(TARGET, make(&request).start);
 }
 
+TEST(a_full_range_is_searched_again_only_if_something_was_left_out) {
+  invent();
+  occupy(TARGET - 1 * MIB, 2 * MIB);
+  nbuf_gap_request request = request_at(TARGET, GRANULE);
+  request.range = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};
+  check_fails(NEARBUF_NO_ROOM, 0, &request);
+  int once = system_is.questions;
+  system_is.reserved[0] = (nbuf_range){TARGET, TARGET + GRANULE - 1};
+  check_fails(NEARBUF_NO_ROOM, 0, &request);
+  CHECK_EQUAL(once + 2 * once, system_is.questions);
+}
+
 TEST(what_is_near_an_image_is_used_last) {
   invent();
   system_is.near_image = (nbuf_range){TARGET - 1 * MIB, TARGET + 1 * MIB - 1};

@@ -107,6 +107,26 @@ TEST(that_a_range_is_full_is_known_without_a_look_at_each_mapping) {
   CHECK(questions < 100);
 }
 
+TEST(that_both_places_beside_a_region_are_taken_is_known_without_a_look_around) {
+  needs_virtual_alloc2();
+  enum { GRANULES = 1000, MIDDLE = 500 };
+  uintptr_t stretch = free_stretch(GRANULES * GRANULE);
+  CHECK_EQUAL(stretch + MIDDLE * GRANULE, allocate(range_of(stretch + MIDDLE * GRANULE, 1), 0));
+  for (uintptr_t i = 0; i < GRANULES; i++) {
+    if (i != MIDDLE) {
+      occupy(stretch + i * GRANULE, GRANULE);
+    }
+  }
+  IMPORT_REPLACE(real_query, VirtualQuery, count_questions);
+  nearbuf_request request = NEARBUF_REQUEST_INIT;
+  request.size_bytes = 1;
+  request.range = range_of(stretch, GRANULES);
+  request.target = stretch + MIDDLE * GRANULE;
+  nearbuf_memory memory;
+  CHECK_STATUS(NEARBUF_NO_ROOM, nearbuf_allocate(&request, &memory));
+  CHECK(questions < 50);
+}
+
 /* ---- The map --------------------------------------------------------------------------------- */
 
 static void uses_the_last_granule_of_a_stretch(void) {
