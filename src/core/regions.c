@@ -495,37 +495,63 @@ static nbuf_result search_and_map(obstacles *all, const nbuf_gap_request *gap_re
   return nbuf_result_of(NEARBUF_NO_ROOM);
 }
 
-/* Lets the system search on both sides of the origin, where it can: the cost does not depend on the
- * number of mappings between. Only a place so near that no smaller one would be preferred is
- * used. */
-static bool let_system_search(const nbuf_gap_request *gap_request, nbuf_place *region) {
+/* Maps `size` bytes at the nearest place that the system finds. Above the origin only what is
+ * nearer than the place below is asked for. */
+static bool map_nearest(const nbuf_gap_request *gap_request, uintptr_t size, nbuf_place *nearest) {
   uintptr_t origin = search_origin(gap_request);
-  nbuf_range to_origin = {0, nbuf_add_saturating(origin, gap_request->want - 1)};
+  nbuf_range to_origin = {0, nbuf_add_saturating(origin, size - 1)};
   nbuf_range from_origin = {origin, UINTPTR_MAX};
-  nbuf_place below = {0, gap_request->want};
-  nbuf_place above = {0, gap_request->want};
+  nbuf_place below = {0, size};
   nbuf_range range;
   if (origin > gap_request->range.min &&
       nbuf_range_intersect(gap_request->range, to_origin, &range)) {
-    below.start = nbuf_os_map_within(range, gap_request->want, gap_request->alignment, true);
+    below.start = nbuf_os_map_within(range, size, gap_request->alignment, true);
   }
-  if (nbuf_range_intersect(gap_request->range, from_origin, &range)) {
-    above.start = nbuf_os_map_within(range, gap_request->want, gap_request->alignment, false);
+  *nearest = below;
+  uintptr_t distance =
+      below.start == 0 ? UINTPTR_MAX : nbuf_placement_distance(gap_request, &below);
+  from_origin.max = nbuf_add_saturating(to_origin.max, distance - 1);
+  if (distance == 0 || !nbuf_range_intersect(gap_request->range, from_origin, &range)) {
+    return below.start != 0;
   }
-  bool is_above =
-      above.start != 0 && (below.start == 0 || nbuf_placement_distance(gap_request, &above) <
-                                                   nbuf_placement_distance(gap_request, &below));
-  const nbuf_place *other = is_above ? &below : &above;
-  *region = is_above ? above : below;
-  bool is_good =
-      region->start != 0 && nbuf_placement_distance(gap_request, region) <= NBUF_NEARER_THAT_COUNTS;
-  if (other->start != 0) {
-    (void)nbuf_os_unmap(other->start, other->size);
+  uintptr_t above = nbuf_os_map_within(range, size, gap_request->alignment, false);
+  if (above != 0) {
+    nearest->start = above;
+    (void)(below.start != 0 && nbuf_os_unmap(below.start, size).status == NEARBUF_OK);
   }
-  if (region->start != 0 && !is_good) {
+  return nearest->start != 0;
+}
+
+/* Whether a place for the least size is so much nearer than one for the wanted size that it is
+ * preferred. */
+static bool is_smaller_preferred(const nbuf_gap_request *gap_request, uintptr_t distance) {
+  if (gap_request->want == gap_request->least || distance <= NBUF_NEARER_THAT_COUNTS) {
+    return false;
+  }
+  uintptr_t origin = search_origin(gap_request);
+  uintptr_t window = distance - NBUF_NEARER_THAT_COUNTS - 1 + (gap_request->least - 1);
+  nbuf_range nearer = {nbuf_sub_saturating(origin, window), nbuf_add_saturating(origin, window)};
+  nbuf_gap_request smaller = *gap_request;
+  nbuf_place place;
+  if (!nbuf_range_intersect(gap_request->range, nearer, &smaller.range) ||
+      !map_nearest(&smaller, gap_request->least, &place)) {
+    return false;
+  }
+  (void)nbuf_os_unmap(place.start, place.size);
+  return true;
+}
+
+/* Lets the system search, where it can: the cost does not depend on the number of mappings between.
+ * Where a smaller place may be preferred the map tells how large that is. */
+static bool let_system_search(const nbuf_gap_request *gap_request, nbuf_place *region) {
+  if (!map_nearest(gap_request, gap_request->want, region)) {
+    return false;
+  }
+  if (is_smaller_preferred(gap_request, nbuf_placement_distance(gap_request, region))) {
     (void)nbuf_os_unmap(region->start, region->size);
+    return false;
   }
-  return is_good;
+  return true;
 }
 
 static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap_request,

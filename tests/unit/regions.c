@@ -1244,6 +1244,45 @@ TEST(what_it_finds_far_away_is_compared_with_smaller_gaps) {
   CHECK_EQUAL(3, system_is.mapped_count);
 }
 
+TEST(above_it_is_asked_only_for_what_is_nearer_than_the_place_below) {
+  invent();
+  system_is.can_search = true;
+  occupy(TARGET, 64 * KIB);
+  CHECK_EQUAL(0, questions_of(TARGET - 64 * KIB, TARGET, 64 * KIB));
+  CHECK_EQUAL(17 + 1, system_is.tries); /* the places that contain the target, from both sides */
+}
+
+TEST(however_far_away_it_finds_a_place_none_is_smaller_than_the_least) {
+  invent();
+  system_is.can_search = true;
+  occupy(TARGET - 256 * MIB, 256 * MIB);
+  occupy(TARGET, 128 * MIB);
+  occupy(TARGET + 128 * MIB + GRANULE, 127 * MIB);
+  CHECK_EQUAL(0, questions_of(TARGET + 255 * MIB + GRANULE, TARGET, 2 * GRANULE));
+}
+
+/* Where it prefers a place for two granules to one for a single granule. */
+static bool prefers_two_granules(uintptr_t farther) {
+  forget();
+  occupy(TARGET - 256 * MIB, 256 * MIB);
+  occupy(TARGET, 64 * MIB);
+  occupy(TARGET + 64 * MIB + GRANULE, farther - GRANULE);
+  nbuf_gap_request request = request_at(TARGET, GRANULE);
+  request.want = 2 * GRANULE;
+  uintptr_t start = make(&request).start;
+  CHECK(start == TARGET + 64 * MIB || start == TARGET + 64 * MIB + farther);
+  CHECK_EQUAL(4, system_is.mapped_count);
+  return start != TARGET + 64 * MIB;
+}
+
+TEST(a_smaller_place_is_preferred_where_it_is_more_than_128_mib_nearer) {
+  invent();
+  system_is.can_search = true;
+  CHECK(prefers_two_granules(128 * MIB));
+  CHECK_EQUAL(0, system_is.questions);
+  CHECK(!prefers_two_granules(128 * MIB + GRANULE));
+}
+
 TEST(where_it_knows_that_there_is_no_room_the_map_is_not_read) {
   invent();
   system_is.has_no_room = true;

@@ -107,6 +107,24 @@ TEST(that_a_range_is_full_is_known_without_a_look_at_each_mapping) {
   CHECK(questions < 100);
 }
 
+/* Around the place images are looked for, which takes a query for each reservation. */
+enum { MOST_AROUND = 2 * CLEAR / 65536 + 100 };
+
+TEST(a_place_behind_many_reservations_is_found_without_a_look_at_them) {
+  needs_virtual_alloc2();
+  enum { GRANULES = 5000, TARGET = 2700, FREE = 100 }; /* 160 MiB away */
+  uintptr_t stretch = free_stretch(GRANULES * GRANULE);
+  for (uintptr_t i = 0; i < GRANULES; i++) {
+    if (i != FREE) {
+      occupy(stretch + i * GRANULE, GRANULE);
+    }
+  }
+  IMPORT_REPLACE(real_query, VirtualQuery, count_questions);
+  CHECK_EQUAL(stretch + FREE * GRANULE,
+              allocate(range_of(stretch, GRANULES), stretch + TARGET * GRANULE));
+  CHECK(questions < MOST_AROUND);
+}
+
 TEST(that_both_places_beside_a_region_are_taken_is_known_without_a_look_around) {
   needs_virtual_alloc2();
   enum { GRANULES = 1000, MIDDLE = 500 };
