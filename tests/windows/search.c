@@ -231,6 +231,34 @@ TEST(new_regions_keep_clear_of_images_where_the_map_is_searched) {
   check_clear_of_images();
 }
 
+static bool is_beside_the_program(uintptr_t start, uintptr_t size) {
+  unsigned char *program = (unsigned char *)(void *)GetModuleHandleW(NULL);
+  const IMAGE_NT_HEADERS *headers =
+      (const void *)(program + ((const IMAGE_DOS_HEADER *)(const void *)program)->e_lfanew);
+  uintptr_t end = (uintptr_t)program + headers->OptionalHeader.SizeOfImage;
+  return start + size + CLEAR > (uintptr_t)program && start < end + CLEAR;
+}
+
+static PVOID WINAPI give_none_beside_the_program(HANDLE process, PVOID address, SIZE_T size,
+                                                 ULONG kind, ULONG protection,
+                                                 MEM_EXTENDED_PARAMETER *parameters,
+                                                 ULONG parameter_count) {
+  static bool is_found_below;
+  PVOID got = real_allocate2(process, address, size, kind, protection, parameters, parameter_count);
+  is_found_below = is_found_below || (got != NULL && (kind & MEM_TOP_DOWN) != 0);
+  CHECK(!is_found_below || got == NULL || !is_beside_the_program((uintptr_t)got, size));
+  questions++;
+  return got;
+}
+
+/* Where there is none below, as in 32 bits, it is: its end is not known. */
+TEST(beside_the_program_that_is_the_target_the_system_is_not_asked_for_room) {
+  needs_virtual_alloc2();
+  atomic_store(&nbuf_windows_virtual_alloc2, give_none_beside_the_program);
+  check_clear_of_images();
+  CHECK(questions > 0);
+}
+
 TEST(beside_an_image_is_used_where_there_is_no_other_room_in_reach) {
   uintptr_t image = (uintptr_t)GetModuleHandleA(NULL);
   nearbuf_range range = {image - CLEAR / 2, image + CLEAR / 2};

@@ -237,18 +237,20 @@ nbuf_result nbuf_os_map(uintptr_t address, size_t size) {
   return nbuf_result_of(NEARBUF_OK);
 }
 
+/* What is left alone beside images (decision 22). */
+static const uintptr_t clear_of_images = (uintptr_t)16 << 20;
+
 bool nbuf_os_is_near_image(nbuf_range place, nbuf_range *around) {
-  const uintptr_t distance = (uintptr_t)16 << 20;
-  uintptr_t at = nbuf_sub_saturating(place.min, distance);
-  uintptr_t last = nbuf_add_saturating(place.max, distance);
+  uintptr_t at = nbuf_sub_saturating(place.min, clear_of_images);
+  uintptr_t last = nbuf_add_saturating(place.max, clear_of_images);
   bool is_found = false;
   MEMORY_BASIC_INFORMATION region;
   while (at <= last && VirtualQuery((const void *)at, &region, sizeof region) != 0) {
     uintptr_t region_last = (uintptr_t)region.BaseAddress + (region.RegionSize - 1);
     if (region.State != MEM_FREE && region.Type == MEM_IMAGE) {
-      uintptr_t start = nbuf_sub_saturating((uintptr_t)region.AllocationBase, distance);
+      uintptr_t start = nbuf_sub_saturating((uintptr_t)region.AllocationBase, clear_of_images);
       around->min = is_found ? around->min : start;
-      around->max = nbuf_add_saturating(region_last, distance);
+      around->max = nbuf_add_saturating(region_last, clear_of_images);
       is_found = true;
     }
     if (region_last < at || region_last == UINTPTR_MAX) {
@@ -294,13 +296,44 @@ static bool narrow_to_granules(nbuf_range range, size_t size, nbuf_range *bounds
   return true;
 }
 
+/* The start of the image that contains the address; 0: none does. */
+static uintptr_t image_at(uintptr_t address) {
+  MEMORY_BASIC_INFORMATION region;
+  bool is_image = VirtualQuery((const void *)address, &region, sizeof region) != 0 &&
+                  region.State != MEM_FREE && region.Type == MEM_IMAGE;
+  return is_image ? (uintptr_t)region.AllocationBase : 0;
+}
+
+/* The target of most requests is code, and what would be found first is near its image. So the
+ * range ends below that; and nothing remains above it if the image itself extends too far, which is
+ * looked at where that may be so. (A query of a wide range can cost more than what it saves: 70 us
+ * for 2 GiB, under Wine.) False: nothing remains. */
+static bool leave_out_image(nbuf_range *range, size_t size, bool is_highest) {
+  const uintptr_t large_image = (uintptr_t)256 << 20;
+  uintptr_t last_start = range->max - (size - 1);
+  uintptr_t image = image_at(is_highest ? last_start : range->min);
+  if (image == 0) {
+    return true;
+  }
+  if (is_highest) {
+    range->max = nbuf_sub_saturating(image, clear_of_images + 1);
+    return range->min <= range->max;
+  }
+  uintptr_t must_end_before = nbuf_sub_saturating(last_start, clear_of_images);
+  return must_end_before > range->min &&
+         (must_end_before - range->min > large_image || image_at(must_end_before) != image);
+}
+
 uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment, bool is_highest) {
   enum { MOST_IMAGES = 32 }; /* number of groups; after that the map is searched */
   nbuf_virtual_alloc2 allocate =
       atomic_load_explicit(&nbuf_windows_virtual_alloc2, memory_order_relaxed);
   nbuf_range bounds;
-  for (int i = 0; allocate != NULL && i < MOST_IMAGES && narrow_to_granules(range, size, &bounds);
-       i++) {
+  if (allocate == NULL || !narrow_to_granules(range, size, &bounds) ||
+      !leave_out_image(&range, size, is_highest)) {
+    return 0;
+  }
+  for (int i = 0; i < MOST_IMAGES && narrow_to_granules(range, size, &bounds); i++) {
     uintptr_t start = map_between(allocate, bounds, size, alignment, is_highest);
     nbuf_range around;
     if (start == 0 || !nbuf_os_is_near_image((nbuf_range){start, start + (size - 1)}, &around)) {
