@@ -564,6 +564,42 @@ TEST(a_slot_that_another_implementation_used_is_no_copy_of_the_link) {
   CHECK_EQUAL(0, nbuf_header_link(locator));
 }
 
+/* The other slots in front are left to it. */
+TEST(a_link_is_restored_where_another_implementation_used_the_slots_before) {
+  const nbuf_layout *layout = nbuf_native_layout(WRITTEN);
+  map_all();
+  nbuf_locator *locator = start(build(0, WRITTEN, NBUF_FIRST_SLOT, 2, 0), WRITTEN, true);
+  nbuf_item item = buffer(9);
+  nbuf_item_write(nbuf_locator_item(locator, NBUF_FIRST_SLOT - 2), layout, &item);
+  uintptr_t next = build(1, WRITTEN, 0, 1, 5);
+  CHECK(nbuf_header_set_link(locator, next));
+  set_link_of(locator->base, 0);
+  nbuf_header_mend(locator);
+  CHECK_EQUAL(next, nbuf_header_link(locator));
+}
+
+/* In the Rust dialect the last bytes of an item that nobody holds or has used are 0. */
+TEST(a_link_is_not_written_into_a_slot_that_is_used) {
+  const nbuf_layout *layout = nbuf_native_layout(RUST);
+  nbuf_locator *locator = start_own(RUST);
+  nbuf_item item = buffer(9);
+  nbuf_item_write(nbuf_locator_item(locator, NBUF_FIRST_SLOT - 1), layout, &item);
+  CHECK(nbuf_header_set_link(locator, build(1, RUST, 0, 1, 5)));
+  item = nbuf_item_read(nbuf_locator_item(locator, NBUF_FIRST_SLOT - 1), layout);
+  CHECK(item.base == buffer(9).base && item.size == BUFFER && item.position == 0);
+  CHECK_EQUAL(0, item.taken);
+  nbuf_header_mend(locator); /* it has one copy only, which is not lost */
+  check_header(locator, NBUF_FIRST_SLOT + 1, page_at(1));
+  nbuf_locator later = *locator;
+  later.base = page_at(1);
+  later.is_first = false;
+  CHECK(nbuf_header_set_link(&later, build(2, RUST, 0, 1, 6)));
+  for (uint32_t i = 1; i < NBUF_NATIVE_CAPACITY; i++) {
+    CHECK(nbuf_item_try_lock_in(nbuf_locator_item(&later, i), layout));
+    CHECK_EQUAL(0, nbuf_item_position(nbuf_locator_item(&later, i), true));
+  }
+}
+
 TEST(a_header_that_is_locked_damaged_or_a_later_locators_is_left) {
   nbuf_locator *locator = start_own(WRITTEN);
   uintptr_t base = locator->base;
@@ -609,6 +645,26 @@ TEST(a_slot_behind_the_count_whose_memory_is_not_there_is_not_counted) {
   nbuf_format_store_count(locator->base, layout, 0);
   nbuf_header_mend(locator);
   check_header(locator, NBUF_FIRST_SLOT + 2, 0);
+}
+
+TEST(so_it_is_with_the_second_of_two_such_slots) {
+  const nbuf_layout *layout = nbuf_native_layout(WRITTEN);
+  nbuf_locator *locator = start_own(WRITTEN);
+  const nbuf_item items[] = {buffer(1), buffer(MOST_BUFFERS)};
+  for (uint32_t i = 0; i < 2; i++) {
+    nbuf_item_write(nbuf_locator_item(locator, NBUF_FIRST_SLOT + 1 + i), layout, &items[i]);
+  }
+  clear_header(locator->base, page_at(3), WRITTEN);
+  nbuf_header_mend(locator);
+  check_header(locator, NBUF_FIRST_SLOT + 1, 0);
+}
+
+TEST(of_a_locator_that_was_found_the_count_is_restored_too) {
+  map_all();
+  nbuf_locator *locator = start(build(0, WRITTEN, NBUF_FIRST_SLOT, 3, 0), WRITTEN, false);
+  nbuf_shared_count_release(word_at(locator->base, header()->count_dotnet), 0);
+  nbuf_header_mend(locator);
+  check_header(locator, NBUF_FIRST_SLOT + 3, 0);
 }
 
 TEST(a_lock_that_another_implementation_cleared_is_not_released) {
@@ -659,6 +715,26 @@ TEST(a_locator_with_buffers_in_its_page_stays_in_children) {
   nbuf_item_write(nbuf_item_at(base, layout, 1), layout, &item);
   CHECK(!start(base, RUST, false)->is_kept_from_children);
   CHECK_EQUAL(0, it.kept);
+}
+
+TEST(so_it_does_where_that_is_its_first_buffer) {
+  map_all();
+  uintptr_t base = build(0, WRITTEN, 0, 2, 0);
+  nbuf_item item = {.base = base + 4096, .size = 4096};
+  nbuf_item_write(nbuf_item_at(base, nbuf_native_layout(WRITTEN), 0), nbuf_native_layout(WRITTEN),
+                  &item);
+  CHECK(!start(base, WRITTEN, false)->is_kept_from_children);
+}
+
+/* Its words could not be read in one access. */
+TEST(a_locator_at_an_address_that_is_not_aligned_is_incompatible) {
+  map_all();
+  uintptr_t base = build(0, WRITTEN, 0, 1, 0);
+  uintptr_t beside = base + sizeof base / 2;
+  memmove((void *)beside, (void *)base, 4096);
+  uintptr_t named = nbuf_little_address(beside);
+  memcpy((void *)beside, &named, sizeof named);
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, try_start(beside, WRITTEN).status);
 }
 
 TEST(what_is_no_locator_is_incompatible) {
@@ -728,6 +804,29 @@ TEST(locators_that_others_link_are_added_once) {
   set_link_of(page_at(2), page_at(1)); /* a cycle */
   CHECK_STATUS(NEARBUF_INCOMPATIBLE, nbuf_locators_extend(state(), true).status);
   CHECK_EQUAL(3, nbuf_locators_length(state()));
+}
+
+TEST(a_chain_that_comes_back_to_its_first_locator_is_incompatible) {
+  nbuf_locator *first = start_own(WRITTEN);
+  set_link_of(first->base, build(1, WRITTEN, 0, 1, 5));
+  set_link_of(page_at(1), first->base);
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, nbuf_locators_extend(state(), true).status);
+  CHECK_EQUAL(2, nbuf_locators_length(state()));
+}
+
+static void extend_as_other_thread(void) {
+  it.in_pause = NULL;
+  nbuf_state_unlock(state());
+  CHECK_OK(nbuf_locators_extend(state(), true).status);
+}
+
+TEST(a_locator_that_another_thread_adds_meanwhile_is_added_once) {
+  nbuf_locator *first = start_own(WRITTEN);
+  set_link_of(first->base, build(1, WRITTEN, 0, 1, 5));
+  CHECK(nbuf_state_try_lock(state()));
+  it.in_pause = extend_as_other_thread;
+  CHECK_OK(nbuf_locators_extend(state(), true).status);
+  CHECK_EQUAL(2, nbuf_locators_length(state()));
 }
 
 TEST(the_dialect_of_an_empty_locator_is_that_of_the_one_before_it) {
@@ -857,6 +956,32 @@ TEST(without_locators_a_child_has_no_stubs) {
   CHECK_EQUAL(0, it.stub_count);
   (void)start_own(WRITTEN);
   CHECK_EQUAL(0, it.linked_stub);
+  CHECK_EQUAL(0, it.linked_to);
+}
+
+TEST(a_stub_leads_to_a_locator_that_is_used_only) {
+  (void)start_own(WRITTEN);
+  nbuf_locators_inherited();
+  atomic_store(&state()->locators, 0);
+  CHECK_STATUS(NEARBUF_INCOMPATIBLE, try_start(page_at(5), WRITTEN).status);
+  CHECK_EQUAL(0, it.linked_to);
+}
+
+TEST(what_was_true_of_a_parents_locator_is_not_of_a_childs) {
+  nbuf_locator *first = start_own(WRITTEN);
+  first->is_given_up = first->is_damaged = true;
+  atomic_store(&first->linked_since, 1);
+  atomic_store(&first->used_slots, NBUF_FIRST_SLOT + 50);
+  atomic_store(&state()->locators, 0);
+  first = start(page_at(0), WRITTEN, false);
+  CHECK(!first->is_given_up && !first->is_damaged);
+  CHECK(nbuf_header_lock(first));
+  nbuf_header_unlock(first);
+  CHECK_EQUAL(0, lock_of(first->base));
+  CHECK_EQUAL(NBUF_FIRST_SLOT + 1, nbuf_locator_count(first));
+  set_link_of(first->base, build(1, WRITTEN, 0, 1, 5));
+  hold_lock(first->base); /* for how long is to be seen */
+  CHECK_STATUS(NEARBUF_BUSY, nbuf_locators_extend(state(), false).status);
 }
 
 /* ---- Buffers that others listed -------------------------------------------------------------- */
@@ -975,6 +1100,56 @@ TEST(a_buffer_of_which_nothing_is_known_is_checked_again) {
   CHECK(nbuf_locator_is_sound(locator, 1));
 }
 
+/* Another implementation fills in an item while it is checked, a field at a time. */
+static nbuf_item completed;
+
+static void complete_item(void) {
+  nbuf_locator *locator = nbuf_locators_entry(0);
+  nbuf_item_write(nbuf_locator_item(locator, 1), nbuf_locator_layout(locator), &completed);
+}
+
+static void check_not_judged(nbuf_item seen, nbuf_item complete) {
+  completed = complete;
+  nbuf_locator *locator = start_with(1, &seen);
+  mapping_of(BUFFERS)->executable = false;
+  it.in_look = complete_item;
+  CHECK(!nbuf_locator_is_sound(locator, 1));
+  CHECK(!locator->is_damaged && !nbuf_locator_is_passed_over(locator, 1));
+  mapping_of(BUFFERS)->executable = true;
+  CHECK(nbuf_locator_is_sound(locator, 1));
+}
+
+TEST(an_item_whose_base_is_written_meanwhile_is_checked_again) {
+  check_not_judged((nbuf_item){.base = buffer_at(8), .size = 64},
+                   (nbuf_item){.base = buffer_at(9), .size = 64});
+}
+
+TEST(an_item_whose_size_is_written_meanwhile_is_checked_again) {
+  check_not_judged((nbuf_item){.base = buffer_at(8), .size = 64}, buffer(8));
+}
+
+TEST(an_item_whose_position_is_written_meanwhile_is_checked_again) {
+  nbuf_item item = buffer(8);
+  item.position = 1;
+  check_not_judged(buffer(8), item);
+}
+
+TEST(what_this_module_lists_says_nothing_of_the_items_beside_it) {
+  const nbuf_layout *layout = nbuf_native_layout(WRITTEN);
+  nbuf_locator *first = start_own(WRITTEN);
+  for (uint32_t i = 0; i < 5; i++) { /* another module's, whose memory is not there */
+    nbuf_item item = buffer(MOST_BUFFERS + i);
+    nbuf_item_write(nbuf_locator_item(first, NBUF_FIRST_SLOT + 1 + i), layout, &item);
+  }
+  nbuf_format_store_count(first->base, layout, NBUF_FIRST_SLOT + 6);
+  nbuf_locator_mark_sound(first, NBUF_FIRST_SLOT + 2, 2);
+  CHECK(nbuf_locator_is_sound(first, NBUF_FIRST_SLOT + 2));
+  CHECK(nbuf_locator_is_sound(first, NBUF_FIRST_SLOT + 3));
+  CHECK(!nbuf_locator_is_sound(first, NBUF_FIRST_SLOT + 1));
+  CHECK(!nbuf_locator_is_sound(first, NBUF_FIRST_SLOT + 4));
+  CHECK(!nbuf_locator_is_sound(first, NBUF_FIRST_SLOT + 5));
+}
+
 /* ---- Taking ---------------------------------------------------------------------------------- */
 
 static nbuf_constraint wish(uint64_t size) {
@@ -1051,29 +1226,29 @@ TEST(full_buffers_and_those_out_of_range_are_not_held_ones) {
 }
 
 /* Nor later, when the walk starts behind it. */
-TEST(a_held_buffer_without_room_is_not_one_that_is_waited_for) {
-  nbuf_constraint constraint = wish(100);
-  nbuf_constraint tiny = wish(1);
+static void check_none_held(uint32_t size, uint32_t room) {
+  nbuf_constraint constraint = wish(size);
   start_two();
-  for (uint32_t i = 0; i < 3; i++) {
-    nbuf_item_set_position(item_at(i), false, BUFFER - 10);
-    nbuf_item_set_position(item_at(SECOND + i), false, BUFFER + i);
+  for (uint32_t i = 0; i < 6; i++) {
+    uint32_t order = i / 3 * SECOND + i % 3;
+    nbuf_item_set_position(item_at(order), false, BUFFER - room);
+    CHECK(nbuf_item_try_lock_in(item_at(order), nbuf_native_layout(WRITTEN)));
   }
-  CHECK(nbuf_item_try_lock_in(item_at(1), nbuf_native_layout(WRITTEN)));
-  CHECK(nbuf_item_try_lock_in(item_at(SECOND), nbuf_native_layout(WRITTEN)));
   for (int i = 0; i < 2; i++) {
     CHECK(!take(&constraint, false));
     CHECK(!is_held);
   }
-  CHECK(take(&tiny, false));
-  CHECK(!is_held);
-  CHECK(take(&tiny, false));
+  nbuf_item_set_position(item_at(1), false, BUFFER - size);
+  CHECK(!take(&constraint, true));
   CHECK(is_held);
-  nbuf_item_set_position(item_at(0), false, BUFFER);
-  nbuf_item_set_position(item_at(1), false, BUFFER);
-  nbuf_item_set_position(item_at(2), false, BUFFER);
-  CHECK(!take(&tiny, true));
-  CHECK(!is_held);
+}
+
+TEST(a_held_buffer_with_less_room_is_not_one_that_is_waited_for) {
+  check_none_held(100, 10);
+}
+
+TEST(nor_is_one_without_any_room) {
+  check_none_held(1, 0);
 }
 
 static void hold_first(void) {
@@ -1454,6 +1629,8 @@ TEST(a_locator_of_which_another_implementation_uses_the_last_slot_is_full) {
   CHECK(nbuf_item_try_lock_in(item_at(NBUF_NATIVE_CAPACITY - 1), layout));
   check_registered(40, SECOND + 3);
   CHECK_EQUAL(0, lock_of(page_at(0)));
+  uintptr_t behind = nbuf_item_at(page_at(0), layout, NBUF_NATIVE_CAPACITY);
+  CHECK_EQUAL(0, nbuf_shared_address_relaxed(behind, sizeof behind));
 }
 
 TEST(the_lock_of_a_full_locator_is_not_waited_for) {
