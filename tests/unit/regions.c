@@ -549,6 +549,46 @@ TEST(that_nothing_is_nearer_holds_for_32_times_the_time_of_the_search) {
   CHECK(questions_of(TARGET, TARGET + 1, 64 * KIB) > 0);
 }
 
+/* What was placed elsewhere before has nothing to do with it. */
+TEST(it_holds_beside_what_was_placed_later_than_others_too) {
+  surround_target();
+  system_is.question_ns = 1000000000;
+  (void)make_at(FAR_ABOVE + 512 * MIB, 64 * KIB);
+  (void)make_at(TARGET + 1, 64 * KIB);
+  free_target();
+  CHECK_EQUAL(0, questions_of(FAR_ABOVE + 64 * KIB, TARGET + 1, 64 * KIB));
+}
+
+static void forget_searches(void) {
+  system_is.now += 100 * system_is.question_ns * (uint64_t)system_is.questions;
+}
+
+/* The sixteen spans of a copy are not used up by one that grows. */
+TEST(what_a_search_finds_at_the_end_of_a_span_belongs_to_it) {
+  surround_target();
+  occupy(TARGET - 512 * MIB, 256 * MIB); /* so that above is nearer */
+  uintptr_t other = make_at(256 * MIB, 64 * KIB);
+  for (uintptr_t i = 0; i < 20; i++) {
+    forget_searches();
+    CHECK(questions_of(FAR_ABOVE + i * 64 * KIB, TARGET + 1, 64 * KIB) > 0);
+  }
+  CHECK_EQUAL(0, questions_of(FAR_ABOVE + 20 * 64 * KIB, TARGET + 1, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(other - 64 * KIB, other, 64 * KIB));
+}
+
+TEST(so_does_what_it_finds_at_the_start) {
+  invent();
+  occupy(TARGET - 256 * MIB, 0x80000000 - (TARGET - 256 * MIB));
+  uintptr_t first = TARGET - 256 * MIB - 64 * KIB;
+  uintptr_t other = make_at(256 * MIB, 64 * KIB);
+  for (uintptr_t i = 0; i < 20; i++) {
+    forget_searches();
+    CHECK(questions_of(first - i * 64 * KIB, TARGET, 64 * KIB) > 0);
+  }
+  CHECK_EQUAL(0, questions_of(first - 20 * 64 * KIB, TARGET, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(other - 64 * KIB, other, 64 * KIB));
+}
+
 TEST(it_holds_for_targets_up_to_128_mib_away) {
   surround_target();
   system_is.question_ns = 1000000000;
@@ -1022,6 +1062,26 @@ TEST(a_hole_that_is_taken_is_tried_once) {
   (void)make_at(TARGET, GRANULE);
   (void)make_at(TARGET, GRANULE);
   CHECK_EQUAL(tries + 3, system_is.tries);
+}
+
+static void free_lock(void) {
+  atomic_store(&regions.lock, 0);
+}
+
+/* By a request that could not look at what was noted. */
+TEST(a_hole_in_which_a_search_finds_a_place_is_none_any_more) {
+  invent();
+  uintptr_t start = make_at(TARGET, 64 * KIB);
+  (void)make_at(TARGET + 64 * KIB, 64 * KIB);
+  (void)make_at(TARGET + 128 * KIB, 64 * KIB);
+  uintptr_t middle = start + 64 * KIB;
+  drop(middle, 64 * KIB);
+  atomic_store(&regions.lock, LOCK_OF_OTHER);
+  system_is.meanwhile = free_lock;
+  CHECK_EQUAL(middle, make_at(middle, 64 * KIB));
+  int tries = system_is.tries;
+  (void)make_at(middle, 64 * KIB);
+  CHECK_EQUAL(tries + 1, system_is.tries);
 }
 
 TEST(where_memory_is_short_the_place_is_not_lost) {
