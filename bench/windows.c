@@ -208,12 +208,6 @@ static double bare_region(void) {
   return end - start;
 }
 
-static void measure_piece_beside(report *result, bool is_by_granules) {
-  fill_around_code((intptr_t)500 << 20, is_by_granules);
-  measure_piece(result);
-  result->bare_ns = bare_region();
-}
-
 /* A named section, a view of it, and two pieces of memory: what a first call leaves behind. */
 static void measure_first_call(report *result) {
   measure_piece(result);
@@ -228,30 +222,48 @@ static void measure_first_call(report *result) {
   result->bare_ns = end - start + bare_region();
 }
 
-static double ask_for_a_granule(const nearbuf_request *request) {
+static double ask_for_a_granule(const nearbuf_request *request, nearbuf_status expected) {
   nearbuf_buffer buffer;
   double start = now_ns();
   nearbuf_status status = nearbuf_get(request, &buffer);
   double end = now_ns();
-  CHECK_STATUS(NEARBUF_NO_ROOM, status);
+  CHECK_STATUS(expected, status);
   return end - start;
 }
 
-/* No room: what the first call has found has a smaller buffer. The bare call tries one address that
- * is taken. */
-static void measure_full(report *result, bool is_by_granules) {
-  nearbuf_request small = request_near_code(STUB_SIZE);
-  const void *placed = place(&small, stubs[0]);
-  check_placed(placed, stubs[0]);
-  fill_around_code(INTPTR_MAX >> (sizeof(intptr_t) == 8 ? 31 : 0), is_by_granules);
-  nearbuf_request request = request_near_code(GRANULE);
+/* A first call, for which the one that is measured is no longer the first one. Its buffer has less
+ * room than a granule. */
+static void call_before(void) {
+  nearbuf_request small = NEARBUF_REQUEST_INIT;
+  small.size_bytes = STUB_SIZE;
+  CHECK(place(&small, stubs[0]) != NULL);
+}
+
+static void measure_granule(report *result, const nearbuf_request *request,
+                            nearbuf_status expected) {
   unsigned queries_before = queries;
   unsigned calls_before = calls;
-  result->ns = ask_for_a_granule(&request);
+  result->ns = ask_for_a_granule(request, expected);
   result->queries = queries - queries_before;
   result->calls = calls - calls_before;
+}
+
+static void measure_piece_beside(report *result, bool is_by_granules) {
+  call_before();
+  fill_around_code((intptr_t)500 << 20, is_by_granules);
+  nearbuf_request request = request_near_code(GRANULE);
+  measure_granule(result, &request, NEARBUF_OK);
+  result->bare_ns = bare_region();
+}
+
+/* The bare call tries one address that is taken. */
+static void measure_full(report *result, bool is_by_granules) {
+  call_before();
+  fill_around_code(INTPTR_MAX >> (sizeof(intptr_t) == 8 ? 31 : 0), is_by_granules);
+  nearbuf_request request = request_near_code(GRANULE);
+  measure_granule(result, &request, NEARBUF_NO_ROOM);
   for (int i = 0; i < REPEATS; i++) {
-    result->again_ns += ask_for_a_granule(&request) / REPEATS;
+    result->again_ns += ask_for_a_granule(&request, NEARBUF_NO_ROOM) / REPEATS;
   }
   double start = now_ns();
   void *got = real_allocate((void *)(own_code & ~(uintptr_t)(GRANULE - 1)), GRANULE, MEM_RESERVE,
