@@ -338,6 +338,16 @@ TEST(a_place_that_was_taken_meanwhile_is_not_tried_again) {
 }
 
 /* Sixteen times without the room for the heap and for stacks, then as often with it. */
+/* Though the search before had seen the end of the map: the program's memory, which is nearer than
+ * the last of these places, is not tried. */
+TEST(after_a_place_that_was_taken_the_map_is_read_again) {
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
+  map_range(TARGET - 512 * KIB, 512 * KIB, PRIVATE, "program");
+  it.refusals = 12;
+  CHECK(distance(allocated(&request)) >= 512 * KIB);
+  CHECK_EQUAL(13, it.tried_count);
+}
+
 TEST(where_each_place_is_taken_meanwhile_the_search_ends) {
   nearbuf_process_request request = request_in(0, UINT64_MAX);
   it.refusals = -1;
