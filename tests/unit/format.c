@@ -352,6 +352,21 @@ TEST(a_rust_locator_is_recognised_whatever_lies_where_it_writes_nothing) {
   }
 }
 
+/* As the Rust implementation leaves a locator of this library whose header it cleared. */
+TEST(a_rust_locator_of_ours_is_recognised_without_its_count) {
+  for (uint32_t width = 4; width <= 8; width += 4) {
+    const nbuf_layout *layout = nbuf_layout_of(width, NEARBUF_DIALECT_RUST);
+    image whole;
+    uintptr_t at = (uintptr_t)whole.bytes;
+    nbuf_item item = {0x10000000, 4096, 0, 0};
+    nbuf_format_build(at, layout, 0x20000000, &item, 1);
+    whole.bytes[layout->count] = 0;
+    CHECK_EQUAL(NEARBUF_DIALECT_RUST, nbuf_format_recognise(at, width, NEARBUF_DIALECT_UNKNOWN));
+    whole.bytes[layout->count_dotnet] = 1; /* nobody hid it */
+    CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, nbuf_format_recognise(at, width, NEARBUF_DIALECT_RUST));
+  }
+}
+
 TEST(any_version_bit_of_either_reading_makes_the_dialect_unknown) {
   for (int i = 0; i < GOLDEN; i++) {
     for (int bit = 0; bit < 8; bit++) {
@@ -497,6 +512,23 @@ static void expect_header_fault(nbuf_fault fault, int which, uint32_t offset, ui
   CHECK_EQUAL(fault == NBUF_FAULT_NONE ? 1 : 0, index); /* the last that was looked at */
 }
 
+/* It counts items before or after it writes them, under the lock. */
+TEST(another_implementation_may_still_be_listing_under_the_lock_or_below_the_count) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_DOTNET);
+  const nbuf_item items[2] = {{0x10000000, 4096, 0, 0}, {0x11000000, 4096, 0, 0}};
+  image whole;
+  uintptr_t at = (uintptr_t)whole.bytes;
+  nbuf_format_build(at, layout, 0x20000000, items, 2);
+  CHECK(!nbuf_format_is_being_filled(at, 1));
+  CHECK(!nbuf_format_is_being_filled(at, 2));
+  CHECK(nbuf_format_is_being_filled(at, 3));
+  nbuf_shared_store_relaxed(at + layout->locked, 1);
+  CHECK(nbuf_format_is_being_filled(at, 2));
+  CHECK(nbuf_format_is_being_filled(at, 3));
+  nbuf_shared_store_relaxed(at + layout->locked, 0);
+  CHECK(!nbuf_format_is_being_filled(at, 2));
+}
+
 TEST(faults_of_the_header_are_told_apart) {
   for (int i = 0; i < GOLDEN; i++) {
     const nbuf_layout *layout = layout_of(i);
@@ -557,6 +589,34 @@ TEST(items_that_share_a_byte_are_a_fault_outside_the_rust_dialect) {
     expect_item_fault(fault, i, (nbuf_item){first - 0x1000, 0x1001, 0, 0});
     expect_item_fault(NBUF_FAULT_NONE, i, (nbuf_item){first - 0x1000, 0x1000, 0, 0});
   }
+}
+
+TEST(so_is_a_buffer_of_a_single_byte_in_another_one) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_item items[] = {{0x10000, 4096, 0, 0}, {0x30000, 1, 0, 0}, {0x10005, 1, 0, 0}};
+  image whole;
+  uintptr_t at = (uintptr_t)whole.bytes;
+  uint32_t told = 999;
+  nbuf_format_build(at, layout, 0x20000000, items, 3);
+  CHECK_EQUAL(NBUF_FAULT_ITEM_OVERLAP, nbuf_format_check(at, layout, 0x20000000, &told));
+  CHECK_EQUAL(2, told);
+  nbuf_format_build(at, layout, 0x20000000, items, 2);
+  CHECK_EQUAL(NBUF_FAULT_NONE, nbuf_format_check(at, layout, 0x20000000, NULL));
+}
+
+TEST(buffers_that_touch_do_not_overlap) {
+  const nbuf_layout *layout = nbuf_native_layout(NEARBUF_DIALECT_WRITTEN);
+  const nbuf_item items[] = {{0x11000, 4096, 0, 0}, {0x10000, 4096, 0, 0}, {0x12000, 4096, 0, 0}};
+  image whole;
+  uintptr_t at = (uintptr_t)whole.bytes;
+  nbuf_format_build(at, layout, 0x13000, items, 3);
+  for (uint32_t i = 0; i < 3; i++) {
+    CHECK(!nbuf_format_overlaps(at, layout, i, 3));
+    CHECK(!nbuf_item_covers_locator(&items[i], 0x13000));
+    CHECK(!nbuf_item_covers_locator(&items[i], 0xF000));
+  }
+  CHECK(nbuf_item_covers_locator(&items[2], 0x12FFF));
+  CHECK(nbuf_item_covers_locator(&items[1], 0xF001));
 }
 
 TEST(overlaps_with_earlier_and_later_items_are_seen_in_every_dialect) {
