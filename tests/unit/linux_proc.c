@@ -331,6 +331,17 @@ TEST(of_a_first_thread_that_has_ended_another_ones_entry_is_opened) {
   CHECK_EQUAL(1, it.opened);
 }
 
+/* Also where its descriptor is 0, as in a program whose standard input is closed. */
+TEST(one_thread_whose_entry_can_be_opened_is_enough) {
+  static const char *const names[] = {"43", "44", NULL};
+  (void)add_entry("task/43/mem", "");
+  list_threads(names, sizeof names);
+  (void)add_entry("task/44/mem", "");
+  CHECK_EQUAL(0, nbuf_linux_open_of_another_thread(&peer, "mem", O_RDONLY));
+  CHECK_EQUAL(2, it.opened);
+  CHECK_EQUAL(1, it.open_files);
+}
+
 TEST(a_thread_that_just_became_the_first_is_found_by_a_second_try) {
   static const char *const names[] = {"42", NULL};
   file_entry *status = add_entry("status", "");
