@@ -934,6 +934,7 @@ TEST(a_child_has_full_stubs_where_its_parent_had_locators) {
   CHECK_EQUAL(page_at(0), it.linked_stub);
   CHECK_EQUAL(page_at(5), it.linked_to);
   nbuf_locators_end(); /* and of what this copy knew nothing is left */
+  nbuf_locators_inherited();
   atomic_store(&state()->locators, 0);
   it.linked_stub = 0;
   (void)start(page_at(5), WRITTEN, true);
@@ -1417,6 +1418,9 @@ TEST(a_released_buffer_is_found_if_it_has_just_the_room) {
     CHECK(take(&constraint, false));
     check_taken(2);
   }
+  release(0);
+  nbuf_registry_released_item(state(), item_at(0), BUFFER);
+  CHECK(!nbuf_registry_is_passed(state(), 0));
 }
 
 static void fill(uint32_t number);
