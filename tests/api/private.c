@@ -67,6 +67,21 @@ TEST(freed_memory_is_gone_and_can_be_had_again) {
   CHECK(memory.run_at == first);
 }
 
+/* A structure that the caller has changed describes no memory. */
+TEST(what_is_no_whole_memory_is_not_freed) {
+  nearbuf_memory memory = allocate((nearbuf_range){0, UINTPTR_MAX}, 0, space_page(), 1);
+  nearbuf_memory changed = memory;
+  changed.size_bytes = 0;
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&changed));
+  changed.size_bytes = memory.size_bytes - 1;
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&changed));
+  changed = memory;
+  changed.run_at = NULL;
+  CHECK_STATUS(NEARBUF_INVALID_HANDLE, nearbuf_free(&changed));
+  memory.run_at[0] = 1; /* it is still there */
+  CHECK_OK(nearbuf_free(&memory));
+}
+
 /* What was placed has the same type, and the first thing in a buffer starts on a page. */
 TEST(what_was_placed_in_a_buffer_is_not_freed) {
   unsigned char *bytes = calloc(2, space_page());
