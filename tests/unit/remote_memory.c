@@ -90,10 +90,12 @@ static struct {
   uint64_t try_ns; /* how long trying a place takes */
   nbuf_range tried[MOST_TRIED];
   int tried_count;
+  uintptr_t around; /* where the system's limits were asked for */
   nbuf_range freed; /* from 0: nothing was */
   nbuf_item listed[2];
   uint32_t listed_count;
   nearbuf_status walk_end;
+  bool is_one_locator; /* lists all items */
   bool is_dead;
 } it = {.highest = HIGHEST,
         .map_end = NEARBUF_NOT_FOUND,
@@ -219,7 +221,7 @@ nbuf_result invented_map_next(nbuf_remote_map *map, nbuf_remote_mapping *mapping
 
 nbuf_range invented_limits(uint32_t address_bits, uintptr_t around) {
   CHECK_EQUAL(8 * sizeof(void *), address_bits);
-  (void)around;
+  it.around = around;
   return (nbuf_range){(uintptr_t)LOWEST, (uintptr_t)it.highest};
 }
 
@@ -258,23 +260,23 @@ void invented_walk_start(nearbuf_process_walk *walk) {
   *walk = (nearbuf_process_walk){0};
 }
 
-/* Each locator lists one item. */
+/* Each locator lists one item, or one locator all. */
 nbuf_result invented_walk_next_locator(nearbuf_process *process, nearbuf_process_walk *walk,
                                        nearbuf_process_locator *locator) {
   CHECK_EQUAL(ID, process->id);
   CHECK_EQUAL(0, locator->address);
-  if (walk->number == it.listed_count) {
+  if (walk->number == (it.is_one_locator ? 1 : it.listed_count)) {
     return ended_with(it.walk_end);
   }
   walk->number++;
-  walk->count = 1;
+  walk->count = it.is_one_locator ? it.listed_count : 1;
   locator->address = TARGET;
   return nbuf_result_of(NEARBUF_OK);
 }
 
 nbuf_item invented_walk_item(const nearbuf_process_walk *walk, uint32_t index) {
-  CHECK_EQUAL(0, index);
-  return it.listed[walk->number - 1];
+  CHECK(index < walk->count);
+  return it.listed[walk->number - 1 + index];
 }
 
 static void map_range(uint64_t min, uint64_t size, map_kind kind, const char *name) {
@@ -389,6 +391,14 @@ TEST(what_is_near_is_tried_before_the_rest_of_the_range) {
   CHECK_EQUAL(TARGET + 15 * MIB, allocated(&request));
 }
 
+TEST(where_what_is_near_has_no_place_the_rest_of_the_range_is_used) {
+  nearbuf_process_request request = request_in(0, UINT64_MAX);
+  request.target = TARGET + 100;
+  request.near_bytes = 1;
+  CHECK_EQUAL(TARGET, allocated(&request));
+  CHECK_EQUAL(request.target, it.around);
+}
+
 TEST(another_failure_than_of_room_ends_the_search) {
   nearbuf_process_request request = request_in(0, UINT64_MAX);
   request.near_bytes = 16 * MIB;
@@ -478,6 +488,28 @@ TEST(a_place_far_below_a_growing_stack_is_not_even_tried) {
   it.growing_stack = TARGET + 4 * MIB;
   CHECK_EQUAL(TARGET - 5 * MIB - GRANULE, allocated(&request));
   CHECK_EQUAL(1, it.tried_count);
+}
+
+/* Between what the system refuses itself and all that a stack may become. */
+static void check_left_to_stack(uint64_t below_stack, bool is_left) {
+  uint64_t start = TARGET + GRANULE + below_stack;
+  nearbuf_process_request request = request_in(TARGET - 64 * MIB, start + MIB - 1);
+  map_range(start, MIB, PRIVATE, NULL);
+  it.growing_stack = start;
+  CHECK_EQUAL(is_left ? start - 9 * MIB - GRANULE : TARGET, allocated(&request));
+  CHECK_EQUAL(1, it.tried_count);
+}
+
+TEST(a_place_one_megabyte_below_a_growing_stack_is_left_to_it) {
+  check_left_to_stack(MIB, true);
+}
+
+TEST(so_is_one_in_the_ninth_megabyte) {
+  check_left_to_stack(9 * MIB - GRANULE, true);
+}
+
+TEST(a_place_nine_megabytes_below_it_is_used) {
+  check_left_to_stack(9 * MIB, false);
 }
 
 TEST(where_nothing_else_is_free_a_megabyte_is_left_for_a_growing_stack) {
@@ -661,6 +693,16 @@ TEST(memory_that_any_locator_lists_is_not_freed) {
   CHECK_OK(nearbuf_process_free(&other, TARGET, GRANULE));
 }
 
+TEST(memory_of_a_later_item_of_a_locator_is_not_freed_either) {
+  map_range(TARGET, 4 * GRANULE, PRIVATE, NULL);
+  it.listed_count = 2;
+  it.is_one_locator = true;
+  it.listed[0] = (nbuf_item){.base = TARGET, .size = (uint32_t)GRANULE};
+  it.listed[1] = (nbuf_item){.base = TARGET + GRANULE, .size = 16};
+  check_kept(NEARBUF_NOT_FOUND, TARGET + GRANULE, GRANULE);
+  CHECK_OK(nearbuf_process_free(&other, TARGET + 2 * GRANULE, GRANULE));
+}
+
 TEST(memory_is_not_freed_where_the_locators_cannot_be_read) {
   map_range(TARGET, GRANULE, PRIVATE, NULL);
   it.walk_end = NEARBUF_INCOMPATIBLE;
@@ -735,6 +777,13 @@ TEST(all_of_a_map_is_visited_or_why_not_is_returned) {
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_visit_map(&other, count, &visits));
   CHECK_EQUAL(4, visits);
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_visit_map(&other, NULL, &visits));
+}
+
+/* Of the kernel's threads, and of those that have ended and are not forgotten. */
+TEST(a_process_without_any_memory_has_no_map) {
+  int visits = 0;
+  CHECK_STATUS(NEARBUF_NOT_FOUND, nearbuf_process_visit_map(&other, count, &visits));
+  CHECK_EQUAL(0, visits);
 }
 
 TEST(how_much_was_copied_is_told_also_after_a_failure) {
