@@ -196,9 +196,11 @@ static size_t mapped_from(uint64_t address, size_t size) {
   return size < it.end - address ? size : (size_t)(it.end - address);
 }
 
-static ssize_t invented_process_vm_readv(pid_t id, const struct iovec *here,
-                                         const struct iovec *there) {
+static ssize_t invented_process_vm_readv(pid_t id, const struct iovec *here, unsigned long count,
+                                         const struct iovec *there, unsigned long pieces,
+                                         unsigned long flags) {
   CHECK_EQUAL(ID, id);
+  CHECK(count == 1 && pieces == 1 && flags == 0);
   CHECK_EQUAL(here->iov_len, there->iov_len);
   it.direct_calls++;
   uint64_t address = (uintptr_t)there->iov_base;
@@ -328,7 +330,7 @@ nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script sc
 #define close(file) invented_close(file)
 #define read(file, bytes, size) invented_read(file, bytes, size)
 #define process_vm_readv(id, here, count, there, pieces, flags)                                    \
-  invented_process_vm_readv(id, here, there)
+  invented_process_vm_readv(id, here, count, there, pieces, flags)
 #define pread64(file, bytes, size, address) copied(file, (uint64_t)(address), bytes, NULL, size)
 #define pwrite64(file, bytes, size, address) copied(file, (uint64_t)(address), NULL, bytes, size)
 #define poll(ended, count, timeout) invented_poll(ended, count, timeout)
@@ -672,6 +674,11 @@ TEST(memory_is_read_piece_by_piece) {
   it.piece = 300;
   check_read(NEARBUF_OK, 0, MEMORY + 10, SOME);
   CHECK_EQUAL(5, it.direct_calls);
+  it.piece = 1;
+  check_read(NEARBUF_OK, 0, MEMORY + 10, SOME);
+  (void)add_entry("mem", "", 0);
+  it.direct_error = ENOSYS;
+  check_read(NEARBUF_OK, 0, MEMORY + 10, SOME);
 }
 
 TEST(as_much_as_is_mapped_is_read) {
@@ -741,6 +748,10 @@ TEST(memory_is_written_piece_by_piece) {
   CHECK_EQUAL(SOME, done);
   CHECK(memcmp(content + 5, bytes, SOME) == 0);
   CHECK_EQUAL(O_RDWR, it.flags);
+  it.piece = 1;
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_write(&peer, MEMORY + 6, bytes, SOME, &done));
+  CHECK_EQUAL(SOME, done);
+  it.piece = 300;
   it.end = MEMORY + 705;
   CHECK_RESULT(NEARBUF_NOT_MAPPED, EIO, nbuf_remote_write(&peer, MEMORY + 5, bytes, SOME, &done));
   CHECK_EQUAL(700, done);
