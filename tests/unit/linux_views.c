@@ -744,6 +744,15 @@ TEST(the_first_of_several_later_locators_with_an_address_is_viewed) {
   check_hidden_view(NEARBUF_OK, 0, LATER, OURS);
 }
 
+TEST(a_later_file_of_another_address_is_closed_whatever_its_descriptor) {
+  peer.address_bits = 0;
+  (void)add_file(NBUF_NAME_PREFIX "7, later 1", LATER + 1);
+  (void)add_file(first_name, PLACE);
+  (void)add_file(NBUF_NAME_PREFIX "7, later 2", LATER);
+  check_hidden_view(NEARBUF_OK, 0, LATER, OURS + 2 * PAGE);
+  CHECK_EQUAL(0, it.open_files);
+}
+
 TEST(the_address_in_a_hidden_file_is_as_wide_as_ours) {
   const uint64_t high = UINT64_C(0x5500000000) & UINTPTR_MAX;
   (void)add_file(first_name, high | PLACE);
