@@ -12,7 +12,7 @@ fi
 sed -E 's/process [0-9]+/process PID/; s/0x[0-9a-f]+/ADDRESS/g
   s/[0-9.]+ [KMGT]iB (above|below)/DISTANCE/; s/in \/[^ ]*\.$/in LIBRARY./
   s/jump \(.*\) to/jump to/; s/first [45] bytes/first bytes/; s/stub of [0-9]+/stub of N/
-  s/of which [0-9]+/of which N/; s/^   [0-9]+ KiB were allocated/   SIZE were allocated/
+  s/[0-9]+ bytes? used/N bytes used/; s/^   [0-9]+ KiB were allocated/   SIZE were allocated/
   s/buffers of [0-9]+ KiB/buffers of SIZE/' "$work/out" >"$work/words"
 mv "$work/words" "$work/out"
 expect_output - <<END
@@ -44,7 +44,7 @@ nearbuf 1.0.0 in process PID
    They were freed: nothing is mapped there now.
 
 6. Totals
-   2 buffers of SIZE in all, of which N bytes are used; 1 locator of 4 KiB.
+   2 buffers of SIZE in all, N bytes used; 1 locator of 4 KiB.
    Other processes can find them.
 
 All of this was verified.

@@ -25,7 +25,7 @@ locator 0 at ADDRESS : 2 of $capacity items, dialect written, shared
     $slot  ADDRESS 65536          24  free   rwxp  DISTANCE $libc
     $next  ADDRESS 65536         100  held   rwxp  DISTANCE cli_holder
 
-2 buffers of 128 KiB, of which 124 bytes are used; 1 held; no fault found
+2 buffers of 128 KiB, 124 bytes used; 1 held; no fault found
 END
 
 run show 999999

@@ -757,7 +757,7 @@ static const char *totals_lines(const char *mark, uint64_t buffers, const char *
   static char lines[256];
   (void)snprintf(lines, sizeof lines,
                  "   %s%" PRIu64
-                 " buffers of %s in all, of which %s are used; 1 locator of 4 KiB.\n"
+                 " buffers of %s in all, %s used; 1 locator of 4 KiB.\n"
                  "%s",
                  mark, buffers, size, "100 bytes", others);
   return lines;

@@ -50,7 +50,7 @@ TEST(what_is_put_into_a_process_is_shown) {
   check(put_there, 0, "0x");
   (void)snprintf(place, sizeof place, "0x%llx", strtoull(put_there->output, NULL, 0));
   check(run_on(&idle, "show", "", ""), 0, "nearbuf_remote_target.exe");
-  check(run_on(&idle, "show", "", ""), 0, "1 buffer of 64 KiB, of which 5 bytes are used");
+  check(run_on(&idle, "show", "", ""), 0, "1 buffer of 64 KiB, 5 bytes used");
   check(run_on(&idle, "show", "", ""), 0, place);
   check(run_on(&idle, "show", "--json", ""), 0, "\"used_bytes\": 5,");
   check(run_on(&idle, "map", "", ""), 0, "1 buffer, 5 bytes used, 0 held");

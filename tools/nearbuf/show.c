@@ -58,7 +58,7 @@ static void print_buffer(const process_snapshot *snapshot, const nearbuf_process
 
 static void print_totals(const process_snapshot *snapshot) {
   snapshot_sums sums = snapshot_sum(snapshot);
-  (void)printf("\n%s of %s, of which %s are used; %" PRIu64 " held; %s\n",
+  (void)printf("\n%s of %s, %s used; %" PRIu64 " held; %s\n",
                text_count(snapshot->buffer_count, "buffer").characters,
                text_size(sums.size_bytes).characters, text_size(sums.used_bytes).characters,
                sums.taken, sums.fault == NULL ? "no fault found" : sums.fault);
