@@ -47,7 +47,12 @@ bool nbuf_os_module_extent(uintptr_t address, nbuf_range *extent) {
 uintptr_t nbuf_os_module_start(uintptr_t address) {
 #ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 and later, which has this for unwinders */
   struct dl_find_object module;
-  return _dl_find_object((void *)address, &module) == 0 ? (uintptr_t)module.dlfo_map_start : 0;
+  if (_dl_find_object((void *)address, &module) != 0) {
+    return 0;
+  }
+  /* Of a static program glibc 2.36 returns the start of some section. */
+  uintptr_t start = (uintptr_t)module.dlfo_map_start;
+  return start <= address && start % nbuf_os_page_size() == 0 ? start : 0;
 #else
   (void)address;
   return 0;
