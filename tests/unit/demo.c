@@ -756,8 +756,7 @@ static const char *totals_lines(const char *mark, uint64_t buffers, const char *
                                 const char *others) {
   static char lines[256];
   (void)snprintf(lines, sizeof lines,
-                 "   %s%" PRIu64
-                 " buffers of %s in all, %s used; 1 locator of 4 KiB.\n"
+                 "   %s%" PRIu64 " buffers of %s in all, %s used; 1 locator of 4 KiB.\n"
                  "%s",
                  mark, buffers, size, "100 bytes", others);
   return lines;

@@ -283,8 +283,7 @@ static bool show_totals(void) {
   }
   bool is_shared = totals.sharing == NEARBUF_SHARING_SHARED;
   return claim(count == totals.buffers && size == totals.size_bytes && used == totals.used_bytes,
-               "%" PRIu64 " buffers of %s in all, %s used; %" PRIu32
-               " locator of 4 KiB.",
+               "%" PRIu64 " buffers of %s in all, %s used; %" PRIu32 " locator of 4 KiB.",
                totals.buffers, text_size(size).characters, text_size(used).characters,
                totals.locators) &&
          claim(totals.sharing != NEARBUF_SHARING_NONE,
