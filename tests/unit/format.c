@@ -723,3 +723,22 @@ TEST(one_overlap_among_all_items_is_told_in_whatever_order_they_are_listed) {
     CHECK_EQUAL(layout->capacity - 1u, overlaps); /* all but the highest item */
   }
 }
+
+TEST(an_overlap_with_an_item_above_the_one_before_it_is_told) {
+  for (int i = 0; i < GOLDEN; i++) {
+    const nbuf_layout *layout = layout_of(i);
+    image whole = full_image(layout);
+    uintptr_t at = (uintptr_t)whole.bytes;
+    const uint64_t bases[] = {0x10004000, 0x10000000, 0x10004fff};
+    for (uint32_t item = 0; item < 3; item++) {
+      nbuf_item values = {bases[item], 0x1000, 0, 0};
+      nbuf_item_write(nbuf_item_at(at, layout, item), layout, &values);
+    }
+    nbuf_format_store_count(at, layout, 3);
+    bool is_fault = layout->dialect != NEARBUF_DIALECT_RUST;
+    uint32_t told = 999;
+    CHECK_EQUAL(is_fault ? NBUF_FAULT_ITEM_OVERLAP : NBUF_FAULT_NONE,
+                nbuf_format_check(at, layout, 0x20000000, &told));
+    CHECK_EQUAL(2, told);
+  }
+}

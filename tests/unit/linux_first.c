@@ -65,6 +65,7 @@ static struct {
   nbuf_result map_end;
   uint64_t headers[2]; /* the address that the page at PLACE, and that at OTHER_PLACE, names */
   nbuf_result reading;
+  bool can_read_other; /* whatever that is */
   bool are_places_taken;
   uint64_t free_place; /* nevertheless; 0: none */
   nbuf_origin origin;
@@ -132,7 +133,7 @@ nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, v
   memcpy(bytes, peer.address_bits == 32 ? (const void *)&narrow : &wide,
          peer.address_bits == 32 ? 4 : 8);
   *done = size;
-  return it.reading;
+  return address == OTHER_PLACE && it.can_read_other ? nbuf_result_of(NEARBUF_OK) : it.reading;
 }
 
 uint64_t nbuf_locator_file_address(const unsigned char *header, uint32_t bits) {
@@ -583,6 +584,16 @@ TEST(a_candidate_that_cannot_be_read_is_not_known_to_be_none) {
   it.map_end = nbuf_result_of(NEARBUF_NOT_FOUND);
   it.reading = nbuf_result_of(NEARBUF_NOT_MAPPED); /* it has just gone */
   check_result(NEARBUF_NOT_FOUND, 0);
+}
+
+TEST(it_is_not_known_either_where_another_candidate_is_none) {
+  map_locator(PLACE);
+  map_locator(OTHER_PLACE);
+  it.origin = NBUF_ORIGIN_DIRECTORY;
+  it.reading = nbuf_result_system(NEARBUF_DENIED, EPERM);
+  it.headers[1] = PLACE;
+  it.can_read_other = true;
+  check_result(NEARBUF_DENIED, EPERM);
 }
 
 TEST(a_process_that_is_not_identified_has_no_known_locator) {

@@ -118,6 +118,12 @@ static unsigned long invented_getauxval(unsigned long type) {
   return type == AT_RANDOM ? kernel.stack_top : type == AT_SECURE ? kernel.gained_rights : 0;
 }
 
+/* Refuses what is no id, and returns the current one; any other one it would set. */
+static unsigned invented_setfs(unsigned id, unsigned current) {
+  CHECK_EQUAL((unsigned)-1, id);
+  return current;
+}
+
 static int invented_getrlimit(struct rlimit *limit) {
   limit->rlim_cur = kernel.stack_limit;
   return kernel.has_no_limit ? -1 : 0;
@@ -260,8 +266,8 @@ static int invented_statx(int file, struct statx *status) {
 #define getgid() kernel.groups[0]
 #define getresuid(real, effective, saved) invented_getresuid(real, effective, saved)
 #define getresgid(real, effective, saved) invented_getresgid(real, effective, saved)
-#define setfsuid(id) kernel.users[3]
-#define setfsgid(id) kernel.groups[3]
+#define setfsuid(id) invented_setfs(id, kernel.users[3])
+#define setfsgid(id) invented_setfs(id, kernel.groups[3])
 #define clock_gettime(clock, time) invented_clock_gettime(clock, time)
 #define sysconf(name) 100L
 #define getppid() kernel.parent
@@ -532,6 +538,14 @@ TEST(processors_are_made_to_fetch_anew_and_the_process_is_registered_for_that_on
   for (int i = 0; i < kernel.system_calls; i++) { /* no flags, no processor */
     CHECK((int)kernel.arguments[i][1] == 0 && (int)kernel.arguments[i][2] == 0);
   }
+}
+
+TEST(a_namespace_is_known_by_the_number_of_its_file) {
+  struct stat file;
+  uint64_t number = 0;
+  CHECK(stat("/proc/self/ns/pid", &file) == 0);
+  CHECK(nbuf_posix_namespace(&number));
+  CHECK_EQUAL(file.st_ino, number);
 }
 
 TEST(a_program_without_further_rights_is_not_privileged) {

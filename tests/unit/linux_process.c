@@ -511,6 +511,9 @@ TEST(a_process_is_opened_with_the_width_of_its_program) {
   errno = EIO; /* of another call */
   CHECK_RESULT(NEARBUF_OK, 0, open_and_close(&bits));
   CHECK_EQUAL(0, bits);
+  errno = EINTR;
+  CHECK_RESULT(NEARBUF_OK, 0, open_and_close(&bits));
+  CHECK_EQUAL(0, bits);
   program->bytes = "\177EL_\2";
   program->size = 5;
   CHECK_RESULT(NEARBUF_OK, 0, open_and_close(&bits));

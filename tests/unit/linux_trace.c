@@ -844,6 +844,12 @@ TEST(a_thread_that_has_ended_is_not_found_whatever_the_error) {
   check_log("seize");
 }
 
+TEST(what_was_read_of_it_before_is_not_its_status_when_it_is_gone) {
+  char status[NBUF_LINUX_STATUS_SIZE] = "State:\tS (sleeping)\n";
+  it.peers[0].status = NULL;
+  CHECK_EQUAL(0, read_status(DIRECTORY, FIRST, status));
+}
+
 TEST(an_alarm_limits_how_long_the_kernel_lets_it_wait_for_other_tracers) {
   run(DONE);
   CHECK_EQUAL(2, it.alarm_s);

@@ -505,6 +505,16 @@ TEST(the_lowest_addresses_hold_no_place_below_a_span) {
   check_fails(NEARBUF_NO_ROOM, 0, &request);
 }
 
+TEST(what_a_search_adds_below_a_span_is_continued_below) {
+  invent();
+  (void)make_at(TARGET, 64 * KIB);
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  request.range = (nbuf_range){TARGET - 32 * KIB, TARGET + 64 * KIB - 1};
+  request.least = 32 * KIB;
+  CHECK_EQUAL(TARGET - 32 * KIB, make(&request).start);
+  CHECK_EQUAL(0, questions_of(TARGET - 96 * KIB, TARGET - 48 * KIB, 64 * KIB));
+}
+
 /* ---- Where a gap is much nearer -------------------------------------------------------------- */
 
 #define NEARER (128 * MIB)
