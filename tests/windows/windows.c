@@ -47,21 +47,6 @@ TEST(the_rest_of_the_first_locators_granule_is_left_alone) {
   }
 }
 
-static HANDLE(WINAPI *real_open)(DWORD, BOOL, LPCWSTR);
-static int opened;
-
-static HANDLE WINAPI count_opened(DWORD access, BOOL inherit, LPCWSTR name) {
-  opened++;
-  return real_open(access, inherit, name);
-}
-
-TEST(a_first_call_looks_for_one_name_once) {
-  IMPORT_REPLACE(real_open, OpenFileMappingW, count_opened);
-  nearbuf_memory placed;
-  place(1, anywhere, &placed);
-  CHECK_EQUAL(1, opened);
-}
-
 TEST(the_locator_has_the_name_that_every_user_of_the_format_knows) {
   nearbuf_memory placed;
   place(1, anywhere, &placed);

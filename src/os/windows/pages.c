@@ -122,16 +122,10 @@ static nbuf_section_name own_name(int which) {
   return nbuf_section_name_of_first(which, GetCurrentProcessId(), GetCurrentProcess());
 }
 
-/* Looks for the second name if the first one is taken, or `looks_for_both`. If it is not, it may
- * still have been taken when another copy made its locator; but that copy decides with the anchor,
- * where there is one. */
-static nbuf_result find_by_name(bool looks_for_both, nbuf_page *page) {
+static nbuf_result find_by_name(nbuf_page *page) {
   for (int i = 0; i < NBUF_SECTION_NAMES; i++) {
     nbuf_section_name name = own_name(i);
     HANDLE section = OpenFileMappingW(LOOKING, FALSE, name.text);
-    if (section == NULL && !looks_for_both && GetLastError() == ERROR_FILE_NOT_FOUND) {
-      break;
-    }
     if (section == NULL) {
       continue;
     }
@@ -260,7 +254,7 @@ nbuf_result nbuf_page_find(bool wants_private, nbuf_page *page) {
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
-  result = find_by_name(false, page);
+  result = find_by_name(page);
   _Atomic uintptr_t *anchor;
   if (result.status == NEARBUF_OK) {
     result = have_anchor(&anchor);
@@ -288,21 +282,15 @@ static nbuf_result make_first(const nbuf_initial_items *initial, bool wants_priv
              : result;
 }
 
-/* Where there is an anchor it decides, and a name that is taken is noticed when the section is
- * made. Only without one the names are looked for again. */
 nbuf_result nbuf_page_find_or_make(const nbuf_initial_items *initial, bool wants_private,
                                    nbuf_page *page) {
-  nbuf_result result = find_by_anchor(page);
+  nbuf_result result = nbuf_page_find(wants_private, page);
   _Atomic uintptr_t *anchor;
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
   result = have_anchor(&anchor);
-  if (result.status != NEARBUF_OK) {
-    return result;
-  }
-  result = anchor == NULL ? find_by_name(true, page) : nbuf_result_of(NEARBUF_NOT_FOUND);
-  if (result.status == NEARBUF_NOT_FOUND) {
+  if (result.status == NEARBUF_OK) {
     result = make_first(initial, wants_private, anchor != NULL, page);
   }
   if (result.status == NEARBUF_OK) {
