@@ -131,6 +131,7 @@ static int open_entry(const char *name, int flags, bool of_another_thread) {
         it.entries[i].is_of_another_thread == of_another_thread) {
       it.open_files += it.entries[i].error == 0;
       it.position[i] = 0;
+      (void)lseek(number_of(i), 0, SEEK_SET); /* of a map, which is read by its descriptor */
       return failed_with(it.entries[i].error) == 0 ? number_of(i) : -1;
     }
   }
@@ -925,6 +926,15 @@ TEST(if_the_first_thread_has_ended_another_one_tells) {
   CHECK_RESULT(NEARBUF_DENIED, EACCES, nbuf_remote_check_program(&peer));
 }
 
+TEST(so_it_does_if_the_vector_of_the_first_one_cannot_be_opened) {
+  add_auxiliary();
+  vector->error = EACCES;
+  run_program(5, 6);
+  add_entry("auxv", auxiliary, vector->size)->is_of_another_thread = true;
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+  CHECK_EQUAL(RANDOM_PLACE, peer.reserved[0]);
+}
+
 TEST(the_vector_of_another_thread_may_have_the_lowest_descriptor) {
   static const uint64_t values[] = {RANDOM, RANDOM_PLACE};
   entry *another = add_entry("auxv", values, sizeof values);
@@ -1079,6 +1089,16 @@ static void check_dropped(int dropped, const char *beginning, int length) {
         mapping.device == (UINT64_C(8) << 32 | 1)); /* it ends within its room */
 }
 
+TEST(a_short_name_behind_a_long_one_ends_where_it_ends) {
+  nbuf_remote_mapping mapping;
+  add_map("20000000-20001000 r-xp 0 0:0 0 /a/long/name\n20001000-20002000 r-xp 0 0:0 0 /b\n",
+          false);
+  CHECK_RESULT(NEARBUF_OK, 0, mapping_at(0x20000000, &mapping));
+  CHECK(strcmp("/a/long/name", mapping.info.name) == 0);
+  CHECK_RESULT(NEARBUF_OK, 0, mapping_at(0x20001000, &mapping));
+  CHECK(strcmp("/b", mapping.info.name) == 0);
+}
+
 TEST(of_a_long_name_the_end_is_kept_without_a_part_of_a_character) {
   static const int dropped[] = {0, 0, 1, 3, 3};
   static const int dropped_of_character[] = {0, 0, 2, 2, 3};
@@ -1148,6 +1168,19 @@ TEST(an_instruction_is_found_in_the_first_mebibyte_of_any_code_that_can_be_read)
     CHECK_STATUS(places[i].is_found ? NEARBUF_OK : NEARBUF_NOT_FOUND, result.status);
     CHECK_EQUAL(places[i].is_found ? places[i].at : 0, target.entry);
   }
+}
+
+TEST(where_the_kernel_put_none_any_other_code_is_searched) {
+  add_map(FAR, false);
+  put_entry(MEMORY + 77);
+  CHECK_EQUAL(MEMORY + 77, entry_of_run(NEARBUF_OK));
+}
+
+TEST(an_instruction_in_the_last_bytes_that_are_mapped_is_found) {
+  add_map(VDSO, false);
+  put_entry(0x20200000);
+  it.end = 0x20200002;
+  CHECK_EQUAL(0x20200000, entry_of_run(NEARBUF_OK));
 }
 
 TEST(code_that_cannot_be_read_or_run_is_not_searched) {
