@@ -482,6 +482,24 @@ TEST(sixteen_spans_are_remembered) {
   }
 }
 
+/* Which the library is not told of. */
+static void unmapped_by_others(uintptr_t start, uintptr_t size) {
+  CHECK_OK(nbuf_os_unmap(start, size).status);
+}
+
+TEST(what_is_made_again_inside_a_span_needs_no_other_one) {
+  invent();
+  (void)make_at(TARGET + 256 * MIB, 64 * KIB);
+  nbuf_gap_request request = request_at(TARGET, 64 * KIB);
+  request.range = (nbuf_range){TARGET, TARGET + 64 * KIB - 1};
+  CHECK_EQUAL(TARGET, make(&request).start);
+  for (int i = 0; i < NBUF_SPANS; i++) {
+    unmapped_by_others(TARGET, 64 * KIB);
+    CHECK_EQUAL(TARGET, make(&request).start);
+  }
+  CHECK_EQUAL(0, questions_of(TARGET + 256 * MIB - 64 * KIB, TARGET + 200 * MIB, 64 * KIB));
+}
+
 TEST(a_place_beside_a_span_lies_in_the_range_and_is_aligned) {
   invent();
   (void)make_at(TARGET, 64 * KIB);

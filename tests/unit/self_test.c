@@ -607,3 +607,21 @@ TEST(every_check_is_printed_with_its_result_and_the_failed_ones_are_counted) {
                  "nearbuf: 2 of 12 checks failed\n");
   check_said(expected);
 }
+
+/* ---- The stub -------------------------------------------------------------------------------- */
+
+TEST(a_stub_is_as_long_as_what_is_written_of_it) {
+  if (DETOUR_JUMP_SIZE == 0) {
+    return; /* none is written on this processor */
+  }
+  enum { MOST = 2 * DETOUR_STUB_SIZE, UNWRITTEN = 0xa5 };
+  unsigned char bytes[MOST];
+  memset(bytes, UNWRITTEN, sizeof bytes);
+  int size = detour_write_stub(bytes, UINTPTR_MAX / 5, UINTPTR_MAX / 3);
+  int written = MOST;
+  while (written > 0 && bytes[written - 1] == UNWRITTEN) {
+    written--;
+  }
+  CHECK_EQUAL(written, size);
+  CHECK(size > 0 && size <= DETOUR_STUB_SIZE);
+}
