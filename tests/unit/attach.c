@@ -18,13 +18,13 @@
 #define nbuf_page_find invented_page_find
 #define nbuf_page_find_or_make invented_page_find_or_make
 
-static void invented_state_lock(nbuf_state *state);
-static bool invented_state_try_lock(nbuf_state *state);
-static void invented_state_unlock(nbuf_state *state);
+static void invented_state_lock(nbuf_state *locked);
+static bool invented_state_try_lock(nbuf_state *locked);
+static void invented_state_unlock(nbuf_state *locked);
 static bool invented_settings_private(void);
 static nearbuf_dialect invented_settings_dialect(nearbuf_dialect preferred);
 static void invented_locators_inherited(void);
-static nbuf_result invented_locators_start(nbuf_state *state, uintptr_t base, uint8_t dialect,
+static nbuf_result invented_locators_start(nbuf_state *of, uintptr_t base, uint8_t dialect,
                                            bool is_made);
 static nbuf_result invented_page_find(bool wants_private, nbuf_page *page);
 static nbuf_result invented_page_find_or_make(const nbuf_initial_items *initial, bool wants_private,
