@@ -600,7 +600,7 @@ TEST(what_a_search_finds_at_the_end_of_a_span_belongs_to_it) {
     forget_searches();
     CHECK(questions_of(FAR_ABOVE + i * 64 * KIB, TARGET + 1, 64 * KIB) > 0);
   }
-  CHECK_EQUAL(0, questions_of(FAR_ABOVE + 20 * 64 * KIB, TARGET + 1, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(FAR_ABOVE + 20 * (64 * KIB), TARGET + 1, 64 * KIB));
   CHECK_EQUAL(0, questions_of(other - 64 * KIB, other, 64 * KIB));
 }
 
@@ -613,7 +613,7 @@ TEST(so_does_what_it_finds_at_the_start) {
     forget_searches();
     CHECK(questions_of(first - i * 64 * KIB, TARGET, 64 * KIB) > 0);
   }
-  CHECK_EQUAL(0, questions_of(first - 20 * 64 * KIB, TARGET, 64 * KIB));
+  CHECK_EQUAL(0, questions_of(first - 20 * (64 * KIB), TARGET, 64 * KIB));
   CHECK_EQUAL(0, questions_of(other - 64 * KIB, other, 64 * KIB));
 }
 
