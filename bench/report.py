@@ -192,8 +192,8 @@ def goals(results):
 
 def machine(results):
     it = results["machine"]
-    return [f"{it['processors']} processors of an {it['processor']}, Linux {it['kernel']}, load "
-            f"{it['load']:.1f} before the start, commit {it['commit']}."]
+    return [f"{it['processors']} processors of an {it['processor']}, Linux {it['kernel']},",
+            f"load {it['load']:.1f} before the start, commit {it['commit']}."]
 
 
 def pages(results):
