@@ -515,11 +515,14 @@ static bool map_nearest(const nbuf_gap_request *gap_request, uintptr_t size, nbu
     return below.start != 0;
   }
   uintptr_t above = nbuf_os_map_within(range, size, gap_request->alignment, false);
-  if (above != 0) {
-    nearest->start = above;
-    (void)(below.start != 0 && nbuf_os_unmap(below.start, size).status == NEARBUF_OK);
+  if (above == 0) {
+    return below.start != 0;
   }
-  return nearest->start != 0;
+  if (below.start != 0) {
+    (void)nbuf_os_unmap(below.start, size);
+  }
+  nearest->start = above;
+  return true;
 }
 
 /* Whether a place for the least size is so much nearer than one for the wanted size that it is
