@@ -125,7 +125,7 @@ static struct {
   bool cannot_be_kept;
   bool made_private;
   bool is_not_of_process;
-  bool is_raced;
+  void (*meanwhile)(void); /* what another thread does when this one has made its state's pages */
 } it = {.now = 1000 * MS};
 
 size_t invented_page_size(void) {
@@ -245,8 +245,8 @@ void *invented_process_pages(size_t size, nbuf_os_owner *owner) {
   CHECK((atomic_load(&owner->mark) & 1) != 0);
   atomic_store(&owner->inheritance, (uint32_t)it.inheritance);
   nbuf_state *made = it.has_no_memory ? NULL : &states[it.states_made++];
-  if (it.is_raced && it.states_made == 1) { /* another thread is as far, and goes on */
-    CHECK_OK(tested_state_begin(&it.of_other_thread).status);
+  if (it.meanwhile != NULL && it.states_made == 1) {
+    it.meanwhile();
   }
   return made;
 }
@@ -2005,10 +2005,15 @@ TEST(where_pages_are_not_wiped_a_state_is_used_only_by_its_process) {
   it.inheritance = kinds[1];
 }
 
+/* Another thread is as far, and goes on. */
+static void begin_in_other_thread(void) {
+  CHECK_OK(nbuf_state_begin(&it.of_other_thread).status);
+}
+
 static void check_one_state_of_two_threads(nbuf_os_inheritance inheritance) {
   nbuf_state *one;
   it.inheritance = inheritance;
-  it.is_raced = true;
+  it.meanwhile = begin_in_other_thread;
   CHECK_OK(nbuf_state_begin(&one).status);
   CHECK(one == &states[1] && one == it.of_other_thread && one == nbuf_state_of_process());
   CHECK_EQUAL(1, nbuf_state_generation(one));

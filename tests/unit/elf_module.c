@@ -20,7 +20,8 @@ uintptr_t tested_module_start(uintptr_t address);
 
 #include "test.h"
 
-enum { MODULES = 3, MOST_PARTS = 4, LOADED_AT = 0x10000 };
+#define LOADED_AT ((uintptr_t)0x10000)
+enum { MODULES = 3, MOST_PARTS = 4 };
 
 static struct {
   ElfW(Phdr) parts[MODULES][MOST_PARTS];
