@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "additions.h"
 #include "layout.h"
 #include "peer.h"
 #include "verify.h"
@@ -140,12 +141,8 @@ static void do_first(void) {
  * no memory, and counts as clean if both loops took at most 4 per cent longer than the fastest. */
 static double calibrate(void) {
   enum { ADDITIONS = 8000 };
-  uintptr_t sum = 0;
   double start = bench_now();
-  for (uintptr_t i = 0; i < ADDITIONS; i++) {
-    __asm__ volatile("" : "+r"(sum) : "r"(i));
-    sum += i;
-  }
+  bench_add(ADDITIONS);
   return (bench_now() - start) / ADDITIONS;
 }
 

@@ -21,6 +21,7 @@
 
 #include <nearbuf/nearbuf.h>
 
+#include "additions.h"
 #include "imports.h"
 #include "os/windows/search.h"
 #include "test.h"
@@ -59,15 +60,10 @@ static double now_ns(void) {
   return (double)count.QuadPart * 1e9 / (double)frequency.QuadPart;
 }
 
-/* Touches no memory: it takes longer where something else runs on the other half of the core. */
 static double calibrate(void) {
   enum { ADDITIONS = 200000 };
-  uintptr_t sum = 0;
   double start = now_ns();
-  for (uintptr_t i = 0; i < ADDITIONS; i++) {
-    __asm__ volatile("" : "+r"(sum) : "r"(i));
-    sum += i;
-  }
+  bench_add(ADDITIONS);
   return now_ns() - start;
 }
 
@@ -108,6 +104,16 @@ static void count_calls(bool lets_system_search) {
   real_allocate2 = atomic_load(&nbuf_windows_virtual_alloc2);
   bool is_there = lets_system_search && real_allocate2 != NULL;
   atomic_store(&nbuf_windows_virtual_alloc2, is_there ? count_allocate2 : NULL);
+}
+
+static void start_counting(void) {
+  queries = 0;
+  calls = 0;
+}
+
+static void note_counts(report *result) {
+  result->queries = queries;
+  result->calls = calls;
 }
 
 /* ---- Layouts --------------------------------------------------------------------------------- */
@@ -189,13 +195,11 @@ static void check_placed(const void *placed, const unsigned char *stub) {
 /* The first piece of the process. */
 static void measure_piece(report *result) {
   nearbuf_request request = request_near_code(STUB_SIZE);
-  unsigned queries_before = queries;
-  unsigned calls_before = calls;
+  start_counting();
   double start = now_ns();
   const void *placed = place(&request, stubs[0]);
   result->ns = now_ns() - start;
-  result->queries = queries - queries_before;
-  result->calls = calls - calls_before;
+  note_counts(result);
   check_placed(placed, stubs[0]);
 }
 
@@ -241,11 +245,9 @@ static void call_before(void) {
 
 static void measure_granule(report *result, const nearbuf_request *request,
                             nearbuf_status expected) {
-  unsigned queries_before = queries;
-  unsigned calls_before = calls;
+  start_counting();
   result->ns = ask_for_a_granule(request, expected);
-  result->queries = queries - queries_before;
-  result->calls = calls - calls_before;
+  note_counts(result);
 }
 
 static void measure_piece_beside(report *result, bool is_by_granules) {
@@ -294,23 +296,17 @@ static void measure_places(report *result) {
   static const void *placed[STUBS];
   nearbuf_request request = request_near_code(STUB_SIZE);
   placed[0] = place(&request, stubs[0]);
-  unsigned queries_before = queries;
-  unsigned calls_before = calls;
+  start_counting();
   double start = now_ns();
   for (size_t i = 1; i < STUBS; i++) {
     placed[i] = place(&request, stubs[i]);
   }
   result->ns = (now_ns() - start) / (STUBS - 1);
-  result->queries = queries - queries_before;
-  result->calls = calls - calls_before;
+  note_counts(result);
   for (size_t i = 0; i < STUBS; i++) {
     check_placed(placed[i], stubs[i]);
   }
   result->bare_ns = bump();
-}
-
-static void first_call(report *result) {
-  measure_first_call(result);
 }
 
 static void beside_one(report *result) {
@@ -336,8 +332,8 @@ typedef struct work {
 } work;
 
 static const work works[] = {
-    {"first call, system", first_call, true},
-    {"first call, map", first_call, false},
+    {"first call, system", measure_first_call, true},
+    {"first call, map", measure_first_call, false},
     {"10,000 x 64 bytes, system", measure_places, true},
     {"10,000 x 64 bytes, map", measure_places, false},
     {"500 MiB reserved at once on both sides, system", beside_one, true},
