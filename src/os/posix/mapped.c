@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "os/pages.h"
 #include "os/posix/posix.h"
 
 static bool is_same_file(const nbuf_mapping *a, const nbuf_mapping *b) {

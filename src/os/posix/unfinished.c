@@ -10,7 +10,6 @@
 #include "os/os.h"
 #include "os/posix/files.h"
 #include "os/posix/mapped.h"
-#include "os/wait.h"
 
 /* A file that is open for longer was abandoned: the other implementation failed to map it, as the
  * .NET one does if the file system forbids execution, and did not close it. */
