@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The parts of the structure that a script can check: includes, names, and that each library
-# compiles as one file.
+# The parts of the structure that a script can check: includes, names, the way of one call through
+# the files, and that each library compiles as one file.
 set -euo pipefail
 scripts/structure.py
+PYTHONDONTWRITEBYTECODE=1 python3 scripts/trace --check
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -3,14 +3,15 @@
 
   python3 scripts/trace [--list] [--check]
 
-Builds the library with gcc's -finstrument-functions, runs scripts/trace/program.c, and counts, base/ and
-headers aside:
+Builds the library with gcc's -finstrument-functions, runs scripts/trace/program.c, and counts what is not
+in base/ or in a header:
 
   files   that the way passes;
   steps   from one file to another, each once: what a loop repeats is read once;
   climbs  the steps that are not a call by the file where the reader is: one has to go back to a caller.
 
---list prints the way. --check fails where there are more than 10 files or 15 climbs.
+--list prints the way. --check fails where there are more than 10 files or 15 climbs, on a kernel that answers
+queries of the memory map (6.11): on others the way passes the parsers of its text, too.
 """
 
 import glob
@@ -27,9 +28,11 @@ def build(work):
     sources = [name for folder in FOLDERS for name in sorted(glob.glob(f"src/{folder}/*.c"))
                if not name.endswith("/reloaded.c")]
     program = os.path.join(work, "trace")
-    subprocess.run(["gcc", "-std=c17", "-g", "-O1", "-no-pie", "-finstrument-functions", "-D_GNU_SOURCE",
-                    "-DNEARBUF_STATIC", "-Iinclude", "-Isrc", "-o", program, *sources,
-                    "scripts/trace/program.c", "-lpthread"], check=True)
+    # The file of a header's function that is inlined would be the one that includes it.
+    subprocess.run(["gcc", "-std=c17", "-g", "-O1", "-no-pie", "-finstrument-functions",
+                    "-finstrument-functions-exclude-file-list=.h", "-D_GNU_SOURCE", "-DNEARBUF_STATIC",
+                    "-Iinclude", "-Isrc", "-o", program, *sources, "scripts/trace/program.c", "-lpthread"],
+                   check=True)
     return program
 
 
@@ -76,6 +79,9 @@ def main(options):
         for _, file, name, is_climb in steps:
             print(f"{'^' if is_climb else ' '} {file:20} {name}")
     print(f"{len(files)} files, {len(steps)} steps, {climbs} climbs")
+    if "os/linux/maps_text.c" in files:
+        print("not checked: this kernel answers no queries of the memory map")
+        return 0
     return 1 if "--check" in options and (len(files) > MOST_FILES or climbs > MOST_CLIMBS) else 0
 
 

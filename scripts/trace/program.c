@@ -1,5 +1,6 @@
 /* One get of a new region in a process that has a locator, with a line for each function that is
- * entered or left: ">" or "<" and its address. */
+ * entered or left: ">" or "<" and its address. The range is free, wherever the system puts the
+ * heap. */
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -30,7 +31,7 @@ int main(void) {
   if (nearbuf_get(&request, &buffer) != NEARBUF_OK) {
     return 1;
   }
-  request.range = (nearbuf_range){0x10000000, 0x50000000};
+  request.range = (nearbuf_range){0x60000000, 0x9fffffff};
   request.size_bytes = 1 << 20;
   is_traced = true;
   nearbuf_status status = nearbuf_get(&request, &buffer);

@@ -33,11 +33,13 @@ NBUF_COLD static nearbuf_status get_slowly(const nearbuf_request *request, nearb
   nbuf_acquired acquired;
   uint32_t generation;
   nbuf_preference preference = {request->target, request->near_bytes, NEARBUF_DIALECT_WRITTEN};
+  nbuf_os_call call = nbuf_os_call_begin();
   nbuf_result result = nbuf_acquire(&constraint, &preference, &acquired, &generation);
   buffer->system_error = result.system_error;
   if (result.status == NEARBUF_OK) {
     fill(buffer, &acquired, request->flags, generation);
   }
+  nbuf_os_call_end(call);
   return result.status;
 }
 

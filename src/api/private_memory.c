@@ -1,5 +1,5 @@
 /* Private memory in a range: the same search as for buffers, without a locator. */
-#include "core/acquire.h"
+#include "base/constraint.h"
 #include "core/regions.h"
 #include "os/os.h"
 

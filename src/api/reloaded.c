@@ -108,7 +108,9 @@ static nearbuf_status acquire_item(const BufferSearchSettings *settings, uint32_
   nbuf_preference lowest = {lowest_target(&request), 0, NEARBUF_DIALECT_RUST};
   nbuf_acquired acquired;
   uint32_t generation;
+  nbuf_os_call call = nbuf_os_call_begin();
   status = nbuf_acquire(&constraint, &lowest, &acquired, &generation).status;
+  nbuf_os_call_end(call);
   if (status == NEARBUF_OK) {
     uintptr_t address = nbuf_item_ref_address(acquired.ref);
     nbuf_item_set_position(address, true, acquired.start);

@@ -1,6 +1,8 @@
 /* What a request demands of memory; see constraint.h. */
 #include "base/constraint.h"
 
+#include <stddef.h>
+
 static uint64_t add_saturating(uint64_t value, uint64_t more) {
   return value > UINT64_MAX - more ? UINT64_MAX : value + more;
 }
@@ -32,6 +34,15 @@ nearbuf_status nbuf_constraint_check(const nbuf_constraint *constraint) {
   return nbuf_constraint_has_place(constraint, constraint->size, alignment)
              ? NEARBUF_OK
              : NEARBUF_RANGE_TOO_SMALL;
+}
+
+nearbuf_status nbuf_request_check(const nearbuf_request *request) {
+  if (request == NULL || request->struct_size != sizeof *request ||
+      (request->flags & ~(uint32_t)NEARBUF_DATA) != 0) {
+    return NEARBUF_INVALID_ARGUMENT;
+  }
+  nbuf_constraint constraint = nbuf_request_constraint(request, 0);
+  return nbuf_constraint_check(&constraint);
 }
 
 bool nbuf_constraint_narrow(const nbuf_constraint *constraint, uint64_t target, uint64_t near_bytes,

@@ -72,6 +72,19 @@ NBUF_FORCEINLINE bool nbuf_constraint_fits(const nbuf_constraint *constraint, ui
  * RANGE_TOO_SMALL if no place in the range could ever hold it. */
 nearbuf_status nbuf_constraint_check(const nbuf_constraint *constraint);
 
+/* The constraint of a request with these flags. */
+NBUF_FORCEINLINE nbuf_constraint nbuf_request_constraint(const nearbuf_request *request,
+                                                         uint32_t flags) {
+  nbuf_constraint constraint = {.min = request->range.min,
+                                .max = request->range.max,
+                                .alignment = nbuf_alignment_for(request->alignment_bytes, flags),
+                                .size = request->size_bytes};
+  return constraint;
+}
+
+/* Checks a request: OK, or the status that nearbuf_get returns for it. */
+nearbuf_status nbuf_request_check(const nearbuf_request *request);
+
 /* Whether the range has an aligned start from which `size` bytes lie inside. */
 bool nbuf_constraint_has_place(const nbuf_constraint *constraint, uint64_t size,
                                uint64_t alignment);

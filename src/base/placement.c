@@ -5,17 +5,16 @@
  * for a larger one nearby. */
 enum { QUESTIONS_FOR_MORE_ROOM = 64 };
 
-static uintptr_t origin_of(const nbuf_gap_request *gap_request) {
-  return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
-}
+/* The size of regions grows with the bytes placed before, from the first size to the largest
+ * (decision 22). */
+enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
 
-uintptr_t nbuf_placement_distance(const nbuf_gap_request *gap_request, const nbuf_place *place) {
-  uintptr_t origin = origin_of(gap_request);
-  uintptr_t last = place->start + (place->size - 1);
-  if (origin < place->start) {
-    return place->start - origin;
-  }
-  return origin > last ? origin - last : 0;
+uintptr_t nbuf_placement_region_size(uint64_t placed_bytes, uintptr_t least,
+                                     uintptr_t granularity) {
+  uint64_t size = placed_bytes / SHARE_OF_PLACED;
+  size = size < FIRST_SIZE ? FIRST_SIZE : size > LARGEST_SIZE ? LARGEST_SIZE : size;
+  size = nbuf_align_down((uintptr_t)size, granularity);
+  return size < least ? least : (uintptr_t)size;
 }
 
 bool nbuf_placement_choose_target(nbuf_gap_request *gap_request, uintptr_t system_place) {
@@ -35,7 +34,7 @@ bool nbuf_placement_choose_target(nbuf_gap_request *gap_request, uintptr_t syste
  * origin, or the lowest one above it. */
 static bool nearest_start(const nbuf_gap_request *gap_request, nbuf_range gap, uintptr_t size,
                           uintptr_t *start) {
-  uintptr_t origin = origin_of(gap_request);
+  uintptr_t origin = nbuf_placement_origin(gap_request);
   uintptr_t to_origin = nbuf_add_saturating(origin, size - 1);
   nbuf_range below = {gap.min, gap.max < to_origin ? gap.max : to_origin};
   nbuf_range above = {gap.min > origin ? gap.min : origin, gap.max};
@@ -126,7 +125,7 @@ static bool is_worth_asking(choice *best, uintptr_t distance) {
 /* One pass in ascending order over the occupied ranges, until no better place can follow. */
 static nbuf_search_answer search_ascending(choice *best, const nbuf_source *source) {
   nbuf_range range = best->gap_request->range;
-  uintptr_t origin = origin_of(best->gap_request);
+  uintptr_t origin = nbuf_placement_origin(best->gap_request);
   uintptr_t from = range.min;
   for (;;) {
     nbuf_range occupied;
@@ -259,7 +258,7 @@ static nbuf_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
 static nbuf_search_answer search_outwards(choice *best, const nbuf_source *source,
                                           nbuf_search_memo *memo) {
   nbuf_range range = best->gap_request->range;
-  uintptr_t origin = origin_of(best->gap_request);
+  uintptr_t origin = nbuf_placement_origin(best->gap_request);
   uintptr_t middle = origin < range.min ? range.min : origin > range.max ? range.max : origin;
   side up = {.frontier = middle, .known_full = middle};
   side down = {.frontier = middle, .known_full = middle, .is_done = middle == range.min};

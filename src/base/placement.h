@@ -79,8 +79,21 @@ nbuf_search_answer nbuf_placement_search(const nbuf_gap_request *gap_request,
                                          const nbuf_source *source, nbuf_place *place,
                                          nbuf_search_memo *memo);
 
+/* Where a search starts. */
+static inline uintptr_t nbuf_placement_origin(const nbuf_gap_request *gap_request) {
+  return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
+}
+
 /* The distance in bytes of a place from the target of the request, 0 if the place contains it. */
-uintptr_t nbuf_placement_distance(const nbuf_gap_request *gap_request, const nbuf_place *place);
+static inline uintptr_t nbuf_placement_distance(const nbuf_gap_request *gap_request,
+                                                const nbuf_place *place) {
+  uintptr_t origin = nbuf_placement_origin(gap_request);
+  uintptr_t last = place->start + (place->size - 1);
+  if (origin < place->start) {
+    return place->start - origin;
+  }
+  return origin > last ? origin - last : 0;
+}
 
 /* Gives a request without a target one if its range extends beyond 4 GiB. The target is
  * `system_place`, where the system itself puts mappings, if that lies in the range, else the middle
@@ -88,6 +101,10 @@ uintptr_t nbuf_placement_distance(const nbuf_gap_request *gap_request, const nbu
  * True: the range was narrowed to the addresses above 4 GiB, since low addresses are scarce; if
  * that part is full, try the whole range next. */
 bool nbuf_placement_choose_target(nbuf_gap_request *gap_request, uintptr_t system_place);
+
+/* The size that a new region of shared buffers should have, for a request that needs `least` bytes,
+ * if `placed_bytes` were placed before. */
+uintptr_t nbuf_placement_region_size(uint64_t placed_bytes, uintptr_t least, uintptr_t granularity);
 
 /* The best place for the request inside one gap, both ends inclusive; false: none fits. */
 bool nbuf_placement_in_gap(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place);

@@ -7,15 +7,6 @@
 #include "os/os.h"
 #include "os/pages.h"
 
-nearbuf_status nbuf_request_check(const nearbuf_request *request) {
-  if (request == NULL || request->struct_size != sizeof *request ||
-      (request->flags & ~(uint32_t)NEARBUF_DATA) != 0) {
-    return NEARBUF_INVALID_ARGUMENT;
-  }
-  nbuf_constraint constraint = nbuf_request_constraint(request, 0);
-  return nbuf_constraint_check(&constraint);
-}
-
 /* What the steps of one request share. */
 typedef struct acquisition {
   nbuf_state *state;
@@ -93,8 +84,9 @@ static nbuf_result make_region(const acquisition *ctx, const nbuf_gap_request *g
  * see nbuf_registry_register. */
 static uintptr_t size_to_want(nbuf_state *state, uintptr_t least, bool is_held) {
   if (!is_held) {
-    return nbuf_region_size(atomic_load_explicit(&state->placed_bytes, memory_order_relaxed),
-                            least);
+    return nbuf_placement_region_size(
+        atomic_load_explicit(&state->placed_bytes, memory_order_relaxed), least,
+        nbuf_os_granularity());
   }
   bool is_contended = atomic_load_explicit(&state->contended, memory_order_relaxed) != 0;
   uintptr_t pieces = (uintptr_t)NBUF_UNSHARED_STRIDE * nbuf_os_granularity();
@@ -118,11 +110,6 @@ static nbuf_result make(const acquisition *ctx, bool is_held) {
   return result;
 }
 
-/* Acquires a listed item. From the start: items that other modules have released are found, too. */
-static bool take(const acquisition *ctx, bool from_start, bool *is_held) {
-  return nbuf_registry_take(ctx->state, ctx->constraint, from_start, ctx->acquired, is_held);
-}
-
 static nbuf_result take_or_make(const acquisition *ctx) {
   bool is_held = false;
   nbuf_result result = nbuf_attach(ctx->state, true);
@@ -132,17 +119,19 @@ static nbuf_result take_or_make(const acquisition *ctx) {
   bool is_attached = result.status == NEARBUF_OK;
   if (is_attached) {
     nbuf_header_mend(nbuf_locators_entry(0));
-    if (take(ctx, false, &is_held)) {
+    if (nbuf_registry_take(ctx->state, ctx->constraint, false, ctx->acquired, &is_held)) {
       return result;
     }
     nbuf_result extended = nbuf_locators_extend(ctx->state, true);
     bool is_due = nbuf_registry_is_full_walk_due(ctx->state);
-    if (extended.status == NEARBUF_OK && take(ctx, is_due, &is_held)) {
+    if (extended.status == NEARBUF_OK &&
+        nbuf_registry_take(ctx->state, ctx->constraint, is_due, ctx->acquired, &is_held)) {
       return result;
     }
   }
   result = make(ctx, is_held);
-  if (result.status == NEARBUF_NO_ROOM && is_attached && take(ctx, true, &is_held)) {
+  if (result.status == NEARBUF_NO_ROOM && is_attached &&
+      nbuf_registry_take(ctx->state, ctx->constraint, true, ctx->acquired, &is_held)) {
     return nbuf_result_of(NEARBUF_OK);
   }
   return result;
@@ -157,7 +146,8 @@ static nbuf_result take_anything(const acquisition *ctx) {
   any.constraint = &wasteful;
   bool is_held;
   uint32_t contended = atomic_exchange_explicit(&ctx->state->contended, 0, memory_order_relaxed);
-  bool is_found = nbuf_is_attached(ctx->state) && take(&any, true, &is_held);
+  bool is_found = nbuf_is_attached(ctx->state) &&
+                  nbuf_registry_take(any.state, any.constraint, true, any.acquired, &is_held);
   if (contended != 0) {
     atomic_store_explicit(&ctx->state->contended, 1, memory_order_relaxed);
   }
@@ -203,7 +193,6 @@ static void keep_hint(nbuf_state *state, const nbuf_acquired *acquired, uint32_t
 nbuf_result nbuf_acquire(const nbuf_constraint *constraint, const nbuf_preference *preference,
                          nbuf_acquired *acquired, uint32_t *generation) {
   acquisition ctx = {.constraint = constraint, .preference = preference, .acquired = acquired};
-  nbuf_os_call call = nbuf_os_call_begin();
   nbuf_result result = nbuf_state_begin(&ctx.state);
   if (result.status == NEARBUF_OK) {
     result = find_or_make(&ctx);
@@ -215,6 +204,5 @@ nbuf_result nbuf_acquire(const nbuf_constraint *constraint, const nbuf_preferenc
     *generation = nbuf_state_generation(ctx.state);
     keep_hint(ctx.state, acquired, *generation);
   }
-  nbuf_os_call_end(call);
   return result;
 }

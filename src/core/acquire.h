@@ -13,19 +13,6 @@
 #include "core/registry.h"
 #include "core/state.h"
 
-/* Checks a request: OK, or the status that nearbuf_get returns for it. No system calls. */
-nearbuf_status nbuf_request_check(const nearbuf_request *request);
-
-/* The constraint of a request with these flags. */
-NBUF_FORCEINLINE nbuf_constraint nbuf_request_constraint(const nearbuf_request *request,
-                                                         uint32_t flags) {
-  nbuf_constraint constraint = {.min = request->range.min,
-                                .max = request->range.max,
-                                .alignment = nbuf_alignment_for(request->alignment_bytes, flags),
-                                .size = request->size_bytes};
-  return constraint;
-}
-
 /* What a request prefers, in addition to its constraint. */
 typedef struct nbuf_preference {
   uintptr_t target;        /* 0: none */
@@ -34,8 +21,8 @@ typedef struct nbuf_preference {
 } nbuf_preference;
 
 /* Finds a free item that fits, or makes one, and locks it. This is the slow path: callers have
- * tried the item of the thread's hint before. The errors are those of nearbuf_get. errno is
- * preserved. */
+ * tried the item of the thread's hint before. The errors are those of nearbuf_get. It
+ * makes system calls: see nbuf_os_call_begin. */
 nbuf_result nbuf_acquire(const nbuf_constraint *constraint, const nbuf_preference *preference,
                          nbuf_acquired *acquired, uint32_t *generation);
 

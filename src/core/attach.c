@@ -18,10 +18,7 @@ static nbuf_result start(nbuf_state *state, const nbuf_page *page, nearbuf_diale
   return result;
 }
 
-nbuf_result nbuf_attach(nbuf_state *state, bool may_wait) {
-  if (nbuf_is_attached(state)) {
-    return nbuf_result_of(NEARBUF_OK);
-  }
+nbuf_result nbuf_attach_slowly(nbuf_state *state, bool may_wait) {
   if (may_wait) {
     nbuf_state_lock(state);
   } else if (!nbuf_state_try_lock(state)) {
@@ -40,12 +37,8 @@ nbuf_result nbuf_attach(nbuf_state *state, bool may_wait) {
   return result;
 }
 
-nbuf_result nbuf_attach_or_make(nbuf_state *state, const nbuf_item *item, nearbuf_dialect preferred,
-                                bool *is_listed) {
-  *is_listed = false;
-  if (nbuf_is_attached(state)) {
-    return nbuf_result_of(NEARBUF_OK);
-  }
+nbuf_result nbuf_attach_or_make_slowly(nbuf_state *state, const nbuf_item *item,
+                                       nearbuf_dialect preferred, bool *is_listed) {
   nbuf_state_lock(state);
   nbuf_result result = nbuf_result_of(NEARBUF_OK);
   if (!nbuf_is_attached(state)) {

@@ -12,10 +12,6 @@ static uintptr_t link_word(const nbuf_locator *locator) {
   return locator->base + nbuf_locator_layout(locator)->next;
 }
 
-uintptr_t nbuf_header_link(const nbuf_locator *locator) {
-  return nbuf_shared_link_acquire(link_word(locator));
-}
-
 static_assert(sizeof(uintptr_t) == 4 || (24 + NBUF_FIRST_SLOT * 20 - 8) % 8 == 0,
               "the second copy of the link is aligned, at the end of an item");
 

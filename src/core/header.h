@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/shared.h"
 #include "core/locator.h"
 
 /* Locks and unlocks. The holder of the lock finds the header restored. `lock` waits up to the
@@ -28,7 +29,10 @@ void nbuf_header_mend(nbuf_locator *locator);
 
 /* The next locator, 0: none yet. It is set once; false: another thread or process has set it
  * before. */
-uintptr_t nbuf_header_link(const nbuf_locator *locator);
+static inline uintptr_t nbuf_header_link(const nbuf_locator *locator) {
+  return nbuf_shared_link_acquire(locator->base + nbuf_locator_layout(locator)->next);
+}
+
 bool nbuf_header_set_link(const nbuf_locator *locator, uintptr_t next);
 
 /* To be called once for a locator, before other threads see its descriptor. */

@@ -52,6 +52,27 @@ static inline uintptr_t nbuf_locator_item(const nbuf_locator *locator, uint32_t 
   return nbuf_item_at(locator->base, nbuf_locator_layout(locator), index);
 }
 
+/* A bit for each item, in `sound` and `unusable`. */
+static inline bool nbuf_locator_has_mark(const _Atomic uint32_t *marks, uint32_t index) {
+  return (atomic_load_explicit(&marks[index / 32], memory_order_relaxed) >> index % 32 & 1) != 0;
+}
+
+static inline void nbuf_locator_mark(_Atomic uint32_t *marks, uint32_t index) {
+  atomic_fetch_or_explicit(&marks[index / 32], UINT32_C(1) << index % 32, memory_order_relaxed);
+}
+
+/* Records that `count` items from `first` on are sound, since this module wrote them. */
+static inline void nbuf_locator_mark_sound(nbuf_locator *locator, uint32_t first, uint32_t count) {
+  for (uint32_t i = first; i < first + count; i++) {
+    nbuf_locator_mark(locator->sound, i);
+  }
+}
+
+/* Whether an item was found to be unusable, and is passed over. */
+static inline bool nbuf_locator_is_passed_over(const nbuf_locator *locator, uint32_t index) {
+  return nbuf_locator_has_mark(locator->unusable, index);
+}
+
 /* The number of items that it counts, at most its capacity; 0 if the dialect is not known. */
 static inline uint32_t nbuf_locator_count(const nbuf_locator *locator) {
   if (locator->dialect == NEARBUF_DIALECT_UNKNOWN) {

@@ -8,50 +8,23 @@
 
 /* ---- The table of known locators ------------------------------------------------------------- */
 
-enum {
-  ENTRIES_AT_HAND = 32,
-  BLOCK_SIZE = 4096,
-  ENTRIES_OF_BLOCK = BLOCK_SIZE / sizeof(nbuf_locator),
-  MOST_BLOCKS = 512 /* more locators than a Linux process can have mappings */
-};
-
-/* In the order of use: what the first call accesses is adjacent, mostly on one page. */
-static struct {
-  /* As state->locators, but not wiped by fork: where the child has to put full stubs. */
-  _Atomic uint32_t known_before_fork;
-  /* The first locator of the process from which this one was forked, or 0. */
-  _Atomic uintptr_t inherited_first;
-  nbuf_locator at_hand[ENTRIES_AT_HAND];
-  nbuf_locator *blocks[MOST_BLOCKS];
-} table;
-
-nbuf_locator *nbuf_locators_entry(uint32_t number) {
-  if (number < ENTRIES_AT_HAND) {
-    return &table.at_hand[number];
-  }
-  uint32_t beyond = number - ENTRIES_AT_HAND;
-  return &table.blocks[beyond / ENTRIES_OF_BLOCK][beyond % ENTRIES_OF_BLOCK];
-}
+nbuf_locator_table nbuf_locators_known;
 
 static nbuf_result make_room_for(uint32_t number) {
-  if (number < ENTRIES_AT_HAND) {
+  if (number < NBUF_LOCATORS_AT_HAND) {
     return nbuf_result_of(NEARBUF_OK);
   }
-  uint32_t block = (number - ENTRIES_AT_HAND) / ENTRIES_OF_BLOCK;
-  if (block >= MOST_BLOCKS) {
+  uint32_t block = (number - NBUF_LOCATORS_AT_HAND) / NBUF_LOCATORS_OF_BLOCK;
+  if (block >= NBUF_LOCATORS_BLOCKS) {
     return nbuf_result_of(NEARBUF_OUT_OF_MEMORY);
   }
-  if (table.blocks[block] == NULL) {
-    table.blocks[block] = nbuf_os_own_pages(BLOCK_SIZE);
+  if (nbuf_locators_known.blocks[block] == NULL) {
+    nbuf_locators_known.blocks[block] = nbuf_os_own_pages(NBUF_LOCATORS_BLOCK);
   }
-  if (table.blocks[block] == NULL) {
+  if (nbuf_locators_known.blocks[block] == NULL) {
     return nbuf_result_system(NEARBUF_OUT_OF_MEMORY, nbuf_os_last_error());
   }
   return nbuf_result_of(NEARBUF_OK);
-}
-
-uint32_t nbuf_locators_length(const nbuf_state *state) {
-  return atomic_load_explicit(&state->locators, memory_order_acquire);
 }
 
 /* ---- Validity -------------------------------------------------------------------------------- */
@@ -109,24 +82,6 @@ static bool is_being_listed(const nbuf_locator *locator, uint32_t index, const n
          now.position != seen->position;
 }
 
-static bool has_mark(const _Atomic uint32_t *marks, uint32_t index) {
-  return (atomic_load_explicit(&marks[index / 32], memory_order_relaxed) >> index % 32 & 1) != 0;
-}
-
-static void mark(_Atomic uint32_t *marks, uint32_t index) {
-  atomic_fetch_or_explicit(&marks[index / 32], UINT32_C(1) << index % 32, memory_order_relaxed);
-}
-
-void nbuf_locator_mark_sound(nbuf_locator *locator, uint32_t first, uint32_t count) {
-  for (uint32_t i = first; i < first + count; i++) {
-    mark(locator->sound, i);
-  }
-}
-
-bool nbuf_locator_is_passed_over(const nbuf_locator *locator, uint32_t index) {
-  return has_mark(locator->unusable, index);
-}
-
 /* Whether another implementation listed the rest of the locator's own mapping, where that is not
  * safe. On POSIX systems a forked child shares that page. On Windows the Rust implementation may
  * lack the right to execute it. */
@@ -155,13 +110,13 @@ static nbuf_result check_buffer(const nbuf_locator *locator, uint32_t index,
 }
 
 bool nbuf_locator_is_sound(nbuf_locator *locator, uint32_t index) {
-  if (has_mark(locator->sound, index)) {
+  if (nbuf_locator_has_mark(locator->sound, index)) {
     return true;
   }
   nbuf_item item = nbuf_item_read(nbuf_locator_item(locator, index), nbuf_locator_layout(locator));
   nbuf_result result = check_buffer(locator, index, &item);
   if (result.status == NEARBUF_OK) {
-    mark(locator->sound, index);
+    nbuf_locator_mark(locator->sound, index);
     return true;
   }
   bool is_unknown = result.status != NEARBUF_NOT_FOUND && result.status != NEARBUF_INCOMPATIBLE;
@@ -171,7 +126,7 @@ bool nbuf_locator_is_sound(nbuf_locator *locator, uint32_t index) {
   if (result.status == NEARBUF_NOT_FOUND) {
     atomic_store_explicit(&locator->is_damaged, true, memory_order_relaxed);
   } else {
-    mark(locator->unusable, index);
+    nbuf_locator_mark(locator->unusable, index);
   }
   return false;
 }
@@ -235,22 +190,19 @@ static nbuf_result add(nbuf_state *state, uint32_t number, uintptr_t base, uint8
   uint32_t length = number;
   if (atomic_compare_exchange_strong_explicit(&state->locators, &length, number + 1,
                                               memory_order_release, memory_order_relaxed)) {
-    atomic_store_explicit(&table.known_before_fork, number + 1, memory_order_release);
+    atomic_store_explicit(&nbuf_locators_known.known_before_fork, number + 1, memory_order_release);
   }
   return result;
 }
 
 nbuf_result nbuf_locators_start(nbuf_state *state, uintptr_t base, uint8_t dialect, bool is_made) {
   nbuf_result result = add(state, 0, base, dialect, is_made);
-  uintptr_t inherited = atomic_load_explicit(&table.inherited_first, memory_order_relaxed);
+  uintptr_t inherited =
+      atomic_load_explicit(&nbuf_locators_known.inherited_first, memory_order_relaxed);
   if (result.status == NEARBUF_OK && inherited != 0) {
     nbuf_page_link_full_stub(inherited, base);
   }
   return result;
-}
-
-static uintptr_t link_of_last(const nbuf_state *state) {
-  return nbuf_header_link(nbuf_locators_entry(nbuf_locators_length(state) - 1));
 }
 
 /* The dialect of a locator without items that follows `locator`. Ours are never empty, so the other
@@ -289,9 +241,9 @@ static nbuf_result add_next(nbuf_state *state, bool may_wait) {
   return add(state, number, next, dialect_of_empty_behind(last), false);
 }
 
-nbuf_result nbuf_locators_extend(nbuf_state *state, bool may_wait) {
+nbuf_result nbuf_locators_extend_slowly(nbuf_state *state, bool may_wait) {
   nbuf_result result = nbuf_result_of(NEARBUF_OK);
-  while (result.status == NEARBUF_OK && link_of_last(state) != 0) {
+  while (result.status == NEARBUF_OK && !nbuf_locators_are_all(state)) {
     if (may_wait) {
       nbuf_state_lock(state);
     } else if (!nbuf_state_try_lock(state)) {
@@ -304,9 +256,10 @@ nbuf_result nbuf_locators_extend(nbuf_state *state, bool may_wait) {
 }
 
 void nbuf_locators_inherited(void) {
-  uint32_t count = atomic_load_explicit(&table.known_before_fork, memory_order_acquire);
+  uint32_t count =
+      atomic_load_explicit(&nbuf_locators_known.known_before_fork, memory_order_acquire);
   if (count > 0) {
-    atomic_store_explicit(&table.inherited_first, nbuf_locators_entry(0)->base,
+    atomic_store_explicit(&nbuf_locators_known.inherited_first, nbuf_locators_entry(0)->base,
                           memory_order_relaxed);
   }
   for (uint32_t i = 0; i < count; i++) {
@@ -317,12 +270,12 @@ void nbuf_locators_inherited(void) {
 }
 
 void nbuf_locators_end(void) {
-  for (uint32_t block = 0; block < MOST_BLOCKS; block++) {
-    if (table.blocks[block] != NULL) {
-      (void)nbuf_os_unmap((uintptr_t)table.blocks[block], BLOCK_SIZE);
-      table.blocks[block] = NULL;
+  for (uint32_t block = 0; block < NBUF_LOCATORS_BLOCKS; block++) {
+    if (nbuf_locators_known.blocks[block] != NULL) {
+      (void)nbuf_os_unmap((uintptr_t)nbuf_locators_known.blocks[block], NBUF_LOCATORS_BLOCK);
+      nbuf_locators_known.blocks[block] = NULL;
     }
   }
-  atomic_store_explicit(&table.known_before_fork, 0, memory_order_relaxed);
-  atomic_store_explicit(&table.inherited_first, 0, memory_order_relaxed);
+  atomic_store_explicit(&nbuf_locators_known.known_before_fork, 0, memory_order_relaxed);
+  atomic_store_explicit(&nbuf_locators_known.inherited_first, 0, memory_order_relaxed);
 }

@@ -4,10 +4,7 @@
 #include <stddef.h>
 
 #include "os/os.h"
-
-/* The size of regions grows with the bytes placed before, from the first size to the largest
- * (decision 22). */
-enum { FIRST_SIZE = 64 << 10, LARGEST_SIZE = 2 << 20, SHARE_OF_PLACED = 8 };
+#include "os/placing.h"
 
 /* The number of times that the map may change, or the system may refuse a place that its map
  * reports as free, before the request fails. If steps of one place did not help, larger and larger
@@ -103,10 +100,6 @@ void nbuf_regions_forked(void) {
   atomic_store_explicit(&nbuf_own_regions.lock, 0, memory_order_relaxed);
 }
 
-static uintptr_t search_origin(const nbuf_gap_request *gap_request) {
-  return gap_request->target != 0 ? gap_request->target : gap_request->range.min;
-}
-
 /* All but these are unused: the first ones are used first. */
 static uint32_t span_count(const nbuf_regions *regions) {
   return regions->next_span < NBUF_SPANS ? regions->next_span : NBUF_SPANS;
@@ -149,7 +142,7 @@ static void memo_add(nbuf_regions *regions, const nbuf_gap_request *gap_request,
   if (end == span->end && all->clear_until > span->clear_until) {
     span->clear_until = all->clear_until;
   }
-  span->origin = search_origin(gap_request);
+  span->origin = nbuf_placement_origin(gap_request);
   span->distance = all->questions >= QUESTIONS_TO_REMEMBER
                        ? UINTPTR_MAX
                        : nbuf_placement_distance(gap_request, region);
@@ -168,7 +161,8 @@ static bool is_good_enough(const nbuf_regions *regions, const nbuf_gap_request *
   for (uint32_t i = 0; i < span_count(regions); i++) {
     const nbuf_span *span = &regions->spans[i];
     if (now < span->valid_until &&
-        nbuf_distance(span->origin, search_origin(gap_request)) <= NBUF_NEARER_THAT_COUNTS &&
+        nbuf_distance(span->origin, nbuf_placement_origin(gap_request)) <=
+            NBUF_NEARER_THAT_COUNTS &&
         distance <= nbuf_add_saturating(span->distance, NBUF_NEARER_THAT_COUNTS)) {
       return true;
     }
@@ -379,8 +373,8 @@ static void memo_load(nbuf_regions *regions, const nbuf_gap_request *gap_request
     }
     if (each->size <= gap_request->least) {
       all->known_full[all->known_full_count++] = each->range;
-    } else if (each->range.min <= search_origin(gap_request) &&
-               search_origin(gap_request) <= each->range.max) {
+    } else if (each->range.min <= nbuf_placement_origin(gap_request) &&
+               nbuf_placement_origin(gap_request) <= each->range.max) {
       all->known_tight = each->range;
     }
   }
@@ -498,7 +492,7 @@ static nbuf_result search_and_map(obstacles *all, const nbuf_gap_request *gap_re
 /* Maps `size` bytes at the nearest place that the system finds. Above the origin only what is
  * nearer than the place below is asked for. */
 static bool map_nearest(const nbuf_gap_request *gap_request, uintptr_t size, nbuf_place *nearest) {
-  uintptr_t origin = search_origin(gap_request);
+  uintptr_t origin = nbuf_placement_origin(gap_request);
   nbuf_range to_origin = {0, nbuf_add_saturating(origin, size - 1)};
   nbuf_range from_origin = {origin, UINTPTR_MAX};
   nbuf_place below = {0, size};
@@ -531,7 +525,7 @@ static bool is_smaller_preferred(const nbuf_gap_request *gap_request, uintptr_t 
   if (gap_request->want == gap_request->least || distance <= NBUF_NEARER_THAT_COUNTS) {
     return false;
   }
-  uintptr_t origin = search_origin(gap_request);
+  uintptr_t origin = nbuf_placement_origin(gap_request);
   uintptr_t window = distance - NBUF_NEARER_THAT_COUNTS - 1 + (gap_request->least - 1);
   nbuf_range nearer = {nbuf_sub_saturating(origin, window), nbuf_add_saturating(origin, window)};
   nbuf_gap_request smaller = *gap_request;
@@ -557,10 +551,10 @@ static bool let_system_search(const nbuf_gap_request *gap_request, nbuf_place *r
   return true;
 }
 
+/* Searches the memory map; `start` is the time at which the search began. */
 static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                              obstacles *all, nbuf_place *region) {
+                              uint64_t start, obstacles *all, nbuf_place *region) {
   nbuf_search_memo memo = {.known_full = {1, 0}, .known_tight = {1, 0}};
-  uint64_t start = nbuf_os_nanoseconds();
   nbuf_result result = nbuf_os_map_open(&all->map, false);
   if (result.status == NEARBUF_OK) {
     uint32_t reserved =
@@ -597,10 +591,10 @@ static nbuf_result search(nbuf_regions *regions, const nbuf_gap_request *gap_req
     if (!nbuf_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
       return nbuf_result_of(NEARBUF_NO_ROOM);
     }
-    result = search_map(regions, gap_request, &all, region);
+    result = search_map(regions, gap_request, start, &all, region);
     if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved && all.extra_count > 0) {
       all = (obstacles){.use_reserved = true, .clear_until = UINTPTR_MAX};
-      result = search_map(regions, gap_request, &all, region);
+      result = search_map(regions, gap_request, start, &all, region);
     }
   }
   if (result.status == NEARBUF_OK) {
@@ -637,7 +631,7 @@ static nbuf_result make_in_range(nbuf_regions *regions, const nbuf_gap_request *
 nbuf_result nbuf_region_make(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                              nbuf_place *region) {
   nbuf_gap_request possible = *gap_request;
-  uintptr_t origin = search_origin(gap_request);
+  uintptr_t origin = nbuf_placement_origin(gap_request);
   uintptr_t around = origin > gap_request->range.min ? origin : gap_request->range.min;
   nbuf_range limits = nbuf_os_limits(gap_request->range.min, around);
   *region = (nbuf_place){0, 0};
@@ -664,11 +658,4 @@ nbuf_result nbuf_region_drop(nbuf_regions *regions, const nbuf_place *region) {
     give_back(regions, region);
   }
   return result;
-}
-
-uintptr_t nbuf_region_size(uint64_t placed_bytes, uintptr_t least) {
-  uint64_t size = placed_bytes / SHARE_OF_PLACED;
-  size = size < FIRST_SIZE ? FIRST_SIZE : size > LARGEST_SIZE ? LARGEST_SIZE : size;
-  size = nbuf_align_down((uintptr_t)size, nbuf_os_granularity());
-  return size < least ? least : (uintptr_t)size;
 }

@@ -69,10 +69,6 @@ nbuf_result nbuf_region_make(nbuf_regions *regions, const nbuf_gap_request *gap_
 /* Unmaps a region, also one that was mapped in a lost race. */
 nbuf_result nbuf_region_drop(nbuf_regions *regions, const nbuf_place *region);
 
-/* The size that a new region of shared buffers should have, for a request that needs `least` bytes,
- * if `placed_bytes` were placed before. */
-uintptr_t nbuf_region_size(uint64_t placed_bytes, uintptr_t least);
-
 /* For the fork handler: the thread that held the lock does not exist in the child. */
 void nbuf_regions_forked(void);
 

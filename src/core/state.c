@@ -56,7 +56,7 @@ static nbuf_state *make_pages(void) {
   return made;
 }
 
-nbuf_result nbuf_state_begin(nbuf_state **state) {
+nbuf_result nbuf_state_begin_slowly(nbuf_state **state) {
   nbuf_state *pages = nbuf_state_of_process();
   if (pages == &no_state) {
     pages = make_pages();

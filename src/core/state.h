@@ -62,8 +62,16 @@ static inline nbuf_state *nbuf_state_current(void) {
  * cannot wipe pages. */
 nbuf_state *nbuf_state_of_process(void);
 
+/* The slow path of the next function: the first call of a process, and every call where the system
+ * cannot wipe pages. */
+nbuf_result nbuf_state_begin_slowly(nbuf_state **state);
+
 /* Returns the state, and makes it if this process has none: OUT_OF_MEMORY. */
-nbuf_result nbuf_state_begin(nbuf_state **state);
+static inline nbuf_result nbuf_state_begin(nbuf_state **state) {
+  *state = nbuf_state_current();
+  return nbuf_state_generation(*state) != 0 ? nbuf_result_of(NEARBUF_OK)
+                                            : nbuf_state_begin_slowly(state);
+}
 
 /* Unmaps its pages. The next use makes another state. No other thread may be using it. */
 void nbuf_state_end(void);

@@ -8,6 +8,7 @@
 #ifndef NBUF_OS_H
 #define NBUF_OS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,11 +18,29 @@
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
+/* What the port asks the system for once; 0 before. The port defines both. */
+typedef struct nbuf_os_numbers {
+  _Atomic size_t page_size;
+  _Atomic size_t granularity;
+} nbuf_os_numbers;
+extern nbuf_os_numbers nbuf_os_known;
+void nbuf_os_ask_numbers(void);
+
 /* The size of a page, and the unit in which the system hands out addresses; both powers of two, in
- * bytes. They are equal on POSIX systems; the unit is 64 KiB on Windows. Never fail. Cheap after
- * the first call. */
-size_t nbuf_os_page_size(void);
-size_t nbuf_os_granularity(void);
+ * bytes. They are equal on POSIX systems; the unit is 64 KiB on Windows. Never fail. */
+static inline size_t nbuf_os_page_size(void) {
+  if (atomic_load_explicit(&nbuf_os_known.page_size, memory_order_relaxed) == 0) {
+    nbuf_os_ask_numbers();
+  }
+  return atomic_load_explicit(&nbuf_os_known.page_size, memory_order_relaxed);
+}
+
+static inline size_t nbuf_os_granularity(void) {
+  if (atomic_load_explicit(&nbuf_os_known.granularity, memory_order_relaxed) == 0) {
+    nbuf_os_ask_numbers();
+  }
+  return atomic_load_explicit(&nbuf_os_known.granularity, memory_order_relaxed);
+}
 
 /* The addresses that the system can give to a process, in whole granules. The lowest is at least 64
  * KiB, even where root could map the page at 0, so that null pointers go on faulting. A caller that
@@ -71,22 +90,6 @@ uintptr_t nbuf_os_growth_room(uintptr_t start, bool is_least);
  * refuses are at least: */
 #define NBUF_OS_MOST_GROWTH ((uintptr_t)(sizeof(uintptr_t) == 8 ? 64 : 9) << 20)
 #define NBUF_OS_LEAST_GROWTH ((uintptr_t)1 << 20)
-
-/* Whether the place lies where the system prefers to put later mappings, so that it should be used
- * last: on Windows within 16 MiB of an image, where the loader puts DLLs, some of which cannot lie
- * elsewhere. If so, `*around` is the range around the place to which that applies as well. One
- * query for each mapping in these 32 MiB. */
-bool nbuf_os_is_near_image(nbuf_range place, nbuf_range *around);
-
-/* Where the system can search: maps memory as nbuf_os_map does, at the lowest or the highest
- * multiple of `alignment` at which it lies inside the range and not near an image, and returns its
- * address. 0: the system cannot search, or failed; nothing is mapped, and nbuf_os_map reports the
- * reason. */
-uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment, bool is_highest);
-
-/* False if the system knows that `size` bytes, aligned, are free nowhere in the range: then no
- * search is needed. True: a search decides. */
-bool nbuf_os_may_have_room(nbuf_range range, size_t size, uintptr_t alignment);
 
 /* Unmaps exactly what one call of these functions mapped. SYSTEM_ERROR: it stays mapped. */
 nbuf_result nbuf_os_unmap(uintptr_t address, size_t size);

@@ -1,7 +1,6 @@
 /* Waiting for another thread, at most for the bound; see wait.h. */
 #include "os/wait.h"
 
-#include "base/shared.h"
 #include "os/os.h"
 
 /* The time of the last wait that failed, in units of 2^20 ns, about a millisecond; 0: never. It
@@ -35,10 +34,7 @@ bool nbuf_wait_on(nbuf_wait *wait) {
   return true;
 }
 
-bool nbuf_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up) {
-  if (nbuf_shared_lock_acquire(word)) {
-    return true;
-  }
+bool nbuf_wait_for_held_lock(uintptr_t word, _Atomic bool *is_given_up) {
   nbuf_wait wait = nbuf_wait_start();
   while (is_given_up == NULL || !atomic_load_explicit(is_given_up, memory_order_relaxed)) {
     bool is_over = !nbuf_wait_on(&wait);

@@ -7,6 +7,7 @@
 #include "machine_code.h"
 #include "os/os.h"
 #include "os/pages.h"
+#include "os/placing.h"
 #include "os/thread.h"
 #include "test.h"
 #include "threads.h"

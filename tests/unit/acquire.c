@@ -2,24 +2,35 @@
  * beneath: which items fit, which regions can be mapped and listed is what a test says. The steps
  * are recorded, a letter each. core/acquire.c is compiled here, with other names for what it calls
  * and defines. Against real memory it is tested by tests/api. */
-#define nbuf_request_check tested_request_check
 #define nbuf_acquire tested_acquire
-#define nbuf_state_begin invented_state_begin
-#define nbuf_attach invented_attach
-#define nbuf_attach_or_make invented_attach_or_make
 #define nbuf_header_mend invented_header_mend
-#define nbuf_locators_entry invented_locators_entry
-#define nbuf_locators_extend invented_locators_extend
 #define nbuf_registry_take invented_registry_take
 #define nbuf_registry_register invented_registry_register
 #define nbuf_registry_is_full_walk_due invented_is_full_walk_due
 #define nbuf_region_make invented_region_make
 #define nbuf_region_drop invented_region_drop
-#define nbuf_region_size invented_region_size
+#define nbuf_placement_region_size invented_region_size
 #define nbuf_hints_crowd invented_hints_crowd
+#include "core/acquire.h"
+#include "core/attach.h"
+#include "core/header.h"
+#include "core/regions.h"
+#include "os/os.h"
+
+/* What headers define. */
+#define nbuf_state_begin invented_state_begin
+#define nbuf_attach invented_attach
+#define nbuf_attach_or_make invented_attach_or_make
+#define nbuf_locators_entry invented_locators_entry
+#define nbuf_locators_extend invented_locators_extend
 #define nbuf_os_granularity invented_granularity
-#define nbuf_os_call_begin invented_call_begin
-#define nbuf_os_call_end invented_call_end
+static nbuf_result invented_state_begin(nbuf_state **state);
+static nbuf_result invented_attach(nbuf_state *state, bool may_wait);
+static nbuf_result invented_attach_or_make(nbuf_state *state, const nbuf_item *item,
+                                           nearbuf_dialect preferred, bool *is_listed);
+static nbuf_locator *invented_locators_entry(uint32_t number);
+static nbuf_result invented_locators_extend(nbuf_state *state, bool may_wait);
+static size_t invented_granularity(void);
 #include "core/acquire.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include <string.h>
@@ -34,7 +45,6 @@ enum {
   SIZE = 100,
   GENERATION = 7,
   ORDER = 9,
-  CALL = 23,
   NEVER = 0,
   MOST_REGIONS = 8
 };
@@ -59,7 +69,6 @@ static struct {
   bool is_walk_due;
   bool makes_locator;
   bool is_crowded;
-  int calls;
   int regions;
   nbuf_gap_request asked[MOST_REGIONS];
   uintptr_t mapped_size; /* 0: as wanted */
@@ -85,19 +94,19 @@ static void check_steps(const char *expected) {
 
 /* ---- What it calls --------------------------------------------------------------------------- */
 
-nbuf_result invented_state_begin(nbuf_state **state) {
+static nbuf_result invented_state_begin(nbuf_state **state) {
   *state = &it.state;
   return nbuf_result_of(it.beginning);
 }
 
-nbuf_result invented_attach(nbuf_state *state, bool may_wait) {
+static nbuf_result invented_attach(nbuf_state *state, bool may_wait) {
   CHECK(state == &it.state && may_wait);
   note('a');
   return nbuf_result_of(it.attaching);
 }
 
-nbuf_result invented_attach_or_make(nbuf_state *state, const nbuf_item *item,
-                                    nearbuf_dialect preferred, bool *is_listed) {
+static nbuf_result invented_attach_or_make(nbuf_state *state, const nbuf_item *item,
+                                           nearbuf_dialect preferred, bool *is_listed) {
   CHECK(state == &it.state && item->taken == 1);
   CHECK_EQUAL(NEARBUF_DIALECT_DOTNET, preferred);
   note('A');
@@ -112,12 +121,12 @@ void invented_header_mend(nbuf_locator *locator) {
   note('m');
 }
 
-nbuf_locator *invented_locators_entry(uint32_t number) {
+static nbuf_locator *invented_locators_entry(uint32_t number) {
   CHECK_EQUAL(0, number);
   return &it.locator;
 }
 
-nbuf_result invented_locators_extend(nbuf_state *state, bool may_wait) {
+static nbuf_result invented_locators_extend(nbuf_state *state, bool may_wait) {
   CHECK(state == &it.state && may_wait);
   note('e');
   return nbuf_result_of(it.extending);
@@ -172,8 +181,8 @@ nbuf_result invented_region_drop(nbuf_regions *regions, const nbuf_place *region
   return nbuf_result_of(NEARBUF_OK);
 }
 
-uintptr_t invented_region_size(uint64_t placed_bytes, uintptr_t least) {
-  CHECK(placed_bytes == it.state.placed_bytes && least == GRANULE);
+uintptr_t invented_region_size(uint64_t placed_bytes, uintptr_t least, uintptr_t granularity) {
+  CHECK(placed_bytes == it.state.placed_bytes && least == GRANULE && granularity == GRANULE);
   return USUAL;
 }
 
@@ -183,18 +192,8 @@ bool invented_hints_crowd(nbuf_hints *hints, const nbuf_hint *mine, uintptr_t it
   return it.is_crowded;
 }
 
-size_t invented_granularity(void) {
+static size_t invented_granularity(void) {
   return GRANULE;
-}
-
-nbuf_os_call invented_call_begin(void) {
-  it.calls++;
-  return (nbuf_os_call){CALL, CALL};
-}
-
-void invented_call_end(nbuf_os_call call) {
-  CHECK_EQUAL(CALL, call.cancellation);
-  it.calls--;
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -219,7 +218,6 @@ static nearbuf_status acquire(uintptr_t near_bytes, uint8_t only_dialect) {
   it.takes = 0;
   it.regions = 0;
   nbuf_result result = nbuf_acquire(&constraint, &preference, &got, &generation);
-  CHECK_EQUAL(0, it.calls);
   return result.status;
 }
 

@@ -1,13 +1,13 @@
 /* Finding or making the first locator, on an invented system: what pages there are, what is chosen,
  * and what other threads do meanwhile is what a test says. core/attach.c itself is compiled here,
  * with other names for what it calls and defines. */
+#define nbuf_attach_slowly tested_attach
+#define nbuf_attach_or_make_slowly tested_attach_or_make
 #include "core/attach.h"
 #include "core/locators.h"
 #include "core/settings.h"
 #include "os/pages.h"
 
-#define nbuf_attach tested_attach
-#define nbuf_attach_or_make tested_attach_or_make
 #define nbuf_state_lock invented_state_lock
 #define nbuf_state_try_lock invented_state_try_lock
 #define nbuf_state_unlock invented_state_unlock
@@ -29,9 +29,6 @@ static nbuf_result invented_locators_start(nbuf_state *of, uintptr_t base, uint8
 static nbuf_result invented_page_find(bool wants_private, nbuf_page *page);
 static nbuf_result invented_page_find_or_make(const nbuf_initial_items *initial, bool wants_private,
                                               nbuf_page *page);
-nbuf_result tested_attach(nbuf_state *state, bool may_wait);
-nbuf_result tested_attach_or_make(nbuf_state *state, const nbuf_item *item,
-                                  nearbuf_dialect preferred, bool *is_listed);
 
 #include "core/attach.c" /* NOLINT(bugprone-suspicious-include) */
 

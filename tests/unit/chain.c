@@ -2,8 +2,8 @@
  * modules store, the clock and the pages that can be had are what a test says. probe.c, header.c,
  * locators.c, registry.c and state.c of src/core are compiled here with os/wait.c, with other names
  * for what they call of the port and for what they define. */
-#define nbuf_os_page_size invented_page_size
-#define nbuf_os_granularity invented_granularity
+#define nbuf_os_known invented_numbers
+#define nbuf_os_ask_numbers invented_ask_numbers
 #define nbuf_os_nanoseconds invented_nanoseconds
 #define nbuf_os_pause invented_pause
 #define nbuf_os_pause_again invented_pause_again
@@ -32,18 +32,14 @@
 #define nbuf_header_try_lock tested_header_try_lock
 #define nbuf_header_unlock tested_header_unlock
 #define nbuf_header_mend tested_header_mend
-#define nbuf_header_link tested_header_link
 #define nbuf_header_set_link tested_header_set_link
 #define nbuf_header_start tested_header_start
-#define nbuf_locators_length tested_locators_length
-#define nbuf_locators_entry tested_locators_entry
+#define nbuf_locators_known tested_locators_known
 #define nbuf_locators_start tested_locators_start
-#define nbuf_locators_extend tested_locators_extend
+#define nbuf_locators_extend_slowly tested_locators_extend
 #define nbuf_locators_inherited tested_locators_inherited
 #define nbuf_locators_end tested_locators_end
-#define nbuf_locator_mark_sound tested_locator_mark_sound
 #define nbuf_locator_is_sound tested_locator_is_sound
-#define nbuf_locator_is_passed_over tested_locator_is_passed_over
 #define nbuf_registry_take tested_registry_take
 #define nbuf_registry_register tested_registry_register
 #define nbuf_registry_is_full_walk_due tested_registry_is_full_walk_due
@@ -51,7 +47,7 @@
 #define nbuf_registry_released_item tested_registry_released_item
 #define nbuf_state_pages tested_state_pages
 #define nbuf_state_of_process tested_state_of_process
-#define nbuf_state_begin tested_state_begin
+#define nbuf_state_begin_slowly tested_state_begin
 #define nbuf_state_end tested_state_end
 #define nbuf_state_lock tested_state_lock
 #define nbuf_state_try_lock tested_state_try_lock
@@ -59,7 +55,7 @@
 #define nbuf_state_wipe tested_state_wipe
 #define nbuf_wait_start tested_wait_start
 #define nbuf_wait_on tested_wait_on
-#define nbuf_wait_for_lock tested_wait_for_lock
+#define nbuf_wait_for_held_lock tested_wait_for_lock
 #include "core/header.h"
 #include "core/locators.h"
 #include "core/probe.h"
@@ -118,7 +114,6 @@ static struct {
   int states_made;
   nbuf_state *of_other_thread;
   bool tells_no_execution;
-  bool has_large_granules;
   bool is_unreadable;
   bool has_no_memory;
   bool lists_tail;
@@ -128,12 +123,11 @@ static struct {
   void (*meanwhile)(void); /* what another thread does when this one has made its state's pages */
 } it = {.now = 1000 * MS};
 
-size_t invented_page_size(void) {
-  return PAGE;
-}
+nbuf_os_numbers invented_numbers;
 
-size_t invented_granularity(void) {
-  return it.has_large_granules ? PAGE : GRANULE;
+void invented_ask_numbers(void) {
+  atomic_store(&invented_numbers.page_size, PAGE);
+  atomic_store(&invented_numbers.granularity, GRANULE);
 }
 
 uint64_t invented_nanoseconds(void) {
@@ -1069,7 +1063,8 @@ TEST(memory_beside_the_locator_is_passed_over_unless_its_lister_does_that_safely
 TEST(the_rest_of_a_locators_granule_is_used_only_where_its_lister_does_that_safely) {
   nbuf_item item = {.base = page_at(0) + 4096, .size = 4096};
   nbuf_locator *locator = start_with(1, &item);
-  it.has_large_granules = true;
+  invented_ask_numbers();
+  atomic_store(&invented_numbers.granularity, PAGE);
   it.lists_tail = true;
   CHECK(nbuf_locator_is_sound(locator, 1));
   it.lists_tail = false;

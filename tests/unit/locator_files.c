@@ -2,7 +2,8 @@
  * and locks, what is refused, and what others do meanwhile is what a test says. posix/files.c
  * itself is compiled here, with other names for what it calls and defines. Names alone are tested
  * by names.c. */
-#define nbuf_os_page_size invented_page_size
+#define nbuf_os_known invented_numbers
+#define nbuf_os_ask_numbers invented_ask_numbers
 #define nbuf_posix_namespace invented_namespace
 #define nbuf_posix_random invented_random
 #define nbuf_posix_rename_new invented_rename_new
@@ -469,8 +470,10 @@ static int invented_kill(pid_t process, int signal) {
   return process == LIVING ? 0 : failed_with(process == LIVING + 1 ? EPERM : ESRCH);
 }
 
-size_t invented_page_size(void) {
-  return PAGE;
+nbuf_os_numbers invented_numbers;
+
+void invented_ask_numbers(void) {
+  atomic_store(&invented_numbers.page_size, PAGE);
 }
 
 bool invented_namespace(uint64_t *number) {

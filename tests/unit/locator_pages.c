@@ -19,7 +19,8 @@
 #define nbuf_file_check_mapped_at tested_file_check_mapped_at
 #define nbuf_file_is_mapped_here tested_file_is_mapped_here
 #define nbuf_file_is_being_made tested_file_is_being_made
-#define nbuf_os_page_size invented_page_size
+#define nbuf_os_known invented_numbers
+#define nbuf_os_ask_numbers invented_ask_numbers
 #define nbuf_os_nanoseconds invented_nanoseconds
 #define nbuf_os_pause invented_pause
 #define nbuf_os_map_open invented_map_open
@@ -208,8 +209,10 @@ static uintptr_t page_at(int index) {
   return (uintptr_t)memory + (uintptr_t)index * PAGE;
 }
 
-size_t invented_page_size(void) {
-  return PAGE;
+nbuf_os_numbers invented_numbers;
+
+void invented_ask_numbers(void) {
+  atomic_store(&invented_numbers.page_size, PAGE);
 }
 
 static nbuf_mapping *mapping_of(uintptr_t address) {

@@ -683,3 +683,24 @@ TEST(a_need_with_a_target_keeps_it) {
   CHECK_EQUAL(0x20000, gap_request.target);
   CHECK_EQUAL(0x10000, gap_request.range.min);
 }
+
+/* ---- Sizes ----------------------------------------------------------------------------------- */
+
+#define KIB ((uintptr_t)1 << 10)
+#define MIB ((uintptr_t)1 << 20)
+#define UNIT (4 * KIB)
+
+TEST(a_region_has_64_kib_then_an_eighth_of_what_was_placed_and_at_most_2_mib) {
+  CHECK_EQUAL(64 * KIB, nbuf_placement_region_size(0, 1, UNIT));
+  CHECK_EQUAL(64 * KIB, nbuf_placement_region_size(512 * KIB, UNIT, UNIT));
+  CHECK_EQUAL(64 * KIB, nbuf_placement_region_size(512 * KIB + 8 * UNIT - 1, UNIT, UNIT));
+  CHECK_EQUAL(64 * KIB + UNIT, nbuf_placement_region_size(512 * KIB + 8 * UNIT, UNIT, UNIT));
+  CHECK_EQUAL(1 * MIB, nbuf_placement_region_size(8 * MIB, UNIT, UNIT));
+  CHECK_EQUAL(2 * MIB, nbuf_placement_region_size(16 * MIB, UNIT, UNIT));
+  CHECK_EQUAL(2 * MIB, nbuf_placement_region_size(UINT64_MAX, UNIT, UNIT));
+}
+
+TEST(a_region_is_never_smaller_than_its_request) {
+  CHECK_EQUAL(64 * KIB + UNIT, nbuf_placement_region_size(0, 64 * KIB + UNIT, UNIT));
+  CHECK_EQUAL(3 * MIB, nbuf_placement_region_size(UINT64_MAX, 3 * MIB, UNIT));
+}

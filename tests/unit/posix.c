@@ -1,17 +1,14 @@
 /* What POSIX systems share, on an invented system that refuses what a test says: mappings at an
  * address, process ids, what children inherit, the environment. posix.c itself is compiled here,
  * with other names for what it calls and defines. */
-#define nbuf_os_page_size tested_page_size
-#define nbuf_os_granularity tested_granularity
+#define nbuf_os_known tested_numbers
+#define nbuf_os_ask_numbers tested_ask_numbers
 #define nbuf_os_nanoseconds tested_nanoseconds
 #define nbuf_os_pause tested_pause
 #define nbuf_os_pause_again tested_pause_again
-#define nbuf_os_may_have_room tested_may_have_room
-#define nbuf_os_is_near_image tested_is_near_image
 #define nbuf_os_process tested_process
 #define nbuf_os_environment tested_environment
 #define nbuf_os_map tested_map
-#define nbuf_os_map_within tested_map_within
 #define nbuf_os_unmap tested_unmap
 #define nbuf_os_own_pages tested_own_pages
 #define nbuf_os_last_error tested_last_error
@@ -174,6 +171,7 @@ nbuf_map_answer invented_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *m
 #define getpid invented_getpid
 #define getppid invented_getppid
 #define clock_gettime invented_gettime
+#include "os/placing.h"
 #include "os/posix/posix.c" /* NOLINT(bugprone-suspicious-include) */
 
 void nbuf_os_sync_code(uintptr_t address, size_t size) {

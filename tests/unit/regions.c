@@ -1,15 +1,11 @@
 /* Where regions go, on an invented system: a map, a clock, and what is kept for stacks and images
  * are what a test says. regions.c itself is compiled here, with other names for what it calls of
  * the port and for what it defines, which the library that every test is linked with has too. */
-#define nbuf_os_granularity invented_granularity
 #define nbuf_os_limits invented_limits
 #define nbuf_os_reserved invented_reserved
 #define nbuf_os_nanoseconds invented_nanoseconds
 #define nbuf_os_map invented_map
 #define nbuf_os_growth_room invented_growth_room
-#define nbuf_os_is_near_image invented_is_near_image
-#define nbuf_os_map_within invented_map_within
-#define nbuf_os_may_have_room invented_may_have_room
 #define nbuf_os_unmap invented_unmap
 #define nbuf_os_own_pages invented_own_pages
 #define nbuf_os_map_open invented_map_open
@@ -20,7 +16,20 @@
 #define nbuf_regions_forked tested_regions_forked
 #define nbuf_region_make tested_region_make
 #define nbuf_region_drop tested_region_drop
-#define nbuf_region_size tested_region_size
+#include "core/regions.h"
+#include "os/os.h"
+#include "os/placing.h"
+
+/* What headers define, on some systems. */
+#define nbuf_os_granularity invented_granularity
+#define nbuf_os_is_near_image invented_is_near_image
+#define nbuf_os_map_within invented_map_within
+#define nbuf_os_may_have_room invented_may_have_room
+static size_t invented_granularity(void);
+static bool invented_is_near_image(nbuf_range place, nbuf_range *around);
+static uintptr_t invented_map_within(nbuf_range range, size_t size, uintptr_t alignment,
+                                     bool is_highest);
+static bool invented_may_have_room(nbuf_range range, size_t size, uintptr_t alignment);
 #include "core/regions.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include <string.h>
@@ -109,7 +118,7 @@ static bool is_mapped(uintptr_t start, uintptr_t size) {
   return touches(system_is.mapped, system_is.mapped_count, range);
 }
 
-size_t nbuf_os_granularity(void) {
+static size_t invented_granularity(void) {
   return GRANULE;
 }
 
@@ -187,13 +196,14 @@ uintptr_t nbuf_os_growth_room(uintptr_t start, bool is_least) {
   return start != system_is.stack ? 0 : is_least ? system_is.least_growth : system_is.most_growth;
 }
 
-bool nbuf_os_is_near_image(nbuf_range place, nbuf_range *around) {
+static bool invented_is_near_image(nbuf_range place, nbuf_range *around) {
   *around = system_is.near_image;
   return system_is.near_image.min <= system_is.near_image.max &&
          nbuf_range_overlaps(place, system_is.near_image);
 }
 
-uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment, bool is_highest) {
+static uintptr_t invented_map_within(nbuf_range range, size_t size, uintptr_t alignment,
+                                     bool is_highest) {
   uintptr_t start = 0;
   bool fits =
       system_is.can_search && (is_highest ? nbuf_range_fit_highest(range, size, alignment, &start)
@@ -207,7 +217,7 @@ uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment,
   return 0;
 }
 
-bool nbuf_os_may_have_room(nbuf_range range, size_t size, uintptr_t alignment) {
+static bool invented_may_have_room(nbuf_range range, size_t size, uintptr_t alignment) {
   (void)range;
   (void)size;
   (void)alignment;
@@ -323,23 +333,6 @@ static void drop(uintptr_t start, uintptr_t size) {
   CHECK_OK(nbuf_region_drop(&regions, &(nbuf_place){start, size}).status);
   CHECK(!is_mapped(start, size));
   CHECK_EQUAL(0, atomic_load(&regions.lock));
-}
-
-/* ---- Sizes ----------------------------------------------------------------------------------- */
-
-TEST(a_region_has_64_kib_then_an_eighth_of_what_was_placed_and_at_most_2_mib) {
-  CHECK_EQUAL(64 * KIB, nbuf_region_size(0, 1));
-  CHECK_EQUAL(64 * KIB, nbuf_region_size(512 * KIB, GRANULE));
-  CHECK_EQUAL(64 * KIB, nbuf_region_size(512 * KIB + 8 * GRANULE - 1, GRANULE));
-  CHECK_EQUAL(64 * KIB + GRANULE, nbuf_region_size(512 * KIB + 8 * GRANULE, GRANULE));
-  CHECK_EQUAL(1 * MIB, nbuf_region_size(8 * MIB, GRANULE));
-  CHECK_EQUAL(2 * MIB, nbuf_region_size(16 * MIB, GRANULE));
-  CHECK_EQUAL(2 * MIB, nbuf_region_size(UINT64_MAX, GRANULE));
-}
-
-TEST(a_region_is_never_smaller_than_its_request) {
-  CHECK_EQUAL(64 * KIB + GRANULE, nbuf_region_size(0, 64 * KIB + GRANULE));
-  CHECK_EQUAL(3 * MIB, nbuf_region_size(UINT64_MAX, 3 * MIB));
 }
 
 /* ---- Beside what was placed ------------------------------------------------------------------ */

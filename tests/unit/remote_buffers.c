@@ -3,10 +3,12 @@
  * here, with other names for what they call of the library's own system; what they call of the port
  * and of the other files of src/remote is defined here and in remote_pages.c. Against real
  * processes they are tested by tests/process. */
-#define nbuf_os_page_size invented_page_size
 #define nbuf_os_nanoseconds invented_nanoseconds
 #define nbuf_os_call_begin invented_call_begin
-#define nbuf_wait_for_lock invented_wait_for_lock
+#define nbuf_wait_for_held_lock invented_wait_for_lock
+#include "os/os.h"
+#define nbuf_os_page_size invented_page_size
+static size_t invented_page_size(void);
 #include "remote/buffers.c" /* NOLINT(bugprone-suspicious-include) */
 #include "remote/walk.c"    /* NOLINT(bugprone-suspicious-include) */
 
@@ -61,7 +63,7 @@ static void call_if(void (*function)(void)) {
   }
 }
 
-size_t invented_page_size(void) {
+static size_t invented_page_size(void) {
   return it.page_size;
 }
 
@@ -70,9 +72,7 @@ uint64_t invented_nanoseconds(void) {
 }
 
 bool invented_wait_for_lock(uintptr_t word, _Atomic bool *is_given_up) {
-  if (nbuf_shared_lock_acquire(word)) {
-    return true;
-  }
+  CHECK(nbuf_shared_load_relaxed(word) == 1);
   if (!atomic_load(is_given_up)) {
     it.waits++;
     if (it.locks_are_released) {

@@ -2,8 +2,10 @@
  * tried are what a test says. memory.c and process.c of src/remote are compiled here, with other
  * names for what they call of the port and for what they define. Against real processes they are
  * tested by tests/process. */
-#define nbuf_os_granularity invented_granularity
 #define nbuf_os_nanoseconds invented_nanoseconds
+#include "os/os.h"
+#define nbuf_os_granularity invented_granularity
+static size_t invented_granularity(void);
 #define nbuf_remote_open invented_open
 #define nbuf_remote_close invented_close
 #define nbuf_remote_check invented_check
@@ -109,7 +111,7 @@ static nbuf_result ended_with(nearbuf_status status) {
   return status == NEARBUF_NOT_FOUND ? nbuf_result_of(status) : failed_if(status);
 }
 
-size_t invented_granularity(void) {
+static size_t invented_granularity(void) {
   return GRANULE;
 }
 

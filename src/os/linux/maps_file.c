@@ -4,14 +4,6 @@
 #include <errno.h>
 #include <unistd.h>
 
-void nbuf_maps_file_start(nbuf_maps_file *maps, int file) {
-  maps->is_open = file >= 0;
-  maps->file = file;
-  maps->system_error = 0;
-  maps->buffered = 0;
-  maps->consumed = 0;
-}
-
 bool nbuf_maps_file_fill(nbuf_maps_file *maps) {
   ssize_t count;
   do {

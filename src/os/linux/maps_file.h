@@ -18,7 +18,13 @@ typedef struct NBUF_MAY_ALIAS nbuf_maps_file {
 } nbuf_maps_file;
 
 /* Starts reading at the position of the file; -1: there is no file. */
-void nbuf_maps_file_start(nbuf_maps_file *maps, int file);
+static inline void nbuf_maps_file_start(nbuf_maps_file *maps, int file) {
+  maps->is_open = file >= 0;
+  maps->file = file;
+  maps->system_error = 0;
+  maps->buffered = 0;
+  maps->consumed = 0;
+}
 
 /* Fills the empty buffer. False: at the end, or after a failure. */
 bool nbuf_maps_file_fill(nbuf_maps_file *maps);

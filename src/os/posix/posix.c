@@ -17,18 +17,12 @@
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
-size_t nbuf_os_page_size(void) {
-  static _Atomic size_t known;
-  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
-  if (size == 0) {
-    size = (size_t)getpagesize();
-    atomic_store_explicit(&known, size, memory_order_relaxed);
-  }
-  return size;
-}
+nbuf_os_numbers nbuf_os_known;
 
-size_t nbuf_os_granularity(void) {
-  return nbuf_os_page_size();
+void nbuf_os_ask_numbers(void) {
+  size_t page_size = (size_t)getpagesize();
+  atomic_store_explicit(&nbuf_os_known.page_size, page_size, memory_order_relaxed);
+  atomic_store_explicit(&nbuf_os_known.granularity, page_size, memory_order_relaxed);
 }
 
 uint64_t nbuf_os_nanoseconds(void) {
@@ -41,16 +35,6 @@ void nbuf_os_pause(void) {
   /* Longer than a yield: the holder may be waiting for this very processor at a lower priority. */
   struct timespec pause = {0, 20000};
   (void)nanosleep(&pause, NULL);
-}
-
-bool nbuf_os_may_have_room(nbuf_range range, size_t size, uintptr_t alignment) {
-  (void)range, (void)size, (void)alignment;
-  return true;
-}
-
-bool nbuf_os_is_near_image(nbuf_range place, nbuf_range *around) {
-  (void)place, (void)around;
-  return false;
 }
 
 void nbuf_os_pause_again(uint32_t times) {
@@ -113,11 +97,6 @@ nbuf_result nbuf_os_map(uintptr_t address, size_t size) {
   const int protection = PROT_READ | PROT_WRITE | PROT_EXEC;
   int error = nbuf_posix_map_at(address, size, protection);
   return error == 0 ? nbuf_result_of(NEARBUF_OK) : result_of_map_error(error, size, protection);
-}
-
-uintptr_t nbuf_os_map_within(nbuf_range range, size_t size, uintptr_t alignment, bool is_highest) {
-  (void)range, (void)size, (void)alignment, (void)is_highest;
-  return 0; /* a hint is not a range */
 }
 
 nbuf_result nbuf_os_unmap(uintptr_t address, size_t size) {

@@ -9,6 +9,7 @@
 #include <windows.h>
 
 #include "os/os.h"
+#include "os/placing.h"
 #include "os/windows/error.h"
 #include "os/windows/search.h"
 
@@ -20,24 +21,13 @@ static SYSTEM_INFO system_info(void) {
   return info;
 }
 
-size_t nbuf_os_page_size(void) {
-  static _Atomic size_t known;
-  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
-  if (size == 0) {
-    size = system_info().dwPageSize;
-    atomic_store_explicit(&known, size, memory_order_relaxed);
-  }
-  return size;
-}
+nbuf_os_numbers nbuf_os_known;
 
-size_t nbuf_os_granularity(void) {
-  static _Atomic size_t known;
-  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
-  if (size == 0) {
-    size = system_info().dwAllocationGranularity;
-    atomic_store_explicit(&known, size, memory_order_relaxed);
-  }
-  return size;
+void nbuf_os_ask_numbers(void) {
+  SYSTEM_INFO info = system_info();
+  atomic_store_explicit(&nbuf_os_known.page_size, info.dwPageSize, memory_order_relaxed);
+  atomic_store_explicit(&nbuf_os_known.granularity, info.dwAllocationGranularity,
+                        memory_order_relaxed);
 }
 
 /* 4 GiB in a 32-bit process that is large-address-aware, else 2 GiB. What the system reports
