@@ -50,8 +50,11 @@ nbuf_result nbuf_remote_write(const nearbuf_process *process, uint64_t address, 
 nbuf_result nbuf_remote_note_program(nearbuf_process *process);
 nbuf_result nbuf_remote_check_program(const nearbuf_process *process);
 
+/* Closes what the first of them opened for the rest of the call. Every call ends with it. */
+void nbuf_remote_let_go(nearbuf_process *process);
+
 /* The address space as it is now, for writing: after an exec nothing is written any more. */
-nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory);
+nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory);
 nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
                                      size_t size);
 void nbuf_remote_memory_close(intptr_t memory);

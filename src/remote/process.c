@@ -13,6 +13,7 @@ nearbuf_status nbuf_process_call_end(nearbuf_process *process, nbuf_result resul
     nbuf_result alive = nbuf_remote_check(process);
     result = alive.status == NEARBUF_NOT_FOUND ? alive : result;
   }
+  nbuf_remote_let_go(process);
   nbuf_os_call_end(call);
   process->system_error = result.system_error;
   return result.status;

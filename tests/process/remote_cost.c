@@ -65,8 +65,8 @@ static void count_entry(count *counted, pid_t caller, const call_info *info) {
   }
   counted->is_opening_map =
       number == SYS_openat && is_path_of_map(caller, info->of.entry.arguments[1]);
-  bool is_of_map =
-      counted->is_opening_map || (has_map && (number == SYS_read || number == SYS_close));
+  bool is_of_map = counted->is_opening_map ||
+                   (has_map && (number == SYS_read || number == SYS_ioctl || number == SYS_close));
   if (has_map && number == SYS_close) {
     counted->is_map[file] = false;
   }

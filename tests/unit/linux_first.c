@@ -4,8 +4,10 @@
  * processes it is tested by tests/process. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "os/posix/anchor.h"
@@ -28,6 +30,7 @@ enum {
   OWN_ID = 7,
   USER = 1000,
   MEMORY = 0, /* as good a descriptor as others */
+  MAP = 400,
   ROOT = 0,
   FILES = 0, /* the second one is the next number */
   FOLDER = 300,
@@ -41,7 +44,7 @@ typedef struct anchor {
   uint32_t mark;  /* 0: there is no anchor */
   uint64_t word;
   uint32_t owner;
-  int readable; /* of its three parts */
+  int readable; /* of its two parts */
 } anchor;
 
 typedef struct named_file {
@@ -54,7 +57,12 @@ typedef struct named_file {
 static struct {
   anchor anchors[2];
   int memory_error;
+  int map_error;
+  int query_error; /* of a query of its map; below 0: it knows none */
+  int queries;
+  int memory_reads;
   int memory_opens;
+  int held_memory; /* plus one; 0: it is not open for the rest of the call */
   int open_files;
   named_file files[2]; /* under the two names */
   nbuf_result opening[NBUF_FOLDERS];
@@ -90,7 +98,12 @@ static struct {
 static nearbuf_process peer = {.id = ID, .address_bits = 64};
 
 int nbuf_linux_open(const nearbuf_process *process, const char *name, int flags) {
-  CHECK(process == &peer && strcmp(name, "mem") == 0 && flags == O_RDONLY);
+  CHECK(process == &peer && flags == O_RDONLY);
+  if (strcmp(name, "maps") == 0) {
+    it.open_files += it.map_error == 0;
+    return failed_with(it.map_error) == 0 ? MAP : -1;
+  }
+  CHECK(strcmp(name, "mem") == 0);
   it.memory_opens++;
   it.open_files += it.memory_error == 0;
   return failed_with(it.memory_error) == 0 ? MEMORY : -1;
@@ -102,25 +115,52 @@ static ssize_t give(void *to, const void *from, size_t size, bool is_readable) {
 }
 
 static ssize_t read_anchor_part(void *bytes, size_t size, uint64_t address) {
+  it.memory_reads++;
   uint32_t width = peer.address_bits / 8;
   for (int i = 0; i < 2; i++) {
     const anchor *at = &it.anchors[i];
     const uint32_t narrow = (uint32_t)at->word;
+    unsigned char words[12];
+    memcpy(words, width == 4 ? (const void *)&narrow : &at->word, width);
+    memcpy(words + width, &at->owner, sizeof at->owner);
     uint64_t place = nbuf_anchor_place(width, at->index);
     if (at->mark != 0 && address == place) {
       CHECK_EQUAL(sizeof at->mark, size);
       return give(bytes, &at->mark, size, at->readable > 0);
     }
     if (at->mark != 0 && address == place + nbuf_os_page_size()) {
-      CHECK_EQUAL(width, size);
-      return give(bytes, width == 4 ? (const void *)&narrow : &at->word, size, at->readable > 1);
-    }
-    if (at->mark != 0 && address == place + nbuf_os_page_size() + width) {
-      CHECK_EQUAL(sizeof at->owner, size);
-      return give(bytes, &at->owner, size, at->readable > 2);
+      CHECK_EQUAL(width + sizeof at->owner, size);
+      return give(bytes, words, size, at->readable > 1);
     }
   }
   return failed_with(EIO);
+}
+
+static long invented_syscall(long number, ...);
+
+#define syscall invented_syscall
+#include "os/linux/map_query.h"
+
+/* The next mapping of its map, in which there are only anchors. */
+static long invented_syscall(long number, ...) {
+  va_list arguments;
+  va_start(arguments, number);
+  int file = va_arg(arguments, int);
+  unsigned request = (unsigned)va_arg(arguments, long);
+  nbuf_map_query *query = va_arg(arguments, nbuf_map_query *);
+  va_end(arguments);
+  CHECK(number == SYS_ioctl && file == MAP && request == (unsigned)NBUF_MAP_QUERY);
+  CHECK_EQUAL(sizeof *query, query->size);
+  CHECK_EQUAL(NBUF_QUERY_COVERING_OR_NEXT, query->query_flags);
+  it.queries++;
+  uint64_t next = UINT64_MAX;
+  for (int i = 0; i < 2; i++) {
+    uint64_t place = nbuf_anchor_place(peer.address_bits / 8, it.anchors[i].index);
+    bool is_above = it.anchors[i].mark != 0 && place + PAGE > query->query_address;
+    next = is_above && place < next ? place : next;
+  }
+  query->start = next;
+  return failed_with(it.query_error != 0 ? it.query_error : next == UINT64_MAX ? ENOENT : 0);
 }
 
 nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
@@ -201,7 +241,7 @@ void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping 
 }
 
 static void invented_close(int file) {
-  CHECK(file == MEMORY || file == FILES + 1 || file == FOLDER || file == FOLDER + 1);
+  CHECK(file == MEMORY || file == MAP || file == FILES + 1 || file == FOLDER || file == FOLDER + 1);
   it.open_files--;
 }
 
@@ -321,6 +361,11 @@ int nbuf_linux_directory(const nearbuf_process *process) {
   return FOLDER;
 }
 
+int nbuf_linux_memory(const nearbuf_process *process) {
+  CHECK(process == &peer);
+  return it.held_memory - 1;
+}
+
 #undef pread64
 #undef fstat
 #define pread64(file, bytes, size, address)                                                        \
@@ -414,13 +459,44 @@ TEST(what_is_not_whole_is_no_anchor) {
   at->mark = NBUF_ANCHOR_WIPED;
   for (int width = 32; width <= 64; width += 32) {
     peer.address_bits = (uint32_t)width;
-    for (at->readable = 0; at->readable < 3; at->readable++) {
+    for (at->readable = 0; at->readable < 2; at->readable++) {
       check_result(NEARBUF_NOT_FOUND, 0);
     }
     check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
   }
   it.memory_error = EACCES;
   check_result(NEARBUF_NOT_FOUND, 0);
+}
+
+TEST(places_that_the_map_shows_to_be_free_are_not_read) {
+  check_result(NEARBUF_NOT_FOUND, 0);
+  CHECK_EQUAL(0, it.memory_reads);
+  CHECK(it.queries > 0 && it.queries <= 2); /* the places are in two rows */
+  (void)set_anchor(2, PLACE);
+  check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+  CHECK_EQUAL(2, it.memory_reads);
+}
+
+TEST(where_the_map_tells_nothing_each_place_is_read) {
+  int places = 0;
+  while (nbuf_anchor_place(8, (uint32_t)places) != 0) {
+    places++;
+  }
+  it.query_error = ENOTTY;
+  check_result(NEARBUF_NOT_FOUND, 0);
+  CHECK_EQUAL(places, it.memory_reads);
+  CHECK_EQUAL(1, it.queries);
+  it.map_error = EMFILE;
+  check_result(NEARBUF_NOT_FOUND, 0);
+  CHECK_EQUAL(2 * places, it.memory_reads);
+  CHECK_EQUAL(1, it.queries);
+}
+
+TEST(memory_that_is_open_for_the_call_is_read_and_stays_open) {
+  it.held_memory = MEMORY + 1;
+  (void)set_anchor(3, PLACE);
+  check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
+  CHECK_EQUAL(0, it.memory_opens);
 }
 
 /* Another implementation took the page for its own, at another mapping of it. */
@@ -622,15 +698,16 @@ static void check_looked_for(bool is_looked_for) {
 
 TEST(a_kept_locator_is_looked_for_again_if_anything_has_changed) {
   it.files[0].folder = 0;
-  for (int i = 0; i < 7; i++) {
+  for (int i = 0; i < 8; i++) {
     keep();
-    it.runs_noted = i != 1;
+    it.runs_noted = i != 1 && i != 7;
+    it.held_memory = i == 7; /* the call has checked it */
     it.owner += i == 2;
     it.has_no_owner = i == 3;
     it.headers[0] += i == 4;
     it.reading = nbuf_result_of(i == 5 ? NEARBUF_NOT_MAPPED : NEARBUF_OK);
     peer.reserved[NBUF_KEPT_FIRST] = i == 6 ? 0 : PLACE;
-    check_looked_for(i != 0);
+    check_looked_for(i != 0 && i != 7);
   }
 }
 

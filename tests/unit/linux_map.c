@@ -121,9 +121,9 @@ static long invented_syscall(long number, ...) {
   va_start(arguments, number);
   int file = (int)va_arg(arguments, long);
   unsigned request = (unsigned)va_arg(arguments, long);
-  map_query *query = va_arg(arguments, map_query *);
+  nbuf_map_query *query = va_arg(arguments, nbuf_map_query *);
   va_end(arguments);
-  CHECK(number == SYS_ioctl && file == FILE_OF_MAP && request == (unsigned)MAP_QUERY);
+  CHECK(number == SYS_ioctl && file == FILE_OF_MAP && request == (unsigned)NBUF_MAP_QUERY);
   CHECK_EQUAL(sizeof *query, query->size);
   CHECK((query->query_flags & 16) != 0); /* COVERING_OR_NEXT_VMA */
   bool is_refused = ++kernel.queries >= kernel.query_errors_from && kernel.query_errors_from > 0;

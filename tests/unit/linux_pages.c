@@ -194,7 +194,7 @@ nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, v
   return it.running.status == NEARBUF_OK ? script(&trace, context) : it.running;
 }
 
-nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
   CHECK(process == &peer);
   *memory = 3;
   it.open_memories += it.memory_opening.status == NEARBUF_OK;

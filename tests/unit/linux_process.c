@@ -159,6 +159,10 @@ static int invented_open(const char *path, int flags) {
 
 static int invented_openat(int directory, const char *name, int flags) {
   CHECK_EQUAL(DIRECTORY, directory);
+  if (strcmp(name, "mem") == 0) {
+    CHECK_EQUAL(O_RDWR | O_CLOEXEC, flags);
+    return open_entry(name, O_RDWR, false);
+  }
   CHECK(strcmp(name, "task") == 0);
   CHECK_EQUAL(O_RDONLY | O_DIRECTORY | O_CLOEXEC, flags);
   it.open_files += it.task_error == 0;
@@ -353,7 +357,7 @@ nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script sc
     nbuf_result test_result = (call);                                                              \
     CHECK_STATUS(expected, test_result.status);                                                    \
     CHECK_EQUAL((uint32_t)(error), (uint32_t)test_result.system_error);                            \
-    CHECK_EQUAL(0, it.open_files);                                                                 \
+    CHECK_EQUAL(peer.handles[NBUF_LINUX_MEMORY] != 0, it.open_files);                              \
   } while (0)
 
 /* ---- Whether it runs ------------------------------------------------------------------------- */
@@ -847,6 +851,77 @@ TEST(the_addresses_of_a_narrow_process_are_narrow) {
   vector->size -= 4; /* the last entry is not whole */
   peer.reserved[0] = 0;
   CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_note_program(&peer));
+}
+
+/* Its memory, which is open for the rest of the call: at most once. */
+static void check_is_held(bool is_held) {
+  CHECK_EQUAL(is_held, peer.handles[NBUF_LINUX_MEMORY] != 0);
+  CHECK_EQUAL(is_held, it.open_files);
+}
+
+TEST(the_rest_of_a_call_reads_the_memory_of_the_noted_program) {
+  uint64_t seen = 0;
+  size_t done = 0;
+  add_auxiliary();
+  (void)add_entry("mem", "", 0);
+  run_program(5, 6);
+  for (int i = 0; i < 3; i++) { /* the first time it is noted, then it is that still */
+    CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+    CHECK_EQUAL(5, peer.reserved[1]);
+    check_is_held(true);
+    CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_read(&peer, RANDOM_PLACE, &seen, sizeof seen, &done));
+    CHECK(seen == 5 && done == sizeof seen);
+    CHECK_EQUAL(0, it.direct_calls);
+    vector->error = EACCES;
+  }
+  it.memory_error = -1; /* it is gone, and what it has now is read */
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_read(&peer, RANDOM_PLACE, &seen, sizeof seen, &done));
+  CHECK_EQUAL(1, it.direct_calls);
+  nbuf_remote_let_go(&peer);
+  check_is_held(false);
+  nbuf_remote_let_go(&peer);
+  check_is_held(false);
+}
+
+TEST(the_memory_of_the_rest_of_a_call_becomes_the_one_to_write_to) {
+  intptr_t memory = 0;
+  add_auxiliary();
+  (void)add_entry("mem", "", 0);
+  run_program(5, 6);
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+  it.memory_error = EPERM; /* it is not opened and looked at again */
+  CHECK_STATUS(NEARBUF_OK, nbuf_remote_memory_open(&peer, &memory).status);
+  CHECK_EQUAL(0, peer.handles[NBUF_LINUX_MEMORY]);
+  CHECK_EQUAL(1, it.open_files);
+  nbuf_remote_memory_close(memory);
+  CHECK_EQUAL(0, it.open_files);
+}
+
+/* It may still be there: a parent shares it. */
+TEST(the_memory_of_a_program_that_was_replaced_is_not_written_to) {
+  intptr_t memory = 0;
+  (void)add_entry("mem", "", 0);
+  for (int i = 0; i < 3; i++) {
+    note_program(5, 6);
+    run_program(5, 6);
+    CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+    it.direct_error = i == 0 ? EFAULT : 0; /* the new program has nothing there */
+    run_program(i == 1 ? 4 : 5, i == 2 ? 4 : 6);
+    it.memory_error = i == 0 ? -1 : 0;
+    CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_memory_open(&peer, &memory));
+    CHECK_EQUAL(0, memory);
+    it.memory_error = 0;
+    check_is_held(false);
+  }
+}
+
+TEST(whether_a_program_was_replaced_is_asked_of_the_process_itself) {
+  add_auxiliary();
+  (void)add_entry("mem", "", 0);
+  run_program(5, 6);
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_check_program(&peer));
+  CHECK_EQUAL(1, it.direct_calls);
 }
 
 TEST(a_value_of_the_auxiliary_vector_is_no_key) {

@@ -144,7 +144,7 @@ nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_
   return nbuf_result_of(NEARBUF_OK);
 }
 
-nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
   CHECK_EQUAL(ID, process->id);
   CHECK_EQUAL(0, it.open_memories);
   if (it.opening == NEARBUF_OK) {

@@ -17,6 +17,7 @@ static size_t invented_granularity(void);
 #define nbuf_remote_write invented_write
 #define nbuf_remote_note_program invented_note_program
 #define nbuf_remote_check_program invented_check_program
+#define nbuf_remote_let_go invented_let_go
 #define nbuf_remote_map_open invented_map_open
 #define nbuf_remote_map_close invented_map_close
 #define nbuf_remote_map_next invented_map_next
@@ -99,6 +100,7 @@ static struct {
   nearbuf_status walk_end;
   bool is_one_locator; /* lists all items */
   bool is_dead;
+  int let_go; /* how often what calls keep was let go */
 } it = {.highest = HIGHEST,
         .map_end = NEARBUF_NOT_FOUND,
         .walk_end = NEARBUF_NOT_FOUND,
@@ -180,6 +182,11 @@ nbuf_result invented_write(const nearbuf_process *process, uint64_t address, con
 nbuf_result invented_note_program(nearbuf_process *process) {
   CHECK_EQUAL(ID, process->id);
   return failed_if(it.noting);
+}
+
+void invented_let_go(nearbuf_process *process) {
+  CHECK(process->id == ID || process->id == 0);
+  it.let_go++;
 }
 
 nbuf_result invented_check_program(const nearbuf_process *process) {
@@ -813,6 +820,19 @@ TEST(after_a_failure_nothing_is_described) {
   CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_describe(&other, &info));
   CHECK_EQUAL(0, info.own_id);
   CHECK_STATUS(NEARBUF_INVALID_ARGUMENT, nearbuf_process_describe(&other, NULL));
+}
+
+TEST(every_call_ends_with_letting_go_of_what_it_kept) {
+  uint64_t place;
+  size_t done;
+  char byte = 'w';
+  (void)nearbuf_process_read(&other, TARGET, &byte, 1, &done);
+  CHECK_EQUAL(1, it.let_go);
+  it.noting = NEARBUF_DENIED;
+  nearbuf_process_request request = NEARBUF_PROCESS_REQUEST_INIT;
+  request.size_bytes = 16;
+  CHECK_STATUS(NEARBUF_DENIED, nearbuf_process_allocate(&other, &request, &place, NULL));
+  CHECK_EQUAL(2, it.let_go);
 }
 
 TEST(a_process_that_was_not_opened_has_no_handle) {

@@ -8,46 +8,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "os/linux/map_query.h"
 #include "os/linux/maps_file.h"
 #include "os/os.h"
 #include "os/posix/name_end.h"
 #include "os/posix/posix.h"
 
-/* linux/fs.h has it since 6.11; older headers do not. */
-typedef struct map_query {
-  uint64_t size;
-  uint64_t query_flags;
-  uint64_t query_address;
-  uint64_t start;
-  uint64_t end;
-  uint64_t flags;
-  uint64_t page_size;
-  uint64_t offset;
-  uint64_t inode;
-  uint32_t device_major;
-  uint32_t device_minor;
-  uint32_t name_size;
-  uint32_t build_id_size;
-  uint64_t name_address;
-  uint64_t build_id_address;
-} map_query;
-
-static_assert(sizeof(map_query) == 104, "struct procmap_query");
-
-#define MAP_QUERY _IOWR('f', 17, map_query)
-
 enum {
-  QUERY_READABLE = 1,
-  QUERY_WRITABLE = 2,
-  QUERY_EXECUTABLE = 4,
-  QUERY_SHARED = 8,
-  QUERY_COVERING_OR_NEXT = 16,
-  QUERY_SHARED_FILE = QUERY_COVERING_OR_NEXT | QUERY_READABLE | QUERY_WRITABLE | QUERY_SHARED | 32
+  QUERY_SHARED_FILE = NBUF_QUERY_COVERING_OR_NEXT | NBUF_QUERY_READABLE | NBUF_QUERY_WRITABLE |
+                      NBUF_QUERY_SHARED | NBUF_QUERY_OF_FILE
 };
 
 /* An open map, in nbuf_map's port. */
@@ -68,22 +40,21 @@ static linux_map *linux_map_of(nbuf_map *map) {
  * only files. */
 static nbuf_map_answer query(nbuf_map *map, uintptr_t from, uint64_t flags, nbuf_mapping *mapping) {
   linux_map *own = linux_map_of(map);
-  map_query query = {.size = sizeof query, .query_flags = flags, .query_address = from};
+  nbuf_map_query query = {.size = sizeof query, .query_flags = flags, .query_address = from};
   if (flags == QUERY_SHARED_FILE) {
     query.name_size = sizeof own->maps.text;
     query.name_address = (uintptr_t)own->maps.text;
   }
-  /* musl's ioctl takes the request as an int, into which it does not fit. */
-  bool is_answered = syscall(SYS_ioctl, own->maps.file, MAP_QUERY, &query) == 0;
+  bool is_answered = nbuf_map_query_ask(own->maps.file, &query);
   map->system_error = is_answered ? 0 : errno;
   if (!is_answered) {
     return errno == ENOENT ? NBUF_MAP_END : NBUF_MAP_FAILED;
   }
   mapping->range = (nbuf_range){(uintptr_t)query.start, (uintptr_t)(query.end - 1)};
-  mapping->readable = (query.flags & QUERY_READABLE) != 0;
-  mapping->writable = (query.flags & QUERY_WRITABLE) != 0;
-  mapping->executable = (query.flags & QUERY_EXECUTABLE) != 0;
-  mapping->shared = (query.flags & QUERY_SHARED) != 0;
+  mapping->readable = (query.flags & NBUF_QUERY_READABLE) != 0;
+  mapping->writable = (query.flags & NBUF_QUERY_WRITABLE) != 0;
+  mapping->executable = (query.flags & NBUF_QUERY_EXECUTABLE) != 0;
+  mapping->shared = (query.flags & NBUF_QUERY_SHARED) != 0;
   mapping->device = (uint64_t)query.device_major << 32 | query.device_minor;
   mapping->inode = query.inode;
   mapping->offset = query.offset;
@@ -113,7 +84,7 @@ nbuf_result nbuf_os_map_open(nbuf_map *map, bool with_names) {
   /* Tried each time, since a filter of system calls may have been installed meanwhile. A search
    * that assumes cheap queries, while the text is read from its start for each, would not end. */
   nbuf_mapping ignored;
-  own->can_query = query(map, 0, QUERY_COVERING_OR_NEXT, &ignored) != NBUF_MAP_FAILED;
+  own->can_query = query(map, 0, NBUF_QUERY_COVERING_OR_NEXT, &ignored) != NBUF_MAP_FAILED;
   map->is_cheap_anywhere = own->can_query && !with_names;
   map->tells_execution = map->is_cheap_anywhere;
   return nbuf_result_of(NEARBUF_OK);
@@ -164,8 +135,9 @@ static nbuf_map_answer read_on(nbuf_map *map, uintptr_t from, nbuf_mapping *mapp
 }
 
 nbuf_map_answer nbuf_os_map_next(nbuf_map *map, uintptr_t from, nbuf_mapping *mapping) {
-  nbuf_map_answer answer =
-      map->is_cheap_anywhere ? query(map, from, QUERY_COVERING_OR_NEXT, mapping) : NBUF_MAP_FAILED;
+  nbuf_map_answer answer = map->is_cheap_anywhere
+                               ? query(map, from, NBUF_QUERY_COVERING_OR_NEXT, mapping)
+                               : NBUF_MAP_FAILED;
   /* A failure of the query says nothing, and may be temporary. The text contains the mapping
    * nevertheless. */
   return answer == NBUF_MAP_FAILED ? read_on(map, from, mapping) : answer;

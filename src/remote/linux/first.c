@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/linux/map_query.h"
 #include "os/posix/anchor.h"
 #include "remote/linux/hidden.h"
 #include "remote/linux/locator_file.h"
@@ -69,18 +70,39 @@ static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size)
 static uint64_t read_anchor(int memory, const nbuf_identity *identity, uint64_t place,
                             uint32_t width) {
   uint32_t mark = 0;
-  uint32_t known_tight = 0;
-  uint64_t wide = 0;
+  _Alignas(8) unsigned char words[12]; /* the word, and the owner */
   uint32_t owner = 0;
-  uint64_t word = place + nbuf_os_page_size();
   bool is_anchor =
       read_exactly(memory, place, &mark, sizeof mark) &&
       (mark == NBUF_ANCHOR_WIPED || mark == NBUF_ANCHOR_INHERITED || mark == NBUF_ANCHOR_ABSENT) &&
-      (width == 4 ? read_exactly(memory, word, &known_tight, 4)
-                  : read_exactly(memory, word, &wide, 8)) &&
-      read_exactly(memory, word + width, &owner, sizeof owner);
+      read_exactly(memory, place + nbuf_os_page_size(), words, width + sizeof owner);
+  if (!is_anchor) {
+    return 0;
+  }
+  memcpy(&owner, words + width, sizeof owner);
   bool is_theirs = mark != NBUF_ANCHOR_INHERITED || owner == (uint32_t)identity->own_id;
-  return is_anchor && is_theirs ? known_tight | wide : 0;
+  return is_theirs ? nbuf_shared_address_relaxed((uintptr_t)words, width) : 0;
+}
+
+/* What is known to be free in the process, by its map: a query finds where the next mapping is. */
+typedef struct free_part {
+  int map; /* -1: it cannot be queried, and nothing is known */
+  uint64_t start;
+  uint64_t end;
+} free_part;
+
+static bool is_free(free_part *known, uint64_t place) {
+  if (known->map >= 0 && (place < known->start || place >= known->end)) {
+    uint64_t next = 0;
+    bool is_known = nbuf_map_query_next(known->map, place, &next);
+    known->start = place;
+    known->end = is_known ? next : place;
+    if (!is_known) {
+      close(known->map);
+      known->map = -1;
+    }
+  }
+  return place >= known->start && place < known->end;
 }
 
 /* By the anchor (posix/anchor.h), by which the copies of the library in the process agree on the
@@ -88,15 +110,20 @@ static uint64_t read_anchor(int memory, const nbuf_identity *identity, uint64_t 
 nbuf_result nbuf_first_by_anchor(const nearbuf_process *process, const nbuf_identity *identity,
                                  uint64_t *address, nearbuf_dialect *dialect_if_empty) {
   uint32_t width = process->address_bits / 8;
-  int memory = width == 0 ? -1 : nbuf_linux_open(process, "mem", O_RDONLY);
+  int held = nbuf_linux_memory(process);
+  int memory = width == 0 ? -1 : held >= 0 ? held : nbuf_linux_open(process, "mem", O_RDONLY);
+  free_part known = {memory < 0 ? -1 : nbuf_linux_open(process, "maps", O_RDONLY), 0, 0};
   uint64_t word = 0;
   uint64_t place;
   for (uint32_t i = 0; memory >= 0 && word == 0 && (place = nbuf_anchor_place(width, i)) != 0;
        i++) {
-    word = read_anchor(memory, identity, place, width);
+    word = is_free(&known, place) ? 0 : read_anchor(memory, identity, place, width);
   }
-  if (memory >= 0) {
+  if (memory >= 0 && memory != held) {
     close(memory);
+  }
+  if (known.map >= 0) {
+    close(known.map);
   }
   *address = word & ~(uint64_t)NBUF_ANCHOR_BELOW_ADDRESS;
   *dialect_if_empty = (nearbuf_dialect)(word >> NBUF_ANCHOR_EMPTY_SHIFT & NBUF_ANCHOR_EMPTY_MASK);
@@ -197,7 +224,8 @@ static bool find_kept(const nearbuf_process *process, uint64_t *address,
   *address = process->reserved[NBUF_KEPT_FIRST];
   *dialect_if_empty = (nearbuf_dialect)process->reserved[NBUF_KEPT_DIALECT];
   return *address != 0 && nbuf_linux_owner(process, &owner) &&
-         owner == process->reserved[NBUF_KEPT_OWNER] && nbuf_linux_runs_noted_program(process) &&
+         owner == process->reserved[NBUF_KEPT_OWNER] &&
+         (nbuf_linux_memory(process) >= 0 || nbuf_linux_runs_noted_program(process)) &&
          nbuf_remote_read(process, *address, header, process->address_bits / 8, &done).status ==
              NEARBUF_OK &&
          nbuf_locator_file_address(header, process->address_bits) == *address;

@@ -55,15 +55,9 @@ int nbuf_linux_open_of_another_thread(const nearbuf_process *process, const char
 }
 
 static int open_own(const char *name, int flags) {
-  int directory = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) {
-    return -1;
-  }
-  int file = openat(directory, name, flags | O_NONBLOCK | O_CLOEXEC);
-  int error = errno;
-  close(directory);
-  errno = error;
-  return file;
+  char path[64];
+  (void)snprintf(path, sizeof path, "/proc/self/%s", name);
+  return open(path, flags | O_NONBLOCK | O_CLOEXEC);
 }
 
 /* Whether the first thread's failure may be that of a thread that has ended. */
@@ -94,6 +88,8 @@ int nbuf_linux_open(const nearbuf_process *process, const char *name, int flags)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* The kernel makes such a text as a whole: where it gives less than was asked for, that is the
+ * end. */
 int nbuf_linux_read_lines(int file, char *text, size_t size) {
   enum { LINE_MAX_KEPT = 400 };
   char piece[4096];
@@ -109,7 +105,7 @@ int nbuf_linux_read_lines(int file, char *text, size_t size) {
       }
       column = is_end ? 0 : column + 1;
     }
-  } while (count > 0 || (count < 0 && errno == EINTR));
+  } while (count == (ssize_t)sizeof piece || (count < 0 && errno == EINTR));
   text[fill] = '\0';
   return count < 0 ? errno : 0;
 }

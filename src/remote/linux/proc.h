@@ -10,7 +10,12 @@
 
 /* Where the descriptors of an open process are in its `handles`, plus one each, so that a zeroed
  * structure holds none. */
-enum { NBUF_LINUX_PIDFD = 0, NBUF_LINUX_DIRECTORY = 1, NBUF_LINUX_LOCATOR_FILE = 2 };
+enum {
+  NBUF_LINUX_PIDFD = 0,
+  NBUF_LINUX_DIRECTORY = 1,
+  NBUF_LINUX_LOCATOR_FILE = 2,
+  NBUF_LINUX_MEMORY = 3 /* for the rest of a call */
+};
 
 /* Enough for what nbuf_linux_read_text keeps of /proc/<id>/status: some 60 lines, of which ten are
  * long. The whole is longer if a process is in hundreds of groups (65,536 at most). */

@@ -183,7 +183,7 @@ nbuf_result nbuf_remote_open(int64_t id, nearbuf_process *process) {
 }
 
 void nbuf_remote_close(nearbuf_process *process) {
-  for (int i = NBUF_LINUX_PIDFD; i <= NBUF_LINUX_LOCATOR_FILE; i++) {
+  for (int i = NBUF_LINUX_PIDFD; i <= NBUF_LINUX_MEMORY; i++) {
     if (process->handles[i] > 0) {
       close((int)process->handles[i] - 1);
     }
@@ -310,8 +310,9 @@ static nbuf_result check_id(const nearbuf_process *process) {
   return is_its ? nbuf_result_of(NEARBUF_OK) : nbuf_remote_check(process);
 }
 
-nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
-                             size_t size, size_t *done) {
+/* What it has there now, whatever it runs. */
+static nbuf_result read_now(const nearbuf_process *process, uint64_t address, void *bytes,
+                            size_t size, size_t *done) {
   *done = 0;
   int error = read_direct(process, address, bytes, size, done);
   if (error == ENOSYS || error == EFAULT || error == ESRCH) {
@@ -330,6 +331,20 @@ nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, v
   return error == ESRCH ? nbuf_result_system(NEARBUF_BUSY, error) : result_of_error(error);
 }
 
+int nbuf_linux_memory(const nearbuf_process *process) {
+  return (int)process->handles[NBUF_LINUX_MEMORY] - 1;
+}
+
+/* Where the program is noted, its memory is open: that is one system call instead of two. */
+nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, void *bytes,
+                             size_t size, size_t *done) {
+  *done = 0;
+  int memory = nbuf_linux_memory(process);
+  return memory >= 0 && read_memory(memory, address, bytes, size, done) == 0
+             ? nbuf_result_of(NEARBUF_OK)
+             : read_now(process, address, bytes, size, done);
+}
+
 /* Never by the id, which may be another process's by now. */
 nbuf_result nbuf_remote_write(const nearbuf_process *process, uint64_t address, const void *bytes,
                               size_t size, size_t *done) {
@@ -343,18 +358,41 @@ nbuf_result nbuf_remote_write(const nearbuf_process *process, uint64_t address, 
   return nbuf_linux_result(process, error);
 }
 
-nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
-  int file = nbuf_linux_open(process, "mem", O_RDWR);
-  *memory = 0;
-  if (file < 0) {
-    return nbuf_linux_result(process, errno);
-  }
+/* Whether open memory is that of the noted program, or none is noted. */
+static bool is_noted_memory(const nearbuf_process *process, int memory) {
   nbuf_linux_program noted = noted_program(process);
   nbuf_linux_program seen = noted;
   size_t done = 0;
-  if (noted.address != 0 &&
-      (read_memory(file, noted.address, seen.random, sizeof seen.random, &done) != 0 ||
-       !is_same(&noted, &seen))) {
+  return noted.address == 0 ||
+         (read_memory(memory, noted.address, seen.random, sizeof seen.random, &done) == 0 &&
+          is_same(&noted, &seen));
+}
+
+/* Whether the process of this id has the random bytes of the noted program. */
+static bool has_noted_bytes(const nearbuf_process *process) {
+  nbuf_linux_program noted = noted_program(process);
+  nbuf_linux_program seen = noted;
+  size_t done = 0;
+  return read_direct(process, noted.address, seen.random, sizeof seen.random, &done) == 0 &&
+         is_same(&noted, &seen);
+}
+
+/* Memory that is open already was that of the noted program. The process may have replaced it
+ * meanwhile, and the old memory may be there nevertheless, if a parent shares it (vfork). An id that
+ * is another process's by now shows when the map is read next. */
+nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
+  *memory = process->handles[NBUF_LINUX_MEMORY];
+  process->handles[NBUF_LINUX_MEMORY] = 0;
+  if (*memory > 0 && has_noted_bytes(process)) {
+    return nbuf_result_of(NEARBUF_OK);
+  }
+  nbuf_remote_memory_close(*memory);
+  *memory = 0;
+  int file = nbuf_linux_open(process, "mem", O_RDWR);
+  if (file < 0) {
+    return nbuf_linux_result(process, errno);
+  }
+  if (!is_noted_memory(process, file)) {
     close(file);
     return nbuf_result_of(NEARBUF_BUSY);
   }
@@ -485,12 +523,13 @@ bool nbuf_linux_owner(const nearbuf_process *process, uint64_t *owner) {
 }
 
 bool nbuf_linux_runs_noted_program(const nearbuf_process *process) {
-  nbuf_linux_program noted = noted_program(process);
-  nbuf_linux_program seen = noted;
-  size_t done = 0;
-  return noted.address != 0 &&
-         read_direct(process, noted.address, seen.random, sizeof seen.random, &done) == 0 &&
-         is_same(&noted, &seen) && check_id(process).status == NEARBUF_OK;
+  return noted_program(process).address != 0 && has_noted_bytes(process) &&
+         check_id(process).status == NEARBUF_OK;
+}
+
+void nbuf_remote_let_go(nearbuf_process *process) {
+  nbuf_remote_memory_close(process->handles[NBUF_LINUX_MEMORY]);
+  process->handles[NBUF_LINUX_MEMORY] = 0;
 }
 
 void nbuf_linux_forget_locators(nearbuf_process *process) {
@@ -548,25 +587,38 @@ static nbuf_result find_random(const nearbuf_process *process, uint64_t *address
   return nbuf_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
-static nbuf_result find_program(const nearbuf_process *process, nbuf_linux_program *program) {
-  size_t done;
+/* `memory`: of the program, or -1. */
+static nbuf_result find_program(const nearbuf_process *process, int memory,
+                                nbuf_linux_program *program) {
+  size_t done = 0;
   *program = (nbuf_linux_program){0};
   nbuf_result result = find_random(process, &program->address);
-  if (result.status == NEARBUF_OK && program->address != 0) {
-    result =
-        nbuf_remote_read(process, program->address, program->random, sizeof program->random, &done);
+  if (result.status != NEARBUF_OK || program->address == 0) {
+    return result;
   }
-  return result;
+  bool is_read = memory >= 0 && read_memory(memory, program->address, program->random,
+                                            sizeof program->random, &done) == 0;
+  return is_read
+             ? result
+             : read_now(process, program->address, program->random, sizeof program->random, &done);
 }
 
+/* Its memory is opened first. If another program replaces it before the rest is read, what is read
+ * later belongs to that one: then the memory is that of neither, and is closed when it is to be
+ * used (nbuf_remote_memory_open). */
 nbuf_result nbuf_remote_note_program(nearbuf_process *process) {
   nbuf_linux_program program;
-  if (nbuf_linux_runs_noted_program(process)) {
+  nbuf_remote_let_go(process);
+  int memory = openat(nbuf_linux_directory(process), "mem", O_RDWR | O_CLOEXEC);
+  process->handles[NBUF_LINUX_MEMORY] = memory + 1;
+  bool is_noted = noted_program(process).address != 0;
+  if (is_noted &&
+      (memory >= 0 ? is_noted_memory(process, memory) : nbuf_linux_runs_noted_program(process))) {
     return nbuf_result_of(NEARBUF_OK);
   }
   nbuf_linux_forget_locators(process);
   process->reserved[NBUF_KEPT_ENTRY] = 0;
-  nbuf_result result = find_program(process, &program);
+  nbuf_result result = find_program(process, memory, &program);
   if (result.status == NEARBUF_NOT_MAPPED && program.address != 0) {
     return nbuf_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
   }
@@ -584,7 +636,7 @@ nbuf_result nbuf_remote_check_program(const nearbuf_process *process) {
   if (noted.address == 0) {
     return nbuf_result_of(NEARBUF_OK);
   }
-  nbuf_result result = find_program(process, &now);
+  nbuf_result result = find_program(process, -1, &now);
   bool is_known =
       result.status == NEARBUF_OK || (result.status == NEARBUF_NOT_MAPPED && now.address != 0);
   return is_known ? nbuf_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_STALE) : result;

@@ -28,6 +28,10 @@ bool nbuf_linux_owner(const nearbuf_process *process, uint64_t *owner);
 /* Whether it still runs the program that was noted; false also where none was, or it is gone. */
 bool nbuf_linux_runs_noted_program(const nearbuf_process *process);
 
+/* The memory of the process, as it was when this call noted its program; -1: it is not open. It is
+ * read without the id, which may be another process's by now. */
+int nbuf_linux_memory(const nearbuf_process *process);
+
 /* Lets go of what is kept of its locators. */
 void nbuf_linux_forget_locators(nearbuf_process *process);
 

@@ -65,7 +65,11 @@ nbuf_result nbuf_remote_check_program(const nearbuf_process *process) {
   return nbuf_result_of(NEARBUF_UNSUPPORTED);
 }
 
-nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+void nbuf_remote_let_go(nearbuf_process *process) {
+  (void)process;
+}
+
+nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
   (void)process;
   *memory = 0;
   return unsupported();

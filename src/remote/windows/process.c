@@ -360,7 +360,11 @@ nbuf_result nbuf_remote_check_program(const nearbuf_process *process) {
   return nbuf_result_of(NEARBUF_OK);
 }
 
-nbuf_result nbuf_remote_memory_open(const nearbuf_process *process, intptr_t *memory) {
+void nbuf_remote_let_go(nearbuf_process *process) {
+  (void)process;
+}
+
+nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
   bool may_change = nbuf_windows_may_change(process);
   *memory = may_change ? process->handles[PROCESS] : 0;
   return may_change ? nbuf_result_of(NEARBUF_OK) : denied();
