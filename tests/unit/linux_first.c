@@ -29,6 +29,7 @@ enum {
   ID = 42,
   OWN_ID = 7,
   USER = 1000,
+  NAMED = 9,
   MEMORY = 0, /* as good a descriptor as others */
   MAP = 400,
   ROOT = 0,
@@ -81,6 +82,7 @@ static struct {
   bool has_root;
   nbuf_identity identity;
   nbuf_result identifying;
+  bool has_no_namespace; /* that is known */
   uint64_t owner;
   bool has_no_owner;
   bool runs_noted;
@@ -93,7 +95,7 @@ static struct {
         .link_length = 4,
         .headers = {PLACE, OTHER_PLACE},
         .map_end = {NEARBUF_NOT_FOUND, 0},
-        .identity = {.own_id = OWN_ID, .user = {.owner = USER}, .has_namespace = true}};
+        .identity = {.own_id = OWN_ID, .user = {.owner = USER}}};
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64};
 
@@ -190,10 +192,16 @@ uint64_t nbuf_locator_file_address(const unsigned char *header, uint32_t bits) {
 
 /* ---- Its files ------------------------------------------------------------------------------- */
 
-int nbuf_identity_names(const nbuf_identity *identity, nbuf_name names[2]) {
-  memcpy(names[0].text, "0", 2);
-  memcpy(names[1].text, "1", 2);
-  return identity->has_namespace ? 2 : 1;
+bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *identity, int index,
+                        nbuf_name *name) {
+  CHECK(process == &peer && identity->own_id == OWN_ID);
+  memcpy(name->text, index == 0 ? "0" : "1", 2);
+  return index < (it.has_no_namespace ? 1 : 2);
+}
+
+nbuf_user nbuf_identity_user(const nearbuf_process *process, const nbuf_identity *identity) {
+  CHECK(process == &peer);
+  return (nbuf_user){.owner = identity->user.owner, .named = NAMED};
 }
 
 nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
@@ -312,7 +320,7 @@ static nbuf_path invented_path_of_temporary(int root, const char *prefix) {
 
 static nbuf_origin invented_origin(const char *path, size_t room, int64_t process, nbuf_user user,
                                    const nbuf_path *temporary) {
-  CHECK(room == 128 && process == OWN_ID && user.owner == USER);
+  CHECK(room == 128 && process == OWN_ID && user.owner == USER && user.named == NAMED);
   CHECK(strcmp(path, "/a/name") == 0 && strcmp(temporary->text, "/somewhere/tmp") == 0);
   return it.origin;
 }
@@ -348,8 +356,9 @@ void nbuf_linux_forget_locators(nearbuf_process *process) {
   it.forgotten++;
 }
 
-nbuf_result nbuf_hidden_first(const nbuf_identity *identity, uint64_t *address,
-                              nearbuf_dialect *dialect_if_empty) {
+nbuf_result nbuf_hidden_first(const nearbuf_process *process, const nbuf_identity *identity,
+                              uint64_t *address, nearbuf_dialect *dialect_if_empty) {
+  CHECK(process == &peer);
   CHECK_EQUAL(OWN_ID, identity->own_id);
   *address = PLACE + 1;
   *dialect_if_empty = NEARBUF_DIALECT_DOTNET;
@@ -575,7 +584,7 @@ TEST(the_second_name_is_looked_under_where_the_first_one_is_anothers) {
   it.files[0].status = NEARBUF_NOT_FOUND;
   check_found(OTHER_PLACE, NEARBUF_DIALECT_DOTNET);
   CHECK_EQUAL(FILES + 1, it.kept_file);
-  it.identity.has_namespace = false;
+  it.has_no_namespace = true;
   check_result(NEARBUF_NOT_FOUND, 0);
 }
 

@@ -68,6 +68,7 @@ static struct {
   /* What is known of it. */
   nbuf_identity identity;
   nbuf_result identifying;
+  bool has_no_namespace; /* that is known */
   nbuf_result rights;
   int with_rights;
   /* Its files. */
@@ -118,8 +119,7 @@ static struct {
         .identity = {.own_id = OWN_ID,
                      .user = {.named = 5, .owner = USER},
                      .group = GROUP,
-                     .rights = {USER, GROUP, 3},
-                     .has_namespace = true}};
+                     .rights = {USER, GROUP, 3}}};
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64};
 
@@ -227,17 +227,20 @@ nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_
 
 /* ---- What is known of it --------------------------------------------------------------------- */
 
-nbuf_result nbuf_identify(const nearbuf_process *process, nbuf_identity *identity) {
+nbuf_result nbuf_identify_fully(const nearbuf_process *process, nbuf_identity *identity) {
   CHECK(process == &peer);
   *identity = it.identity;
   return it.identifying;
 }
 
-int nbuf_identity_names(const nbuf_identity *identity, nbuf_name names[2]) {
-  for (int i = 0; i < 2; i++) {
-    memcpy(names[i].text, names_of_first[i], strlen(names_of_first[i]) + 1);
+bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *identity, int index,
+                        nbuf_name *name) {
+  CHECK(process == &peer && identity->own_id == OWN_ID);
+  if (index >= (it.has_no_namespace ? 1 : 2)) {
+    return false;
   }
-  return identity->has_namespace ? 2 : 1;
+  memcpy(name->text, names_of_first[index], strlen(names_of_first[index]) + 1);
+  return true;
 }
 
 nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
@@ -735,7 +738,7 @@ TEST(the_second_name_is_used_if_the_first_cannot_be_looked_at) {
 
 TEST(a_process_with_one_name_that_is_taken_gets_its_page_in_the_other_directory) {
   take_name(PLACE + 1);
-  it.identity.has_namespace = false;
+  it.has_no_namespace = true;
   check_made(true);
   CHECK_EQUAL(1, it.folder);
   it.kept = 0;

@@ -67,7 +67,8 @@ static struct {
   uint64_t resolve[2]; /* with which its /tmp was opened, how often so */
   int root_error;
   int openat2_error;
-  int old_error; /* without openat2 */
+  int at_once_error; /* of the whole path */
+  int old_error;     /* without openat2 */
   int with_rights;
   nbuf_result rights;
   nbuf_result opening;
@@ -177,10 +178,18 @@ static long list_names(char *records, long size) {
   return filled;
 }
 
-static long open_resolved(int root, const char *name, const uint64_t *how, size_t size) {
-  CHECK(root == ROOT && strcmp(name, "tmp") == 0 && size == 3 * sizeof *how);
+enum { IN_ROOT = 0x10, BENEATH = 0x08, NO_SYMLINKS = 0x04, NO_MAGICLINKS = 0x02 };
+
+static long invented_openat2(int root, const char *name, const uint64_t *how, size_t size) {
+  CHECK(root == ROOT && size == 3 * sizeof *how);
   CHECK_EQUAL(O_RDONLY | O_DIRECTORY | O_CLOEXEC, how[0]);
   CHECK_EQUAL(0, how[1]);
+  if (strcmp(name, "tmp/.reloaded/memory.buffers") == 0) {
+    CHECK_EQUAL(BENEATH | NO_SYMLINKS | NO_MAGICLINKS, how[2]);
+    it.folder = NBUF_FOLDER_SHARED;
+    return failed_with(it.at_once_error) == 0 ? FOLDER : -1;
+  }
+  CHECK(strcmp(name, "tmp") == 0);
   it.resolve[it.with_rights] = how[2];
   it.open_files += it.openat2_error == 0;
   return failed_with(it.openat2_error) == 0 ? TEMPORARY : -1;
@@ -198,7 +207,7 @@ static long invented_syscall(long number, ...) {
   if (number == SYS_getdents64) {
     return it.list_error != 0 ? failed_with(it.list_error) : list_names((char *)a[1], a[2]);
   }
-  return open_resolved((int)a[0], (const char *)a[1], (const uint64_t *)a[2], (size_t)a[3]);
+  return invented_openat2((int)a[0], (const char *)a[1], (const uint64_t *)a[2], (size_t)a[3]);
 }
 
 static int invented_fstatat(int directory, const char *path, struct stat *status) {
@@ -523,8 +532,18 @@ static nbuf_identity identify(const char *status) {
   nbuf_identity identity;
   memset(&identity, 0xff, sizeof identity);
   it.entries[0] = (file_entry){.path = "status", .text = status};
-  CHECK_STATUS(NEARBUF_OK, nbuf_identify(&peer, &identity).status);
+  CHECK_STATUS(NEARBUF_OK, nbuf_identify_fully(&peer, &identity).status);
   CHECK_EQUAL(0, it.open_files);
+  nbuf_identity by_status = {.is_full = true};
+  CHECK_STATUS(NEARBUF_OK, nbuf_identify(&peer, &by_status).status);
+  CHECK(!by_status.is_full && by_status.own_id == identity.own_id);
+  CHECK(by_status.is_elsewhere == identity.is_elsewhere && by_status.group == identity.group);
+  CHECK_EQUAL(identity.user.owner, by_status.user.owner);
+  CHECK_EQUAL(identity.user.named, nbuf_identity_user(&peer, &by_status).named);
+  CHECK_EQUAL(identity.user.owner, nbuf_identity_user(&peer, &by_status).owner);
+  it.user_namespace++; /* it is not asked again */
+  CHECK_EQUAL(identity.user.named, nbuf_identity_user(&peer, &identity).named);
+  it.user_namespace--;
   return identity;
 }
 
@@ -535,7 +554,7 @@ TEST(a_process_is_identified_by_its_status) {
   CHECK(identity.user.owner == USER && identity.user.named == USER && identity.group == 100);
   CHECK(identity.rights.user == USER && identity.rights.group == 100);
   CHECK_EQUAL(0xf3, identity.rights.capabilities);
-  CHECK(identity.has_namespace && identity.namespace == PID_NAMESPACE);
+  CHECK(identity.is_full);
 }
 
 TEST(a_process_whose_status_is_not_readable_is_not_identified) {
@@ -618,38 +637,69 @@ TEST(a_hidden_namespace_is_ours_unless_the_process_is_elsewhere) {
   it.pid_namespace = 0;
   it.has_namespace = true;
   nbuf_identity identity = identify(usual);
-  CHECK(identity.has_namespace && identity.namespace == PID_NAMESPACE + 1);
-  identity = identify("NSpid:\t42\t9\n");
-  CHECK(!identity.has_namespace && identity.namespace == 0);
-  it.has_namespace = false;
-  CHECK(!identify(usual).has_namespace);
+  nbuf_name name;
+  CHECK(nbuf_identity_name(&peer, &identity, 1, &name));
+  CHECK(strcmp(name.text, nbuf_name_in_namespace_number(42, PID_NAMESPACE + 1).text) == 0);
+  identity.is_elsewhere = true;
+  CHECK(!nbuf_identity_name(&peer, &identity, 1, &name));
+  identity.is_elsewhere = it.has_namespace = false;
+  CHECK(!nbuf_identity_name(&peer, &identity, 1, &name));
 }
 
 TEST(a_process_has_a_second_name_where_its_namespace_is_known) {
-  nbuf_identity identity = {.own_id = 42, .namespace = 77};
-  nbuf_name names[2];
-  CHECK_EQUAL(1, nbuf_identity_names(&identity, names));
-  CHECK(strcmp(names[0].text, nbuf_name_of_process(42).text) == 0);
-  identity.has_namespace = true;
-  CHECK_EQUAL(2, nbuf_identity_names(&identity, names));
-  CHECK(strcmp(names[0].text, nbuf_name_of_process(42).text) == 0);
-  CHECK(strcmp(names[1].text, nbuf_name_in_namespace_number(42, 77).text) == 0);
+  nbuf_identity identity = {.own_id = 42, .is_elsewhere = true};
+  nbuf_name name;
+  it.pid_namespace = 77;
+  CHECK(nbuf_identity_name(&peer, &identity, 0, &name));
+  CHECK(strcmp(name.text, nbuf_name_of_process(42).text) == 0);
+  CHECK(nbuf_identity_name(&peer, &identity, 1, &name));
+  CHECK(strcmp(name.text, nbuf_name_in_namespace_number(42, 77).text) == 0);
+  CHECK(!nbuf_identity_name(&peer, &identity, 2, &name));
+  it.pid_namespace = 0;
+  CHECK(nbuf_identity_name(&peer, &identity, 0, &name));
+  CHECK(!nbuf_identity_name(&peer, &identity, 1, &name));
 }
 
 /* ---- Its directories ------------------------------------------------------------------------- */
 
-enum { IN_ROOT = 0x10, BENEATH = 0x08, NO_SYMLINKS = 0x04, NO_MAGICLINKS = 0x02 };
+static const nbuf_identity its = {
+    .is_full = true, .user = {.named = 5, .owner = USER}, .rights = {.user = USER}};
 
-static const nbuf_identity its = {.user = {.named = 5, .owner = USER}, .rights = {.user = USER}};
-
-static void check_directory(nearbuf_status status, int error, bool make) {
+static void check_folder(nbuf_folder folder, nearbuf_status status, int error, bool make) {
   int directory = 9;
-  nbuf_result result =
-      nbuf_identity_open_directory(&peer, &its, NBUF_FOLDER_OF_USER, make, &directory);
+  nbuf_result result = nbuf_identity_open_directory(&peer, &its, folder, make, &directory);
   CHECK_STATUS(status, result.status);
   CHECK_EQUAL(error, result.system_error);
   CHECK(directory == (status == NEARBUF_OK ? FOLDER : -1));
   CHECK_EQUAL(0, it.open_files);
+}
+
+static void check_directory(nearbuf_status status, int error, bool make) {
+  check_folder(NBUF_FOLDER_OF_USER, status, error, make);
+}
+
+TEST(the_shared_directory_is_opened_at_once_where_no_link_is_on_the_way) {
+  for (int make = 0; make < 2; make++) {
+    it.folder = NBUF_FOLDER_OF_USER;
+    check_folder(NBUF_FOLDER_SHARED, NEARBUF_OK, 0, make != 0);
+    CHECK(it.folder == NBUF_FOLDER_SHARED && !it.is_made);
+    CHECK(it.resolve[0] == 0 && it.resolve[1] == 0); /* its /tmp is not opened by itself */
+  }
+  it.at_once_error = ENOENT;
+  check_folder(NBUF_FOLDER_SHARED, NEARBUF_NOT_FOUND, ENOENT, false);
+  CHECK_EQUAL(0, it.resolve[0]);
+  check_folder(NBUF_FOLDER_SHARED, NEARBUF_OK, 0, true);
+  CHECK(it.is_made);
+}
+
+TEST(where_a_link_is_on_the_way_to_the_shared_directory_it_is_opened_in_steps) {
+  it.at_once_error = ELOOP;
+  check_folder(NBUF_FOLDER_SHARED, NEARBUF_OK, 0, false);
+  CHECK_EQUAL(IN_ROOT | NO_MAGICLINKS, it.resolve[0]);
+  check_folder(NBUF_FOLDER_SHARED, NEARBUF_OK, 0, true);
+  CHECK_EQUAL(BENEATH | NO_SYMLINKS | NO_MAGICLINKS, it.resolve[1]);
+  it.opening = nbuf_result_system(NEARBUF_DENIED, EPERM);
+  check_folder(NBUF_FOLDER_SHARED, NEARBUF_DENIED, EPERM, false);
 }
 
 TEST(links_on_the_way_to_a_directory_lead_nowhere_outside_of_its_root) {

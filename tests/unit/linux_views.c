@@ -74,6 +74,7 @@ static struct {
   bool has_no_owner;
   nbuf_identity identity;
   nbuf_result identifying;
+  bool has_no_namespace;             /* that is known */
   nbuf_result opening[NBUF_FOLDERS]; /* of its folders */
   bool is_named_by_map;              /* and may be opened by that */
   int map_file_error;
@@ -82,7 +83,7 @@ static struct {
   nbuf_result reading;
 } it = {.our_device = DEVICE,
         .owner = 5,
-        .identity = {.own_id = OWN_ID, .user = {.owner = USER}, .has_namespace = true},
+        .identity = {.own_id = OWN_ID, .user = {.owner = USER}},
         .theirs = {.info = {.min = PLACE,
                             .max = PLACE + 4095,
                             .is_shared = 1,
@@ -226,11 +227,11 @@ nbuf_result nbuf_identify(const nearbuf_process *process, nbuf_identity *identit
   return it.identifying;
 }
 
-int nbuf_identity_names(const nbuf_identity *identity, nbuf_name names[2]) {
-  CHECK_EQUAL(OWN_ID, identity->own_id);
-  memcpy(names[0].text, first_name, sizeof first_name);
-  memcpy(names[1].text, second_name, sizeof second_name);
-  return identity->has_namespace ? 2 : 1;
+bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *identity, int index,
+                        nbuf_name *name) {
+  CHECK(process == &peer && identity->own_id == OWN_ID);
+  (void)snprintf(name->text, sizeof name->text, "%s", index == 0 ? first_name : second_name);
+  return index < (it.has_no_namespace ? 1 : 2);
 }
 
 static nbuf_result open_folder(nbuf_folder folder, int *directory) {
@@ -662,7 +663,7 @@ TEST(a_process_that_is_not_identified_is_viewed_by_its_map) {
 static void check_first(nearbuf_status status, int error, uint64_t expected) {
   uint64_t address = 0;
   nearbuf_dialect dialect = NEARBUF_DIALECT_UNKNOWN;
-  CHECK_RESULT(status, error, nbuf_hidden_first(&it.identity, &address, &dialect));
+  CHECK_RESULT(status, error, nbuf_hidden_first(&peer, &it.identity, &address, &dialect));
   CHECK_EQUAL(expected, address);
   CHECK(status != NEARBUF_OK || dialect == NEARBUF_DIALECT_DOTNET);
 }
@@ -679,7 +680,7 @@ TEST(of_a_hidden_process_the_file_that_is_in_use_is_its_locator) {
   check_first(NEARBUF_OK, 0, PLACE);
   it.opening[0] = nbuf_result_of(NEARBUF_DENIED);
   check_first(NEARBUF_OK, 0, PLACE + 1);
-  it.identity.has_namespace = false;
+  it.has_no_namespace = true;
   check_first(NEARBUF_DENIED, EPERM, 0);
 }
 

@@ -18,11 +18,11 @@
 static nbuf_result find_in_directory(nearbuf_process *process, int directory,
                                      const nbuf_identity *identity, uint64_t *address,
                                      nearbuf_dialect *dialect_if_empty) {
-  nbuf_name names[2];
-  int count = nbuf_identity_names(identity, names);
+  nbuf_name name;
   nbuf_result result = nbuf_result_of(NEARBUF_NOT_FOUND);
-  for (int i = 0; i < count && result.status == NEARBUF_NOT_FOUND; i++) {
-    int file = nbuf_locator_file_open(directory, names[i].text, identity->user.owner);
+  for (int i = 0;
+       result.status == NEARBUF_NOT_FOUND && nbuf_identity_name(process, identity, i, &name); i++) {
+    int file = nbuf_locator_file_open(directory, name.text, identity->user.owner);
     if (file >= 0) {
       struct stat status;
       bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
@@ -188,7 +188,7 @@ static bool are_anchors_places_taken(const nearbuf_process *process) {
 static bool is_believed(const nbuf_remote_mapping *mapping, const map_search *search) {
   nbuf_origin origin =
       nbuf_path_origin(mapping->info.name, sizeof mapping->info.name, search->identity->own_id,
-                       search->identity->user, &search->temporary);
+                       nbuf_identity_user(search->process, search->identity), &search->temporary);
   return origin == NBUF_ORIGIN_DIRECTORY ||
          (origin == NBUF_ORIGIN_MEMORY && are_anchors_places_taken(search->process));
 }
@@ -257,7 +257,7 @@ static nbuf_result find_first_locator(nearbuf_process *process, uint64_t *addres
     return result;
   }
   if (result.status == NEARBUF_DENIED && process->address_bits == 0) {
-    return nbuf_hidden_first(&identity, address, dialect_if_empty);
+    return nbuf_hidden_first(process, &identity, address, dialect_if_empty);
   }
   nbuf_result unread = nbuf_result_of(NEARBUF_OK);
   map_search search = {process, &identity, path_of_temporary(process), &unread};

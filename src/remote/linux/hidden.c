@@ -21,17 +21,16 @@ static int open_in_use(int directory, const char *name, const nbuf_identity *ide
 
 /* Opens the first locator of a hidden process under one of its names, in a directory of our own
  * root. The names of its user inside are unknown then: they are assumed to be ours. */
-static int open_first_of_hidden(const nbuf_identity *identity) {
-  nbuf_name names[2];
-  int count = nbuf_identity_names(identity, names);
+static int open_first_of_hidden(const nearbuf_process *process, const nbuf_identity *identity) {
+  nbuf_name name;
   int file = -1;
   for (int folder = 0; !identity->is_elsewhere && folder < NBUF_FOLDERS && file < 0; folder++) {
     int directory = -1;
     if (nbuf_directory_open((nbuf_folder)folder, false, &directory).status != NEARBUF_OK) {
       continue;
     }
-    for (int i = 0; i < count && file < 0; i++) {
-      file = open_in_use(directory, names[i].text, identity);
+    for (int i = 0; file < 0 && nbuf_identity_name(process, identity, i, &name); i++) {
+      file = open_in_use(directory, name.text, identity);
     }
     close(directory);
   }
@@ -47,9 +46,9 @@ static uint64_t header_address(int file) {
                                          : 0;
 }
 
-nbuf_result nbuf_hidden_first(const nbuf_identity *identity, uint64_t *address,
-                              nearbuf_dialect *dialect_if_empty) {
-  int file = open_first_of_hidden(identity);
+nbuf_result nbuf_hidden_first(const nearbuf_process *process, const nbuf_identity *identity,
+                              uint64_t *address, nearbuf_dialect *dialect_if_empty) {
+  int file = open_first_of_hidden(process, identity);
   if (file < 0) {
     return nbuf_result_system(NEARBUF_DENIED, EPERM);
   }
@@ -84,8 +83,9 @@ static bool visit_later(const char *name, void *context) {
  * which. */
 static int open_hidden_at(const nearbuf_process *process, uint64_t address) {
   nbuf_identity identity = {0};
-  int first =
-      nbuf_identify(process, &identity).status == NEARBUF_OK ? open_first_of_hidden(&identity) : -1;
+  int first = nbuf_identify(process, &identity).status == NEARBUF_OK
+                  ? open_first_of_hidden(process, &identity)
+                  : -1;
   if (first < 0 || header_address(first) == address) {
     return first;
   }

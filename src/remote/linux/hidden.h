@@ -10,8 +10,8 @@
 #include "remote/port.h"
 
 /* Where its first locator is. DENIED: no file is in use under its names. */
-nbuf_result nbuf_hidden_first(const nbuf_identity *identity, uint64_t *address,
-                              nearbuf_dialect *dialect_if_empty);
+nbuf_result nbuf_hidden_first(const nearbuf_process *process, const nbuf_identity *identity,
+                              uint64_t *address, nearbuf_dialect *dialect_if_empty);
 
 /* As nbuf_remote_image and nbuf_remote_view_open, by the address in the header of a file. */
 nbuf_result nbuf_hidden_image(const nearbuf_process *process, uint64_t address,

@@ -72,38 +72,63 @@ static bool is_privileged(const nearbuf_process *process, const char *status, ui
          fstatat(nbuf_linux_directory(process), "maps", &entry, 0) == 0 && entry.st_uid != user;
 }
 
-nbuf_result nbuf_identify(const nearbuf_process *process, nbuf_identity *identity) {
-  char status[NBUF_LINUX_STATUS_SIZE];
-  int error = nbuf_linux_read_text(process, "status", status, sizeof status);
+static nbuf_result identify_by_status(const nearbuf_process *process, nbuf_identity *identity,
+                                      char status[NBUF_LINUX_STATUS_SIZE]) {
+  int error = nbuf_linux_read_text(process, "status", status, NBUF_LINUX_STATUS_SIZE);
   if (error != 0) {
     return nbuf_linux_result(process, error);
   }
   uint32_t depth;
-  identity->own_id = nbuf_linux_own_id(status, &depth);
+  *identity = (nbuf_identity){.own_id = nbuf_linux_own_id(status, &depth)};
   identity->is_elsewhere = depth > 1;
-  identity->user.owner =
-      nbuf_linux_number(nbuf_linux_field(status, "Uid"), 3, 10); /* of the file system */
-  user_namespace which = user_namespace_of(process);
-  identity->user.named = user_inside(process, which, identity->user.owner);
-  identity->is_privileged = is_privileged(process, status, identity->user.owner);
+  /* Of the file system. */
+  identity->user.owner = nbuf_linux_number(nbuf_linux_field(status, "Uid"), 3, 10);
   identity->group = nbuf_linux_number(nbuf_linux_field(status, "Gid"), 3, 10);
-  identity->rights =
-      (nbuf_rights){identity->user.owner, identity->group, capabilities_of(which, status)};
-  struct stat namespace;
-  identity->has_namespace = fstatat(nbuf_linux_directory(process), "ns/pid", &namespace, 0) == 0;
-  identity->namespace = identity->has_namespace ? namespace.st_ino : 0;
-  if (!identity->has_namespace && !identity->is_elsewhere) {
-    identity->has_namespace =
-        nbuf_posix_namespace(&identity->namespace); /* hidden, but of our own user */
-  }
   return nbuf_result_of(NEARBUF_OK);
 }
 
-/* The names of its first locator, the usual one first. */
-int nbuf_identity_names(const nbuf_identity *identity, nbuf_name names[2]) {
-  names[0] = nbuf_name_of_process(identity->own_id);
-  names[1] = nbuf_name_in_namespace_number(identity->own_id, identity->namespace);
-  return identity->has_namespace ? 2 : 1;
+nbuf_result nbuf_identify(const nearbuf_process *process, nbuf_identity *identity) {
+  char status[NBUF_LINUX_STATUS_SIZE];
+  return identify_by_status(process, identity, status);
+}
+
+nbuf_result nbuf_identify_fully(const nearbuf_process *process, nbuf_identity *identity) {
+  char status[NBUF_LINUX_STATUS_SIZE];
+  nbuf_result result = identify_by_status(process, identity, status);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
+  user_namespace which = user_namespace_of(process);
+  identity->is_full = true;
+  identity->user.named = user_inside(process, which, identity->user.owner);
+  identity->is_privileged = is_privileged(process, status, identity->user.owner);
+  identity->rights =
+      (nbuf_rights){identity->user.owner, identity->group, capabilities_of(which, status)};
+  return nbuf_result_of(NEARBUF_OK);
+}
+
+nbuf_user nbuf_identity_user(const nearbuf_process *process, const nbuf_identity *identity) {
+  nbuf_user user = identity->user;
+  if (!identity->is_full) {
+    user.named = user_inside(process, user_namespace_of(process), user.owner);
+  }
+  return user;
+}
+
+bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *identity, int index,
+                        nbuf_name *name) {
+  if (index == 0) {
+    *name = nbuf_name_of_process(identity->own_id);
+    return true;
+  }
+  struct stat status;
+  bool is_told = fstatat(nbuf_linux_directory(process), "ns/pid", &status, 0) == 0;
+  uint64_t namespace = is_told ? status.st_ino : 0;
+  if (index > 1 || (!is_told && (identity->is_elsewhere || !nbuf_posix_namespace(&namespace)))) {
+    return false; /* hidden; if it is of our own user, it is in ours */
+  }
+  *name = nbuf_name_in_namespace_number(identity->own_id, namespace);
+  return true;
 }
 
 /* ---- Directories ----------------------------------------------------------------------------- */
@@ -124,9 +149,13 @@ int nbuf_identity_open_root(const nearbuf_process *process) {
   return nbuf_linux_open(process, "root", O_PATH | O_DIRECTORY);
 }
 
-static int open_temporary(int root, uint64_t resolve) {
+static int open_resolved(int root, const char *path, uint64_t resolve) {
   open_how_2 how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = resolve};
-  int temporary = (int)syscall(SYS_openat2, root, "tmp", &how, sizeof how);
+  return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+static int open_temporary(int root, uint64_t resolve) {
+  int temporary = open_resolved(root, "tmp", resolve);
   if (temporary < 0 && errno == ENOSYS) {
     temporary = openat(root, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   }
@@ -148,14 +177,41 @@ static nbuf_result open_folder(int temporary, const directory_call *call, bool m
   return result;
 }
 
+/* The shared one, where it exists and no link leads to it: one system call for three folders. */
+static int open_at_once(const directory_call *call) {
+  const nbuf_name path = nbuf_directory_path(NBUF_FOLDER_SHARED, call->user);
+  errno = ENOTDIR;
+  return call->folder == NBUF_FOLDER_SHARED
+             ? open_resolved(call->root, path.text + 1, RESOLVE_NOTHING)
+             : -1;
+}
+
 /* The process may have put links to other places there: no link is followed. */
 static nbuf_result make_directory_there(void *context) {
   directory_call *call = context;
+  call->directory = open_at_once(call);
+  if (call->directory >= 0) {
+    return nbuf_result_of(NEARBUF_OK);
+  }
   int temporary = open_temporary(call->root, RESOLVE_NOTHING);
   return temporary < 0
              ? nbuf_result_system(
                    nbuf_posix_is_lack(errno) ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR, errno)
              : open_folder(temporary, call, true, &call->directory);
+}
+
+/* Links on the path to its /tmp are resolved as for the process. */
+static nbuf_result open_directory_there(const nearbuf_process *process, directory_call *call) {
+  call->directory = open_at_once(call);
+  if (call->directory >= 0) {
+    return nbuf_result_of(NEARBUF_OK);
+  }
+  if (errno == ENOENT) {
+    return nbuf_result_system(NEARBUF_NOT_FOUND, ENOENT);
+  }
+  int temporary = open_temporary(call->root, RESOLVE_INSIDE);
+  return temporary < 0 ? nbuf_linux_result(process, errno)
+                       : open_folder(temporary, call, false, &call->directory);
 }
 
 /* A directory of its locators' files as the process sees it. */
@@ -164,7 +220,10 @@ nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
                                          bool make, int *directory) {
   *directory = -1;
   int root = nbuf_identity_open_root(process);
-  directory_call call = {root, folder, identity->user, -1};
+  /* Only the folder of a user has its name. */
+  nbuf_user user =
+      folder == NBUF_FOLDER_OF_USER ? nbuf_identity_user(process, identity) : identity->user;
+  directory_call call = {root, folder, user, -1};
   if (root < 0) {
     return nbuf_linux_result(process, errno);
   }
@@ -173,10 +232,8 @@ nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
     result = nbuf_rights_run(&identity->rights, make_directory_there, &call, sizeof call);
     *directory = call.directory;
   } else {
-    /* Links on the path are resolved as for the process. */
-    int temporary = open_temporary(root, RESOLVE_INSIDE);
-    result = temporary < 0 ? nbuf_linux_result(process, errno)
-                           : open_folder(temporary, &call, false, directory);
+    result = open_directory_there(process, &call);
+    *directory = call.directory;
   }
   close(root);
   return result;

@@ -15,17 +15,25 @@ typedef struct nbuf_identity {
   int64_t own_id;
   nbuf_user user; /* the owner of its new files: as it calls its user, and as we see it */
   uint64_t group;
-  nbuf_rights rights; /* the rights with which its files are made */
+  bool is_elsewhere; /* in an inner namespace of process ids */
+  /* From here on only by nbuf_identify_fully, which sets the user's name, too. */
+  bool is_full;
   bool is_privileged; /* it must not trust what its user's other programs can write */
-  bool is_elsewhere;  /* in an inner namespace of process ids */
-  bool has_namespace;
-  uint64_t namespace;
+  nbuf_rights rights; /* the rights with which its files are made */
 } nbuf_identity;
 
+/* What its status tells, which is enough to find its files; `user.named` is not known then. */
 nbuf_result nbuf_identify(const nearbuf_process *process, nbuf_identity *identity);
 
-/* The names of its first locator, the usual one first; returns their number. */
-int nbuf_identity_names(const nbuf_identity *identity, nbuf_name names[2]);
+/* All of it, which is needed to make files for it. */
+nbuf_result nbuf_identify_fully(const nearbuf_process *process, nbuf_identity *identity);
+
+/* Its user, as it is called by itself, too. */
+nbuf_user nbuf_identity_user(const nearbuf_process *process, const nbuf_identity *identity);
+
+/* The names of its first locator: 0, the usual one, and 1; false: it has no such. */
+bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *identity, int index,
+                        nbuf_name *name);
 
 /* Its root directory as a path descriptor; -1 and errno. */
 int nbuf_identity_open_root(const nearbuf_process *process);

@@ -267,23 +267,21 @@ static bool is_still_being_made(const nearbuf_process *process, int file) {
 static nbuf_result publish_first(const nearbuf_process *process, int directory,
                                  const nbuf_identity *identity, const nbuf_new_file *made,
                                  int made_file, uint64_t *address) {
-  nbuf_name names[2];
-  int count = nbuf_identity_names(identity, names);
+  nbuf_name name;
   int error = EEXIST;
-  for (int i = 0; i < count && error == EEXIST; i++) {
-    error = change_name(directory, identity, NAME_PUBLISH, made, names[i].text);
-    int file = error == EEXIST
-                   ? nbuf_locator_file_open(directory, names[i].text, identity->user.owner)
-                   : -1;
+  for (int i = 0; error == EEXIST && nbuf_identity_name(process, identity, i, &name); i++) {
+    error = change_name(directory, identity, NAME_PUBLISH, made, name.text);
+    int file =
+        error == EEXIST ? nbuf_locator_file_open(directory, name.text, identity->user.owner) : -1;
     if (file >= 0) {
       uint64_t other = 0;
       nbuf_remote_mapping theirs = {0};
       bool is_theirs =
           is_still_being_made(process, file) ||
           nbuf_locator_file_examine(process, file, &other, &theirs).status == NEARBUF_OK;
-      if (!is_theirs && nbuf_file_lock_dead(directory, names[i].text, file)) {
+      if (!is_theirs && nbuf_file_lock_dead(directory, name.text, file)) {
         /* It belonged to a dead process. */
-        error = change_name(directory, identity, NAME_REPLACE, made, names[i].text);
+        error = change_name(directory, identity, NAME_REPLACE, made, name.text);
       } else {
         is_theirs = is_theirs || other == 0; /* or is becoming so: a process has it open */
       }
@@ -293,7 +291,7 @@ static nbuf_result publish_first(const nearbuf_process *process, int directory,
       }
     }
     if (error == 0 && has_another_first(process, identity, *address)) {
-      withdraw(directory, identity, names[i].text, made_file, address);
+      withdraw(directory, identity, name.text, made_file, address);
       return nbuf_result_of(NEARBUF_BUSY);
     }
   }
@@ -379,7 +377,7 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_i
                                   bool is_first, nbuf_remote_page *page) {
   *page = (nbuf_remote_page){.handle = (intptr_t)(nbuf_posix_random() & UINT32_MAX)};
   nbuf_identity identity = {0};
-  nbuf_result result = nbuf_identify(process, &identity);
+  nbuf_result result = nbuf_identify_fully(process, &identity);
   if (result.status != NEARBUF_OK) {
     return result;
   }
@@ -402,7 +400,7 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_i
 
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page) {
   nbuf_identity identity = {0};
-  if (nbuf_identify(process, &identity).status == NEARBUF_OK) {
+  if (nbuf_identify_fully(process, &identity).status == NEARBUF_OK) {
     nbuf_name name = name_of_later(&identity, page);
     for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
       int directory;

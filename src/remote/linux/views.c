@@ -42,10 +42,10 @@ static bool name_at_end(const char *path, nbuf_name *name) {
 
 /* The names that the file of a mapping can have: the one in the map and, because that is the
  * temporary one if the system could not rename it (nbuf_file_publish), those of a first locator. */
-static int names_of_mapping(const nbuf_identity *identity, const nbuf_remote_mapping *theirs,
-                            nbuf_name names[3]) {
-  int count = name_at_end(theirs->info.name, &names[0]) ? 1 : 0;
-  return count == 0 ? 0 : count + nbuf_identity_names(identity, &names[1]);
+static bool name_of_mapping(const nearbuf_process *process, const nbuf_identity *identity,
+                            const nbuf_remote_mapping *theirs, int index, nbuf_name *name) {
+  return name_at_end(theirs->info.name, name) &&
+         (index == 0 || nbuf_identity_name(process, identity, index - 1, name));
 }
 
 /* By its name in a directory of the process. Whatever is found there is proved to be what is
@@ -53,11 +53,12 @@ static int names_of_mapping(const nbuf_identity *identity, const nbuf_remote_map
 static nbuf_result view_in(nearbuf_process *process, int directory, const nbuf_identity *identity,
                            const nbuf_remote_mapping *theirs, uint64_t address,
                            nbuf_remote_view *view) {
-  nbuf_name names[3];
-  int count = names_of_mapping(identity, theirs, names);
+  nbuf_name name;
   nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
-  for (int i = 0; i < count && result.status == NEARBUF_DENIED; i++) {
-    int file = nbuf_locator_file_open(directory, names[i].text, identity->user.owner);
+  for (int i = 0;
+       result.status == NEARBUF_DENIED && name_of_mapping(process, identity, theirs, i, &name);
+       i++) {
+    int file = nbuf_locator_file_open(directory, name.text, identity->user.owner);
     result = file < 0 ? nbuf_locator_file_result(errno)
                       : nbuf_locator_file_map_proved(file, theirs, address, view);
     if (result.status == NEARBUF_OK) {
