@@ -285,12 +285,12 @@ typedef struct nearbuf_process_buffer {
  *
  * Errors: those of nearbuf_get, about the other process; DENIED also where its buffers could be
  * read but not held (see Rights), UNSUPPORTED, NOT_FOUND.
- * Cost on Linux, in system calls, the reads of the memory map of the process not counted: at most
- * 25 where a listed buffer will do (15 as a rule); the first time through a handle, which has to
- * find the locator, some 55. Where memory is made some 90, and with a first locator some 280; of
- * these 40 and 100 are made by the helper that stops a thread. The map is read once for each buffer
- * that would do, once to share the page, and twice or three times to place memory. Making memory
- * stops one thread of the process for less than a millisecond where it is quiet. */
+ * Cost on Linux, in system calls, the reads of memory maps not counted: at most 10 where a listed
+ * buffer will do, and 25 the first time through a handle, which has to find the locator (33 before
+ * Linux 6.11). Where memory is made some 80, and with a first locator some 220; of these 40 and 100
+ * are made by the helper that stops a thread. The map is read once for each buffer that would do,
+ * once to share the page, and twice or three times to place memory. Making memory stops one thread
+ * of the process for less than a millisecond where it is quiet. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_get(nearbuf_process *process,
                                                        const nearbuf_process_request *request,
                                                        nearbuf_process_buffer *buffer);

@@ -52,7 +52,6 @@ typedef struct named_file {
   int folder; /* in which it is; below 0: in none */
   mode_t mode;
   nearbuf_status status; /* of its examination */
-  int stat_error;
 } named_file;
 
 static struct {
@@ -214,25 +213,22 @@ nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
   return it.opening[folder];
 }
 
-int nbuf_locator_file_open(int directory, const char *name, uint64_t user) {
+int nbuf_locator_file_open(int directory, const char *name, uint64_t user, struct stat *status) {
   int index = name[0] - '0';
   CHECK(user == USER && (index == 0 || index == 1));
   if (it.files[index].folder != directory - FOLDER) {
     return -1;
   }
   it.open_files++;
+  memset(status, 0, sizeof *status);
+  status->st_mode = it.files[index].mode;
   return FILES + index;
 }
 
-static int invented_fstat(int file, struct stat *status) {
-  CHECK(file == FILES || file == FILES + 1);
-  memset(status, 0, sizeof *status);
-  status->st_mode = it.files[file - FILES].mode;
-  return failed_with(it.files[file - FILES].stat_error);
-}
-
-nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file, uint64_t *address,
+nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file,
+                                      const struct stat *status, uint64_t *address,
                                       nbuf_remote_mapping *theirs) {
+  CHECK_EQUAL(it.files[file - FILES].mode, status->st_mode);
   CHECK(process == &peer && (file == FILES || file == FILES + 1));
   it.examined++;
   *address = file == FILES ? PLACE : OTHER_PLACE;
@@ -241,7 +237,8 @@ nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file, 
 }
 
 void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping *theirs,
-                            uint64_t address, int file) {
+                            uint64_t address, int file, const struct stat *status) {
+  CHECK_EQUAL(it.files[file - FILES].mode, status->st_mode);
   CHECK(process == &peer && theirs->inode == INODE + (uint64_t)file);
   CHECK_EQUAL(file == FILES ? PLACE : OTHER_PLACE, address);
   it.kept_file = file;
@@ -376,10 +373,8 @@ int nbuf_linux_memory(const nearbuf_process *process) {
 }
 
 #undef pread64
-#undef fstat
 #define pread64(file, bytes, size, address)                                                        \
   ((void)(file), read_anchor_part(bytes, size, (uint64_t)(address)))
-#define fstat(file, status) invented_fstat(file, status)
 #define close(file) invented_close(file)
 #define readlinkat(directory, name, text, size) invented_readlinkat(name, text, size)
 #define nbuf_path_of_temporary(root, prefix) invented_path_of_temporary(root, prefix)
@@ -574,9 +569,6 @@ TEST(the_file_under_the_usual_name_is_found_and_kept) {
   check_found(PLACE, NEARBUF_DIALECT_RUST);
   it.files[0].mode = ~(mode_t)S_IXUSR;
   check_found(PLACE, NEARBUF_DIALECT_DOTNET);
-  it.files[0].mode = S_IXUSR;
-  it.files[0].stat_error = EIO;
-  check_found(PLACE, NEARBUF_DIALECT_DOTNET);
 }
 
 TEST(the_second_name_is_looked_under_where_the_first_one_is_anothers) {
@@ -682,8 +674,11 @@ TEST(it_is_not_known_either_where_another_candidate_is_none) {
 }
 
 TEST(a_process_that_is_not_identified_has_no_known_locator) {
-  (void)set_anchor(0, PLACE);
+  it.files[0].folder = 0;
   it.identifying = nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
+  check_result(NEARBUF_NOT_FOUND, ESRCH);
+  set_anchor(0, PLACE)->mark = NBUF_ANCHOR_INHERITED;
+  it.anchors[0].owner = OWN_ID;
   check_result(NEARBUF_NOT_FOUND, ESRCH);
 }
 

@@ -417,15 +417,19 @@ static bool invented_lock_dead(int directory, const char *name, int file) {
   return it.is_old_dead;
 }
 
-int nbuf_locator_file_open(int directory, const char *name, uint64_t user) {
+int nbuf_locator_file_open(int directory, const char *name, uint64_t user, struct stat *status) {
+  memset(status, 0, sizeof *status);
+  status->st_ino = INODE;
   CHECK(directory == FOLDER && strcmp(name, it.old_name) == 0);
   CHECK_EQUAL(USER, user);
   it.open_files += it.old_error == 0;
   return failed_with(it.old_error) == 0 ? it.old_file : -1;
 }
 
-nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file, uint64_t *address,
+nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file,
+                                      const struct stat *status, uint64_t *address,
                                       nbuf_remote_mapping *theirs) {
+  CHECK_EQUAL(INODE, status->st_ino);
   CHECK(process == &peer && file == it.old_file && theirs->inode == 0);
   *address = it.old_address;
   return nbuf_result_of(it.is_old_theirs ? NEARBUF_OK : NEARBUF_NOT_FOUND);

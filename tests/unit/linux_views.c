@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "os/posix/files.h"
@@ -57,6 +58,7 @@ static struct {
   int file_count;
   int open_files;
   int stat_error;
+  dev_t stat_device;     /* 0: the numbers in maps are others, as on overlayfs */
   int looks_until_cut;   /* then every file is too short; 0: never */
   int reads_until_moved; /* then every file has another address; 0: never */
   ssize_t short_by;      /* of what is read of a file */
@@ -159,6 +161,8 @@ static int invented_fstat(int file, struct stat *status) {
   status->st_mode = of->mode;
   status->st_uid = of->user;
   status->st_size = of->size;
+  status->st_dev = it.stat_device;
+  status->st_ino = it.stat_device == 0 ? 0 : INODE + (ino_t)(of - it.files);
   of->size -= is_time(&it.looks_until_cut);
   return failed_with(it.stat_error);
 }
@@ -315,8 +319,17 @@ nbuf_result nbuf_remote_read(const nearbuf_process *process, uint64_t address, v
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
+static struct stat seen;
+
+/* Of the first file. */
+static const struct stat *status_now(void) {
+  static struct stat now;
+  (void)invented_fstat(0, &now);
+  return &now;
+}
+
 static int open_first(void) {
-  int file = nbuf_locator_file_open(FOLDER, first_name, USER);
+  int file = nbuf_locator_file_open(FOLDER, first_name, USER, &seen);
   CHECK_EQUAL(file >= 0, it.open_files);
   it.open_files = 0;
   return file;
@@ -381,7 +394,8 @@ TEST(the_page_of_an_address_is_mapped) {
   locator_file *file = add_file(first_name, PLACE);
   it.theirs.info.file_offset = 3 * PAGE;
   file->size = 5 * (off_t)4096;
-  CHECK_RESULT(NEARBUF_OK, 0, nbuf_locator_file_map(0, &it.theirs, PLACE + PAGE + 80, &view));
+  CHECK_RESULT(NEARBUF_OK, 0,
+               nbuf_locator_file_map(0, status_now(), &it.theirs, PLACE + PAGE + 80, &view));
   CHECK_EQUAL(OURS + 80, view.base);
   CHECK_EQUAL(OURS, view.page);
   CHECK_EQUAL(PAGE, view.size);
@@ -393,27 +407,28 @@ TEST(the_page_of_an_address_is_mapped) {
   CHECK_EQUAL(0, it.mappings);
   file->size--; /* a store behind the end would be a signal */
   CHECK_RESULT(NEARBUF_INCOMPATIBLE, 0,
-               nbuf_locator_file_map(0, &it.theirs, PLACE + PAGE + 80, &view));
+               nbuf_locator_file_map(0, status_now(), &it.theirs, PLACE + PAGE + 80, &view));
   file->size++;
-  it.stat_error = EIO;
-  CHECK_RESULT(NEARBUF_INCOMPATIBLE, 0, nbuf_locator_file_map(0, &it.theirs, PLACE, &view));
-  it.stat_error = 0;
   it.map_error = ENOMEM;
-  CHECK_RESULT(NEARBUF_OUT_OF_MEMORY, ENOMEM, nbuf_locator_file_map(0, &it.theirs, PLACE, &view));
+  CHECK_RESULT(NEARBUF_OUT_OF_MEMORY, ENOMEM,
+               nbuf_locator_file_map(0, status_now(), &it.theirs, PLACE, &view));
   it.map_error = EACCES;
-  CHECK_RESULT(NEARBUF_DENIED, EACCES, nbuf_locator_file_map_proved(0, &it.theirs, PLACE, &view));
+  CHECK_RESULT(NEARBUF_DENIED, EACCES,
+               nbuf_locator_file_map_proved(0, status_now(), &it.theirs, PLACE, &view));
 }
 
 static void check_unproved(nearbuf_status status) {
   nbuf_remote_view view;
-  CHECK_STATUS(status, nbuf_locator_file_map_proved(0, &it.theirs, PLACE, &view).status);
+  CHECK_STATUS(status,
+               nbuf_locator_file_map_proved(0, status_now(), &it.theirs, PLACE, &view).status);
   CHECK_EQUAL(0, it.mappings);
 }
 
 TEST(a_file_is_proved_by_the_maps_of_both) {
   nbuf_remote_view view;
   (void)add_file(first_name, PLACE);
-  CHECK_RESULT(NEARBUF_OK, 0, nbuf_locator_file_map_proved(0, &it.theirs, PLACE, &view));
+  CHECK_RESULT(NEARBUF_OK, 0,
+               nbuf_locator_file_map_proved(0, status_now(), &it.theirs, PLACE, &view));
   nbuf_remote_view_close(&view);
   it.our_device++;
   check_unproved(NEARBUF_DENIED);
@@ -427,10 +442,36 @@ TEST(a_file_is_proved_by_the_maps_of_both) {
   check_unproved(NEARBUF_OUT_OF_MEMORY);
 }
 
+/* The device in a map is 32 bits of each of its two numbers. */
+TEST(a_file_whose_status_has_the_numbers_of_the_map_needs_no_map_of_ours) {
+  nbuf_remote_view view;
+  uint64_t address = 0;
+  (void)add_file(first_name, PLACE);
+  it.our_map = nbuf_result_of(NEARBUF_OUT_OF_MEMORY);
+  it.stat_device = makedev(0, DEVICE);
+  for (int i = 0; i < 5; i++) {
+    const nbuf_remote_mapping right = it.theirs;
+    const nbuf_result expected = nbuf_result_of(i == 0 ? NEARBUF_OK : NEARBUF_OUT_OF_MEMORY);
+    it.theirs.inode += i == 1;
+    it.theirs.device += i == 2 ? 1 : i == 3 ? UINT64_C(1) << 32 : 0;
+    it.theirs.inode = i == 4 ? 0 : it.theirs.inode;
+    nbuf_remote_mapping theirs;
+    CHECK_STATUS(expected.status,
+                 nbuf_locator_file_map_proved(0, status_now(), &it.theirs, PLACE, &view).status);
+    nbuf_remote_view_close(&view);
+    it.mapped = 0;
+    CHECK_STATUS(expected.status,
+                 nbuf_locator_file_examine(&peer, 0, status_now(), &address, &theirs).status);
+    CHECK_EQUAL(i != 0, it.mapped != 0);
+    CHECK_EQUAL(0, it.mappings);
+    it.theirs = right;
+  }
+}
+
 static void check_examined(nearbuf_status status) {
   uint64_t address = 1;
   nbuf_remote_mapping theirs;
-  CHECK_STATUS(status, nbuf_locator_file_examine(&peer, 0, &address, &theirs).status);
+  CHECK_STATUS(status, nbuf_locator_file_examine(&peer, 0, status_now(), &address, &theirs).status);
   CHECK_EQUAL(0, it.mappings);
   CHECK(status != NEARBUF_OK || (address == PLACE && theirs.inode == INODE));
 }
@@ -483,7 +524,7 @@ TEST(the_address_in_a_header_is_as_wide_as_the_process) {
 static void keep_first(void) {
   it.open_files = 1;
   peer.reserved[NBUF_KEPT_OWNER] = it.owner;
-  nbuf_locator_file_keep(&peer, &it.theirs, PLACE, 0);
+  nbuf_locator_file_keep(&peer, &it.theirs, PLACE, 0, status_now());
 }
 
 TEST(the_file_of_one_locator_is_kept_open) {
@@ -491,19 +532,15 @@ TEST(the_file_of_one_locator_is_kept_open) {
   (void)add_file(second_name, PLACE);
   keep_first();
   CHECK_EQUAL(1, it.open_files);
-  CHECK_EQUAL(0, nbuf_locator_file_kept(&peer, &it.theirs, PLACE));
+  CHECK_EQUAL(0, nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen));
   it.open_files++;
-  nbuf_locator_file_keep(&peer, &it.theirs, PLACE + 1, number_of(1));
+  nbuf_locator_file_keep(&peer, &it.theirs, PLACE + 1, number_of(1), status_now());
   CHECK_EQUAL(1, it.open_files);
-  CHECK_EQUAL(0, nbuf_locator_file_kept(&peer, &it.theirs, PLACE));
-  peer.handles[2] = 0;
-  it.stat_error = EIO;
-  nbuf_locator_file_keep(&peer, &it.theirs, PLACE, 0);
-  CHECK(it.open_files == 0 && peer.handles[2] == 0);
+  CHECK_EQUAL(0, nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen));
 }
 
 static void check_kept(bool is_kept) {
-  CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE) == (is_kept ? 0 : -1));
+  CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen) == (is_kept ? 0 : -1));
 }
 
 TEST(a_kept_file_is_used_while_it_can_be_trusted_as_before) {
@@ -511,7 +548,7 @@ TEST(a_kept_file_is_used_while_it_can_be_trusted_as_before) {
   check_kept(false);
   keep_first();
   check_kept(true);
-  CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE + 1) == -1);
+  CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE + 1, &seen) == -1);
   it.theirs.device++;
   check_kept(false);
   it.theirs.device--;

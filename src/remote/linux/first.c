@@ -19,18 +19,18 @@ static nbuf_result find_in_directory(nearbuf_process *process, int directory,
                                      const nbuf_identity *identity, uint64_t *address,
                                      nearbuf_dialect *dialect_if_empty) {
   nbuf_name name;
+  struct stat status;
   nbuf_result result = nbuf_result_of(NEARBUF_NOT_FOUND);
   for (int i = 0;
        result.status == NEARBUF_NOT_FOUND && nbuf_identity_name(process, identity, i, &name); i++) {
-    int file = nbuf_locator_file_open(directory, name.text, identity->user.owner);
+    int file = nbuf_locator_file_open(directory, name.text, identity->user.owner, &status);
     if (file >= 0) {
-      struct stat status;
-      bool is_rust = fstat(file, &status) == 0 && (status.st_mode & S_IXUSR) != 0;
+      bool is_rust = (status.st_mode & S_IXUSR) != 0;
       *dialect_if_empty = is_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_DOTNET;
       nbuf_remote_mapping theirs = {0};
-      result = nbuf_locator_file_examine(process, file, address, &theirs);
+      result = nbuf_locator_file_examine(process, file, &status, address, &theirs);
       if (result.status == NEARBUF_OK) {
-        nbuf_locator_file_keep(process, &theirs, *address, file);
+        nbuf_locator_file_keep(process, &theirs, *address, file, &status);
       } else {
         close(file);
       }
@@ -66,9 +66,20 @@ static bool read_exactly(int memory, uint64_t address, void *bytes, size_t size)
   return pread64(memory, bytes, size, (off64_t)address) == (ssize_t)size;
 }
 
+/* Whether an anchor belongs to the process; `identity`: null, or known. */
+static bool is_owner(const nearbuf_process *process, const nbuf_identity *identity,
+                     uint32_t owner) {
+  nbuf_identity found = {0};
+  if (identity == NULL && nbuf_identify(process, &found).status != NEARBUF_OK) {
+    return false;
+  }
+  return owner == (uint32_t)(identity == NULL ? found.own_id : identity->own_id);
+}
+
 /* The word of the anchor at a place; 0: there is none, or it does not belong to this process. */
-static uint64_t read_anchor(int memory, const nbuf_identity *identity, uint64_t place,
-                            uint32_t width) {
+static uint64_t read_anchor(const nearbuf_process *process, int memory,
+                            const nbuf_identity *identity, uint64_t place) {
+  uint32_t width = process->address_bits / 8;
   uint32_t mark = 0;
   _Alignas(8) unsigned char words[12]; /* the word, and the owner */
   uint32_t owner = 0;
@@ -80,7 +91,7 @@ static uint64_t read_anchor(int memory, const nbuf_identity *identity, uint64_t 
     return 0;
   }
   memcpy(&owner, words + width, sizeof owner);
-  bool is_theirs = mark != NBUF_ANCHOR_INHERITED || owner == (uint32_t)identity->own_id;
+  bool is_theirs = mark != NBUF_ANCHOR_INHERITED || is_owner(process, identity, owner);
   return is_theirs ? nbuf_shared_address_relaxed((uintptr_t)words, width) : 0;
 }
 
@@ -117,7 +128,7 @@ nbuf_result nbuf_first_by_anchor(const nearbuf_process *process, const nbuf_iden
   uint64_t place;
   for (uint32_t i = 0; memory >= 0 && word == 0 && (place = nbuf_anchor_place(width, i)) != 0;
        i++) {
-    word = is_free(&known, place) ? 0 : read_anchor(memory, identity, place, width);
+    word = is_free(&known, place) ? 0 : read_anchor(process, memory, identity, place);
   }
   if (memory >= 0 && memory != held) {
     close(memory);
@@ -155,8 +166,8 @@ static void follow_other_name(const nearbuf_process *process, uint64_t *address)
 typedef struct map_search {
   const nearbuf_process *process;
   const nbuf_identity *identity;
-  nbuf_path temporary; /* where its /tmp is in the map that we see */
-  nbuf_result *unread; /* why a candidate could not be read */
+  nbuf_path *temporary; /* where its /tmp is in the map that we see; empty: not looked up yet */
+  nbuf_result *unread;  /* why a candidate could not be read */
 } map_search;
 
 static nbuf_path path_of_temporary(const nearbuf_process *process) {
@@ -186,9 +197,12 @@ static bool are_anchors_places_taken(const nearbuf_process *process) {
 
 /* How far a name in the map is trusted; see posix/pages.c. */
 static bool is_believed(const nbuf_remote_mapping *mapping, const map_search *search) {
+  if (search->temporary->text[0] == '\0') {
+    *search->temporary = path_of_temporary(search->process);
+  }
   nbuf_origin origin =
       nbuf_path_origin(mapping->info.name, sizeof mapping->info.name, search->identity->own_id,
-                       nbuf_identity_user(search->process, search->identity), &search->temporary);
+                       nbuf_identity_user(search->process, search->identity), search->temporary);
   return origin == NBUF_ORIGIN_DIRECTORY ||
          (origin == NBUF_ORIGIN_MEMORY && are_anchors_places_taken(search->process));
 }
@@ -242,17 +256,17 @@ void nbuf_first_keep(nearbuf_process *process, uint64_t address, nearbuf_dialect
 
 static nbuf_result find_first_locator(nearbuf_process *process, uint64_t *address,
                                       nearbuf_dialect *dialect_if_empty) {
+  nbuf_result result = nbuf_first_by_anchor(process, NULL, address, dialect_if_empty);
+  if (result.status == NEARBUF_OK) {
+    follow_other_name(process, address);
+    return result;
+  }
   nbuf_identity identity = {0};
-  nbuf_result result = nbuf_identify(process, &identity);
+  result = nbuf_identify(process, &identity);
   if (result.status != NEARBUF_OK) {
     return result;
   }
-  result = nbuf_first_by_anchor(process, &identity, address, dialect_if_empty);
-  if (result.status == NEARBUF_OK) {
-    follow_other_name(process, address);
-  } else {
-    result = find_by_name(process, &identity, address, dialect_if_empty);
-  }
+  result = find_by_name(process, &identity, address, dialect_if_empty);
   if (result.status == NEARBUF_OK) {
     return result;
   }
@@ -260,7 +274,8 @@ static nbuf_result find_first_locator(nearbuf_process *process, uint64_t *addres
     return nbuf_hidden_first(process, &identity, address, dialect_if_empty);
   }
   nbuf_result unread = nbuf_result_of(NEARBUF_OK);
-  map_search search = {process, &identity, path_of_temporary(process), &unread};
+  nbuf_path temporary = {""};
+  map_search search = {process, &identity, &temporary, &unread};
   nbuf_remote_mapping mapping;
   result = nbuf_linux_find_mapping(process, is_first_locator, &search, &mapping);
   *address = result.status == NEARBUF_OK ? mapping.info.min : 0;

@@ -6,7 +6,8 @@
 #include "remote/linux/identity.h"
 
 /* By the anchor (posix/anchor.h), by which the copies of the library in the process agree on the
- * first locator, whatever happened to its name. */
+ * first locator, whatever happened to its name. `identity`: null where it is not known yet; few
+ * anchors need it. */
 nbuf_result nbuf_first_by_anchor(const nearbuf_process *process, const nbuf_identity *identity,
                                  uint64_t *address, nearbuf_dialect *dialect_if_empty);
 

@@ -11,7 +11,8 @@
 
 /* Opens a file that a process which hides its memory has in use, as the file's lock shows. */
 static int open_in_use(int directory, const char *name, const nbuf_identity *identity) {
-  int file = nbuf_locator_file_open(directory, name, identity->user.owner);
+  struct stat ignored;
+  int file = nbuf_locator_file_open(directory, name, identity->user.owner, &ignored);
   if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0) {
     close(file);
     file = -1;

@@ -268,17 +268,19 @@ static nbuf_result publish_first(const nearbuf_process *process, int directory,
                                  const nbuf_identity *identity, const nbuf_new_file *made,
                                  int made_file, uint64_t *address) {
   nbuf_name name;
+  struct stat status;
   int error = EEXIST;
   for (int i = 0; error == EEXIST && nbuf_identity_name(process, identity, i, &name); i++) {
     error = change_name(directory, identity, NAME_PUBLISH, made, name.text);
-    int file =
-        error == EEXIST ? nbuf_locator_file_open(directory, name.text, identity->user.owner) : -1;
+    int file = error == EEXIST
+                   ? nbuf_locator_file_open(directory, name.text, identity->user.owner, &status)
+                   : -1;
     if (file >= 0) {
       uint64_t other = 0;
       nbuf_remote_mapping theirs = {0};
       bool is_theirs =
           is_still_being_made(process, file) ||
-          nbuf_locator_file_examine(process, file, &other, &theirs).status == NEARBUF_OK;
+          nbuf_locator_file_examine(process, file, &status, &other, &theirs).status == NEARBUF_OK;
       if (!is_theirs && nbuf_file_lock_dead(directory, name.text, file)) {
         /* It belonged to a dead process. */
         error = change_name(directory, identity, NAME_REPLACE, made, name.text);

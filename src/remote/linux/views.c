@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "remote/linux/hidden.h"
@@ -54,15 +55,16 @@ static nbuf_result view_in(nearbuf_process *process, int directory, const nbuf_i
                            const nbuf_remote_mapping *theirs, uint64_t address,
                            nbuf_remote_view *view) {
   nbuf_name name;
+  struct stat status;
   nbuf_result result = nbuf_result_of(NEARBUF_DENIED);
   for (int i = 0;
        result.status == NEARBUF_DENIED && name_of_mapping(process, identity, theirs, i, &name);
        i++) {
-    int file = nbuf_locator_file_open(directory, name.text, identity->user.owner);
+    int file = nbuf_locator_file_open(directory, name.text, identity->user.owner, &status);
     result = file < 0 ? nbuf_locator_file_result(errno)
-                      : nbuf_locator_file_map_proved(file, theirs, address, view);
+                      : nbuf_locator_file_map_proved(file, &status, theirs, address, view);
     if (result.status == NEARBUF_OK) {
-      nbuf_locator_file_keep(process, theirs, address, file);
+      nbuf_locator_file_keep(process, theirs, address, file, &status);
     } else if (file >= 0) {
       close(file);
     }
@@ -116,7 +118,10 @@ static nbuf_result view_by_map(nearbuf_process *process, const nbuf_remote_mappi
     nbuf_result alive = nbuf_remote_check(process);
     return alive.status == NEARBUF_OK ? nbuf_locator_file_result(error) : alive;
   }
-  nbuf_result result = nbuf_locator_file_map_proved(file, theirs, address, view);
+  struct stat status;
+  nbuf_result result = fstat(file, &status) == 0
+                           ? nbuf_locator_file_map_proved(file, &status, theirs, address, view)
+                           : nbuf_result_of(NEARBUF_INCOMPATIBLE);
   close(file);
   return result;
 }
@@ -135,9 +140,10 @@ nbuf_result nbuf_remote_view_open(nearbuf_process *process, uint64_t address,
   if (!nbuf_is_locator_mapping(&theirs)) {
     return nbuf_result_of(NEARBUF_DENIED); /* another implementation's later locator, on its heap */
   }
-  int kept = nbuf_locator_file_kept(process, &theirs, address);
+  struct stat status;
+  int kept = nbuf_locator_file_kept(process, &theirs, address, &status);
   if (kept >= 0) {
-    return nbuf_locator_file_map(kept, &theirs, address, view);
+    return nbuf_locator_file_map(kept, &status, &theirs, address, view);
   }
   result = view_by_name(process, &theirs, address, view);
   bool is_attached = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
