@@ -36,7 +36,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -79,7 +78,9 @@ static const uint64_t rescue_bound_ns = 10000000000; /* for one that does not co
 struct nbuf_trace {
   const nbuf_trace_target *target;
   pid_t thread;
-  bool is_gone; /* it has ended, or it does not stop: not touched any more */
+  uint32_t processor; /* on which it ran last */
+  int status;         /* its status, open in the helper, whose end closes it */
+  bool is_gone;       /* it has ended, or it does not stop: not touched any more */
   bool has_called;
   nbuf_call_stage stage;
   uint64_t end;        /* when its calls must be made */
@@ -128,12 +129,21 @@ static nbuf_result result_of_request(nearbuf_status otherwise, int error) {
   return nbuf_result_system(error == ESRCH ? NEARBUF_NOT_FOUND : otherwise, error);
 }
 
-/* The state of a thread, as one letter; 0: it is gone, or errno is the reason why the state is
- * unknown. */
-static char read_status(int directory, pid_t thread, char status[NBUF_LINUX_STATUS_SIZE]) {
+static int open_status(int directory, pid_t thread) {
   char path[32];
   (void)snprintf(path, sizeof path, "task/%d/status", (int)thread);
-  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  return openat(directory, path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The state of a thread, as one letter; 0: it is not told. */
+static char state_in(const char *status) {
+  const char *state = nbuf_linux_field(status, "State");
+  return state == NULL || state[0] != '\t' ? '\0' : state[1];
+}
+
+/* The state of a thread; 0: it is gone, or errno is the reason why the state is unknown. */
+static char read_status(int directory, pid_t thread, char status[NBUF_LINUX_STATUS_SIZE]) {
+  int file = open_status(directory, thread);
   int error = errno;
   status[0] = '\0';
   if (file >= 0) {
@@ -141,11 +151,7 @@ static char read_status(int directory, pid_t thread, char status[NBUF_LINUX_STAT
     close(file);
   }
   errno = error;
-  const char *state = nbuf_linux_field(status, "State");
-  if (state == NULL || state[0] != '\t') {
-    return '\0';
-  }
-  return state[1];
+  return state_in(status);
 }
 
 static bool has_ended(char state) {
@@ -345,53 +351,70 @@ static nbuf_result seize(nbuf_trace *trace) {
  * the other then runs at once; with the two apart, on a busy machine, each waits for a turn of its
  * own, while the thread stands still: 5 ms for 1 in 100, instead of 30 us. */
 static void stay_beside(const nbuf_trace *trace) {
-  char path[32];
-  nbuf_linux_stat stat = {0};
   uint64_t processors[64] = {0};
-  (void)snprintf(path, sizeof path, "task/%d/stat", (int)trace->thread);
-  if (nbuf_linux_read_stat(trace->target->directory, path, &stat) == 0 &&
-      stat.processor / 64 < sizeof processors / sizeof *processors) {
-    processors[stat.processor / 64] = UINT64_C(1) << stat.processor % 64;
+  if (trace->processor / 64 < sizeof processors / sizeof *processors) {
+    processors[trace->processor / 64] = UINT64_C(1) << trace->processor % 64;
     (void)syscall(SYS_sched_setaffinity, 0L, sizeof processors, processors);
   }
 }
 
-/* Whether the thread that was seized by its id belongs to the process that is held open: NOT_FOUND
- * if the id is another process's by now. While it is traced no other thread can get the id. */
-static nbuf_result check_identity(const nbuf_trace *trace) {
-  char path[32];
-  struct stat ignored;
-  (void)snprintf(path, sizeof path, "task/%d", (int)trace->thread);
-  return fstatat(trace->target->directory, path, &ignored, 0) == 0 ? nbuf_result_of(NEARBUF_OK)
-                                                                   : result_of_look(errno);
+/* Opens the status of the thread that was seized by its id, if it belongs to the process that is
+ * held open: NOT_FOUND if the id is another process's by now. While it is traced no other thread
+ * can get the id. */
+static nbuf_result check_identity(nbuf_trace *trace) {
+  trace->status = open_status(trace->target->directory, trace->thread);
+  return trace->status >= 0 ? nbuf_result_of(NEARBUF_OK) : result_of_look(errno);
 }
 
-/* BUSY: the program is no longer the one in which the instruction was looked up. */
-static nbuf_result check_program(const nbuf_trace *trace) {
+/* Where the thread keeps the address of the restartable sequence that it is in; 0: nowhere. */
+static uint64_t place_of_sequence(const nbuf_trace *trace) {
+  struct {
+    uint64_t area;
+    uint32_t size;
+    uint32_t signature;
+    uint32_t flags;
+    uint32_t padding;
+  } configuration = {0};
+  bool has_area = request(trace, GET_RSEQ, sizeof configuration, (uintptr_t)&configuration) > 0 &&
+                  configuration.area != 0;
+  return has_area ? configuration.area + 8 : 0;
+}
+
+/* BUSY: the program is no longer the one in which the instruction was looked up. `*sequence`: the
+ * address of the restartable sequence that the thread is in, or 0. */
+static nbuf_result check_program(const nbuf_trace *trace, uint64_t *sequence) {
   const nbuf_trace_target *target = trace->target;
-  unsigned char seen[4 + sizeof target->program.random];
+  unsigned char seen[4 + sizeof target->program.random + sizeof *sequence];
   size_t size = target->is_64_bit ? nbuf_trace_entry_64_size : nbuf_trace_entry_32_size;
   const unsigned char *entry = target->is_64_bit ? nbuf_trace_entry_64 : nbuf_trace_entry_32;
   size_t marked = target->program.address == 0 ? 0 : sizeof target->program.random;
-  struct iovec here = {seen, size + marked};
-  const struct iovec there[2] = {{(void *)(uintptr_t)target->entry, size},
-                                 {(void *)(uintptr_t)target->program.address, marked}};
-  ssize_t count = process_vm_readv(trace->thread, &here, 1, there, 2, 0);
+  uint64_t place = place_of_sequence(trace);
+  size_t last = place == 0 ? 0 : sizeof *sequence;
+  struct iovec here = {seen, size + marked + last};
+  const struct iovec there[3] = {{(void *)(uintptr_t)target->entry, size},
+                                 {(void *)(uintptr_t)target->program.address, marked},
+                                 {(void *)(uintptr_t)place, last}};
+  *sequence = 0;
+  ssize_t count = process_vm_readv(trace->thread, &here, 1, there, 3, 0);
   if (count < 0 && errno != EFAULT && errno != ESRCH) {
     return result_of_look(errno);
   }
-  bool is_same = count == (ssize_t)(size + marked) && memcmp(seen, entry, size) == 0 &&
+  bool is_same = count >= (ssize_t)(size + marked) && memcmp(seen, entry, size) == 0 &&
                  memcmp(seen + size, target->program.random, marked) == 0;
+  if (is_same && count == (ssize_t)(size + marked + last)) {
+    memcpy(sequence, seen + size + marked, last);
+  }
   return nbuf_result_of(is_same ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
 /* Checks again, now that the thread is stopped, what decides whether it may make a call. */
-static nbuf_result examine_thread(nbuf_trace *trace) {
+static nbuf_result examine_thread(nbuf_trace *trace, uint64_t *sequence) {
   char status[NBUF_LINUX_STATUS_SIZE];
-  if (read_status(trace->target->directory, trace->thread, status) == '\0') {
-    return result_of_look(errno);
+  int unread = nbuf_linux_read_lines(trace->status, status, sizeof status);
+  if (state_in(status) == '\0') {
+    return result_of_look(unread);
   }
-  nbuf_result result = check_program(trace);
+  nbuf_result result = check_program(trace, sequence);
   if (result.status != NEARBUF_OK) {
     return result;
   }
@@ -409,14 +432,7 @@ static nbuf_result examine_thread(nbuf_trace *trace) {
 
 /* A restartable sequence that was interrupted must be aborted, as the kernel does after an
  * interruption; the kernel will not see this one, because the thread is elsewhere meanwhile. */
-static void abort_sequence(nbuf_trace *trace) {
-  struct {
-    uint64_t area;
-    uint32_t size;
-    uint32_t signature;
-    uint32_t flags;
-    uint32_t padding;
-  } configuration = {0};
+static void abort_sequence(nbuf_trace *trace, uint64_t descriptor) {
   struct {
     uint32_t version;
     uint32_t flags;
@@ -424,20 +440,10 @@ static void abort_sequence(nbuf_trace *trace) {
     uint64_t length;
     uint64_t abort;
   } sequence;
-  uint64_t descriptor = 0;
-  if (request(trace, GET_RSEQ, sizeof configuration, (uintptr_t)&configuration) <= 0 ||
-      configuration.area == 0) {
-    return;
-  }
-  struct iovec here = {&descriptor, sizeof descriptor};
-  struct iovec there = {(void *)(uintptr_t)(configuration.area + 8), sizeof descriptor};
-  if (process_vm_readv(trace->thread, &here, 1, &there, 1, 0) != (ssize_t)sizeof descriptor ||
-      descriptor == 0) {
-    return;
-  }
-  here = (struct iovec){&sequence, sizeof sequence};
-  there = (struct iovec){(void *)(uintptr_t)descriptor, sizeof sequence};
-  if (process_vm_readv(trace->thread, &here, 1, &there, 1, 0) == (ssize_t)sizeof sequence &&
+  struct iovec here = {&sequence, sizeof sequence};
+  struct iovec there = {(void *)(uintptr_t)descriptor, sizeof sequence};
+  if (descriptor != 0 &&
+      process_vm_readv(trace->thread, &here, 1, &there, 1, 0) == (ssize_t)sizeof sequence &&
       nbuf_registers_instruction(&trace->saved) - sequence.start < sequence.length) {
     nbuf_registers_move(&trace->saved, sequence.abort);
   }
@@ -496,9 +502,10 @@ static nbuf_result enter(nbuf_trace *trace) {
     trace->is_gone = true;
     return result;
   }
-  result = examine_thread(trace);
+  uint64_t sequence = 0;
+  result = examine_thread(trace, &sequence);
   if (result.status == NEARBUF_OK) {
-    abort_sequence(trace);
+    abort_sequence(trace, sequence);
     result = shield(trace);
   }
   return result;
@@ -565,8 +572,8 @@ static nbuf_result run_helper(helper *work) {
   uint64_t before = 0;
   int status = 0;
   work->result = nbuf_result_of(NEARBUF_SYSTEM_ERROR);
-  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, 0L, &before, sizeof before);
-  set_signal_mask(~(deadly_signals() & ~before), NULL);
+  uint64_t others = ~deadly_signals();
+  (void)syscall(SYS_rt_sigprocmask, SIG_BLOCK, &others, &before, sizeof before);
   int process = clone(help, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, work);
   int error = errno;
   if (process > 0) {
@@ -584,43 +591,62 @@ static nbuf_result run_helper(helper *work) {
 
 typedef struct threads {
   int directory; /* /proc/<id> */
+  bool are_listed;
   uint32_t count;
-  pid_t ids[MOST_THREADS];
+  struct {
+    pid_t id;
+    uint32_t processor;
+  } each[MOST_THREADS];
 } threads;
 
-static bool add_thread(const char *name, void *context) {
+/* Adds a thread if it can be stopped. */
+static void add(threads *all, pid_t id) {
   enum { IO_WORKER = 0x10, USER_WORKER = 0x4000 }; /* PF_…: the kernel's own, for io_uring */
-  threads *all = context;
   char path[32];
   nbuf_linux_stat stat = {0};
-  pid_t id = (pid_t)nbuf_linux_number(name, 0, 10);
   (void)snprintf(path, sizeof path, "task/%d/stat", (int)id);
-  if (id != 0 && nbuf_linux_read_stat(all->directory, path, &stat) == 0 &&
+  if (nbuf_linux_read_stat(all->directory, path, &stat) == 0 &&
       (stat.flags & (IO_WORKER | USER_WORKER)) == 0 && !has_ended(stat.state) &&
       stat.state !=
           'D') { /* D: it waits where nothing wakes it, for instance for a vforked child */
-    all->ids[all->count++] = id;
+    all->each[all->count].id = id;
+    all->each[all->count++].processor = stat.processor;
+  }
+}
+
+static bool add_other(const char *name, void *context) {
+  threads *all = context;
+  pid_t id = (pid_t)nbuf_linux_number(name, 0, 10);
+  if (id != 0 && (all->count == 0 || id != all->each[0].id)) {
+    add(all, id);
   }
   return all->count < MOST_THREADS;
 }
 
-/* Finds threads that can be stopped. A shell is in the middle of a vfork most of the time, so it
- * gets some time. */
-static nbuf_result find_threads(threads *all) {
-  uint64_t end = nbuf_os_nanoseconds() + STOP_BOUND_NS;
-  do {
-    int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (tasks < 0) {
-      return result_of_look(errno);
-    }
-    (void)nbuf_linux_visit(tasks, add_thread, all);
-    close(tasks);
-    if (all->count > 0) {
-      break;
-    }
-    nbuf_os_pause();
-  } while (nbuf_os_nanoseconds() < end);
+static nbuf_result list_threads(threads *all) {
+  int tasks = openat(all->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (tasks < 0) {
+    return result_of_look(errno);
+  }
+  all->are_listed = true;
+  (void)nbuf_linux_visit(tasks, add_other, all);
+  close(tasks);
   return nbuf_result_of(NEARBUF_OK);
+}
+
+/* Finds threads that can be stopped: the first one, which will do as a rule, or others. A shell is
+ * in the middle of a vfork most of the time, so it gets some time. */
+static nbuf_result find_threads(threads *all, pid_t first) {
+  uint64_t end = nbuf_os_nanoseconds() + STOP_BOUND_NS;
+  add(all, first);
+  nbuf_result result = nbuf_result_of(NEARBUF_OK);
+  while (all->count == 0 && result.status == NEARBUF_OK && nbuf_os_nanoseconds() < end) {
+    result = list_threads(all);
+    if (all->count == 0 && result.status == NEARBUF_OK) {
+      nbuf_os_pause();
+    }
+  }
+  return result;
 }
 
 nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script script,
@@ -632,7 +658,7 @@ nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script sc
 #endif
   uint64_t end = nbuf_os_nanoseconds() + threads_bound_ns;
   threads all = {.directory = target->directory};
-  nbuf_result result = find_threads(&all);
+  nbuf_result result = find_threads(&all, (pid_t)target->id);
   if (result.status != NEARBUF_OK) {
     return result;
   }
@@ -640,12 +666,16 @@ nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script sc
   for (uint32_t i = 0; i < all.count && nbuf_os_nanoseconds() < end; i++) {
     helper work = {.script = script, .context = context};
     work.trace.target = target;
-    work.trace.thread = all.ids[i];
+    work.trace.thread = all.each[i].id;
+    work.trace.processor = all.each[i].processor;
     result = run_helper(&work);
     bool is_next_worth_it = !work.trace.has_called &&
                             (result.status == NEARBUF_BUSY || result.status == NEARBUF_NOT_FOUND);
     if (!is_next_worth_it) {
       break;
+    }
+    if (!all.are_listed) {
+      (void)list_threads(&all);
     }
   }
   return result;
