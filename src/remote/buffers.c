@@ -337,10 +337,6 @@ static nbuf_result get_within(finding *ctx) {
   if (result.status != NEARBUF_NOT_FOUND) {
     return result;
   }
-  result = nbuf_remote_check(ctx->process);
-  if (result.status != NEARBUF_OK) {
-    return result;
-  }
   if (is_damaged) {
     return nbuf_result_of(NEARBUF_INCOMPATIBLE);
   }

@@ -1,4 +1,5 @@
-/* How many system calls a get in another process takes: a tracer counts those of the caller. The
+/* How many system calls a get in another process takes: a tracer counts those of the caller and of
+ * the helpers that it makes. The
  * reads of memory maps, whose number depends on their length, are known by their descriptor. */
 #include <elf.h>
 #include <fcntl.h>
@@ -73,7 +74,9 @@ static void count_entry(count *counted, pid_t caller, const call_info *info) {
   if (has_map && number == SYS_close) {
     counted->is_map[file] = false;
   }
-  counted->calls += counted->is_counting && !is_of_map;
+  /* How often they wait depends on when the thread stops. */
+  bool is_wait = number == SYS_wait4 || number == SYS_sched_yield || number == SYS_clock_nanosleep;
+  counted->calls += counted->is_counting && !is_of_map && !is_wait;
 }
 
 static void count_exit(count *counted, const call_info *info) {
@@ -96,7 +99,8 @@ static int count_calls(void (*function)(void)) {
   }
   int status;
   CHECK_EQUAL(caller, waitpid(caller, &status, WUNTRACED));
-  const uintptr_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
+  const uintptr_t options =
+      PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
   if (ptrace(PTRACE_SEIZE, caller, NULL, options) != 0) {
     (void)kill(caller, SIGKILL);
     test_skip("processes cannot be traced here");
@@ -104,20 +108,23 @@ static int count_calls(void (*function)(void)) {
   CHECK(kill(caller, SIGCONT) == 0);
   count counted = {0};
   CHECK(ptrace(PTRACE_INTERRUPT, caller, NULL, NULL) == 0);
-  while (waitpid(caller, &status, 0) == caller && WIFSTOPPED(status)) {
+  for (;;) {
+    pid_t stopped = waitpid(-1, &status, __WALL);
+    CHECK(stopped > 0);
+    if (!WIFSTOPPED(status) && stopped == caller) {
+      break;
+    }
     call_info info = {0};
-    bool is_call = WSTOPSIG(status) == (SIGTRAP | 0x80);
-    if (is_call && ptrace(PTRACE_GET_SYSCALL_INFO, caller, sizeof info, &info) <= 0) {
+    bool is_call = WIFSTOPPED(status) && WSTOPSIG(status) == (SIGTRAP | 0x80);
+    if (is_call && ptrace(PTRACE_GET_SYSCALL_INFO, stopped, sizeof info, &info) <= 0) {
       test_skip("the kernel does not tell a tracer about system calls");
     }
     if (info.op == 1) {
-      count_entry(&counted, caller, &info);
+      count_entry(&counted, stopped, &info);
     } else if (info.op == 2) {
       count_exit(&counted, &info);
     }
-    if (ptrace(PTRACE_SYSCALL, caller, NULL, NULL) != 0) {
-      break;
-    }
+    (void)ptrace(PTRACE_SYSCALL, stopped, NULL, NULL);
   }
   CHECK(WIFEXITED(status));
   CHECK_EQUAL(0, WEXITSTATUS(status));
@@ -127,12 +134,13 @@ static int count_calls(void (*function)(void)) {
 
 static target idle;
 
-/* The get that is counted, through a handle that got before so many times. */
-static void get_after(int times) {
+/* The get that is counted, of so many bytes, through a handle that got 16 before so many times. */
+static void get_after(int times, size_t size) {
   nearbuf_process process = target_open(&idle);
   nearbuf_process_request request = anywhere(16);
   nearbuf_process_buffer buffer;
   for (int i = 0; i <= times; i++) {
+    request.size_bytes = i == times ? size : 16;
     if (i == times) {
       (void)syscall(SYS_getppid);
     }
@@ -146,11 +154,15 @@ static void get_after(int times) {
 }
 
 static void get_at_once(void) {
-  get_after(0);
+  get_after(0, 16);
 }
 
 static void get_again(void) {
-  get_after(1);
+  get_after(1, 16);
+}
+
+static void get_more(void) {
+  get_after(1, 1 << 20);
 }
 
 static void start_with_buffer(void) {
@@ -200,4 +212,23 @@ TEST(so_it_is_in_a_process_that_uses_the_library) {
   CHECK(calls >= 5);
   CHECK(calls <= most_of_first());
   target_kill(&idle);
+}
+
+TEST(a_get_that_makes_memory_takes_at_most_60_system_calls) {
+  start_with_buffer();
+  int calls = count_calls(get_more);
+  printf("%d system calls\n", calls);
+  CHECK(calls >= 35);
+  CHECK(calls <= 60);
+  (void)target_end(&idle);
+}
+
+TEST(one_that_makes_the_first_locator_too_takes_at_most_175) {
+  want_own_tmp();
+  idle = target_start_idle();
+  int calls = count_calls(get_at_once);
+  printf("%d system calls\n", calls);
+  CHECK(calls >= 70);
+  CHECK(calls <= 175);
+  (void)target_end(&idle);
 }

@@ -40,6 +40,7 @@ enum {
   NEW_FILE = 200,
   FILE_THERE = 0,
   INODE = 5,
+  NEW_INODE = 77,
   DEVICE = 6,
   MOST_STEPS = 16,
   OLD_NAMES = 4
@@ -64,6 +65,7 @@ static struct {
   uint64_t freed;
   uint64_t anchored; /* address of its first locator; 0: it has none */
   uint64_t kept;
+  int kept_files;
   nearbuf_dialect kept_dialect;
   /* What is known of it. */
   nbuf_identity identity;
@@ -213,7 +215,8 @@ nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const vo
   return it.memory_writing;
 }
 
-void nbuf_remote_memory_close(intptr_t memory) {
+void nbuf_linux_hold_memory(nearbuf_process *process, intptr_t memory) {
+  CHECK(process == &peer);
   CHECK_EQUAL(3, memory);
   it.open_memories--;
 }
@@ -349,6 +352,11 @@ static int invented_unlinkat(int directory, const char *name, int flags) {
 
 static int invented_flock(int file, int operation) {
   CHECK_EQUAL(NEW_FILE, file);
+  if (operation == LOCK_UN) {
+    CHECK_EQUAL(PLACE, address_in_header());
+    it.is_locked = false;
+    return 0;
+  }
   CHECK_EQUAL(LOCK_SH | LOCK_NB, operation);
   CHECK(!it.is_filled);
   it.is_locked = it.lock_error == 0;
@@ -365,6 +373,7 @@ static int invented_fill(int file, const nbuf_initial_items *initial) {
 static int invented_fstat(int file, struct stat *status) {
   memset(status, 0, sizeof *status);
   status->st_uid = (uid_t)(file == NEW_FILE ? it.owner : USER);
+  status->st_ino = file == NEW_FILE ? NEW_INODE : 0;
   return failed_with(it.stat_error);
 }
 
@@ -433,6 +442,19 @@ nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file,
   CHECK(process == &peer && file == it.old_file && theirs->inode == 0);
   *address = it.old_address;
   return nbuf_result_of(it.is_old_theirs ? NEARBUF_OK : NEARBUF_NOT_FOUND);
+}
+
+uint64_t nbuf_locator_file_device(const struct stat *status) {
+  return status->st_ino == NEW_INODE ? DEVICE : 0;
+}
+
+void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping *theirs,
+                            uint64_t address, int file, const struct stat *status) {
+  CHECK(process == &peer && file == NEW_FILE && !it.is_locked);
+  CHECK(theirs->device == DEVICE && theirs->inode == NEW_INODE);
+  CHECK(status->st_ino == NEW_INODE && address == PLACE);
+  it.kept_files++;
+  it.open_files--;
 }
 
 nbuf_result nbuf_locator_file_result(int error) {
@@ -525,6 +547,8 @@ static void check_made(bool is_first) {
   CHECK_EQUAL(PLACE, page.address);
   CHECK_EQUAL(PLACE, address_in_header());
   CHECK_EQUAL(is_first ? PLACE : 0, it.kept);
+  CHECK_EQUAL(1, it.kept_files);
+  it.kept_files = 0;
   CHECK(it.freed == 0 || it.folder != 0); /* what the shared directory did not take */
 }
 
@@ -536,7 +560,7 @@ static void check_fails(nearbuf_status status, int error, bool is_first) {
   CHECK_STATUS(status, result.status);
   CHECK_EQUAL(error, result.system_error);
   CHECK_EQUAL(0, page.address);
-  CHECK_EQUAL(0, it.kept);
+  CHECK(it.kept == 0 && it.kept_files == 0);
   CHECK(it.name[0] == '\0');
 }
 

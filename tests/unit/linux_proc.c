@@ -184,10 +184,13 @@ static long invented_openat2(int root, const char *name, const uint64_t *how, si
   CHECK(root == ROOT && size == 3 * sizeof *how);
   CHECK_EQUAL(O_RDONLY | O_DIRECTORY | O_CLOEXEC, how[0]);
   CHECK_EQUAL(0, how[1]);
-  if (strcmp(name, "tmp/.reloaded/memory.buffers") == 0) {
+  if (strchr(name, '/') != NULL) {
+    bool is_shared = strcmp(name, "tmp/.reloaded/memory.buffers") == 0;
+    CHECK(is_shared || strcmp(name, "tmp/.reloaded.5") == 0);
     CHECK_EQUAL(BENEATH | NO_SYMLINKS | NO_MAGICLINKS, how[2]);
-    it.folder = NBUF_FOLDER_SHARED;
-    return failed_with(it.at_once_error) == 0 ? FOLDER : -1;
+    it.folder = is_shared ? NBUF_FOLDER_SHARED : it.folder;
+    it.open_files += !is_shared && it.at_once_error == 0;
+    return failed_with(it.at_once_error) != 0 ? -1 : is_shared ? FOLDER : number_of(1);
   }
   CHECK(strcmp(name, "tmp") == 0);
   it.resolve[it.with_rights] = how[2];
@@ -257,6 +260,10 @@ nbuf_result nbuf_rights_run(const nbuf_rights *rights, nbuf_result (*run)(void *
   nbuf_result result = run(context);
   it.with_rights = 0;
   return result;
+}
+
+bool nbuf_rights_are_ours(const nbuf_rights *rights) {
+  return rights->user == USER;
 }
 
 nbuf_result nbuf_linux_result(const nearbuf_process *process, int error) {
@@ -553,7 +560,7 @@ TEST(a_process_is_identified_by_its_status) {
   CHECK(!identity.is_elsewhere && !identity.is_privileged);
   CHECK(identity.user.owner == USER && identity.user.named == USER && identity.group == 100);
   CHECK(identity.rights.user == USER && identity.rights.group == 100);
-  CHECK_EQUAL(0xf3, identity.rights.capabilities);
+  CHECK(identity.rights.capabilities == 0xf3 && identity.rights.are_ours);
   CHECK(identity.is_full);
 }
 
@@ -568,7 +575,7 @@ TEST(a_process_whose_status_is_not_readable_is_not_identified) {
 TEST(files_belong_to_the_user_of_the_file_system) {
   nbuf_identity identity = identify("Uid:\t1 2 3 4\nGid:\t5 6 7 8\nNSpid:\t42\t9\n");
   CHECK(identity.user.owner == 4 && identity.rights.user == 4);
-  CHECK(identity.group == 8 && identity.rights.group == 8);
+  CHECK(identity.group == 8 && identity.rights.group == 8 && !identity.rights.are_ours);
   CHECK(identity.own_id == 9 && identity.is_elsewhere);
 }
 
@@ -690,6 +697,12 @@ TEST(the_shared_directory_is_opened_at_once_where_no_link_is_on_the_way) {
   CHECK_EQUAL(0, it.resolve[0]);
   check_folder(NBUF_FOLDER_SHARED, NEARBUF_OK, 0, true);
   CHECK(it.is_made);
+}
+
+TEST(a_directory_of_the_user_that_does_not_exist_takes_one_try) {
+  it.at_once_error = ENOENT;
+  check_directory(NEARBUF_NOT_FOUND, ENOENT, false);
+  CHECK_EQUAL(0, it.resolve[0]);
 }
 
 TEST(where_a_link_is_on_the_way_to_the_shared_directory_it_is_opened_in_steps) {

@@ -307,6 +307,7 @@ static void run(nearbuf_status status, int error, bool is_made) {
   it.looks = it.clones = it.waits = runs = 0;
   it.log[0] = '\0';
   memset(&worker, 0, sizeof worker);
+  theirs.are_ours = nbuf_rights_are_ours(&theirs);
   nbuf_result result = nbuf_rights_run(&theirs, make, given.bytes, given.size);
   CHECK_STATUS(status, result.status);
   CHECK_EQUAL((unsigned)error, (unsigned)result.system_error);

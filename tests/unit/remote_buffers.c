@@ -133,6 +133,9 @@ nbuf_result nbuf_process_make_memory(nearbuf_process *process, const nbuf_constr
   CHECK(it.makes < 2 && want == 64 << 10 && target <= BUFFERS);
   it.made_for[it.makes] = *constraint;
   it.made_near[it.makes] = is_near;
+  if (it.is_dead) { /* which is looked at before a place is chosen */
+    return nbuf_result_of(NEARBUF_NOT_FOUND);
+  }
   *place = (nbuf_place){REGION, SIZE};
   call_if(it.when_memory_is_made);
   return failed_if(it.making[it.makes++]);

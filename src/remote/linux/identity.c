@@ -103,7 +103,8 @@ nbuf_result nbuf_identify_fully(const nearbuf_process *process, nbuf_identity *i
   identity->user.named = user_inside(process, which, identity->user.owner);
   identity->is_privileged = is_privileged(process, status, identity->user.owner);
   identity->rights =
-      (nbuf_rights){identity->user.owner, identity->group, capabilities_of(which, status)};
+      (nbuf_rights){identity->user.owner, identity->group, capabilities_of(which, status), false};
+  identity->rights.are_ours = nbuf_rights_are_ours(&identity->rights);
   return nbuf_result_of(NEARBUF_OK);
 }
 
@@ -121,10 +122,13 @@ bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *ide
     *name = nbuf_name_of_process(identity->own_id);
     return true;
   }
+  if (index > 1) {
+    return false;
+  }
   struct stat status;
   bool is_told = fstatat(nbuf_linux_directory(process), "ns/pid", &status, 0) == 0;
   uint64_t namespace = is_told ? status.st_ino : 0;
-  if (index > 1 || (!is_told && (identity->is_elsewhere || !nbuf_posix_namespace(&namespace)))) {
+  if (!is_told && (identity->is_elsewhere || !nbuf_posix_namespace(&namespace))) {
     return false; /* hidden; if it is of our own user, it is in ours */
   }
   *name = nbuf_name_in_namespace_number(identity->own_id, namespace);
@@ -177,19 +181,16 @@ static nbuf_result open_folder(int temporary, const directory_call *call, bool m
   return result;
 }
 
-/* The shared one, where it exists and no link leads to it: one system call for three folders. */
+/* One that exists and to which no link leads: one system call for up to three folders. */
 static int open_at_once(const directory_call *call) {
-  const nbuf_name path = nbuf_directory_path(NBUF_FOLDER_SHARED, call->user);
-  errno = ENOTDIR;
-  return call->folder == NBUF_FOLDER_SHARED
-             ? open_resolved(call->root, path.text + 1, RESOLVE_NOTHING)
-             : -1;
+  const nbuf_name path = nbuf_directory_path(call->folder, call->user);
+  return open_resolved(call->root, path.text + 1, RESOLVE_NOTHING);
 }
 
 /* The process may have put links to other places there: no link is followed. */
 static nbuf_result make_directory_there(void *context) {
   directory_call *call = context;
-  call->directory = open_at_once(call);
+  call->directory = call->folder == NBUF_FOLDER_SHARED ? open_at_once(call) : -1;
   if (call->directory >= 0) {
     return nbuf_result_of(NEARBUF_OK);
   }
@@ -203,11 +204,15 @@ static nbuf_result make_directory_there(void *context) {
 /* Links on the path to its /tmp are resolved as for the process. */
 static nbuf_result open_directory_there(const nearbuf_process *process, directory_call *call) {
   call->directory = open_at_once(call);
-  if (call->directory >= 0) {
+  if (call->directory < 0 && errno == ENOENT) {
+    return nbuf_result_system(NEARBUF_NOT_FOUND, ENOENT);
+  }
+  if (call->directory >= 0 && call->folder == NBUF_FOLDER_SHARED) {
     return nbuf_result_of(NEARBUF_OK);
   }
-  if (errno == ENOENT) {
-    return nbuf_result_system(NEARBUF_NOT_FOUND, ENOENT);
+  if (call->directory >= 0) {
+    close(call->directory); /* that of a user counts only if the folder above it keeps it safe */
+    call->directory = -1;
   }
   int temporary = open_temporary(call->root, RESOLVE_INSIDE);
   return temporary < 0 ? nbuf_linux_result(process, errno)

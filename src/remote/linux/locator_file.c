@@ -83,11 +83,15 @@ bool nbuf_is_locator_mapping(const nbuf_remote_mapping *mapping) {
   return mapping->info.is_shared && mapping->info.is_readable && mapping->info.is_writable;
 }
 
+uint64_t nbuf_locator_file_device(const struct stat *status) {
+  return (uint64_t)major(status->st_dev) << 32 | minor(status->st_dev);
+}
+
 /* Whether the numbers in its status prove that a file is the mapped one. That they are others
  * proves nothing. */
 static bool is_mapped_file(const struct stat *status, const nbuf_remote_mapping *theirs) {
-  uint64_t device = (uint64_t)major(status->st_dev) << 32 | minor(status->st_dev);
-  return theirs->inode != 0 && status->st_ino == theirs->inode && device == theirs->device;
+  return theirs->inode != 0 && status->st_ino == theirs->inode &&
+         nbuf_locator_file_device(status) == theirs->device;
 }
 
 /* The same where it is not known to be that file: its status tells, or our own map. */

@@ -24,6 +24,9 @@ nbuf_result nbuf_locator_file_result(int error);
 /* False: a store behind the end of the file would be a SIGBUS. */
 bool nbuf_locator_file_is_as_long(int file, uint64_t size);
 
+/* The device in a file's status, as memory maps tell it. */
+uint64_t nbuf_locator_file_device(const struct stat *status);
+
 /* The address in a header, which is that wide. */
 uint64_t nbuf_locator_file_address(const unsigned char *header, uint32_t bits);
 

@@ -78,19 +78,20 @@ typedef struct file_call {
   int directory;
   const nbuf_identity *identity;
   const nbuf_initial_items *initial;
-  nbuf_name name; /* out */
-  int file;       /* out */
+  nbuf_name name;     /* out */
+  int file;           /* out */
+  struct stat status; /* out */
 } file_call;
 
 /* 0 or an errno value. */
-static int fill_file(const file_call *call) {
+static int fill_file(file_call *call) {
   /* Our lock, until the process has its own: a process that cleans up in a namespace where this
    * process does not exist would take a file without a lock for a dead one's. */
   int error = flock(call->file, LOCK_SH | LOCK_NB) == 0 ? 0 : errno;
   nbuf_posix_avoid_copy_on_write(call->file);
   error = error == 0 ? nbuf_file_fill(call->file, call->initial) : error;
-  struct stat status;
-  bool is_theirs = fstat(call->file, &status) == 0 && status.st_uid == call->identity->user.owner;
+  bool is_theirs =
+      fstat(call->file, &call->status) == 0 && call->status.st_uid == call->identity->user.owner;
   return error == 0 && !is_theirs ? EPERM : error;
 }
 
@@ -117,15 +118,17 @@ static nbuf_result make_file_there(void *context) {
 
 /* Makes a complete file that no other process can see yet, as the process would make it. */
 static nbuf_result make_file(int directory, const nbuf_identity *identity,
-                             const nbuf_initial_items *initial, nbuf_new_file *made, int *file) {
+                             const nbuf_initial_items *initial, nbuf_new_file *made, int *file,
+                             struct stat *status) {
   *file = -1;
   if (!nbuf_file_is_allowed()) {
     return nbuf_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  file_call call = {directory, identity, initial, {""}, -1};
+  file_call call = {directory, identity, initial, {""}, -1, {0}};
   nbuf_result result = nbuf_rights_run(&identity->rights, make_file_there, &call, sizeof call);
   made->temporary = call.name;
   *file = call.file;
+  *status = call.status;
   return result;
 }
 
@@ -187,7 +190,7 @@ static nbuf_result map_there(nearbuf_process *process, const nbuf_item *item,
     memset(path, 0, sizeof path);
     (void)nbuf_remote_memory_write(memory, item->base, path, length);
   }
-  nbuf_remote_memory_close(memory);
+  nbuf_linux_hold_memory(process, memory);
   /* It unmapped what was just made for it. */
   return result.status == NEARBUF_NOT_MAPPED ? nbuf_result_of(NEARBUF_BUSY) : result;
 }
@@ -338,18 +341,28 @@ static nbuf_result publish(const page_plan *plan, int directory, const nbuf_new_
              : publish_later(directory, plan->identity, made, page);
 }
 
+/* The file is kept open for the view that comes next. Its lock is the process's own from now on. */
+static void keep_file(nearbuf_process *process, uint64_t address, int file,
+                      const struct stat *status) {
+  nbuf_remote_mapping theirs = {.device = nbuf_locator_file_device(status),
+                                .inode = status->st_ino};
+  (void)flock(file, LOCK_UN);
+  nbuf_locator_file_keep(process, &theirs, address, file, status);
+}
+
 /* `*of_folder` is the failure that concerns the directory. */
 static nbuf_result make_in(const page_plan *plan, nbuf_folder folder, nbuf_remote_page *page,
                            nbuf_result *of_folder) {
   nearbuf_process *process = plan->process;
   int directory;
   int file = -1;
+  struct stat status;
   nbuf_new_file made = {0};
   page_call call = {0};
   nbuf_name path = nbuf_directory_path(folder, plan->identity->user);
   *of_folder = nbuf_identity_open_directory(process, plan->identity, folder, true, &directory);
   if (of_folder->status == NEARBUF_OK) {
-    *of_folder = make_file(directory, plan->identity, plan->initial, &made, &file);
+    *of_folder = make_file(directory, plan->identity, plan->initial, &made, &file, &status);
   }
   nbuf_result result = *of_folder;
   if (result.status == NEARBUF_OK) {
@@ -360,13 +373,15 @@ static nbuf_result make_in(const page_plan *plan, nbuf_folder folder, nbuf_remot
       result = publish(plan, directory, &made, file, page, &call.address);
       *of_folder = result;
     }
-    if (result.status != NEARBUF_OK) {
+    if (result.status == NEARBUF_OK) {
+      keep_file(process, call.address, file, &status);
+    } else {
       (void)change_name(directory, plan->identity, NAME_REMOVE, NULL, made.temporary.text);
       if (call.address != 0) {
         (void)nbuf_remote_free(process, call.address, call.size);
       }
+      close(file);
     }
-    close(file);
   }
   if (directory >= 0) {
     close(directory);
@@ -377,7 +392,8 @@ static nbuf_result make_in(const page_plan *plan, nbuf_folder folder, nbuf_remot
 
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
                                   bool is_first, nbuf_remote_page *page) {
-  *page = (nbuf_remote_page){.handle = (intptr_t)(nbuf_posix_random() & UINT32_MAX)};
+  /* Only the name of a later one has the number. */
+  *page = (nbuf_remote_page){.handle = is_first ? 0 : (intptr_t)(nbuf_posix_random() & UINT32_MAX)};
   nbuf_identity identity = {0};
   nbuf_result result = nbuf_identify_fully(process, &identity);
   if (result.status != NEARBUF_OK) {

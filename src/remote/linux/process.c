@@ -527,6 +527,11 @@ bool nbuf_linux_runs_noted_program(const nearbuf_process *process) {
          check_id(process).status == NEARBUF_OK;
 }
 
+void nbuf_linux_hold_memory(nearbuf_process *process, intptr_t memory) {
+  nbuf_remote_let_go(process);
+  process->handles[NBUF_LINUX_MEMORY] = memory;
+}
+
 void nbuf_remote_let_go(nearbuf_process *process) {
   nbuf_remote_memory_close(process->handles[NBUF_LINUX_MEMORY]);
   process->handles[NBUF_LINUX_MEMORY] = 0;

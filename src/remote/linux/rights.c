@@ -61,7 +61,7 @@ static uint32_t id_now(long call) {
   return (uint32_t)syscall(call, -1L);
 }
 
-static bool has_no_more(const nbuf_rights *rights) {
+bool nbuf_rights_are_ours(const nbuf_rights *rights) {
   uint64_t ours;
   return get_capabilities(&ours) && (ours == 0 || (id_now(SET_USER) == (uint32_t)rights->user &&
                                                    id_now(SET_GROUP) == (uint32_t)rights->group &&
@@ -136,7 +136,7 @@ static nbuf_result run_child(work *ctx) {
 
 nbuf_result nbuf_rights_run(const nbuf_rights *rights, nbuf_result (*run)(void *context),
                             void *context, size_t size) {
-  if (has_no_more(rights)) {
+  if (rights->are_ours) {
     return run(context);
   }
   size_t page = nbuf_os_page_size();

@@ -14,10 +14,14 @@ typedef struct nbuf_rights {
   uint64_t user; /* of the file system (setfsuid) */
   uint64_t group;
   uint64_t capabilities; /* a set of bits; 0 if they count only in another user namespace */
+  bool are_ours;         /* the caller has no more: nbuf_rights_are_ours */
 } nbuf_rights;
 
+/* Whether the caller itself has at most these rights. */
+bool nbuf_rights_are_ours(const nbuf_rights *rights);
+
 /* Calls `run` with these rights, but without supplementary groups, or with the caller's own if
- * those are not more. If the caller has more rights, a child process does it: rights belong to a
+ * `are_ours`. If the caller has more rights, a child process does it: rights belong to a
  * thread, but changing them clears the dumpable flag of its whole process. The child has a copy of
  * the caller's memory, and shares its descriptors.
  *

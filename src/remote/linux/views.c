@@ -142,8 +142,9 @@ nbuf_result nbuf_remote_view_open(nearbuf_process *process, uint64_t address,
   }
   struct stat status;
   int kept = nbuf_locator_file_kept(process, &theirs, address, &status);
-  if (kept >= 0) {
-    return nbuf_locator_file_map(kept, &status, &theirs, address, view);
+  if (kept >= 0 &&
+      nbuf_locator_file_map(kept, &status, &theirs, address, view).status == NEARBUF_OK) {
+    return result;
   }
   result = view_by_name(process, &theirs, address, view);
   bool is_attached = result.status == NEARBUF_OK || result.status == NEARBUF_BUSY;
