@@ -378,8 +378,8 @@ static bool has_noted_bytes(const nearbuf_process *process) {
 }
 
 /* Memory that is open already was that of the noted program. The process may have replaced it
- * meanwhile, and the old memory may be there nevertheless, if a parent shares it (vfork). An id that
- * is another process's by now shows when the map is read next. */
+ * meanwhile, and the old memory may be there nevertheless, if a parent shares it (vfork). That the
+ * id is another process's by now shows when the map is read next. */
 nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
   *memory = process->handles[NBUF_LINUX_MEMORY];
   process->handles[NBUF_LINUX_MEMORY] = 0;

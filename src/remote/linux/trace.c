@@ -138,7 +138,10 @@ static int open_status(int directory, pid_t thread) {
 /* The state of a thread, as one letter; 0: it is not told. */
 static char state_in(const char *status) {
   const char *state = nbuf_linux_field(status, "State");
-  return state == NULL || state[0] != '\t' ? '\0' : state[1];
+  if (state == NULL || state[0] != '\t') {
+    return '\0';
+  }
+  return state[1];
 }
 
 /* The state of a thread; 0: it is gone, or errno is the reason why the state is unknown. */
