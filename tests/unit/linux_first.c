@@ -205,8 +205,8 @@ nbuf_user nbuf_identity_user(const nearbuf_process *process, const nbuf_identity
 
 nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
                                          const nbuf_identity *identity, nbuf_folder folder,
-                                         bool make, int *directory) {
-  CHECK(process == &peer && identity->own_id == OWN_ID && !make);
+                                         int *directory) {
+  CHECK(process == &peer && identity->own_id == OWN_ID);
   bool is_open = it.opening[folder].status == NEARBUF_OK;
   it.open_files += is_open;
   *directory = is_open ? FOLDER + (int)folder : -1;

@@ -38,6 +38,7 @@ enum {
   RANDOM = 0x1234,
   FOLDER = 0, /* the descriptors of the directories are this and the next one */
   NEW_FILE = 200,
+  ROOT = 400,
   FILE_THERE = 0,
   INODE = 5,
   NEW_INODE = 77,
@@ -70,6 +71,7 @@ static struct {
   /* What is known of it. */
   nbuf_identity identity;
   nbuf_result identifying;
+  int root_error;
   bool has_no_namespace; /* that is known */
   nbuf_result rights;
   int with_rights;
@@ -246,15 +248,38 @@ bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *ide
   return true;
 }
 
-nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
-                                         const nbuf_identity *identity, nbuf_folder folder,
-                                         bool make, int *directory) {
-  CHECK(process == &peer && identity->own_id == OWN_ID);
-  CHECK(make == (it.steps[0] != NBUF_TRACE_CALLS)); /* which says that it is not to be made */
+int nbuf_identity_open_root(const nearbuf_process *process) {
+  CHECK(process == &peer);
+  it.open_files += it.root_error == 0;
+  return failed_with(it.root_error) == 0 ? ROOT : -1;
+}
+
+nbuf_result nbuf_linux_result(const nearbuf_process *process, int error) {
+  CHECK(process == &peer);
+  return nbuf_result_system(NEARBUF_NOT_FOUND, error);
+}
+
+static nbuf_result open_folder(nbuf_folder folder, int *directory) {
   bool is_open = it.opening[folder].status == NEARBUF_OK;
   *directory = is_open ? FOLDER + (int)folder : -1;
   it.open_files += is_open;
   return it.opening[folder];
+}
+
+nbuf_result nbuf_identity_make_directory(int root, nbuf_folder folder, nbuf_user user,
+                                         int *directory) {
+  CHECK(root == ROOT && it.with_rights == 1);
+  CHECK(it.steps[0] != NBUF_TRACE_CALLS); /* which says that it is not to be made */
+  CHECK(user.owner == USER && user.named == 5);
+  return open_folder(folder, directory);
+}
+
+nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
+                                         const nbuf_identity *identity, nbuf_folder folder,
+                                         int *directory) {
+  CHECK(process == &peer && identity->own_id == OWN_ID);
+  CHECK_EQUAL(NBUF_TRACE_CALLS, it.steps[0]);
+  return open_folder(folder, directory);
 }
 
 nbuf_result nbuf_rights_run(const nbuf_rights *rights, nbuf_result (*run)(void *context),
@@ -333,7 +358,8 @@ static int invented_openat(int directory, const char *name, int flags, mode_t mo
 }
 
 static void invented_close(int file) {
-  CHECK(file == NEW_FILE || file == it.old_file || file == FOLDER || file == FOLDER + 1);
+  CHECK(file == NEW_FILE || file == it.old_file || file == ROOT || file == FOLDER ||
+        file == FOLDER + 1);
   it.open_files--;
 }
 
@@ -590,6 +616,12 @@ TEST(nothing_is_made_in_a_process_that_must_not_trust_its_user) {
   it.identity.is_privileged = true;
   check_fails(NEARBUF_DENIED, EPERM, true);
   it.identifying = nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
+  check_fails(NEARBUF_NOT_FOUND, ESRCH, true);
+  CHECK_EQUAL(0, it.step_count);
+}
+
+TEST(in_a_process_without_a_root_no_file_is_begun) {
+  it.root_error = ESRCH;
   check_fails(NEARBUF_NOT_FOUND, ESRCH, true);
   CHECK_EQUAL(0, it.step_count);
 }

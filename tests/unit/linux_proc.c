@@ -70,7 +70,6 @@ static struct {
   int at_once_error; /* of the whole path */
   int old_error;     /* without openat2 */
   int with_rights;
-  nbuf_result rights;
   nbuf_result opening;
   nbuf_folder folder;
   bool is_made;
@@ -248,18 +247,6 @@ static nbuf_result invented_open_below(int temporary, nbuf_folder folder, nbuf_u
   it.is_made = make;
   *directory = it.opening.status == NEARBUF_OK ? FOLDER : -1;
   return it.opening;
-}
-
-nbuf_result nbuf_rights_run(const nbuf_rights *rights, nbuf_result (*run)(void *context),
-                            void *context, size_t size) {
-  CHECK(rights->user == USER && size > sizeof(nbuf_user));
-  if (it.rights.status != NEARBUF_OK) {
-    return it.rights;
-  }
-  it.with_rights = 1;
-  nbuf_result result = run(context);
-  it.with_rights = 0;
-  return result;
 }
 
 bool nbuf_rights_are_ours(const nbuf_rights *rights) {
@@ -674,7 +661,10 @@ static const nbuf_identity its = {
 
 static void check_folder(nbuf_folder folder, nearbuf_status status, int error, bool make) {
   int directory = 9;
-  nbuf_result result = nbuf_identity_open_directory(&peer, &its, folder, make, &directory);
+  it.with_rights = make;
+  nbuf_result result = make ? nbuf_identity_make_directory(ROOT, folder, its.user, &directory)
+                            : nbuf_identity_open_directory(&peer, &its, folder, &directory);
+  it.with_rights = 0;
   CHECK_STATUS(status, result.status);
   CHECK_EQUAL(error, result.system_error);
   CHECK(directory == (status == NEARBUF_OK ? FOLDER : -1));
@@ -746,8 +736,6 @@ TEST(why_a_directory_cannot_be_opened_is_returned) {
   it.opening = nbuf_result_system(NEARBUF_DENIED, EPERM);
   check_directory(NEARBUF_DENIED, EPERM, false);
   check_directory(NEARBUF_DENIED, EPERM, true);
-  it.rights = nbuf_result_system(NEARBUF_OUT_OF_MEMORY, ENOMEM);
-  check_directory(NEARBUF_OUT_OF_MEMORY, ENOMEM, true);
   it.root_error = EACCES;
-  check_directory(NEARBUF_STALE, EACCES, true);
+  check_directory(NEARBUF_STALE, EACCES, false);
 }

@@ -247,8 +247,8 @@ static nbuf_result open_folder(nbuf_folder folder, int *directory) {
 
 nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
                                          const nbuf_identity *identity, nbuf_folder folder,
-                                         bool make, int *directory) {
-  CHECK(process == &peer && identity->own_id == OWN_ID && !make);
+                                         int *directory) {
+  CHECK(process == &peer && identity->own_id == OWN_ID);
   return open_folder(folder, directory);
 }
 

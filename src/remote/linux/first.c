@@ -47,7 +47,7 @@ static nbuf_result find_by_name(nearbuf_process *process, const nbuf_identity *i
   for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
     int directory;
     nbuf_result result =
-        nbuf_identity_open_directory(process, identity, (nbuf_folder)folder, false, &directory);
+        nbuf_identity_open_directory(process, identity, (nbuf_folder)folder, &directory);
     if (result.status == NEARBUF_OK) {
       result = find_in_directory(process, directory, identity, address, dialect_if_empty);
       close(directory);

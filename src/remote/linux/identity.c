@@ -166,80 +166,65 @@ static int open_temporary(int root, uint64_t resolve) {
   return temporary;
 }
 
-typedef struct directory_call {
-  int root;
-  nbuf_folder folder;
-  nbuf_user user;
-  int directory; /* out */
-} directory_call;
-
-static nbuf_result open_folder(int temporary, const directory_call *call, bool make,
+static nbuf_result open_folder(int temporary, nbuf_folder folder, nbuf_user user, bool make,
                                int *directory) {
-  nbuf_result result =
-      nbuf_directory_open_below(temporary, call->folder, call->user, make, directory);
+  nbuf_result result = nbuf_directory_open_below(temporary, folder, user, make, directory);
   close(temporary);
   return result;
 }
 
 /* One that exists and to which no link leads: one system call for up to three folders. */
-static int open_at_once(const directory_call *call) {
-  const nbuf_name path = nbuf_directory_path(call->folder, call->user);
-  return open_resolved(call->root, path.text + 1, RESOLVE_NOTHING);
+static int open_at_once(int root, nbuf_folder folder, nbuf_user user) {
+  const nbuf_name path = nbuf_directory_path(folder, user);
+  return open_resolved(root, path.text + 1, RESOLVE_NOTHING);
 }
 
 /* The process may have put links to other places there: no link is followed. */
-static nbuf_result make_directory_there(void *context) {
-  directory_call *call = context;
-  call->directory = call->folder == NBUF_FOLDER_SHARED ? open_at_once(call) : -1;
-  if (call->directory >= 0) {
+nbuf_result nbuf_identity_make_directory(int root, nbuf_folder folder, nbuf_user user,
+                                         int *directory) {
+  *directory = folder == NBUF_FOLDER_SHARED ? open_at_once(root, folder, user) : -1;
+  if (*directory >= 0) {
     return nbuf_result_of(NEARBUF_OK);
   }
-  int temporary = open_temporary(call->root, RESOLVE_NOTHING);
+  int temporary = open_temporary(root, RESOLVE_NOTHING);
   return temporary < 0
              ? nbuf_result_system(
                    nbuf_posix_is_lack(errno) ? NEARBUF_OUT_OF_MEMORY : NEARBUF_SYSTEM_ERROR, errno)
-             : open_folder(temporary, call, true, &call->directory);
+             : open_folder(temporary, folder, user, true, directory);
 }
 
 /* Links on the path to its /tmp are resolved as for the process. */
-static nbuf_result open_directory_there(const nearbuf_process *process, directory_call *call) {
-  call->directory = open_at_once(call);
-  if (call->directory < 0 && errno == ENOENT) {
+static nbuf_result open_below_root(const nearbuf_process *process, int root, nbuf_folder folder,
+                                   nbuf_user user, int *directory) {
+  *directory = open_at_once(root, folder, user);
+  if (*directory < 0 && errno == ENOENT) {
     return nbuf_result_system(NEARBUF_NOT_FOUND, ENOENT);
   }
-  if (call->directory >= 0 && call->folder == NBUF_FOLDER_SHARED) {
+  if (*directory >= 0 && folder == NBUF_FOLDER_SHARED) {
     return nbuf_result_of(NEARBUF_OK);
   }
-  if (call->directory >= 0) {
-    close(call->directory); /* that of a user counts only if the folder above it keeps it safe */
-    call->directory = -1;
+  if (*directory >= 0) {
+    close(*directory); /* that of a user counts only if the folder above it keeps it safe */
+    *directory = -1;
   }
-  int temporary = open_temporary(call->root, RESOLVE_INSIDE);
+  int temporary = open_temporary(root, RESOLVE_INSIDE);
   return temporary < 0 ? nbuf_linux_result(process, errno)
-                       : open_folder(temporary, call, false, &call->directory);
+                       : open_folder(temporary, folder, user, false, directory);
 }
 
 /* A directory of its locators' files as the process sees it. */
 nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
                                          const nbuf_identity *identity, nbuf_folder folder,
-                                         bool make, int *directory) {
+                                         int *directory) {
   *directory = -1;
   int root = nbuf_identity_open_root(process);
-  /* Only the folder of a user has its name. */
-  nbuf_user user =
-      folder == NBUF_FOLDER_OF_USER ? nbuf_identity_user(process, identity) : identity->user;
-  directory_call call = {root, folder, user, -1};
   if (root < 0) {
     return nbuf_linux_result(process, errno);
   }
-  nbuf_result result;
-  if (make) {
-    result = nbuf_rights_run(&identity->rights, make_directory_there, &call, sizeof call);
-    *directory = call.directory;
-  } else {
-    result = open_directory_there(process, &call);
-    *directory = call.directory;
-  }
+  /* Only the folder of a user has its name. */
+  nbuf_user user =
+      folder == NBUF_FOLDER_OF_USER ? nbuf_identity_user(process, identity) : identity->user;
+  nbuf_result result = open_below_root(process, root, folder, user, directory);
   close(root);
   return result;
 }

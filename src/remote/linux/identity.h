@@ -38,10 +38,14 @@ bool nbuf_identity_name(const nearbuf_process *process, const nbuf_identity *ide
 /* Its root directory as a path descriptor; -1 and errno. */
 int nbuf_identity_open_root(const nearbuf_process *process);
 
-/* A directory of its locators' files as the process sees it; -1 on failure. A missing one is made
- * with the rights of the process if `make`. */
+/* A directory of its locators' files as the process sees it; -1 on failure. */
 nbuf_result nbuf_identity_open_directory(const nearbuf_process *process,
                                          const nbuf_identity *identity, nbuf_folder folder,
-                                         bool make, int *directory);
+                                         int *directory);
+
+/* The same below its root directory, and a missing one is made: to be run with the rights of the
+ * process (nbuf_rights_run). */
+nbuf_result nbuf_identity_make_directory(int root, nbuf_folder folder, nbuf_user user,
+                                         int *directory);
 
 #endif

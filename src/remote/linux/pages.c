@@ -75,9 +75,11 @@ static nbuf_result page_script(nbuf_trace *trace, void *context) {
 /* ---- The file -------------------------------------------------------------------------------- */
 
 typedef struct file_call {
-  int directory;
+  int root; /* of the process */
+  nbuf_folder folder;
   const nbuf_identity *identity;
   const nbuf_initial_items *initial;
+  int directory;      /* out */
   nbuf_name name;     /* out */
   int file;           /* out */
   struct stat status; /* out */
@@ -97,6 +99,11 @@ static int fill_file(file_call *call) {
 
 static nbuf_result make_file_there(void *context) {
   file_call *call = context;
+  nbuf_result result = nbuf_identity_make_directory(call->root, call->folder, call->identity->user,
+                                                    &call->directory);
+  if (result.status != NEARBUF_OK) {
+    return result;
+  }
   call->name = nbuf_name_temporary(call->identity->own_id);
   call->file = openat(call->directory, call->name.text,
                       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -116,19 +123,20 @@ static nbuf_result make_file_there(void *context) {
                             error);
 }
 
-/* Makes a complete file that no other process can see yet, as the process would make it. */
-static nbuf_result make_file(int directory, const nbuf_identity *identity,
-                             const nbuf_initial_items *initial, nbuf_new_file *made, int *file,
-                             struct stat *status) {
-  *file = -1;
+/* Makes a complete file that no other process can see yet, as the process would make it. The file
+ * and its directory are in the call, open, or -1. */
+static nbuf_result make_file(const nearbuf_process *process, file_call *call) {
+  call->directory = call->file = -1;
   if (!nbuf_file_is_allowed()) {
     return nbuf_result_system(NEARBUF_SYSTEM_ERROR, EFBIG);
   }
-  file_call call = {directory, identity, initial, {""}, -1, {0}};
-  nbuf_result result = nbuf_rights_run(&identity->rights, make_file_there, &call, sizeof call);
-  made->temporary = call.name;
-  *file = call.file;
-  *status = call.status;
+  call->root = nbuf_identity_open_root(process);
+  if (call->root < 0) {
+    return nbuf_linux_result(process, errno);
+  }
+  nbuf_result result =
+      nbuf_rights_run(&call->identity->rights, make_file_there, call, sizeof *call);
+  close(call->root);
   return result;
 }
 
@@ -354,37 +362,32 @@ static void keep_file(nearbuf_process *process, uint64_t address, int file,
 static nbuf_result make_in(const page_plan *plan, nbuf_folder folder, nbuf_remote_page *page,
                            nbuf_result *of_folder) {
   nearbuf_process *process = plan->process;
-  int directory;
-  int file = -1;
-  struct stat status;
-  nbuf_new_file made = {0};
+  file_call file = {.folder = folder, .identity = plan->identity, .initial = plan->initial};
   page_call call = {0};
   nbuf_name path = nbuf_directory_path(folder, plan->identity->user);
-  *of_folder = nbuf_identity_open_directory(process, plan->identity, folder, true, &directory);
-  if (of_folder->status == NEARBUF_OK) {
-    *of_folder = make_file(directory, plan->identity, plan->initial, &made, &file, &status);
-  }
+  *of_folder = make_file(process, &file);
   nbuf_result result = *of_folder;
   if (result.status == NEARBUF_OK) {
+    const nbuf_new_file made = {.temporary = file.name};
     const nbuf_item *last = &plan->initial->items[plan->initial->count - 1];
     result = map_there(process, last, &path, &made, &call);
     *of_folder = call.of_folder;
     if (result.status == NEARBUF_OK) {
-      result = publish(plan, directory, &made, file, page, &call.address);
+      result = publish(plan, file.directory, &made, file.file, page, &call.address);
       *of_folder = result;
     }
     if (result.status == NEARBUF_OK) {
-      keep_file(process, call.address, file, &status);
+      keep_file(process, call.address, file.file, &file.status);
     } else {
-      (void)change_name(directory, plan->identity, NAME_REMOVE, NULL, made.temporary.text);
+      (void)change_name(file.directory, plan->identity, NAME_REMOVE, NULL, made.temporary.text);
       if (call.address != 0) {
         (void)nbuf_remote_free(process, call.address, call.size);
       }
-      close(file);
+      close(file.file);
     }
   }
-  if (directory >= 0) {
-    close(directory);
+  if (file.directory >= 0) {
+    close(file.directory);
   }
   page->address = result.status == NEARBUF_OK ? call.address : 0;
   return result;
@@ -422,7 +425,7 @@ void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *
     nbuf_name name = name_of_later(&identity, page);
     for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
       int directory;
-      if (nbuf_identity_open_directory(process, &identity, (nbuf_folder)folder, false, &directory)
+      if (nbuf_identity_open_directory(process, &identity, (nbuf_folder)folder, &directory)
               .status == NEARBUF_OK) {
         (void)change_name(directory, &identity, NAME_REMOVE, NULL, name.text);
         close(directory);

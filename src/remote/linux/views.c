@@ -82,8 +82,7 @@ static nbuf_result view_by_name(nearbuf_process *process, const nbuf_remote_mapp
   nbuf_result first = result;
   for (int folder = 0; folder < NBUF_FOLDERS; folder++) {
     int directory;
-    result =
-        nbuf_identity_open_directory(process, &identity, (nbuf_folder)folder, false, &directory);
+    result = nbuf_identity_open_directory(process, &identity, (nbuf_folder)folder, &directory);
     if (result.status == NEARBUF_OK) {
       result = view_in(process, directory, &identity, theirs, address, view);
       close(directory);
