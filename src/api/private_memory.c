@@ -25,10 +25,10 @@ nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *
   if (status != NEARBUF_OK) {
     return status;
   }
-  nbuf_os_call call = nbuf_os_call_begin();
+  int32_t last_error = nbuf_os_last_error();
   nbuf_place region;
   nbuf_result result = nbuf_region_make(&nbuf_own_regions, &gap_request, &region);
-  nbuf_os_call_end(call);
+  nbuf_os_set_last_error(last_error);
   memory->run_at = (unsigned char *)region.start;
   memory->write_to = memory->run_at;
   memory->size_bytes = region.size;
@@ -52,10 +52,10 @@ nearbuf_status nearbuf_free(nearbuf_memory *memory) {
   if (!is_allocated(memory)) {
     return NEARBUF_INVALID_HANDLE;
   }
-  nbuf_os_call call = nbuf_os_call_begin();
+  int32_t last_error = nbuf_os_last_error();
   nbuf_place region = {(uintptr_t)memory->run_at, memory->size_bytes};
   nbuf_result result = nbuf_region_drop(&nbuf_own_regions, &region);
-  nbuf_os_call_end(call);
+  nbuf_os_set_last_error(last_error);
   memory->system_error = result.system_error;
   if (result.status == NEARBUF_OK) {
     *memory = (nearbuf_memory){0};

@@ -21,8 +21,7 @@ bool nbuf_holes_nearest(const nbuf_holes *holes, const nbuf_gap_request *gap_req
     const nbuf_place *hole = &holes->all[i];
     nbuf_place inside;
     if (hole->size < gap_request->want || nbuf_placement_distance(gap_request, hole) >= nearest ||
-        !nbuf_placement_in_gap(gap_request, nbuf_place_range(hole), &inside) ||
-        inside.size < gap_request->want) {
+        !nbuf_placement_nearest(gap_request, nbuf_place_range(hole), &inside)) {
       continue;
     }
     uintptr_t distance = nbuf_placement_distance(gap_request, &inside);

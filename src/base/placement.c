@@ -48,6 +48,14 @@ static bool nearest_start(const nbuf_gap_request *gap_request, nbuf_range gap, u
   return fits_below || fits_above;
 }
 
+bool nbuf_placement_nearest(const nbuf_gap_request *gap_request, nbuf_range gap,
+                            nbuf_place *place) {
+  nbuf_range inside;
+  place->size = gap_request->want;
+  return nbuf_range_intersect(gap, gap_request->range, &inside) &&
+         nearest_start(gap_request, inside, gap_request->want, &place->start);
+}
+
 bool nbuf_placement_in_gap(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place) {
   nbuf_range inside;
   if (!nbuf_range_intersect(gap, gap_request->range, &inside)) {

@@ -106,7 +106,11 @@ bool nbuf_placement_choose_target(nbuf_gap_request *gap_request, uintptr_t syste
  * if `placed_bytes` were placed before. */
 uintptr_t nbuf_placement_region_size(uint64_t placed_bytes, uintptr_t least, uintptr_t granularity);
 
-/* The best place for the request inside one gap, both ends inclusive; false: none fits. */
+/* The nearest place for gap_request->want bytes inside one gap, both ends inclusive; false: it does
+ * not fit. */
+bool nbuf_placement_nearest(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place);
+
+/* The best place for the request inside one gap; false: none fits. */
 bool nbuf_placement_in_gap(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place);
 
 #endif

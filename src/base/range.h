@@ -54,12 +54,26 @@ static inline bool nbuf_range_overlaps(nbuf_range a, nbuf_range b) {
 }
 
 /* The common part of two ranges; false where there is none. */
-bool nbuf_range_intersect(nbuf_range a, nbuf_range b, nbuf_range *common);
+static inline bool nbuf_range_intersect(nbuf_range a, nbuf_range b, nbuf_range *common) {
+  common->min = a.min > b.min ? a.min : b.min;
+  common->max = a.max < b.max ? a.max : b.max;
+  return common->min <= common->max;
+}
 
 /* The lowest and the highest multiple of `alignment` at which `size` bytes lie entirely inside;
  * false if there is none. `alignment` is a power of two, `size` is 1 or more. */
-bool nbuf_range_fit_lowest(nbuf_range range, uintptr_t size, uintptr_t alignment, uintptr_t *start);
-bool nbuf_range_fit_highest(nbuf_range range, uintptr_t size, uintptr_t alignment,
-                            uintptr_t *start);
+static inline bool nbuf_range_fit_lowest(nbuf_range range, uintptr_t size, uintptr_t alignment,
+                                         uintptr_t *start) {
+  return nbuf_align_up(range.min, alignment, start) && nbuf_range_holds(range, *start, size);
+}
+
+static inline bool nbuf_range_fit_highest(nbuf_range range, uintptr_t size, uintptr_t alignment,
+                                          uintptr_t *start) {
+  if (range.max < range.min || size - 1 > range.max - range.min) {
+    return false;
+  }
+  *start = nbuf_align_down(range.max - (size - 1), alignment);
+  return *start >= range.min;
+}
 
 #endif

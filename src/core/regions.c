@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "base/compiler.h"
 #include "os/os.h"
 #include "os/placing.h"
 
@@ -63,13 +64,23 @@ enum { LOCK_BOUND = 477, MOST_LOOKS = 2000 };
 
 nbuf_regions nbuf_own_regions;
 
+static bool is_lock_free(const nbuf_regions *regions) {
+  return atomic_load_explicit(&regions->lock, memory_order_relaxed) == 0;
+}
+
+/* Takes the lock if it is free; else stores what it contains. */
+static bool try_free_lock(nbuf_regions *regions, uint32_t *since) {
+  *since = 0;
+  return atomic_compare_exchange_strong_explicit(&regions->lock, since, NBUF_REGIONS_HELD,
+                                                 memory_order_acquire, memory_order_relaxed);
+}
+
 /* The holder does not ask for the time, which takes longer than what it does under the lock. The
  * first that finds the lock held stores it. A lock held past the bound from then on is taken over:
  * if its holder goes on, both store, and the worst result is a place that is tried in vain. */
 static bool try_lock(nbuf_regions *regions) {
-  uint32_t since = 0;
-  if (atomic_compare_exchange_strong_explicit(&regions->lock, &since, NBUF_REGIONS_HELD,
-                                              memory_order_acquire, memory_order_relaxed)) {
+  uint32_t since;
+  if (try_free_lock(regions, &since)) {
     return true;
   }
   uint32_t now = (uint32_t)(nbuf_os_nanoseconds() >> NBUF_REGIONS_LOCK_UNIT_BITS) | 1;
@@ -84,12 +95,17 @@ static bool try_lock(nbuf_regions *regions) {
 
 /* A lock that is held is looked at a number of times: it is held for less than a microsecond, and a
  * search takes longer. */
-static bool take_lock(nbuf_regions *regions) {
+NBUF_NOINLINE static bool take_held_lock(nbuf_regions *regions) {
   bool is_taken = try_lock(regions);
   for (int i = 0; i < MOST_LOOKS && !is_taken; i++) {
-    is_taken = atomic_load_explicit(&regions->lock, memory_order_relaxed) == 0 && try_lock(regions);
+    is_taken = is_lock_free(regions) && try_lock(regions);
   }
   return is_taken;
+}
+
+static bool take_lock(nbuf_regions *regions) {
+  uint32_t since;
+  return try_free_lock(regions, &since) || take_held_lock(regions);
 }
 
 static void unlock(nbuf_regions *regions) {
@@ -178,37 +194,40 @@ typedef struct place_claim {
   span_side where;
 } place_claim;
 
-/* Whether the region may lie at that end of the span; stores the place. */
-static bool is_fit_beside(const nbuf_gap_request *gap_request, place_claim *beside) {
-  const nbuf_span *span = beside->span;
-  uintptr_t refused = span->refused[beside->where];
-  nbuf_place *place = &beside->place;
-  place->size = gap_request->want;
-  place->start =
-      beside->where == ABOVE ? span->end : nbuf_sub_saturating(span->start, gap_request->want);
-  bool is_clear = beside->where == BELOW || place->start + (place->size - 1) <= span->clear_until;
-  return (refused == 0 || gap_request->want < refused) && is_clear &&
+static bool may_lie_beside(const nbuf_gap_request *gap_request, const nbuf_span *span,
+                           span_side where, const nbuf_place *place) {
+  uintptr_t refused = span->refused[where];
+  bool is_clear = where == BELOW || place->start + (place->size - 1) <= span->clear_until;
+  return (refused == 0 || place->size < refused) && is_clear &&
          nbuf_range_holds(gap_request->range, place->start, place->size) &&
          (place->start & (gap_request->alignment - 1)) == 0;
+}
+
+/* Prefers the place at that end of the span to what was found, at the distance `nearest`, if it is
+ * nearer. */
+NBUF_FORCEINLINE void consider_beside(const nbuf_gap_request *gap_request, nbuf_span *span,
+                                      span_side where, uintptr_t *nearest, place_claim *found) {
+  uintptr_t size = gap_request->want;
+  nbuf_place place = {where == ABOVE ? span->end : nbuf_sub_saturating(span->start, size), size};
+  uintptr_t distance = nbuf_placement_distance(gap_request, &place);
+  if (distance < *nearest && may_lie_beside(gap_request, span, where, &place)) {
+    *nearest = distance;
+    *found = (place_claim){place, span, where};
+  }
 }
 
 /* The nearest place in a hole, or else above or below a span of this module. */
 static bool find_beside(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                         place_claim *found) {
   found->span = NULL;
-  bool is_found = nbuf_holes_nearest(&regions->holes, gap_request, &found->place);
-  uintptr_t nearest = is_found ? nbuf_placement_distance(gap_request, &found->place) : UINTPTR_MAX;
-  for (uint32_t i = 0; i < 2 * span_count(regions); i++) {
-    place_claim beside = {.span = &regions->spans[i / 2], .where = i % 2 == 0 ? BELOW : ABOVE};
-    uintptr_t distance = is_fit_beside(gap_request, &beside)
-                             ? nbuf_placement_distance(gap_request, &beside.place)
-                             : UINTPTR_MAX;
-    if (distance < nearest) {
-      nearest = distance;
-      *found = beside;
-      is_found = true;
-    }
+  bool is_in_hole = nbuf_holes_nearest(&regions->holes, gap_request, &found->place);
+  uintptr_t nearest =
+      is_in_hole ? nbuf_placement_distance(gap_request, &found->place) : UINTPTR_MAX;
+  for (uint32_t i = 0; i < span_count(regions); i++) {
+    consider_beside(gap_request, &regions->spans[i], BELOW, &nearest, found);
+    consider_beside(gap_request, &regions->spans[i], ABOVE, &nearest, found);
   }
+  bool is_found = is_in_hole || found->span != NULL;
   return is_found && is_good_enough(regions, gap_request, nearest);
 }
 
@@ -582,25 +601,33 @@ static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap
 
 /* What is reserved is used if nothing else fits, and only then looked for: the map is searched a
  * second time if anything was left out. */
-static nbuf_result search(nbuf_regions *regions, const nbuf_gap_request *gap_request,
-                          nbuf_place *region) {
+static nbuf_result search_twice(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                                uint64_t start, obstacles *all, nbuf_place *region) {
+  nbuf_result result = search_map(regions, gap_request, start, all, region);
+  if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved && all->extra_count > 0) {
+    *all = (obstacles){.use_reserved = true, .clear_until = UINTPTR_MAX};
+    result = search_map(regions, gap_request, start, all, region);
+  }
+  return result;
+}
+
+/* Where a search starts, the thread is not cancelled, whatever call it is in (os.h). */
+NBUF_COLD static nbuf_result search(nbuf_regions *regions, const nbuf_gap_request *gap_request,
+                                    nbuf_place *region) {
+  nbuf_os_call call = nbuf_os_call_begin();
   uint64_t start = nbuf_os_nanoseconds();
   nbuf_result result = nbuf_result_of(NEARBUF_OK);
   obstacles all = {.clear_until = UINTPTR_MAX};
   if (!let_system_search(gap_request, region)) {
-    if (!nbuf_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)) {
-      return nbuf_result_of(NEARBUF_NO_ROOM);
-    }
-    result = search_map(regions, gap_request, start, &all, region);
-    if (result.status == NEARBUF_NO_ROOM && !gap_request->spares_reserved && all.extra_count > 0) {
-      all = (obstacles){.use_reserved = true, .clear_until = UINTPTR_MAX};
-      result = search_map(regions, gap_request, start, &all, region);
-    }
+    result = nbuf_os_may_have_room(gap_request->range, gap_request->least, gap_request->alignment)
+                 ? search_twice(regions, gap_request, start, &all, region)
+                 : nbuf_result_of(NEARBUF_NO_ROOM);
   }
   if (result.status == NEARBUF_OK) {
     uint64_t now = nbuf_os_nanoseconds();
     memo_add(regions, gap_request, region, &all, now + (now - start) * VALIDITY_FACTOR);
   }
+  nbuf_os_call_end(call);
   return result;
 }
 

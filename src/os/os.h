@@ -102,6 +102,7 @@ void *nbuf_os_own_pages(size_t size);
 /* The system's code of the last failure of the calling thread, such as that of
  * nbuf_os_own_pages. */
 int32_t nbuf_os_last_error(void);
+void nbuf_os_set_last_error(int32_t code);
 
 /* The contents of such pages in a child after fork, however it was forked. */
 typedef enum nbuf_os_inheritance {
@@ -195,7 +196,11 @@ void nbuf_os_sync_processors(void);
 
 /* Every public call that makes system calls is enclosed by these two: the thread is not cancelled
  * inside the call, and its last error code (errno, GetLastError) is preserved, since the call may
- * come from a signal handler. Calls may nest; each restores what its begin returned. */
+ * come from a signal handler. Calls may nest; each restores what its begin returned.
+ *
+ * A call that is usually two or three microseconds long, mapping or unmapping at a place that is
+ * known, preserves the code alone: these are no cancellation points, and the two changes of the
+ * thread's state would be a tenth of the library's part. Its search is enclosed. */
 typedef struct nbuf_os_call {
   int cancellation;
   int64_t last_error;

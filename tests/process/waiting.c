@@ -1,5 +1,6 @@
 /* Every wait is bounded: for holders that are dead or stopped, in signal handlers, after
  * cancellation. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -231,6 +232,32 @@ TEST(a_call_is_no_cancellation_point) {
   CHECK_EQUAL(0, pthread_join(thread, &result));
   CHECK(result == PTHREAD_CANCELED);
   CHECK_EQUAL(7, answered);
+}
+
+static void *allocate_although_cancelled(void *context) {
+  (void)context;
+  CHECK_EQUAL(0, pthread_cancel(pthread_self()));
+  nearbuf_request request = request_of(70000);
+  nearbuf_memory memory[2];
+  errno = EALREADY;
+  answered += nearbuf_allocate(&request, &memory[0]) == NEARBUF_OK; /* reads the map */
+  answered += nearbuf_allocate(&request, &memory[1]) == NEARBUF_OK; /* beside it */
+  answered += nearbuf_free(&memory[0]) == NEARBUF_OK;
+  answered += nearbuf_free(&memory[1]) == NEARBUF_OK;
+  answered += errno == EALREADY;
+  pthread_testcancel();
+  answered = -1;
+  return NULL;
+}
+
+/* In a process that has made no call of the library before. */
+TEST(nor_is_one_that_allocates_private_memory) {
+  pthread_t thread;
+  CHECK_EQUAL(0, pthread_create(&thread, NULL, allocate_although_cancelled, NULL));
+  void *result;
+  CHECK_EQUAL(0, pthread_join(thread, &result));
+  CHECK(result == PTHREAD_CANCELED);
+  CHECK_EQUAL(5, answered);
 }
 
 enum { CANCELS = 300 };

@@ -12,6 +12,7 @@
 #define nbuf_os_unmap tested_unmap
 #define nbuf_os_own_pages tested_own_pages
 #define nbuf_os_last_error tested_last_error
+#define nbuf_os_set_last_error tested_set_last_error
 #define nbuf_os_process_pages tested_process_pages
 #define nbuf_os_are_process_pages tested_are_process_pages
 #define nbuf_os_sync_new_code tested_sync_new_code

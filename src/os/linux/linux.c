@@ -78,15 +78,26 @@ static int64_t number_in(const char *text) {
   return number;
 }
 
-/* What the system keeps free above address 0. Root could map it nevertheless; no caller may get
- * memory that makes null pointers harmless. */
+/* Reads what the system keeps free above address 0. */
+static uintptr_t read_lowest_address(void) {
+  uintptr_t lowest = 0;
+  char text[32];
+  nbuf_os_call call = nbuf_os_call_begin(); /* a file is read, in any call */
+  if (read_text("/proc/sys/vm/mmap_min_addr", text, sizeof text)) {
+    uintptr_t kept = (uintptr_t)number_in(text);
+    (void)nbuf_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nbuf_os_page_size(), &lowest);
+  }
+  nbuf_os_call_end(call);
+  return lowest;
+}
+
+/* Root could map what the system keeps free nevertheless; no caller may get memory that makes null
+ * pointers harmless. */
 static uintptr_t lowest_address(void) {
   static _Atomic uintptr_t known;
   uintptr_t lowest = atomic_load_explicit(&known, memory_order_relaxed);
-  char text[32];
-  if (lowest == 0 && read_text("/proc/sys/vm/mmap_min_addr", text, sizeof text)) {
-    uintptr_t kept = (uintptr_t)number_in(text);
-    (void)nbuf_align_up(kept > LEAST_LOWEST ? kept : LEAST_LOWEST, nbuf_os_page_size(), &lowest);
+  if (lowest == 0) {
+    lowest = read_lowest_address();
     atomic_store_explicit(&known, lowest, memory_order_relaxed);
   }
   return lowest == 0 ? LEAST_LOWEST : lowest;

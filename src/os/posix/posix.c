@@ -115,6 +115,10 @@ int32_t nbuf_os_last_error(void) {
   return errno;
 }
 
+void nbuf_os_set_last_error(int32_t code) {
+  errno = code;
+}
+
 static void set_inheritance(nbuf_os_owner *owner, nbuf_os_inheritance inheritance) {
   atomic_store_explicit(&owner->inheritance, (uint32_t)inheritance, memory_order_relaxed);
 }

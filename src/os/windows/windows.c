@@ -376,6 +376,10 @@ int32_t nbuf_os_last_error(void) {
   return (int32_t)GetLastError();
 }
 
+void nbuf_os_set_last_error(int32_t code) {
+  SetLastError((DWORD)code);
+}
+
 /* There are no children that inherit memory. */
 void *nbuf_os_process_pages(size_t size, nbuf_os_owner *owner) {
   atomic_store_explicit(&owner->inheritance, NBUF_OS_WIPED, memory_order_relaxed);
