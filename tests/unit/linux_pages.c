@@ -123,7 +123,7 @@ static struct {
         .identity = {.own_id = OWN_ID,
                      .user = {.named = 5, .owner = USER},
                      .group = GROUP,
-                     .rights = {USER, GROUP, 3}}};
+                     .rights = {USER, GROUP, 3, false}}};
 
 static nearbuf_process peer = {.id = ID, .address_bits = 64};
 
