@@ -14,7 +14,8 @@
  *               UNSUPPORTED.
  *   threads     one at a time for one nearbuf_process, any number for several. No signal handlers.
  *   heap        never calls malloc and starts no thread. An open process keeps descriptors: on
- *               Linux two and, once its locator was found, that of its file.
+ *               Linux two and, once its locator was found, that of its file; during a call that
+ *               makes or holds memory one more.
  *   waiting     has a bound, then BUSY: 20 seconds where the process does not come back from a
  *               step, a minute where it delays every step (get may wait three times). That long
  *               waits only the last resort; a process that is frozen or in the middle of

@@ -67,6 +67,7 @@ static struct {
   uint64_t anchored; /* address of its first locator; 0: it has none */
   uint64_t kept;
   int kept_files;
+  int forgotten_files;
   nearbuf_dialect kept_dialect;
   /* What is known of it. */
   nbuf_identity identity;
@@ -481,6 +482,11 @@ void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping 
   CHECK(status->st_ino == NEW_INODE && address == PLACE);
   it.kept_files++;
   it.open_files--;
+}
+
+void nbuf_locator_file_forget(nearbuf_process *process, uint64_t address) {
+  CHECK(process == &peer && address == PLACE);
+  it.forgotten_files++;
 }
 
 nbuf_result nbuf_locator_file_result(int error) {
@@ -948,6 +954,7 @@ TEST(a_later_page_that_is_discarded_loses_its_name_in_either_directory) {
     CHECK_EQUAL(PLACE, it.freed);
     CHECK(it.name[0] == '\0');
     CHECK_EQUAL(0, it.open_files);
+    CHECK_EQUAL(i + 1, it.forgotten_files);
   }
   it.identifying = nbuf_result_of(NEARBUF_NOT_FOUND);
   it.freed = 0;

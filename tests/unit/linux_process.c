@@ -915,6 +915,18 @@ TEST(the_memory_of_a_program_that_was_replaced_is_not_written_to) {
   }
 }
 
+/* Its memory was opened before. */
+TEST(the_memory_of_another_program_than_the_noted_one_is_not_held) {
+  add_auxiliary();
+  (void)add_entry("mem", "", 0);
+  run_program(5, 6);
+  it.memory_error = -1;
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_note_program(&peer));
+  CHECK_EQUAL(5, peer.reserved[1]);
+  CHECK_EQUAL(1, it.direct_calls);
+  check_is_held(false);
+}
+
 TEST(whether_a_program_was_replaced_is_asked_of_the_process_itself) {
   add_auxiliary();
   (void)add_entry("mem", "", 0);

@@ -539,6 +539,26 @@ TEST(the_file_of_one_locator_is_kept_open) {
   CHECK_EQUAL(0, nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen));
 }
 
+/* Maps may have other numbers than the status, by which it was kept first. */
+TEST(it_is_replaced_by_a_file_of_the_same_locator_and_forgotten_with_it) {
+  (void)add_file(first_name, PLACE);
+  (void)add_file(second_name, PLACE);
+  keep_first();
+  it.theirs.device++;
+  CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen) == -1);
+  it.open_files++;
+  nbuf_locator_file_keep(&peer, &it.theirs, PLACE, number_of(1), status_now());
+  CHECK_EQUAL(1, it.open_files);
+  CHECK_EQUAL(number_of(1), nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen));
+  nbuf_locator_file_forget(&peer, PLACE + 1);
+  CHECK_EQUAL(1, it.open_files);
+  nbuf_locator_file_forget(&peer, PLACE);
+  CHECK_EQUAL(0, it.open_files);
+  CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen) == -1);
+  nbuf_locator_file_forget(&peer, PLACE);
+  CHECK_EQUAL(0, it.open_files);
+}
+
 static void check_kept(bool is_kept) {
   CHECK(nbuf_locator_file_kept(&peer, &it.theirs, PLACE, &seen) == (is_kept ? 0 : -1));
 }

@@ -76,13 +76,16 @@ static bool is_owner(const nearbuf_process *process, const nbuf_identity *identi
   return owner == (uint32_t)(identity == NULL ? found.own_id : identity->own_id);
 }
 
-/* The word of the anchor at a place; 0: there is none, or it does not belong to this process. */
+/* The word of the anchor at a place; 0: there is none, or it does not belong to this process. It is
+ * no part of the shared format: its bytes have the order of this machine. */
 static uint64_t read_anchor(const nearbuf_process *process, int memory,
                             const nbuf_identity *identity, uint64_t place) {
   uint32_t width = process->address_bits / 8;
   uint32_t mark = 0;
-  _Alignas(8) unsigned char words[12]; /* the word, and the owner */
+  unsigned char words[12]; /* the word, and the owner */
   uint32_t owner = 0;
+  uint32_t narrow = 0;
+  uint64_t wide = 0;
   bool is_anchor =
       read_exactly(memory, place, &mark, sizeof mark) &&
       (mark == NBUF_ANCHOR_WIPED || mark == NBUF_ANCHOR_INHERITED || mark == NBUF_ANCHOR_ABSENT) &&
@@ -91,8 +94,9 @@ static uint64_t read_anchor(const nearbuf_process *process, int memory,
     return 0;
   }
   memcpy(&owner, words + width, sizeof owner);
+  memcpy(width == 4 ? (void *)&narrow : (void *)&wide, words, width);
   bool is_theirs = mark != NBUF_ANCHOR_INHERITED || is_owner(process, identity, owner);
-  return is_theirs ? nbuf_shared_address_relaxed((uintptr_t)words, width) : 0;
+  return is_theirs ? narrow | wide : 0;
 }
 
 /* What is known to be free in the process, by its map: a query finds where the next mapping is. */

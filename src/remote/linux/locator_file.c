@@ -148,14 +148,24 @@ nbuf_result nbuf_locator_file_examine(const nearbuf_process *process, int file,
 
 /* ---- Kept open ------------------------------------------------------------------------------- */
 
+void nbuf_locator_file_forget(nearbuf_process *process, uint64_t address) {
+  int file = (int)process->handles[NBUF_LINUX_LOCATOR_FILE] - 1;
+  if (file >= 0 && process->reserved[NBUF_KEPT_VIEWED] == address) {
+    close(file);
+    process->handles[NBUF_LINUX_LOCATOR_FILE] = 0;
+  }
+}
+
 /* Holds the file of a locator open for the next view, or closes it. Its number cannot become
  * another file's meanwhile. */
 void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping *theirs,
                             uint64_t address, int file, const struct stat *status) {
-  if (process->handles[NBUF_LINUX_LOCATOR_FILE] != 0) {
+  bool is_other = process->reserved[NBUF_KEPT_VIEWED] != address;
+  if (process->handles[NBUF_LINUX_LOCATOR_FILE] != 0 && is_other) {
     close(file);
     return;
   }
+  nbuf_locator_file_forget(process, address);
   process->handles[NBUF_LINUX_LOCATOR_FILE] = file + 1;
   process->reserved[NBUF_KEPT_VIEWED] = address;
   process->reserved[NBUF_KEPT_DEVICE] = theirs->device;

@@ -48,10 +48,13 @@ nbuf_result nbuf_locator_file_map_proved(int file, const struct stat *status,
                                          const nbuf_remote_mapping *theirs, uint64_t address,
                                          nbuf_remote_view *view);
 
-/* Holds the file of a locator open for the next view, or closes it. Its number cannot become
- * another file's meanwhile. */
+/* Holds the file of a locator open for the next view, in place of one that was held for the same
+ * locator, or closes it. Its number cannot become another file's meanwhile. */
 void nbuf_locator_file_keep(nearbuf_process *process, const nbuf_remote_mapping *theirs,
                             uint64_t address, int file, const struct stat *status);
+
+/* Closes the file if it is held for the locator at this address. */
+void nbuf_locator_file_forget(nearbuf_process *process, uint64_t address);
 
 /* The file that is held open, if it is the one that the process has mapped there and can be trusted
  * as when it was opened; else -1. `*status` is what it has now. */

@@ -432,5 +432,6 @@ void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *
       }
     }
   }
+  nbuf_locator_file_forget(process, page->address);
   (void)nbuf_remote_free(process, page->address, nbuf_os_page_size());
 }

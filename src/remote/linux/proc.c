@@ -88,8 +88,8 @@ int nbuf_linux_open(const nearbuf_process *process, const char *name, int flags)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-/* The kernel makes such a text as a whole: where it gives less than was asked for, that is the
- * end. */
+/* The kernel gives a piece of such a text: all of `status`, whole lines of others. Where it gives
+ * less than was asked for, that is the end, or as many lines as callers have room for. */
 int nbuf_linux_read_lines(int file, char *text, size_t size) {
   enum { LINE_MAX_KEPT = 400 };
   char piece[4096];

@@ -592,25 +592,26 @@ static nbuf_result find_random(const nearbuf_process *process, uint64_t *address
   return nbuf_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
-/* `memory`: of the program, or -1. */
+/* `memory`: open memory of the process, or -1. `*is_in_memory`: it is that of the program. It is not
+ * if the process replaced its program since. */
 static nbuf_result find_program(const nearbuf_process *process, int memory,
-                                nbuf_linux_program *program) {
+                                nbuf_linux_program *program, bool *is_in_memory) {
   size_t done = 0;
+  *is_in_memory = false;
   *program = (nbuf_linux_program){0};
   nbuf_result result = find_random(process, &program->address);
   if (result.status != NEARBUF_OK || program->address == 0) {
     return result;
   }
-  bool is_read = memory >= 0 && read_memory(memory, program->address, program->random,
-                                            sizeof program->random, &done) == 0;
-  return is_read
+  *is_in_memory = memory >= 0 && read_memory(memory, program->address, program->random,
+                                             sizeof program->random, &done) == 0;
+  return *is_in_memory
              ? result
              : read_now(process, program->address, program->random, sizeof program->random, &done);
 }
 
-/* Its memory is opened first. If another program replaces it before the rest is read, what is read
- * later belongs to that one: then the memory is that of neither, and is closed when it is to be
- * used (nbuf_remote_memory_open). */
+/* Its memory is opened first, and kept only if the bytes that are noted were read through it: the
+ * process may replace its program in between, and then what is read by its id is another memory. */
 nbuf_result nbuf_remote_note_program(nearbuf_process *process) {
   nbuf_linux_program program;
   nbuf_remote_let_go(process);
@@ -623,7 +624,11 @@ nbuf_result nbuf_remote_note_program(nearbuf_process *process) {
   }
   nbuf_linux_forget_locators(process);
   process->reserved[NBUF_KEPT_ENTRY] = 0;
-  nbuf_result result = find_program(process, memory, &program);
+  bool is_in_memory;
+  nbuf_result result = find_program(process, memory, &program, &is_in_memory);
+  if (!is_in_memory) {
+    nbuf_remote_let_go(process);
+  }
   if (result.status == NEARBUF_NOT_MAPPED && program.address != 0) {
     return nbuf_result_of(NEARBUF_BUSY); /* another program replaced it between the two reads */
   }
@@ -641,7 +646,8 @@ nbuf_result nbuf_remote_check_program(const nearbuf_process *process) {
   if (noted.address == 0) {
     return nbuf_result_of(NEARBUF_OK);
   }
-  nbuf_result result = find_program(process, -1, &now);
+  bool is_in_memory;
+  nbuf_result result = find_program(process, -1, &now, &is_in_memory);
   bool is_known =
       result.status == NEARBUF_OK || (result.status == NEARBUF_NOT_MAPPED && now.address != 0);
   return is_known ? nbuf_result_of(is_same(&noted, &now) ? NEARBUF_OK : NEARBUF_STALE) : result;
