@@ -53,7 +53,8 @@ nbuf_result nbuf_remote_check_program(const nearbuf_process *process);
 /* Closes what the first of them opened for the rest of the call. Every call ends with it. */
 void nbuf_remote_let_go(nearbuf_process *process);
 
-/* The address space of the noted program, for writing: after an exec nothing is written any more. */
+/* The address space of the noted program, for writing: after an exec nothing is written any
+ * more. */
 nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory);
 nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
                                      size_t size);

@@ -1,7 +1,8 @@
 /* How many system calls a get in another process takes: a tracer counts those of the caller and of
- * the helpers that it makes. The
- * reads of memory maps, whose number depends on their length, are known by their descriptor. */
+ * the helpers that it makes. The reads of memory maps, whose number depends on their length, are
+ * known by their descriptor. */
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
@@ -173,13 +174,19 @@ static void start_with_buffer(void) {
   CHECK_OK(nearbuf_process_close(&process));
 }
 
+/* Where the shared directory is closed to this user, the locator is in the user's own, which is
+ * looked at afterwards. */
+static bool is_shared_closed(void) {
+  return access("/tmp/.reloaded/memory.buffers", R_OK | W_OK | X_OK) != 0 && errno == EACCES;
+}
+
 /* Kernels before 6.11 do not answer queries of a map: there each of eight places is read. */
 static int most_of_first(void) {
   int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   uint64_t start;
   bool can_query = nbuf_map_query_next(maps, 0, &start);
   close(maps);
-  return can_query ? 25 : 33;
+  return (can_query ? 25 : 33) + (is_shared_closed() ? 15 : 0);
 }
 
 TEST(a_get_through_a_handle_that_knows_the_process_takes_at_most_10_system_calls) {

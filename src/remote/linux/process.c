@@ -592,8 +592,8 @@ static nbuf_result find_random(const nearbuf_process *process, uint64_t *address
   return nbuf_result_of(is_made ? NEARBUF_OK : NEARBUF_BUSY);
 }
 
-/* `memory`: open memory of the process, or -1. `*is_in_memory`: it is that of the program. It is not
- * if the process replaced its program since. */
+/* `memory`: open memory of the process, or -1. `*is_in_memory`: it is that of the program. It is
+ * not if the process replaced its program since. */
 static nbuf_result find_program(const nearbuf_process *process, int memory,
                                 nbuf_linux_program *program, bool *is_in_memory) {
   size_t done = 0;
