@@ -475,7 +475,11 @@ TEST(what_is_not_whole_is_no_anchor) {
 TEST(places_that_the_map_shows_to_be_free_are_not_read) {
   check_result(NEARBUF_NOT_FOUND, 0);
   CHECK_EQUAL(0, it.memory_reads);
-  CHECK(it.queries > 0 && it.queries <= 2); /* the places are in two rows */
+  int places = 0;
+  while (nbuf_anchor_place(peer.address_bits / 8, (uint32_t)places) != 0) {
+    places++;
+  }
+  CHECK(it.queries > 0 && it.queries <= places / 4); /* one for each row of them */
   (void)set_anchor(2, PLACE);
   check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
   CHECK_EQUAL(2, it.memory_reads);
