@@ -79,10 +79,12 @@ def main(options):
         for _, file, name, is_climb in steps:
             print(f"{'^' if is_climb else ' '} {file:20} {name}")
     print(f"{len(files)} files, {len(steps)} steps, {climbs} climbs")
+    if "--check" not in options:
+        return 0
     if "os/linux/maps_text.c" in files:
         print("not checked: this kernel answers no queries of the memory map")
         return 0
-    return 1 if "--check" in options and (len(files) > MOST_FILES or climbs > MOST_CLIMBS) else 0
+    return 1 if len(files) > MOST_FILES or climbs > MOST_CLIMBS else 0
 
 
 if __name__ == "__main__":

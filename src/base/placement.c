@@ -57,16 +57,13 @@ bool nbuf_placement_nearest(const nbuf_gap_request *gap_request, nbuf_range gap,
 }
 
 bool nbuf_placement_in_gap(const nbuf_gap_request *gap_request, nbuf_range gap, nbuf_place *place) {
-  nbuf_range inside;
-  if (!nbuf_range_intersect(gap, gap_request->range, &inside)) {
-    return false;
-  }
-  place->size = gap_request->want;
-  if (nearest_start(gap_request, inside, gap_request->want, &place->start)) {
+  if (nbuf_placement_nearest(gap_request, gap, place)) {
     return true;
   }
   /* The wanted size does not fit: use all of the gap, if that is enough. */
-  if (!nbuf_range_fit_lowest(inside, gap_request->least, gap_request->alignment, &place->start)) {
+  nbuf_range inside;
+  if (!nbuf_range_intersect(gap, gap_request->range, &inside) ||
+      !nbuf_range_fit_lowest(inside, gap_request->least, gap_request->alignment, &place->start)) {
     return false;
   }
   uintptr_t room = inside.max - place->start;

@@ -203,6 +203,16 @@ static void *call_until_cancelled(void *context) {
 
 static int answered; /* by the calls of a thread that is already cancelled */
 
+/* Runs a thread that cancels itself and is cancelled only behind so many answers. */
+static void check_cancelled(void *(*run)(void *), int expected) {
+  pthread_t thread;
+  CHECK_EQUAL(0, pthread_create(&thread, NULL, run, NULL));
+  void *result;
+  CHECK_EQUAL(0, pthread_join(thread, &result));
+  CHECK(result == PTHREAD_CANCELED);
+  CHECK_EQUAL(expected, answered);
+}
+
 static void *call_although_cancelled(void *context) {
   (void)context;
   CHECK_EQUAL(0, pthread_cancel(pthread_self()));
@@ -226,12 +236,7 @@ static void *call_although_cancelled(void *context) {
 /* Files are opened, read and closed in these calls, and each of that is a cancellation point. */
 TEST(a_call_is_no_cancellation_point) {
   own_tmp();
-  pthread_t thread;
-  CHECK_EQUAL(0, pthread_create(&thread, NULL, call_although_cancelled, NULL));
-  void *result;
-  CHECK_EQUAL(0, pthread_join(thread, &result));
-  CHECK(result == PTHREAD_CANCELED);
-  CHECK_EQUAL(7, answered);
+  check_cancelled(call_although_cancelled, 7);
 }
 
 static void *allocate_although_cancelled(void *context) {
@@ -252,12 +257,7 @@ static void *allocate_although_cancelled(void *context) {
 
 /* In a process that has made no call of the library before. */
 TEST(nor_is_one_that_allocates_private_memory) {
-  pthread_t thread;
-  CHECK_EQUAL(0, pthread_create(&thread, NULL, allocate_although_cancelled, NULL));
-  void *result;
-  CHECK_EQUAL(0, pthread_join(thread, &result));
-  CHECK(result == PTHREAD_CANCELED);
-  CHECK_EQUAL(5, answered);
+  check_cancelled(allocate_although_cancelled, 5);
 }
 
 enum { CANCELS = 300 };

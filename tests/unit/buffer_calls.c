@@ -7,12 +7,12 @@
  * refusal without need would only cost time: the tests say where the longer
  * ones must not be needed. */
 #include "core/acquire.h"
+#include "invented_call.h"
 #include "os/os.h"
+#include "test.h"
 
 #define nbuf_state_current invented_current
 #define nbuf_state_of_process invented_of_process
-#define nbuf_os_call_begin invented_call_begin
-#define nbuf_os_call_end invented_call_end
 #define nbuf_acquire invented_acquire
 #define nbuf_acquired_fits counted_fits
 #define nbuf_registry_move_cursors_back invented_move_cursors_back
@@ -20,8 +20,6 @@
 
 static nbuf_state *invented_current(void);
 static nbuf_state *invented_of_process(void);
-static nbuf_os_call invented_call_begin(void);
-static void invented_call_end(nbuf_os_call call);
 static nbuf_result invented_acquire(const nbuf_constraint *constraint,
                                     const nbuf_preference *preference, nbuf_acquired *acquired,
                                     uint32_t *generation);
@@ -31,9 +29,7 @@ static void invented_sync_code(uintptr_t address, size_t size);
 
 #include "api/buffers.c" /* NOLINT(bugprone-suspicious-include) */
 
-#include "test.h"
-
-enum { SIZE = 4096, GENERATION = 7, ORDER = 9, CALL = 23, ANY_ERROR = 5, LINE = NBUF_CACHE_LINE };
+enum { SIZE = 4096, GENERATION = 7, ORDER = 9, ANY_ERROR = 5, LINE = NBUF_CACHE_LINE };
 
 static _Alignas(SIZE) unsigned char memory[SIZE];
 static _Alignas(8) unsigned char locator[NBUF_LOCATOR_SIZE];
@@ -46,7 +42,6 @@ static struct {
   nearbuf_dialect dialect;
   int exact; /* how often it was computed whether a request fits */
   int slow;  /* how often the slow path was asked */
-  bool is_in_call;
   nearbuf_status slow_status;
   nbuf_acquired acquired;
   nbuf_constraint constraint;
@@ -67,21 +62,10 @@ static nbuf_state *invented_of_process(void) {
   return &it.state;
 }
 
-static nbuf_os_call invented_call_begin(void) {
-  CHECK(!it.is_in_call);
-  it.is_in_call = true;
-  return (nbuf_os_call){CALL, CALL};
-}
-
-static void invented_call_end(nbuf_os_call call) {
-  CHECK(it.is_in_call && call.cancellation == CALL && call.last_error == CALL);
-  it.is_in_call = false;
-}
-
 static nbuf_result invented_acquire(const nbuf_constraint *constraint,
                                     const nbuf_preference *preference, nbuf_acquired *acquired,
                                     uint32_t *generation) {
-  CHECK(it.is_in_call);
+  CHECK(is_in_call);
   it.slow++;
   it.constraint = *constraint;
   it.preference = *preference;

@@ -472,13 +472,18 @@ TEST(what_is_not_whole_is_no_anchor) {
   check_result(NEARBUF_NOT_FOUND, 0);
 }
 
+static int count_places(uint32_t width) {
+  int places = 0;
+  while (nbuf_anchor_place(width, (uint32_t)places) != 0) {
+    places++;
+  }
+  return places;
+}
+
 TEST(places_that_the_map_shows_to_be_free_are_not_read) {
   check_result(NEARBUF_NOT_FOUND, 0);
   CHECK_EQUAL(0, it.memory_reads);
-  int places = 0;
-  while (nbuf_anchor_place(peer.address_bits / 8, (uint32_t)places) != 0) {
-    places++;
-  }
+  int places = count_places(peer.address_bits / 8);
   CHECK(it.queries > 0 && it.queries <= places / 4); /* one for each row of them */
   (void)set_anchor(2, PLACE);
   check_found(PLACE, NEARBUF_DIALECT_UNKNOWN);
@@ -486,10 +491,7 @@ TEST(places_that_the_map_shows_to_be_free_are_not_read) {
 }
 
 TEST(where_the_map_tells_nothing_each_place_is_read) {
-  int places = 0;
-  while (nbuf_anchor_place(8, (uint32_t)places) != 0) {
-    places++;
-  }
+  int places = count_places(8);
   it.query_error = ENOTTY;
   check_result(NEARBUF_NOT_FOUND, 0);
   CHECK_EQUAL(places, it.memory_reads);

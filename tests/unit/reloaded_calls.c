@@ -3,17 +3,15 @@
  * invented. api/reloaded.c is compiled here, with other names for what it
  * calls. Against real memory it is tested by tests/interop. */
 #include "core/acquire.h"
+#include "invented_call.h"
 #include "os/os.h"
+#include "test.h"
 
 #define nbuf_state_current invented_current
-#define nbuf_os_call_begin invented_call_begin
-#define nbuf_os_call_end invented_call_end
 #define nbuf_acquire invented_acquire
 #define nbuf_registry_released_item invented_released_item
 
 static nbuf_state *invented_current(void);
-static nbuf_os_call invented_call_begin(void);
-static void invented_call_end(nbuf_os_call call);
 static nbuf_result invented_acquire(const nbuf_constraint *constraint,
                                     const nbuf_preference *preference, nbuf_acquired *acquired,
                                     uint32_t *generation);
@@ -21,9 +19,7 @@ static void invented_released_item(nbuf_state *state, uintptr_t item, uint32_t r
 
 #include "api/reloaded.c" /* NOLINT(bugprone-suspicious-include) */
 
-#include "test.h"
-
-enum { SIZE = 4096, GENERATION = 7, CALL = 23 };
+enum { SIZE = 4096, GENERATION = 7 };
 
 static _Alignas(SIZE) unsigned char memory[SIZE];
 static _Alignas(8) unsigned char locator[NBUF_LOCATOR_SIZE];
@@ -31,7 +27,6 @@ static _Alignas(8) unsigned char locator[NBUF_LOCATOR_SIZE];
 static struct {
   nbuf_state state;
   int slow;
-  bool is_in_call;
   nbuf_constraint constraint;
   nbuf_preference preference;
   int releases; /* that moved cursors */
@@ -42,21 +37,10 @@ static nbuf_state *invented_current(void) {
   return &it.state;
 }
 
-static nbuf_os_call invented_call_begin(void) {
-  CHECK(!it.is_in_call);
-  it.is_in_call = true;
-  return (nbuf_os_call){CALL, CALL};
-}
-
-static void invented_call_end(nbuf_os_call call) {
-  CHECK(it.is_in_call && call.cancellation == CALL && call.last_error == CALL);
-  it.is_in_call = false;
-}
-
 static nbuf_result invented_acquire(const nbuf_constraint *constraint,
                                     const nbuf_preference *preference, nbuf_acquired *acquired,
                                     uint32_t *generation) {
-  CHECK(it.is_in_call);
+  CHECK(is_in_call);
   *acquired = (nbuf_acquired){0};
   *generation = GENERATION;
   it.slow++;
