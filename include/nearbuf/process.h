@@ -289,10 +289,11 @@ typedef struct nearbuf_process_buffer {
  * Cost on Linux, in system calls, the reads of memory maps not counted: at most 10 where a listed
  * buffer will do, and 25 the first time through a handle, which has to find the locator (8 more
  * before Linux 6.11, 15 more where the shared directory is closed to the user of the process).
- * Where memory is made some 60, and with a first locator some 170, half of them by the helper that
- * stops a thread; some 40 more by a caller with more rights than the process. The map is read once
- * for each buffer that would do, once to share the page, and twice or three times to place memory.
- * Making memory stops one thread of the process for less than a millisecond where it is quiet. */
+ * Where memory is made some 55, and with a first locator at most 120, half of them by the helper
+ * that stops a thread; some 40 more by a caller with more rights than the process. The map is read
+ * once for each buffer that would do, once to share the page, and twice or three times to place
+ * memory. Making memory stops one thread of the process once, for less than a millisecond where it
+ * is quiet; a further locator stops it once more. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_get(nearbuf_process *process,
                                                        const nearbuf_process_request *request,
                                                        nearbuf_process_buffer *buffer);

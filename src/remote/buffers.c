@@ -34,6 +34,7 @@ typedef struct finding {
   bool has_none;       /* it has no locator; a thread that makes one has the name, or the anchor */
   bool is_listed;      /* the new region is in a locator: it stays, whatever comes */
   uint32_t in_vain;    /* items whose memory was not there */
+  nbuf_remote_draft draft;
   /* One lock of a header was waited for in vain: a process that means harm can hold thousands. */
   _Atomic bool are_locks_given_up;
 } finding;
@@ -275,7 +276,8 @@ static nbuf_result grow(finding *ctx, const listing *new) {
     }
   }
   nbuf_remote_page added = {0, 0};
-  nbuf_result result = nbuf_remote_page_make(ctx->process, &initial, is_first, &added);
+  nbuf_result result =
+      nbuf_remote_page_make(ctx->process, &initial, is_first ? &ctx->draft : NULL, &added);
   if (result.status == NEARBUF_OK && !is_first) {
     const nbuf_layout *of_last = nbuf_layout_of(width, NEARBUF_DIALECT_UNKNOWN); /* its header */
     bool is_locked = nbuf_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
@@ -316,15 +318,16 @@ static nbuf_result list_region(finding *ctx, const nbuf_place *region) {
 
 static nbuf_result make(finding *ctx) {
   nbuf_place region;
-  nbuf_result result = nbuf_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target,
-                                                SHARED_SIZE, ctx->is_near, &region);
-  if (result.status != NEARBUF_OK) {
-    return result;
+  nbuf_result result =
+      nbuf_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target, SHARED_SIZE,
+                               ctx->is_near, ctx->has_none ? &ctx->draft : NULL, &region);
+  if (result.status == NEARBUF_OK) {
+    result = list_region(ctx, &region);
+    if (result.status != NEARBUF_OK && !ctx->is_listed) {
+      (void)nbuf_remote_free(ctx->process, region.start, region.size);
+    }
   }
-  result = list_region(ctx, &region);
-  if (result.status != NEARBUF_OK && !ctx->is_listed) {
-    (void)nbuf_remote_free(ctx->process, region.start, region.size);
-  }
+  nbuf_remote_draft_discard(ctx->process, &ctx->draft);
   return result;
 }
 

@@ -154,7 +154,8 @@ enum { FOR_HEAP = 256 << 20, FOR_STACK = 9 << 20 };
 
 typedef struct obstacles {
   nearbuf_process *process;
-  uint64_t end; /* when no other place is tried */
+  nbuf_remote_draft *draft; /* null: none */
+  uint64_t end;             /* when no other place is tried */
   nbuf_remote_map map;
   nbuf_result result; /* why the map could not be read */
   nbuf_range last;
@@ -203,8 +204,10 @@ static nbuf_source_answer next_obstacle(void *context, uintptr_t from, nbuf_rang
 static nbuf_result note_reserved(obstacles *all) {
   nbuf_result result = rewind_map(all);
   nbuf_remote_mapping mapping = {0};
+  bool saw_any = false;
   while (result.status == NEARBUF_OK) {
     result = nbuf_remote_map_next(&all->map, &mapping);
+    saw_any = saw_any || result.status == NEARBUF_OK;
     if (result.status != NEARBUF_OK || mapping.info.max > UINTPTR_MAX || all->extra_count == 2) {
       continue;
     }
@@ -216,15 +219,22 @@ static nbuf_result note_reserved(obstacles *all) {
       all->extra[all->extra_count++] = (nbuf_range){nbuf_sub_saturating(min, FOR_STACK), max};
     }
   }
-  return result.status == NEARBUF_NOT_FOUND ? nbuf_remote_check(all->process) : result;
+  if (result.status != NEARBUF_NOT_FOUND) {
+    return result;
+  }
+  /* A map that ends too early is that of a process that is ending: it gets no memory then. */
+  return saw_any ? nbuf_result_of(NEARBUF_OK) : nbuf_remote_check(all->process);
 }
 
-static nbuf_result allocate_place(nearbuf_process *process, const nbuf_gap_request *gap_request,
+static nbuf_result allocate_place(const obstacles *all, const nbuf_gap_request *gap_request,
                                   nbuf_place *place) {
-  nbuf_result result = nbuf_remote_allocate(process, place->start, place->size);
+  if (all->draft != NULL) {
+    nbuf_remote_draft_begin(all->process, all->draft);
+  }
+  nbuf_result result = nbuf_remote_allocate(all->process, place->start, place->size, all->draft);
   if (result.status == NEARBUF_OUT_OF_MEMORY && place->size > gap_request->least) {
     place->size = gap_request->least;
-    result = nbuf_remote_allocate(process, place->start, place->size);
+    result = nbuf_remote_allocate(all->process, place->start, place->size, all->draft);
   }
   return result;
 }
@@ -257,7 +267,7 @@ static nbuf_result search_and_allocate(obstacles *all, const nbuf_gap_request *g
     nbuf_range refused = nbuf_place_range(place);
     bool is_stack = will_be_grown_into(all, place, gap);
     if (!is_stack) {
-      result = allocate_place(all->process, gap_request, place);
+      result = allocate_place(all, gap_request, place);
       if (result.status != NEARBUF_NO_ROOM) {
         return result;
       }
@@ -276,8 +286,9 @@ static nbuf_result search_and_allocate(obstacles *all, const nbuf_gap_request *g
 }
 
 static nbuf_result allocate_in_range(nearbuf_process *process, const nbuf_gap_request *gap_request,
-                                     nbuf_place *place) {
-  obstacles all = {.process = process, .end = nbuf_os_nanoseconds() + tries_bound_ns};
+                                     nbuf_remote_draft *draft, nbuf_place *place) {
+  obstacles all = {
+      .process = process, .draft = draft, .end = nbuf_os_nanoseconds() + tries_bound_ns};
   nbuf_result result = note_reserved(&all);
   if (result.status == NEARBUF_OK) {
     result = search_and_allocate(&all, gap_request, place);
@@ -293,7 +304,7 @@ static nbuf_result allocate_in_range(nearbuf_process *process, const nbuf_gap_re
 
 /* Makes memory in the constraint's range. */
 static nbuf_result allocate_within(nearbuf_process *process, nbuf_gap_request *gap_request,
-                                   nbuf_place *place) {
+                                   nbuf_remote_draft *draft, nbuf_place *place) {
   uintptr_t around =
       gap_request->target > gap_request->range.min ? gap_request->target : gap_request->range.min;
   nbuf_range limits = nbuf_remote_limits(process->address_bits, around);
@@ -302,17 +313,17 @@ static nbuf_result allocate_within(nearbuf_process *process, nbuf_gap_request *g
   }
   nbuf_range whole = gap_request->range;
   bool is_narrowed = nbuf_placement_choose_target(gap_request, 0);
-  nbuf_result result = allocate_in_range(process, gap_request, place);
+  nbuf_result result = allocate_in_range(process, gap_request, draft, place);
   if (result.status == NEARBUF_NO_ROOM && is_narrowed) {
     gap_request->range = whole;
-    result = allocate_in_range(process, gap_request, place);
+    result = allocate_in_range(process, gap_request, draft, place);
   }
   return result;
 }
 
 nbuf_result nbuf_process_make_memory(nearbuf_process *process, const nbuf_constraint *constraint,
                                      uint64_t target, uintptr_t want, bool is_near,
-                                     nbuf_place *place) {
+                                     nbuf_remote_draft *draft, nbuf_place *place) {
   nbuf_gap_request gap_request;
   nbuf_result result;
   if (process->address_bits == 0) {
@@ -322,7 +333,7 @@ nbuf_result nbuf_process_make_memory(nearbuf_process *process, const nbuf_constr
   } else {
     gap_request.want = want > gap_request.least ? want : gap_request.least;
     gap_request.spares_reserved = is_near;
-    result = allocate_within(process, &gap_request, place);
+    result = allocate_within(process, &gap_request, draft, place);
   }
   if (result.status != NEARBUF_OK) {
     *place = (nbuf_place){0, 0};
@@ -338,12 +349,13 @@ static nbuf_result allocate_private(nearbuf_process *process, const nbuf_process
   nbuf_constraint near_part;
   if (nbuf_constraint_narrow(&wanted->constraint, wanted->target, wanted->near_bytes, &near_part)) {
     nbuf_result result =
-        nbuf_process_make_memory(process, &near_part, wanted->target, 0, true, place);
+        nbuf_process_make_memory(process, &near_part, wanted->target, 0, true, NULL, place);
     if (result.status != NEARBUF_NO_ROOM) {
       return result;
     }
   }
-  return nbuf_process_make_memory(process, &wanted->constraint, wanted->target, 0, false, place);
+  return nbuf_process_make_memory(process, &wanted->constraint, wanted->target, 0, false, NULL,
+                                  place);
 }
 
 nearbuf_status nearbuf_process_allocate(nearbuf_process *process,

@@ -10,6 +10,7 @@
 #include "base/constraint.h"
 #include "base/placement.h"
 #include "base/result.h"
+#include "remote/port.h"
 
 /* A request that was checked. */
 typedef struct nbuf_process_wish {
@@ -25,10 +26,10 @@ nearbuf_status nbuf_process_check_request(const nearbuf_process *process,
                                           nbuf_process_wish *checked);
 
 /* Makes memory for the constraint, of `want` bytes if they are free; `is_near`: another range is
- * tried next. */
+ * tried next. `draft`: null, or of the page of the first locator, which will list the memory. */
 nbuf_result nbuf_process_make_memory(nearbuf_process *process, const nbuf_constraint *constraint,
                                      uint64_t target, uintptr_t want, bool is_near,
-                                     nbuf_place *place);
+                                     nbuf_remote_draft *draft, nbuf_place *place);
 
 /* Whether the memory of a buffer is mapped, readable, writable and executable from its first to its
  * last byte. */

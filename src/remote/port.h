@@ -81,9 +81,26 @@ nbuf_result nbuf_remote_map_next(nbuf_remote_map *map, nbuf_remote_mapping *mapp
  * nbuf_os_limits. */
 nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around);
 
+/* The page of a first locator, begun before the memory is there that it will list: where a process
+ * is stopped to make memory, it maps the page as well. Lives on the caller's stack; zeroed: not
+ * begun. A port that gains nothing by it leaves it so. */
+typedef union nbuf_remote_draft {
+  uint64_t alignment;
+  unsigned char bytes[1024];
+} nbuf_remote_draft;
+
+/* Begins the page, if it is not begun. What fails here nbuf_remote_page_make does again. */
+void nbuf_remote_draft_begin(nearbuf_process *process, nbuf_remote_draft *draft);
+
+/* Takes back what was begun and did not become a page. */
+void nbuf_remote_draft_discard(nearbuf_process *process, nbuf_remote_draft *draft);
+
 /* Maps zeroed memory that can be read, written and run, at this address exactly, and unmaps it.
- * NO_ROOM: something is there already. Whatever fails, the process goes on as it was. */
-nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size);
+ * NO_ROOM: something is there already. Whatever fails, the process goes on as it was. `draft`, or
+ * null: its page is mapped as well, as far as possible; the port may write to the memory before it
+ * is in use, and zeroes it again. */
+nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
+                                 nbuf_remote_draft *draft);
 nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_t size);
 
 /* Whether the mapping that starts at `start`, the page below which is free, is a stack that grows
@@ -119,11 +136,12 @@ typedef struct nbuf_remote_page {
 } nbuf_remote_page;
 
 /* Makes a page with a locator in the process, listing the initial items. The port may write to the
- * memory of the last one, which is zeroed and not yet in use, and zeroes it again. A first one is
- * found by name afterwards; a later one is not in the chain yet, and nbuf_remote_page_discard takes
- * it back. BUSY: another thread or process made the first one meanwhile. */
+ * memory of the last one, which is zeroed and not yet in use, and zeroes it again. `first`: null,
+ * or the draft of a first locator, begun or not, which is used up. A first one is found by name
+ * afterwards; a later one is not in the chain yet, and nbuf_remote_page_discard takes it back.
+ * BUSY: another thread or process made the first one meanwhile. */
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
-                                  bool is_first, nbuf_remote_page *page);
+                                  nbuf_remote_draft *first, nbuf_remote_page *page);
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page);
 
 /* ---- Files ----------------------------------------------------------------------------------- */

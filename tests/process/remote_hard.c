@@ -180,9 +180,12 @@ TEST(freeing_leaves_alone_what_a_program_has_there_that_comes_between_look_and_s
 
 static int seizures;
 
-/* Before the second remote operation, in which a locator would be created. */
+/* The locator gets no name; another program comes before what was made is taken back. */
 static int exec_before_second_seizing(long number, long arguments[6]) {
   seizures += is_request(number, arguments, PTRACE_SEIZE);
+  if (number == SYS_renameat2 && seizures == 1) {
+    return EIO;
+  }
   return seizures == 2 ? exec_before_seizing(number, arguments) : 0;
 }
 
@@ -200,9 +203,9 @@ TEST(clearing_up_after_a_failure_leaves_alone_what_the_next_program_has_there) {
 
 static bool has_let_go;
 
-/* When the memory of the new buffer has been mapped, and its locator has not. */
-static int exec_after_first_detaching(long number, long arguments[6]) {
-  if (number == SYS_openat2 && has_let_go) {
+/* When the new buffer and its locator have been mapped, and that has no name yet. */
+static int exec_before_publishing(long number, long arguments[6]) {
+  if (number == SYS_renameat2 && has_let_go) {
     system_hook_set(NULL);
     CHECK(kill(target_of_hook.id, SIGHUP) == 0);
     expect_ready(&target_of_hook);
@@ -216,8 +219,9 @@ TEST(a_locator_is_not_written_where_the_next_program_has_other_memory) {
   nearbuf_process process = target_open(&what);
   nearbuf_process_request request = request_at(KEPT_PLACE, 4096);
   nearbuf_process_buffer buffer;
-  system_hook_set(exec_after_first_detaching);
+  system_hook_set(exec_before_publishing);
   CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
+  CHECK(has_let_go);
   CHECK_EQUAL(0, kill(what.id, SIGTERM));
   CHECK_EQUAL(1, end_of(&what));
 }

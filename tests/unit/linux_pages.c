@@ -1,7 +1,8 @@
 /* Pages of locators that are made in an invented process: its system calls, its files, what else it
  * does meanwhile and the clock are what a test says. remote/linux/pages.c is compiled here, with
  * other names for what it calls of the C library; the functions of the port that it calls are
- * defined here. In real processes it is tested by tests/process. */
+ * defined here; so is remote/linux/page_script.c. In real processes it is tested by
+ * tests/process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "refused.h"
 #include "remote/linux/first.h"
 #include "remote/linux/locator_file.h"
+#include "remote/linux/page_script.h"
 #include "remote/linux/process.h"
 #include "remote/linux/rights.h"
 #include "test.h"
@@ -59,9 +61,7 @@ static struct {
   int step_count;
   char memory[256]; /* at MEMORY */
   size_t memory_size;
-  int open_memories;
-  nbuf_result memory_opening;
-  nbuf_result memory_writing;
+  bool is_memory_gone;
   nbuf_result running; /* where no thread of it can be stopped */
   uint64_t freed;
   uint64_t anchored; /* address of its first locator; 0: it has none */
@@ -93,13 +93,14 @@ static struct {
   bool is_in_place; /* it is overwritten in place */
   uint64_t owner;
   int stat_error;
-  _Alignas(8) unsigned char header[8];
-  ssize_t written; /* of a header; below 0: none is */
+  _Alignas(8) unsigned char locator[NBUF_LOCATOR_SIZE]; /* in the new file */
+  int missing;                                          /* so many bytes of it cannot be written */
   /* The file that has the name already. */
   const char *old_name;
   int old_file;  /* its descriptor */
   int old_error; /* it cannot be opened */
   uint64_t old_address;
+  ssize_t old_size; /* of what can be read of its header */
   bool is_old_theirs;
   bool is_old_dead;
   bool is_old_mapped;
@@ -115,7 +116,7 @@ static struct {
   uint64_t now;
 } it = {.lost_call = -1,
         .old_file = 201,
-        .written = 8,
+        .old_size = 8,
         .owner = USER,
         .anchored = PLACE,
         .old_inode = INODE,
@@ -189,39 +190,28 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
   int64_t usual = call == NBUF_TRACE_OPENAT ? FILE_THERE
                   : call == NBUF_TRACE_MMAP ? (int64_t)PLACE
                                             : 0;
-  *returned = it.results[call] != 0 ? it.results[call] : usual;
+  bool has_result = call == NBUF_TRACE_OPENAT || call == NBUF_TRACE_MMAP;
+  CHECK_EQUAL(has_result, returned != NULL);
+  if (has_result) {
+    *returned = it.results[call] != 0 ? it.results[call] : usual;
+  }
   return it.lost_call != (int)call;
+}
+
+bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size) {
+  CHECK(trace != NULL && size <= sizeof it.memory);
+  CHECK_EQUAL(MEMORY, address);
+  if (!it.is_memory_gone) {
+    memcpy(it.memory, bytes, size);
+    it.memory_size = size;
+  }
+  return !it.is_memory_gone;
 }
 
 nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, void *context) {
   CHECK(process == &peer);
   nbuf_trace trace = {0};
   return it.running.status == NEARBUF_OK ? script(&trace, context) : it.running;
-}
-
-nbuf_result nbuf_remote_memory_open(nearbuf_process *process, intptr_t *memory) {
-  CHECK(process == &peer);
-  *memory = 3;
-  it.open_memories += it.memory_opening.status == NEARBUF_OK;
-  return it.memory_opening;
-}
-
-nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
-                                     size_t size) {
-  CHECK_EQUAL(3, memory);
-  CHECK_EQUAL(MEMORY, address);
-  CHECK(size <= sizeof it.memory);
-  if (it.memory_writing.status == NEARBUF_OK) {
-    memcpy(it.memory, bytes, size);
-    it.memory_size = size;
-  }
-  return it.memory_writing;
-}
-
-void nbuf_linux_hold_memory(nearbuf_process *process, intptr_t memory) {
-  CHECK(process == &peer);
-  CHECK_EQUAL(3, memory);
-  it.open_memories--;
 }
 
 nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
@@ -337,7 +327,7 @@ nbuf_result nbuf_linux_find_mapping(const nearbuf_process *process,
 
 /* The address in the header, which is as wide as the process. */
 static uint64_t address_in_header(void) {
-  return nbuf_shared_address_relaxed((uintptr_t)it.header, peer.address_bits / 8);
+  return nbuf_shared_address_relaxed((uintptr_t)it.locator, peer.address_bits / 8);
 }
 
 static void check_directory(int directory) {
@@ -392,7 +382,7 @@ static int invented_flock(int file, int operation) {
 
 static int invented_fill(int file, const nbuf_initial_items *initial) {
   CHECK_EQUAL(NEW_FILE, file);
-  CHECK(it.is_locked && it.is_in_place && initial->count == 2);
+  CHECK(it.is_locked && it.is_in_place && initial == NULL);
   it.is_filled = it.fill_error == 0;
   return it.fill_error;
 }
@@ -408,19 +398,19 @@ static ssize_t invented_pread(int file, void *bytes, size_t size, off_t offset) 
   CHECK_EQUAL(it.old_file, file);
   CHECK(size == 8 && offset == 0);
   memcpy(bytes, &it.old_address, size);
-  return it.written;
+  return it.old_size;
 }
 
 static ssize_t invented_pwrite(int file, const void *bytes, size_t size, off_t offset) {
   CHECK_EQUAL(NEW_FILE, file);
   CHECK_EQUAL(0, offset);
-  if (it.written < 0) {
-    errno = ENOSPC;
+  if (it.missing < 0) {
+    errno = EIO;
     return -1;
   }
-  CHECK(size <= sizeof it.header);
-  memcpy(it.header, bytes, size);
-  return (ssize_t)size <= it.written ? (ssize_t)size : it.written;
+  CHECK(size <= sizeof it.locator);
+  memcpy(it.locator, bytes, size);
+  return (ssize_t)size - it.missing;
 }
 
 static int invented_publish(int directory, const nbuf_new_file *made, const char *name) {
@@ -552,19 +542,20 @@ static nbuf_name invented_temporary(int64_t process) {
 #define nbuf_posix_random() (UINT64_C(0x900000000) | RANDOM)
 #define nbuf_os_nanoseconds() it.now
 #define nbuf_os_pause() invented_pause()
-#include "remote/linux/pages.c" /* NOLINT(bugprone-suspicious-include) */
+#include "remote/linux/page_script.c" /* NOLINT(bugprone-suspicious-include) */
+#include "remote/linux/pages.c"       /* NOLINT(bugprone-suspicious-include) */
 
 /* ---- A page ---------------------------------------------------------------------------------- */
 
 static const nbuf_item items[2] = {{.base = 1}, {.base = MEMORY}};
 static nbuf_initial_items initial = {NULL, items, 2};
+static nbuf_remote_draft draft; /* of a first page */
 
 static nbuf_result make(bool is_first, nbuf_remote_page *page) {
   initial.layout = nbuf_layout_of(peer.address_bits / 8, NEARBUF_DIALECT_RUST);
   memset(page, 0xff, sizeof *page);
-  nbuf_result result = nbuf_remote_page_make(&peer, &initial, is_first, page);
+  nbuf_result result = nbuf_remote_page_make(&peer, &initial, is_first ? &draft : NULL, page);
   CHECK_EQUAL(0, it.open_files);
-  CHECK_EQUAL(0, it.open_memories);
   CHECK_EQUAL(0, it.mappings);
   for (size_t i = 0; i < sizeof it.memory; i++) {
     CHECK_EQUAL(0, it.memory[i]);
@@ -578,6 +569,10 @@ static void check_made(bool is_first) {
   CHECK_STATUS(NEARBUF_OK, make(is_first, &page).status);
   CHECK_EQUAL(PLACE, page.address);
   CHECK_EQUAL(PLACE, address_in_header());
+  nbuf_item last =
+      nbuf_item_read(nbuf_item_at((uintptr_t)it.locator, initial.layout, 1), initial.layout);
+  CHECK_EQUAL(MEMORY, last.base);
+  CHECK_EQUAL(2, nbuf_format_count((uintptr_t)it.locator, initial.layout));
   CHECK_EQUAL(is_first ? PLACE : 0, it.kept);
   CHECK_EQUAL(1, it.kept_files);
   it.kept_files = 0;
@@ -613,7 +608,6 @@ TEST(a_later_page_gets_a_name_with_a_random_number) {
 
 TEST(the_header_of_a_narrow_process_has_four_bytes) {
   peer.address_bits = 32;
-  it.written = 4;
   it.anchored = 0;
   check_made(true);
 }
@@ -709,13 +703,8 @@ TEST(without_the_rights_of_the_process_nothing_is_made) {
   CHECK_EQUAL(0, it.step_count);
 }
 
-TEST(memory_that_cannot_be_written_stops_it) {
-  it.memory_writing = nbuf_result_of(NEARBUF_NOT_MAPPED); /* the process unmapped it */
-  check_fails(NEARBUF_BUSY, 0, true);
-  it.memory_writing = nbuf_result_system(NEARBUF_DENIED, EPERM);
-  check_fails(NEARBUF_DENIED, EPERM, true);
-  it.memory_writing = nbuf_result_of(NEARBUF_OK);
-  it.memory_opening = nbuf_result_of(NEARBUF_BUSY);
+TEST(memory_that_the_process_unmapped_stops_it) {
+  it.is_memory_gone = true;
   check_fails(NEARBUF_BUSY, 0, true);
   CHECK_EQUAL(0, it.step_count);
 }
@@ -758,13 +747,11 @@ TEST(a_page_without_advice_or_lock_is_used_all_the_same) {
 }
 
 TEST(a_header_that_cannot_be_written_takes_the_page_back) {
-  it.written = -1;
-  check_fails(NEARBUF_SYSTEM_ERROR, ENOSPC, true);
+  it.missing = -1;
+  check_fails(NEARBUF_SYSTEM_ERROR, EIO, true);
   CHECK_EQUAL(PLACE, it.freed);
-  it.written = 7;
-  errno = 0;
-  nbuf_remote_page page;
-  CHECK_STATUS(NEARBUF_SYSTEM_ERROR, make(true, &page).status);
+  it.missing = 1;
+  check_fails(NEARBUF_SYSTEM_ERROR, ENOSPC, true);
 }
 
 TEST(a_name_that_is_refused_takes_the_page_back) {
@@ -902,7 +889,7 @@ TEST(a_file_that_cannot_be_read_is_not_waited_for) {
   it.is_old_mapped = true;
   it.is_old_dead = true;
   it.now = 1;
-  it.written = 7;
+  it.old_size = 7;
   peer.address_bits = 32;
   check_made(true);
   CHECK_EQUAL(1, it.now);
@@ -937,6 +924,94 @@ TEST(what_the_rights_refuse_to_change_is_why_there_is_no_page) {
   it.unlink_error = 0;
   CHECK_STATUS(NEARBUF_OK, change_name_there(&call).status);
   CHECK_EQUAL(0, call.error);
+}
+
+/* ---- Drafts ---------------------------------------------------------------------------------- */
+
+/* As nbuf_remote_allocate does, where the memory is made. */
+static void map_draft(void) {
+  nbuf_trace trace = {0};
+  nbuf_page_call *call = nbuf_page_call_of(&draft);
+  nbuf_remote_draft_begin(&peer, &draft);
+  CHECK(call->path[0] != '\0');
+  call->memory = MEMORY;
+  (void)nbuf_page_script(&trace, call);
+}
+
+TEST(a_draft_that_was_mapped_with_the_memory_becomes_the_page) {
+  map_draft();
+  CHECK_EQUAL(2, it.open_files);
+  CHECK_EQUAL(5, it.step_count);
+  nbuf_remote_draft_begin(&peer, &draft); /* is begun once */
+  CHECK_EQUAL(2, it.open_files);
+  it.identifying = nbuf_result_of(NEARBUF_BUSY); /* is known */
+  check_made(true);
+  CHECK_EQUAL(0, it.step_count);
+  CHECK(strcmp(names_of_first[0], it.name) == 0 && it.folder == 0);
+  CHECK_EQUAL('\0', nbuf_page_call_of(&draft)->path[0]);
+}
+
+TEST(a_draft_that_is_not_mapped_yet_is_mapped_with_the_page) {
+  nbuf_remote_draft_begin(&peer, &draft);
+  check_made(true);
+  CHECK_EQUAL(5, it.step_count);
+}
+
+TEST(where_no_draft_can_be_begun_the_page_is_made_all_the_same) {
+  it.opening[0] = nbuf_result_system(NEARBUF_DENIED, EACCES);
+  for (int i = 0; i < 2; i++) { /* tried once */
+    nbuf_remote_draft_begin(&peer, &draft);
+    CHECK(nbuf_page_call_of(&draft)->path[0] == '\0');
+    CHECK_EQUAL(0, it.open_files);
+    it.identity.is_privileged = true;
+  }
+  nbuf_remote_draft_discard(&peer, &draft);
+  nbuf_remote_draft_begin(&peer, &draft); /* which must not trust its user */
+  CHECK(nbuf_page_call_of(&draft)->path[0] == '\0');
+  it.identity.is_privileged = false;
+  check_made(true);
+  CHECK_EQUAL(1, it.folder);
+}
+
+TEST(a_file_that_is_not_complete_is_no_draft) {
+  it.fill_error = EIO;
+  nbuf_remote_draft_begin(&peer, &draft);
+  CHECK(nbuf_page_call_of(&draft)->path[0] == '\0' && it.name[0] == '\0');
+  CHECK_EQUAL(0, it.open_files);
+}
+
+TEST(a_draft_that_the_process_may_not_open_leads_to_its_own_directory) {
+  it.results[NBUF_TRACE_OPENAT] = -EACCES;
+  map_draft();
+  it.results[NBUF_TRACE_OPENAT] = 0;
+  check_made(true);
+  CHECK_EQUAL(5, it.step_count);
+  CHECK_EQUAL(1, it.folder);
+}
+
+TEST(a_draft_that_was_not_mapped_is_not_tried_again) {
+  it.results[NBUF_TRACE_MMAP] = -ENOMEM;
+  map_draft();
+  it.results[NBUF_TRACE_MMAP] = 0;
+  check_fails(NEARBUF_OUT_OF_MEMORY, ENOMEM, true);
+  CHECK_EQUAL(0, it.step_count);
+}
+
+TEST(a_draft_that_is_discarded_leaves_nothing) {
+  for (int i = 0; i < 3; i++) {
+    reset_steps();
+    if (i == 1) {
+      nbuf_remote_draft_begin(&peer, &draft);
+    } else if (i == 2) {
+      map_draft();
+    }
+    CHECK_EQUAL(i != 0, it.name[0] != '\0');
+    nbuf_remote_draft_discard(&peer, &draft);
+    CHECK_EQUAL(0, it.open_files);
+    CHECK_EQUAL('\0', it.name[0]);
+    CHECK_EQUAL(i == 2 ? PLACE : 0, it.freed);
+    CHECK_EQUAL('\0', nbuf_page_call_of(&draft)->path[0]);
+  }
 }
 
 /* ---- Taken back ------------------------------------------------------------------------------ */

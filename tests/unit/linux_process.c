@@ -18,6 +18,7 @@
 #include "os/linux/maps_file.h"
 #include "os/os.h"
 #include "refused.h"
+#include "remote/linux/page_script.h"
 #include "remote/linux/process.h"
 #include "test.h"
 
@@ -92,6 +93,8 @@ static struct {
   int call_count;
   int lost_at; /* the thread is lost at this call; below 0: at none */
   nbuf_result running;
+  nbuf_result ending; /* of the thread, after its calls */
+  int mapped_pages;
   nbuf_trace_target target;
 } it = {.piece = SIZE_MAX,
         .end = MEMORY + MEMORY_SIZE,
@@ -314,15 +317,26 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
   CHECK(it.call_count < MOST_CALLS);
   it.calls[it.call_count] = call;
   memcpy(it.arguments[it.call_count], arguments, sizeof it.arguments[0]);
-  *returned = it.results[it.call_count];
+  if (returned != NULL) {
+    *returned = it.results[it.call_count];
+  }
   return it.call_count++ != it.lost_at;
+}
+
+/* Beside memory at MEMORY. */
+nbuf_result nbuf_page_script(nbuf_trace *trace, nbuf_page_call *call) {
+  CHECK(trace != NULL && it.call_count == 1 && call->memory == MEMORY);
+  it.mapped_pages++;
+  call->result = nbuf_result_of(NEARBUF_OK);
+  return call->result;
 }
 
 nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script script,
                            void *context) {
   nbuf_trace trace = {0};
   it.target = *target;
-  return it.running.status == NEARBUF_OK ? script(&trace, context) : it.running;
+  nbuf_result result = it.running.status == NEARBUF_OK ? script(&trace, context) : it.running;
+  return it.ending.status == NEARBUF_OK ? result : it.ending;
 }
 
 #undef open
@@ -1354,7 +1368,7 @@ TEST(a_thread_that_is_gone_is_no_process_that_is_gone) {
   it.lost_at = 0;
   CHECK_RESULT(NEARBUF_BUSY, ESRCH, nbuf_remote_free(&peer, MEMORY, GRANULE));
   keep_entry();
-  CHECK_RESULT(NEARBUF_BUSY, ESRCH, nbuf_remote_allocate(&peer, MEMORY, GRANULE));
+  CHECK_RESULT(NEARBUF_BUSY, ESRCH, nbuf_remote_allocate(&peer, MEMORY, GRANULE, NULL));
   keep_entry();
   it.looks_ended = -1;
   CHECK_RESULT(NEARBUF_NOT_FOUND, ESRCH, nbuf_remote_free(&peer, MEMORY, GRANULE));
@@ -1367,17 +1381,50 @@ TEST(memory_is_mapped_at_the_address_alone) {
   enum { PRIVATE_ANONYMOUS = 0x22 };
   keep_entry();
   it.results[0] = (int64_t)MEMORY;
-  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, TWO_GRANULES));
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, TWO_GRANULES, NULL));
   const uint64_t expected[6] = {
       MEMORY, TWO_GRANULES, PROT_READ | PROT_WRITE | PROT_EXEC, PRIVATE_ANONYMOUS, UINT64_MAX, 0};
   CHECK(it.call_count == 1 && it.calls[0] == NBUF_TRACE_MMAP);
   CHECK(memcmp(expected, it.arguments[0], sizeof expected) == 0);
   keep_entry();
   it.results[0] = (int64_t)MEMORY + GRANULE;
-  CHECK_RESULT(NEARBUF_NO_ROOM, 0, nbuf_remote_allocate(&peer, MEMORY, TWO_GRANULES));
+  CHECK_RESULT(NEARBUF_NO_ROOM, 0, nbuf_remote_allocate(&peer, MEMORY, TWO_GRANULES, NULL));
   CHECK(it.call_count == 2 && it.calls[1] == NBUF_TRACE_MUNMAP);
   CHECK_EQUAL(MEMORY + GRANULE, it.arguments[1][0]);
   CHECK_EQUAL(TWO_GRANULES, it.arguments[1][1]);
+}
+
+TEST(the_page_of_a_draft_that_is_begun_is_mapped_with_the_memory) {
+  nbuf_remote_draft draft = {0};
+  nbuf_page_call *call = nbuf_page_call_of(&draft);
+  it.results[0] = (int64_t)MEMORY;
+  for (int i = 0; i < 2; i++) {
+    keep_entry();
+    call->path[0] = i == 0 ? '\0' : '/';
+    CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
+    CHECK_EQUAL(i, it.mapped_pages);
+  }
+  keep_entry();
+  it.results[0] = -EEXIST;
+  CHECK_RESULT(NEARBUF_NO_ROOM, EEXIST, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
+  CHECK_EQUAL(1, it.mapped_pages);
+}
+
+/* The memory is there, and the caller frees it if the page stays away. */
+TEST(a_thread_that_fails_while_it_maps_the_page_has_made_the_memory) {
+  nbuf_remote_draft draft = {0};
+  nbuf_page_call *call = nbuf_page_call_of(&draft);
+  it.results[0] = (int64_t)MEMORY;
+  it.ending = nbuf_result_of(NEARBUF_BUSY);
+  keep_entry();
+  CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
+  keep_entry();
+  call->path[0] = '/';
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
+  CHECK_STATUS(NEARBUF_BUSY, call->result.status);
+  keep_entry();
+  it.results[0] = -EEXIST;
+  CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
 }
 
 TEST(why_no_memory_was_mapped_is_returned) {
@@ -1393,7 +1440,7 @@ TEST(why_no_memory_was_mapped_is_returned) {
     keep_entry();
     it.results[0] = -refusals[i].error;
     CHECK_RESULT(refusals[i].status, refusals[i].error,
-                 nbuf_remote_allocate(&peer, MEMORY, GRANULE));
+                 nbuf_remote_allocate(&peer, MEMORY, GRANULE, NULL));
     CHECK_EQUAL(1, it.call_count);
   }
 }

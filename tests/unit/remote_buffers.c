@@ -19,6 +19,7 @@ static size_t invented_page_size(void);
 
 enum {
   MEMORY_HANDLE = 77,
+  DRAFT = 1, /* a mark in one that was begun */
   LINE = NBUF_CACHE_LINE,
   NEW_PAGE = 0x18000000, /* addresses in it */
   REGION = 0x30000000
@@ -41,6 +42,7 @@ static struct {
   nearbuf_status making_page;
   int made_pages;
   int discarded_pages;
+  int discarded_drafts;    /* but for those that became a page */
   nbuf_range freed;        /* from 0: nothing was */
   bool locks_are_released; /* where they are waited for */
   int waits;
@@ -128,8 +130,12 @@ nbuf_result nbuf_process_check_usable(const nearbuf_process *process, uint64_t b
 
 nbuf_result nbuf_process_make_memory(nearbuf_process *process, const nbuf_constraint *constraint,
                                      uint64_t target, uintptr_t want, bool is_near,
-                                     nbuf_place *place) {
+                                     nbuf_remote_draft *draft, nbuf_place *place) {
   CHECK_EQUAL(ID, process->id);
+  CHECK_EQUAL(chain.first == 0, draft != NULL);
+  if (draft != NULL) {
+    draft->bytes[0] = DRAFT;
+  }
   CHECK(it.makes < 2 && want == 64 << 10 && target <= BUFFERS);
   it.made_for[it.makes] = *constraint;
   it.made_near[it.makes] = is_near;
@@ -754,11 +760,16 @@ TEST(what_could_not_be_shared_near_to_the_target_does_not_count_farther_away) {
 /* ---- Listing new memory ---------------------------------------------------------------------- */
 
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
-                                  bool is_first, nbuf_remote_page *page) {
+                                  nbuf_remote_draft *first, nbuf_remote_page *page) {
+  bool is_first = first != NULL;
   CHECK_EQUAL(ID, process->id);
   CHECK_EQUAL(nbuf_process_width(&other), initial->layout->width);
   CHECK_EQUAL(is_first, chain.first == 0);
   CHECK_EQUAL(is_first ? NBUF_FIRST_SLOT + 1 : 1, initial->count);
+  CHECK_EQUAL(is_first && it.made_pages == 0 ? DRAFT : 0, is_first ? first->bytes[0] : 0);
+  if (is_first) {
+    *first = (nbuf_remote_draft){0};
+  }
   it.made_pages++;
   call_if(it.when_page_is_made);
   if (it.making_page != NEARBUF_OK) {
@@ -768,6 +779,12 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_i
   chain.first = is_first ? NEW_PAGE : chain.first;
   *page = (nbuf_remote_page){NEW_PAGE, 0};
   return nbuf_result_of(NEARBUF_OK);
+}
+
+void nbuf_remote_draft_discard(nearbuf_process *process, nbuf_remote_draft *draft) {
+  CHECK_EQUAL(ID, process->id);
+  it.discarded_drafts += draft->bytes[0] == DRAFT;
+  *draft = (nbuf_remote_draft){0};
 }
 
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page) {
@@ -809,9 +826,18 @@ TEST(a_process_without_a_locator_gets_its_first_one) {
   nearbuf_process_buffer buffer = got(&request);
   check_made(&buffer, page_at(NEW_PAGE), NEARBUF_DIALECT_WRITTEN, NBUF_FIRST_SLOT);
   CHECK_EQUAL(1, chain.searches);
+  CHECK_EQUAL(0, it.discarded_drafts);
   for (uint32_t i = 0; i < NBUF_FIRST_SLOT; i++) {
     CHECK_EQUAL(0, written_item(page_at(NEW_PAGE), i).base);
   }
+}
+
+TEST(without_memory_the_first_locator_that_was_begun_is_taken_back) {
+  nearbuf_process_request request = request_of(100);
+  it.making[0] = NEARBUF_DENIED;
+  check_fails(NEARBUF_DENIED, &request);
+  CHECK_EQUAL(0, it.made_pages);
+  CHECK_EQUAL(1, it.discarded_drafts);
 }
 
 TEST(where_only_listed_buffers_are_accepted_nothing_is_made) {

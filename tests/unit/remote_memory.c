@@ -22,6 +22,7 @@ static size_t invented_granularity(void);
 #define nbuf_remote_map_close invented_map_close
 #define nbuf_remote_map_next invented_map_next
 #define nbuf_remote_limits invented_limits
+#define nbuf_remote_draft_begin invented_draft_begin
 #define nbuf_remote_allocate invented_allocate
 #define nbuf_remote_free invented_free
 #define nbuf_remote_is_growing_stack invented_is_growing_stack
@@ -93,6 +94,8 @@ static struct {
   uint64_t try_ns; /* how long trying a place takes */
   nbuf_range tried[MOST_TRIED];
   int tried_count;
+  nbuf_remote_draft draft;
+  int begun;
   uintptr_t around; /* where the system's limits were asked for */
   nbuf_range freed; /* from 0: nothing was */
   nbuf_item listed[2];
@@ -243,8 +246,16 @@ static bool is_free(uint64_t min, uint64_t max) {
   return true;
 }
 
-nbuf_result invented_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
+void invented_draft_begin(nearbuf_process *process, nbuf_remote_draft *draft) {
   CHECK_EQUAL(ID, process->id);
+  CHECK(draft == &it.draft);
+  it.begun++;
+}
+
+nbuf_result invented_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
+                              nbuf_remote_draft *draft) {
+  CHECK_EQUAL(ID, process->id);
+  CHECK(draft == (it.begun != 0 ? &it.draft : NULL));
   CHECK(address >= LOWEST && address + size - 1 <= it.highest && address % GRANULE == 0);
   CHECK(size > 0 && size % GRANULE == 0 && is_free(address, address + size - 1));
   CHECK(it.tried_count < MOST_TRIED);
@@ -421,7 +432,21 @@ TEST(another_failure_than_of_room_ends_the_search) {
 /* A region of this library's: it takes more than is needed where that is free. */
 static nearbuf_status make_region(nbuf_place *place) {
   const nbuf_constraint constraint = {.min = LOWEST, .max = HIGHEST, .alignment = 16, .size = 100};
-  return nbuf_process_make_memory(&other, &constraint, TARGET, 1 << 20, false, place).status;
+  return nbuf_process_make_memory(&other, &constraint, TARGET, 1 << 20, false, NULL, place).status;
+}
+
+/* Nothing is begun for a request that no place is found for. */
+TEST(a_draft_is_begun_where_a_place_was_found) {
+  nbuf_constraint constraint = {.min = LOWEST, .max = LOWEST + 50, .alignment = 1, .size = 100};
+  nbuf_place place;
+  CHECK_STATUS(
+      NEARBUF_NO_ROOM,
+      nbuf_process_make_memory(&other, &constraint, 0, 0, false, &it.draft, &place).status);
+  CHECK_EQUAL(0, it.begun);
+  constraint.max = HIGHEST;
+  CHECK_OK(nbuf_process_make_memory(&other, &constraint, 0, 0, false, &it.draft, &place).status);
+  CHECK_EQUAL(1, it.begun);
+  CHECK_EQUAL(1, it.tried_count);
 }
 
 TEST(where_memory_is_short_no_more_than_is_needed_is_taken) {

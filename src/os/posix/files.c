@@ -146,6 +146,9 @@ nbuf_name nbuf_directory_path(nbuf_folder folder, nbuf_user user) {
   return path;
 }
 
+/* The owner of a directory that is whoever makes it. */
+#define MAKER ((uid_t)-1)
+
 /* Makes a directory of that owner with these permissions, regardless of the umask. It appears
  * complete. */
 static int make_directory(int parent, const char *name, uid_t owner, mode_t mode) {
@@ -154,7 +157,7 @@ static int make_directory(int parent, const char *name, uid_t owner, mode_t mode
     return errno;
   }
   int error = fchmodat(parent, temporary.text, mode, 0) == 0 ? 0 : errno;
-  if (error == 0 && owner != geteuid() &&
+  if (error == 0 && owner != MAKER && owner != geteuid() &&
       fchownat(parent, temporary.text, owner, (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0) {
     error = errno;
   }
@@ -191,9 +194,9 @@ static int open_or_make(int parent, const char *name, uid_t owner, mode_t mode, 
  * that every user can use it, like /tmp itself. */
 static int open_shared(int temporary, bool make, int *directory) {
   int outer;
-  int error = open_or_make(temporary, shared_names[0], geteuid(), 01777, make, &outer);
+  int error = open_or_make(temporary, shared_names[0], MAKER, 01777, make, &outer);
   if (error == 0) {
-    error = open_or_make(outer, shared_names[1], geteuid(), 01777, make, directory);
+    error = open_or_make(outer, shared_names[1], MAKER, 01777, make, directory);
     close(outer);
   }
   return error;
@@ -344,8 +347,10 @@ static int write_all(int file, const void *bytes, size_t size) {
 }
 
 int nbuf_file_fill(int file, const nbuf_initial_items *initial) {
-  _Alignas(uintptr_t) unsigned char image[NBUF_LOCATOR_SIZE];
-  nbuf_format_build((uintptr_t)image, initial->layout, 0, initial->items, initial->count);
+  _Alignas(uintptr_t) unsigned char image[NBUF_LOCATOR_SIZE] = {0};
+  if (initial != NULL) {
+    nbuf_format_build((uintptr_t)image, initial->layout, 0, initial->items, initial->count);
+  }
   int error = write_all(file, image, sizeof image);
   memset(image, 0, sizeof image);
   for (size_t at = sizeof image; error == 0 && at < nbuf_os_page_size(); at += sizeof image) {

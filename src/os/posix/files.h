@@ -114,8 +114,8 @@ nbuf_result nbuf_file_make(int directory, int64_t process, const nbuf_initial_it
 void nbuf_file_keep_from_children(uintptr_t page);
 bool nbuf_file_is_inherited(void);
 
-/* Writes a whole page with the initial items, its own address still missing, into an empty file. 0
- * or an errno value. Check nbuf_file_is_allowed before. */
+/* Writes a whole page with the initial items, or null: with nothing yet, its own address still
+ * missing, into an empty file. 0 or an errno value. Check nbuf_file_is_allowed before. */
 int nbuf_file_fill(int file, const nbuf_initial_items *initial);
 
 /* Whether the limit on file sizes allows a page: exceeding it is a signal that ends the program. */

@@ -18,6 +18,7 @@
 
 #include "os/linux/maps_file.h"
 #include "os/os.h"
+#include "remote/linux/page_script.h"
 #include "remote/linux/process.h"
 
 #ifndef SYS_pidfd_open
@@ -527,11 +528,6 @@ bool nbuf_linux_runs_noted_program(const nearbuf_process *process) {
          check_id(process).status == NEARBUF_OK;
 }
 
-void nbuf_linux_hold_memory(nearbuf_process *process, intptr_t memory) {
-  nbuf_remote_let_go(process);
-  process->handles[NBUF_LINUX_MEMORY] = memory;
-}
-
 void nbuf_remote_let_go(nearbuf_process *process) {
   nbuf_remote_memory_close(process->handles[NBUF_LINUX_MEMORY]);
   process->handles[NBUF_LINUX_MEMORY] = 0;
@@ -745,6 +741,8 @@ typedef struct memory_call {
   uint64_t address;
   uint64_t size;
   uint64_t protection;
+  nbuf_page_call *page; /* the page that is mapped as well, or null */
+  bool is_made;         /* out */
 } memory_call;
 
 static nbuf_result result_of_mmap(int64_t returned) {
@@ -760,7 +758,7 @@ static nbuf_result result_of_mmap(int64_t returned) {
 }
 
 static nbuf_result allocate_script(nbuf_trace *trace, void *context) {
-  const memory_call *ctx = context;
+  memory_call *ctx = context;
   /* PROT_*, MAP_PRIVATE | MAP_ANONYMOUS: the same on all processors that are supported here. The
    * address is a hint, since MAP_FIXED_NOREPLACE would ignore what the kernel keeps free below a
    * stack. */
@@ -772,19 +770,37 @@ static nbuf_result allocate_script(nbuf_trace *trace, void *context) {
   nbuf_result result = result_of_mmap(returned);
   if (result.status == NEARBUF_OK && (uint64_t)returned != ctx->address) {
     const uint64_t unmap[6] = {(uint64_t)returned, ctx->size};
-    (void)nbuf_trace_syscall(trace, NBUF_TRACE_MUNMAP, unmap, &returned);
+    (void)nbuf_trace_syscall(trace, NBUF_TRACE_MUNMAP, unmap, NULL);
     result = nbuf_result_of(NEARBUF_NO_ROOM);
+  }
+  ctx->is_made = result.status == NEARBUF_OK;
+  if (ctx->is_made && ctx->page != NULL) {
+    ctx->page->memory = ctx->address;
+    (void)nbuf_page_script(trace, ctx->page);
   }
   return result;
 }
 
-nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
-  memory_call ctx = {address, size, PROT_READ | PROT_WRITE | PROT_EXEC};
-  return nbuf_linux_run(process, allocate_script, &ctx);
+/* What goes wrong after the memory was made is a matter of the page. */
+nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
+                                 nbuf_remote_draft *draft) {
+  nbuf_page_call *page = draft == NULL ? NULL : nbuf_page_call_of(draft);
+  bool is_begun = page != NULL && page->path[0] != '\0';
+  memory_call ctx = {.address = address,
+                     .size = size,
+                     .protection = PROT_READ | PROT_WRITE | PROT_EXEC,
+                     .page = is_begun ? page : NULL};
+  nbuf_result result = nbuf_linux_run(process, allocate_script, &ctx);
+  if (is_begun && ctx.is_made && result.status != NEARBUF_OK) {
+    page->result = result;
+    return nbuf_result_of(NEARBUF_OK);
+  }
+  return result;
 }
 
 bool nbuf_remote_is_growing_stack(nearbuf_process *process, uint64_t start) {
-  memory_call ctx = {start - nbuf_os_page_size(), nbuf_os_page_size(), PROT_NONE};
+  memory_call ctx = {
+      .address = start - nbuf_os_page_size(), .size = nbuf_os_page_size(), .protection = PROT_NONE};
   nbuf_result result = nbuf_linux_run(process, allocate_script, &ctx);
   if (result.status == NEARBUF_OK) {
     (void)nbuf_remote_free(process, ctx.address, ctx.size);

@@ -32,9 +32,6 @@ bool nbuf_linux_runs_noted_program(const nearbuf_process *process);
  * read without the id, which may be another process's by now. */
 int nbuf_linux_memory(const nearbuf_process *process);
 
-/* Holds what nbuf_remote_memory_open opened for the rest of the call, in place of closing it. */
-void nbuf_linux_hold_memory(nearbuf_process *process, intptr_t memory);
-
 /* Lets go of what is kept of its locators. */
 void nbuf_linux_forget_locators(nearbuf_process *process);
 

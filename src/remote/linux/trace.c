@@ -285,7 +285,9 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
                         int64_t *returned) {
   nbuf_registers set = trace->saved;
   nbuf_registers_prepare(&set, trace->target, call, arguments, &trace->before);
-  *returned = -ESRCH;
+  if (returned != NULL) {
+    *returned = -ESRCH;
+  }
   if (trace->is_gone || trace->failure.status != NEARBUF_OK ||
       !nbuf_registers_set(trace->thread, &set)) {
     return false;
@@ -301,11 +303,20 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
     return false;
   }
   trace->stage = NBUF_CALL_DONE;
+  if (returned == NULL) {
+    return true;
+  }
   if (!nbuf_registers_get(trace->thread, &set)) {
     return false;
   }
   *returned = nbuf_registers_result(&set, trace->target);
   return true;
+}
+
+bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size) {
+  struct iovec here = {(void *)(uintptr_t)bytes, size};
+  struct iovec there = {(void *)(uintptr_t)address, size};
+  return process_vm_writev(trace->thread, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
 /* ---- Entering -------------------------------------------------------------------------------- */
@@ -691,7 +702,15 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
   (void)trace;
   (void)call;
   (void)arguments;
-  *returned = -ENOSYS;
+  (void)returned;
+  return false;
+}
+
+bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size) {
+  (void)trace;
+  (void)address;
+  (void)bytes;
+  (void)size;
   return false;
 }
 

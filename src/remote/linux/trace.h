@@ -4,6 +4,7 @@
 #define NBUF_LINUX_TRACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/result.h"
@@ -12,9 +13,13 @@
 typedef struct nbuf_trace nbuf_trace;
 
 /* Makes one call in the stopped thread. False: it was not made, and no later one will be.
- * `*returned` is the kernel's result, -errno included. The offset of an mmap is always 0. */
+ * `*returned` is the kernel's result, -errno included; null: it does not matter. The offset of an
+ * mmap is always 0. */
 bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t arguments[6],
                         int64_t *returned);
+
+/* Writes to memory of the stopped thread that it may write to itself. False: not all of it. */
+bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size);
 
 /* The work while the thread is stopped. It runs in a helper process that shares our memory: only
  * system calls and stores. */

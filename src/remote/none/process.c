@@ -109,10 +109,22 @@ nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around) {
   return nbuf_os_limits(0, around);
 }
 
-nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size) {
+void nbuf_remote_draft_begin(nearbuf_process *process, nbuf_remote_draft *draft) {
+  (void)process;
+  (void)draft;
+}
+
+void nbuf_remote_draft_discard(nearbuf_process *process, nbuf_remote_draft *draft) {
+  (void)process;
+  (void)draft;
+}
+
+nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
+                                 nbuf_remote_draft *draft) {
   (void)process;
   (void)address;
   (void)size;
+  (void)draft;
   return unsupported();
 }
 
@@ -157,10 +169,10 @@ void nbuf_remote_view_close(nbuf_remote_view *view) {
 }
 
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
-                                  bool is_first, nbuf_remote_page *page) {
+                                  nbuf_remote_draft *first, nbuf_remote_page *page) {
   (void)process;
   (void)initial;
-  (void)is_first;
+  (void)first;
   *page = (nbuf_remote_page){0, 0};
   return unsupported();
 }

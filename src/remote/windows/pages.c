@@ -448,15 +448,15 @@ static nbuf_result make_first_section(const nearbuf_process *process, HANDLE *se
 }
 
 nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_items *initial,
-                                  bool is_first, nbuf_remote_page *page) {
+                                  nbuf_remote_draft *first, nbuf_remote_page *page) {
   *page = (nbuf_remote_page){0, 0};
   if (!nbuf_windows_may_change(process) || !shares_names(process)) {
     return nbuf_result_system(NEARBUF_DENIED, ERROR_ACCESS_DENIED);
   }
   uint32_t number = 0;
   HANDLE section;
-  nbuf_result result = is_first ? make_first_section(process, &section)
-                                : make_later_section(process, &number, &section);
+  nbuf_result result = first != NULL ? make_first_section(process, &section)
+                                     : make_later_section(process, &number, &section);
   if (result.status == NEARBUF_OK) {
     result = publish(process, section, initial, number, page);
     (void)CloseHandle(section);
