@@ -241,20 +241,44 @@ static bool set_link(uintptr_t link, uint32_t width, uint64_t next) {
                                                  memory_order_acq_rel, memory_order_acquire);
 }
 
-/* Holds the last item of a locator that this call made. */
-static nbuf_result hold_last(finding *ctx, uint64_t address, const nbuf_initial_items *initial) {
+/* Links the new locator behind the last one, whose page is open. */
+static bool link_behind(finding *ctx, const nbuf_remote_view *last, uint64_t added) {
+  uint32_t width = nbuf_process_width(ctx->process);
+  const nbuf_layout *of_last = nbuf_layout_of(width, NEARBUF_DIALECT_UNKNOWN); /* its header */
+  bool is_locked = nbuf_wait_for_lock(last->base + of_last->locked, &ctx->are_locks_given_up);
+  bool is_linked = set_link(last->base + of_last->next, width, added);
+  if (is_locked) {
+    nbuf_shared_unlock_release(last->base + of_last->locked);
+  }
+  return is_linked;
+}
+
+/* Holds the last item of a locator that this call made. The last locator's page: none, if it is the
+ * first one. What cannot be held is not linked; a first one has its name already. */
+static nbuf_result link_and_hold(finding *ctx, const nbuf_remote_view *last,
+                                 const nbuf_remote_page *added, const nbuf_initial_items *initial) {
+  bool is_first = last->base == 0;
   nbuf_remote_view view = {0, 0, 0};
   intptr_t memory = 0;
-  ctx->walk.address = address;
+  ctx->walk.address = added->address;
   ctx->walk.dialect = initial->layout->dialect;
   ctx->walk.width = nbuf_process_width(ctx->process);
-  if (!open_to_hold(ctx, &view, &memory)) {
-    return ctx->refused;
+  bool is_open = open_to_hold(ctx, &view, &memory);
+  ctx->is_listed = is_first || (is_open && link_behind(ctx, last, added->address));
+  if (!ctx->is_listed) {
+    nbuf_remote_page_discard(ctx->process, added);
   }
-  uint32_t last = initial->count - 1;
-  uintptr_t held = nbuf_item_at(view.base, initial->layout, last);
-  fill(ctx, &initial->items[last], held, &view, memory);
-  return nbuf_result_of(NEARBUF_OK);
+  if (is_open && ctx->is_listed) {
+    uint32_t index = initial->count - 1;
+    fill(ctx, &initial->items[index], nbuf_item_at(view.base, initial->layout, index), &view,
+         memory);
+    return nbuf_result_of(NEARBUF_OK);
+  }
+  if (is_open) {
+    nbuf_remote_view_close(&view);
+    nbuf_remote_memory_close(memory);
+  }
+  return is_open ? nbuf_result_of(NEARBUF_BUSY) : ctx->refused;
 }
 
 /* Adds a locator to the end of the chain, or as the first one. BUSY: another thread or process was
@@ -263,14 +287,14 @@ static nbuf_result hold_last(finding *ctx, uint64_t address, const nbuf_initial_
 static nbuf_result grow(finding *ctx, const listing *new) {
   bool is_first = new->last == 0;
   uint32_t dialect = new->may_have_rust ? NEARBUF_DIALECT_RUST : NEARBUF_DIALECT_WRITTEN;
-  uint32_t width = nbuf_process_width(ctx->process);
   uint32_t slot = is_first ? NBUF_FIRST_SLOT : 0;
   nbuf_item items[NBUF_FIRST_SLOT + 1] = {{0}};
   items[slot] = new->item;
-  const nbuf_initial_items initial = {nbuf_layout_of(width, dialect), items, slot + 1};
-  nbuf_remote_view view = {0, 0, 0};
+  const nbuf_initial_items initial = {nbuf_layout_of(nbuf_process_width(ctx->process), dialect),
+                                      items, slot + 1};
+  nbuf_remote_view last = {0, 0, 0};
   if (!is_first) {
-    nbuf_result result = nbuf_remote_view_open(ctx->process, new->last, &view);
+    nbuf_result result = nbuf_remote_view_open(ctx->process, new->last, &last);
     if (result.status != NEARBUF_OK) {
       return result;
     }
@@ -278,21 +302,11 @@ static nbuf_result grow(finding *ctx, const listing *new) {
   nbuf_remote_page added = {0, 0};
   nbuf_result result =
       nbuf_remote_page_make(ctx->process, &initial, is_first ? &ctx->draft : NULL, &added);
-  if (result.status == NEARBUF_OK && !is_first) {
-    const nbuf_layout *of_last = nbuf_layout_of(width, NEARBUF_DIALECT_UNKNOWN); /* its header */
-    bool is_locked = nbuf_wait_for_lock(view.base + of_last->locked, &ctx->are_locks_given_up);
-    bool is_linked = set_link(view.base + of_last->next, width, added.address);
-    if (is_locked) {
-      nbuf_shared_unlock_release(view.base + of_last->locked);
-    }
-    if (!is_linked) {
-      nbuf_remote_page_discard(ctx->process, &added);
-      result = nbuf_result_of(NEARBUF_BUSY);
-    }
+  if (result.status == NEARBUF_OK) {
+    result = link_and_hold(ctx, &last, &added, &initial);
   }
-  nbuf_remote_view_close(&view);
-  ctx->is_listed = result.status == NEARBUF_OK;
-  return result.status == NEARBUF_OK ? hold_last(ctx, added.address, &initial) : result;
+  nbuf_remote_view_close(&last);
+  return result;
 }
 
 /* Lists a new region, which is the caller's on failure. */
@@ -300,7 +314,7 @@ static nbuf_result list_region(finding *ctx, const nbuf_place *region) {
   listing new = {.item = {.base = region->start, .size = (uint32_t)region->size, .taken = 1}};
   nbuf_result result = nbuf_result_of(NEARBUF_BUSY);
   uint64_t end = nbuf_os_nanoseconds() + NBUF_WAIT_BOUND_NS;
-  for (int tries = 0; tries < MOST_LINKS && result.status == NEARBUF_BUSY &&
+  for (int tries = 0; tries < MOST_LINKS && result.status == NEARBUF_BUSY && !ctx->is_listed &&
                       (tries == 0 || nbuf_os_nanoseconds() < end);
        tries++) {
     bool is_damaged = false;

@@ -62,6 +62,7 @@ static struct {
   char memory[256]; /* at MEMORY */
   size_t memory_size;
   bool is_memory_gone;
+  nbuf_result holding; /* its memory */
   nbuf_result running; /* where no thread of it can be stopped */
   uint64_t freed;
   uint64_t anchored; /* address of its first locator; 0: it has none */
@@ -212,6 +213,11 @@ nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, v
   CHECK(process == &peer);
   nbuf_trace trace = {0};
   return it.running.status == NEARBUF_OK ? script(&trace, context) : it.running;
+}
+
+nbuf_result nbuf_linux_hold_memory(nearbuf_process *process) {
+  CHECK(process == &peer);
+  return it.holding;
 }
 
 nbuf_result nbuf_remote_free(nearbuf_process *process, uint64_t address, uint64_t size) {
@@ -707,6 +713,14 @@ TEST(memory_that_the_process_unmapped_stops_it) {
   it.is_memory_gone = true;
   check_fails(NEARBUF_BUSY, 0, true);
   CHECK_EQUAL(0, it.step_count);
+}
+
+TEST(memory_that_cannot_be_held_gets_no_locator) {
+  it.holding = nbuf_result_system(NEARBUF_OUT_OF_MEMORY, EMFILE);
+  check_fails(NEARBUF_OUT_OF_MEMORY, EMFILE, true);
+  CHECK_EQUAL(PLACE, it.freed);
+  check_fails(NEARBUF_OUT_OF_MEMORY, EMFILE, false);
+  CHECK_EQUAL(PLACE, it.freed);
 }
 
 TEST(a_file_that_a_clean_up_removed_is_made_again_later) {

@@ -911,6 +911,22 @@ TEST(the_memory_of_the_rest_of_a_call_becomes_the_one_to_write_to) {
   CHECK_EQUAL(0, it.open_files);
 }
 
+TEST(memory_is_held_once_and_only_of_the_noted_program) {
+  (void)add_entry("mem", "", 0);
+  note_program(5, 6);
+  run_program(5, 7);
+  CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_linux_hold_memory(&peer));
+  check_is_held(false);
+  run_program(5, 6);
+  for (int i = 0; i < 2; i++) {
+    CHECK_RESULT(NEARBUF_OK, 0, nbuf_linux_hold_memory(&peer));
+    check_is_held(true);
+    it.memory_error = EPERM; /* it is not looked at again */
+  }
+  nbuf_remote_let_go(&peer);
+  check_is_held(false);
+}
+
 /* It may still be there: a parent shares it. */
 TEST(the_memory_of_a_program_that_was_replaced_is_not_written_to) {
   intptr_t memory = 0;

@@ -1135,10 +1135,26 @@ TEST(memory_that_is_listed_stays_although_it_cannot_be_held) {
   check_fails(NEARBUF_DENIED, &request);
   CHECK_EQUAL(NEW_PAGE, chain.first);
   CHECK_EQUAL(0, it.freed.min);
+  CHECK_EQUAL(1, it.made_pages);
+  const locator_page *page = page_at(NEW_PAGE);
   it.makes = 0;
-  check_fails(NEARBUF_DENIED, &request); /* in the locator that there is now nothing is listed */
-  CHECK_EQUAL(NBUF_FIRST_SLOT + 1,
-              nbuf_format_count((uintptr_t)page_at(NEW_PAGE)->bytes, written()));
+  check_fails(NEARBUF_DENIED, &request); /* in the locator that there is now nothing is listed, */
+  CHECK_EQUAL(NBUF_FIRST_SLOT + 1, nbuf_format_count((uintptr_t)page->bytes, written()));
+  CHECK_EQUAL(0, next_of(page)); /* and none is linked behind it */
+  CHECK_EQUAL(1, it.discarded_pages);
+  check_region_freed();
+}
+
+static void open_too_late(void) {
+  it.opening = NEARBUF_BUSY;
+}
+
+TEST(a_first_locator_that_cannot_be_held_is_not_made_again) {
+  nearbuf_process_request request = request_of(100);
+  it.when_page_is_made = open_too_late;
+  check_fails(NEARBUF_BUSY, &request);
+  CHECK_EQUAL(1, it.made_pages);
+  CHECK_EQUAL(NEW_PAGE, chain.first);
 }
 
 TEST(memory_that_could_not_be_made_is_not_freed) {

@@ -276,13 +276,15 @@ typedef struct page_plan {
   bool is_first;
 } page_plan;
 
-/* Lets the process map the file, if it has not tried to already. */
+/* Lets the process map the file, if it has not tried to already. No locator is made for memory that
+ * could not be written to afterwards. */
 static nbuf_result map_there(const page_plan *plan, new_page *made) {
   if (made->call.memory == 0) {
     made->call.memory = plan->initial->items[plan->initial->count - 1].base;
     made->call.result = nbuf_linux_run(plan->process, run_page_script, &made->call);
   }
-  return made->call.result;
+  return made->call.result.status == NEARBUF_OK ? nbuf_linux_hold_memory(plan->process)
+                                                : made->call.result;
 }
 
 /* Writes the locator into the mapped file, which no other process can see yet, and gives it its

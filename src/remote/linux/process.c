@@ -528,6 +528,16 @@ bool nbuf_linux_runs_noted_program(const nearbuf_process *process) {
          check_id(process).status == NEARBUF_OK;
 }
 
+nbuf_result nbuf_linux_hold_memory(nearbuf_process *process) {
+  intptr_t memory = 0;
+  if (nbuf_linux_memory(process) >= 0) {
+    return nbuf_result_of(NEARBUF_OK);
+  }
+  nbuf_result result = nbuf_remote_memory_open(process, &memory);
+  process->handles[NBUF_LINUX_MEMORY] = memory;
+  return result;
+}
+
 void nbuf_remote_let_go(nearbuf_process *process) {
   nbuf_remote_memory_close(process->handles[NBUF_LINUX_MEMORY]);
   process->handles[NBUF_LINUX_MEMORY] = 0;
