@@ -35,9 +35,9 @@
  * which needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
  * What the process notices. On Linux a thread of it stands still for less than a tenth of a
- * millisecond where that is not busy. A system call that the thread sleeps in goes on as if nothing
- * had happened: it ends with EINTR only where one of the program's own handlers runs. Three things
- * can be seen:
+ * millisecond where that is not busy, or three tenths where its first locator is made, too. A
+ * system call that the thread sleeps in goes on as if nothing had happened: it ends with EINTR only
+ * where one of the program's own handlers runs. Three things can be seen:
  *   - a transfer that is half done returns early, with what was transferred, as it does for any
  *     signal: a write of more than fits into a pipe or a socket, a receive that waits for all;
  *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin,
