@@ -265,9 +265,6 @@ static nbuf_result link_and_hold(finding *ctx, const nbuf_remote_view *last,
   ctx->walk.width = nbuf_process_width(ctx->process);
   bool is_open = open_to_hold(ctx, &view, &memory);
   ctx->is_listed = is_first || (is_open && link_behind(ctx, last, added->address));
-  if (!ctx->is_listed) {
-    nbuf_remote_page_discard(ctx->process, added);
-  }
   if (is_open && ctx->is_listed) {
     uint32_t index = initial->count - 1;
     fill(ctx, &initial->items[index], nbuf_item_at(view.base, initial->layout, index), &view,
@@ -277,6 +274,9 @@ static nbuf_result link_and_hold(finding *ctx, const nbuf_remote_view *last,
   if (is_open) {
     nbuf_remote_view_close(&view);
     nbuf_remote_memory_close(memory);
+  }
+  if (!ctx->is_listed) {
+    nbuf_remote_page_discard(ctx->process, added);
   }
   return is_open ? nbuf_result_of(NEARBUF_BUSY) : ctx->refused;
 }
@@ -332,6 +332,7 @@ static nbuf_result list_region(finding *ctx, const nbuf_place *region) {
 
 static nbuf_result make(finding *ctx) {
   nbuf_place region;
+  ctx->is_listed = false;
   nbuf_result result =
       nbuf_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target, SHARED_SIZE,
                                ctx->is_near, ctx->has_none ? &ctx->draft : NULL, &region);

@@ -1157,6 +1157,22 @@ TEST(a_first_locator_that_cannot_be_held_is_not_made_again) {
   CHECK_EQUAL(NEW_PAGE, chain.first);
 }
 
+static void exhaust_descriptors(void) {
+  it.opening = NEARBUF_OUT_OF_MEMORY;
+}
+
+/* The memory that is near is listed; the other is not, and goes. */
+TEST(memory_farther_away_is_listed_or_freed_whatever_became_of_what_is_near) {
+  nearbuf_process_request request = near_to_the_first(100);
+  request.flags = 0;
+  it.when_page_is_made = exhaust_descriptors;
+  check_fails(NEARBUF_OUT_OF_MEMORY, &request);
+  CHECK_EQUAL(2, it.makes);
+  CHECK_EQUAL(2, it.made_pages);
+  CHECK_EQUAL(1, it.discarded_pages);
+  check_region_freed();
+}
+
 TEST(memory_that_could_not_be_made_is_not_freed) {
   nearbuf_process_request request = request_of(100);
   it.making[0] = NEARBUF_DENIED;
