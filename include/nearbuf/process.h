@@ -35,7 +35,7 @@
  * which needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
  * What the process notices. On Linux a thread of it stands still for less than a tenth of a
- * millisecond where that is not busy, or three tenths where its first locator is made, too. A
+ * millisecond where that is not busy, or two tenths where its first locator is made, too. A
  * system call that the thread sleeps in goes on as if nothing had happened: it ends with EINTR only
  * where one of the program's own handlers runs. Three things can be seen:
  *   - a transfer that is half done returns early, with what was transferred, as it does for any
@@ -46,10 +46,10 @@
  *     name a point in time keep theirs;
  *   - a signal that is ignored, and blocked except in epoll_pwait, ends that call with EINTR if it
  *     comes meanwhile, as it does between two such calls: the kernel keeps blocked signals.
- * Of calls on devices (ioctl) some drivers return EINTR, which stays. And a thread cannot be given
- * back what it had if the process that does it is killed by itself within some 20 microseconds: by
- * a cgroup that is killed, or for lack of memory. That the calling program is killed does not
- * matter.
+ * Some drivers return EINTR from an interrupted ioctl, which the thread sees. And if the helper
+ * process alone is killed within some 20 microseconds, or 120 where the first locator is made, by a
+ * cgroup that is killed or for lack of memory, the thread cannot be given back what it had. That
+ * the calling program is killed does not matter.
  *
  * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is
  * made by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to
@@ -289,11 +289,12 @@ typedef struct nearbuf_process_buffer {
  * Cost on Linux, in system calls, the reads of memory maps not counted: at most 10 where a listed
  * buffer will do, and 25 the first time through a handle, which has to find the locator (8 more
  * before Linux 6.11, 15 more where the shared directory is closed to the user of the process).
- * Where memory is made some 55, and with a first locator at most 120, half of them by the helper
- * that stops a thread; some 40 more by a caller with more rights than the process. The map is read
- * once for each buffer that would do, once to share the page, and twice or three times to place
- * memory. Making memory stops one thread of the process once, for less than a millisecond where it
- * is quiet; a further locator stops it once more. */
+ * Where memory is made some 55, and with a first locator at most 120 (16 and 5 more), half of them
+ * by the helper that stops a thread; some 40 more by a caller with more rights than the process.
+ * The map is read once for each buffer that would do, once to share the page, and twice or three
+ * times to place memory. Making memory stops one thread of the process for less than a millisecond
+ * where it is quiet: once, also where the first locator is made; once more for a later locator, and
+ * to take back what failed. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_get(nearbuf_process *process,
                                                        const nearbuf_process_request *request,
                                                        nearbuf_process_buffer *buffer);

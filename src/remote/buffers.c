@@ -332,7 +332,6 @@ static nbuf_result list_region(finding *ctx, const nbuf_place *region) {
 
 static nbuf_result make(finding *ctx) {
   nbuf_place region;
-  ctx->is_listed = false;
   nbuf_result result =
       nbuf_process_make_memory(ctx->process, &ctx->constraint, ctx->wanted.target, SHARED_SIZE,
                                ctx->is_near, ctx->has_none ? &ctx->draft : NULL, &region);
@@ -383,7 +382,7 @@ static nbuf_result get(finding *ctx) {
                              &ctx->constraint)) {
     ctx->is_near = true;
     nbuf_result result = get_within(ctx);
-    if (!is_out_of_room(ctx, result)) {
+    if (ctx->is_listed || !is_out_of_room(ctx, result)) {
       return result;
     }
   }

@@ -85,8 +85,8 @@ nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around);
  * is stopped to make memory, it maps the page as well. Lives on the caller's stack; zeroed: not
  * begun. A port that gains nothing by it leaves it so. */
 typedef union nbuf_remote_draft {
-  uint64_t alignment;
   unsigned char bytes[1024];
+  uint64_t alignment;
 } nbuf_remote_draft;
 
 /* Begins the page, if it is not begun. What fails here nbuf_remote_page_make does again. */

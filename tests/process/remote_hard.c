@@ -247,6 +247,24 @@ TEST(a_second_thread_may_replace_the_program_while_the_first_one_is_stopped) {
   CHECK_EQUAL(1, end_of(&what));
 }
 
+/* When the memory has been mapped, and the path of the locator's file lies in it. */
+static int exec_before_opening(long number, long arguments[6]) {
+  static int steps;
+  steps += is_request(number, arguments, PTRACE_SYSCALL);
+  return steps == 3 ? exec_by_second_thread(number, arguments) : 0;
+}
+
+TEST(a_path_is_not_removed_where_the_next_program_of_a_second_thread_has_other_memory) {
+  target what = start_hard("keep_by_second", kept_place);
+  nearbuf_process process = target_open(&what);
+  nearbuf_process_request request = request_at(KEPT_PLACE, 4096);
+  nearbuf_process_buffer buffer;
+  system_hook_set(exec_before_opening);
+  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
+  CHECK_EQUAL(0, kill(what.id, SIGTERM));
+  CHECK_EQUAL(1, end_of(&what));
+}
+
 /* ---- Whose id it is -------------------------------------------------------------------------- */
 
 static target innocent;

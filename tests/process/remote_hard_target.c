@@ -95,6 +95,7 @@ static long kept(const char *address) {
 }
 
 static const char *next_program;
+static const char *next_argument;
 
 static void *replace_from_thread(void *context) {
   (void)context;
@@ -103,7 +104,7 @@ static void *replace_from_thread(void *context) {
     if (next_program[0] == '/') {
       execl(next_program, next_program, (char *)NULL);
     }
-    become(next_program, NULL);
+    become(next_program, next_argument);
   }
   return NULL;
 }
@@ -115,6 +116,11 @@ static long replace_by_second(const char *program) {
   pthread_create(&second, NULL, replace_from_thread, NULL);
   (void)wait_to_be_told();
   return counted;
+}
+
+static long keep_by_second(const char *address) {
+  next_argument = address;
+  return replace_by_second("kept");
 }
 
 /* Its second threads replace it again and again. */
@@ -402,6 +408,7 @@ static const mode modes[] = {
     {"keep", keep},
     {"kept", kept},
     {"second", replace_by_second},
+    {"keep_by_second", keep_by_second},
     {"restrict", restrict_itself},
     {"threads", start_threads},
     {"filters", filter_itself},

@@ -41,6 +41,7 @@ enum {
   FOLDER = 0, /* the descriptors of the directories are this and the next one */
   NEW_FILE = 200,
   ROOT = 400,
+  OPEN_MEMORY = 3,
   FILE_THERE = 0,
   INODE = 5,
   NEW_INODE = 77,
@@ -61,7 +62,8 @@ static struct {
   int step_count;
   char memory[256]; /* at MEMORY */
   size_t memory_size;
-  bool is_memory_gone;
+  nbuf_result writing[MOST_STEPS]; /* to it, one after the other */
+  int write_count;
   nbuf_result holding; /* its memory */
   nbuf_result running; /* where no thread of it can be stopped */
   uint64_t freed;
@@ -132,6 +134,7 @@ static nearbuf_process peer = {.id = ID, .address_bits = 64};
 
 static void reset_steps(void) {
   it.step_count = 0;
+  it.write_count = 0;
   it.freed = 0;
 }
 
@@ -199,14 +202,17 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
   return it.lost_call != (int)call;
 }
 
-bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size) {
-  CHECK(trace != NULL && size <= sizeof it.memory);
+nbuf_result nbuf_remote_memory_write(intptr_t memory, uint64_t address, const void *bytes,
+                                     size_t size) {
+  CHECK_EQUAL(OPEN_MEMORY, memory);
   CHECK_EQUAL(MEMORY, address);
-  if (!it.is_memory_gone) {
+  CHECK(size <= sizeof it.memory);
+  nbuf_result result = it.writing[it.write_count++];
+  if (result.status == NEARBUF_OK) {
     memcpy(it.memory, bytes, size);
     it.memory_size = size;
   }
-  return !it.is_memory_gone;
+  return result;
 }
 
 nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, void *context) {
@@ -215,8 +221,9 @@ nbuf_result nbuf_linux_run(nearbuf_process *process, nbuf_trace_script script, v
   return it.running.status == NEARBUF_OK ? script(&trace, context) : it.running;
 }
 
-nbuf_result nbuf_linux_hold_memory(nearbuf_process *process) {
+nbuf_result nbuf_linux_hold_memory(nearbuf_process *process, intptr_t *memory) {
   CHECK(process == &peer);
+  *memory = OPEN_MEMORY;
   return it.holding;
 }
 
@@ -709,18 +716,33 @@ TEST(without_the_rights_of_the_process_nothing_is_made) {
   CHECK_EQUAL(0, it.step_count);
 }
 
-TEST(memory_that_the_process_unmapped_stops_it) {
-  it.is_memory_gone = true;
+TEST(memory_that_cannot_be_written_stops_it) {
+  it.writing[0] = nbuf_result_of(NEARBUF_NOT_MAPPED); /* the process unmapped it */
   check_fails(NEARBUF_BUSY, 0, true);
+  it.writing[0] = nbuf_result_system(NEARBUF_NOT_FOUND, ESRCH);
+  check_fails(NEARBUF_NOT_FOUND, ESRCH, true);
   CHECK_EQUAL(0, it.step_count);
+}
+
+TEST(where_the_path_cannot_be_removed_the_file_is_closed_there) {
+  it.writing[1] = nbuf_result_system(NEARBUF_SYSTEM_ERROR, EIO);
+  nbuf_remote_page page;
+  initial.layout = nbuf_layout_of(8, NEARBUF_DIALECT_RUST);
+  CHECK_STATUS(NEARBUF_SYSTEM_ERROR, nbuf_remote_page_make(&peer, &initial, NULL, &page).status);
+  CHECK(it.step_count == 2 && it.steps[1] == NBUF_TRACE_CLOSE);
+  CHECK_EQUAL(0, it.open_files);
+  it.step_count = it.write_count = 0;
+  it.results[NBUF_TRACE_OPENAT] = -EMFILE; /* then there is none */
+  CHECK_STATUS(NEARBUF_OUT_OF_MEMORY, nbuf_remote_page_make(&peer, &initial, NULL, &page).status);
+  CHECK_EQUAL(1, it.step_count);
 }
 
 TEST(memory_that_cannot_be_held_gets_no_locator) {
   it.holding = nbuf_result_system(NEARBUF_OUT_OF_MEMORY, EMFILE);
-  check_fails(NEARBUF_OUT_OF_MEMORY, EMFILE, true);
-  CHECK_EQUAL(PLACE, it.freed);
-  check_fails(NEARBUF_OUT_OF_MEMORY, EMFILE, false);
-  CHECK_EQUAL(PLACE, it.freed);
+  for (int i = 0; i < 2; i++) {
+    check_fails(NEARBUF_OUT_OF_MEMORY, EMFILE, i == 0);
+    CHECK_EQUAL(0, it.step_count);
+  }
 }
 
 TEST(a_file_that_a_clean_up_removed_is_made_again_later) {
@@ -947,6 +969,7 @@ static void map_draft(void) {
   nbuf_trace trace = {0};
   nbuf_page_call *call = nbuf_page_call_of(&draft);
   nbuf_remote_draft_begin(&peer, &draft);
+  call->open_memory = OPEN_MEMORY;
   CHECK(call->path[0] != '\0');
   call->memory = MEMORY;
   (void)nbuf_page_script(&trace, call);
@@ -971,20 +994,41 @@ TEST(a_draft_that_is_not_mapped_yet_is_mapped_with_the_page) {
   CHECK_EQUAL(5, it.step_count);
 }
 
-TEST(where_no_draft_can_be_begun_the_page_is_made_all_the_same) {
+TEST(a_draft_is_begun_in_the_users_own_directory_where_the_shared_one_is_anothers) {
   it.opening[0] = nbuf_result_system(NEARBUF_DENIED, EACCES);
+  map_draft();
+  CHECK_EQUAL(2, it.open_files);
+  check_made(true);
+  CHECK_EQUAL(0, it.step_count);
+  CHECK_EQUAL(1, it.folder);
+}
+
+TEST(where_no_draft_can_be_begun_the_page_is_made_all_the_same) {
+  it.opening[0] = nbuf_result_system(NEARBUF_SYSTEM_ERROR, EIO);
   for (int i = 0; i < 2; i++) { /* tried once */
     nbuf_remote_draft_begin(&peer, &draft);
     CHECK(nbuf_page_call_of(&draft)->path[0] == '\0');
     CHECK_EQUAL(0, it.open_files);
-    it.identity.is_privileged = true;
+    it.opening[0] = nbuf_result_of(NEARBUF_OK);
   }
-  nbuf_remote_draft_discard(&peer, &draft);
-  nbuf_remote_draft_begin(&peer, &draft); /* which must not trust its user */
-  CHECK(nbuf_page_call_of(&draft)->path[0] == '\0');
-  it.identity.is_privileged = false;
+  static bool *const reasons[] = {&it.identity.is_privileged, &it.identity.may_refuse};
+  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+    *reasons[i] = true;
+    nbuf_remote_draft_discard(&peer, &draft);
+    nbuf_remote_draft_begin(&peer, &draft);
+    CHECK(nbuf_page_call_of(&draft)->path[0] == '\0' && it.name[0] == '\0');
+    *reasons[i] = false;
+  }
   check_made(true);
-  CHECK_EQUAL(1, it.folder);
+  CHECK_EQUAL(5, it.step_count);
+}
+
+TEST(a_draft_in_the_users_own_directory_that_fails_is_not_begun_again) {
+  it.opening[0] = nbuf_result_system(NEARBUF_DENIED, EACCES);
+  it.results[NBUF_TRACE_OPENAT] = -EACCES;
+  map_draft();
+  check_fails(NEARBUF_DENIED, EACCES, true);
+  CHECK_EQUAL(0, it.step_count);
 }
 
 TEST(a_file_that_is_not_complete_is_no_draft) {

@@ -326,6 +326,7 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
 /* Beside memory at MEMORY. */
 nbuf_result nbuf_page_script(nbuf_trace *trace, nbuf_page_call *call) {
   CHECK(trace != NULL && it.call_count == 1 && call->memory == MEMORY);
+  CHECK_EQUAL(peer.handles[NBUF_LINUX_MEMORY], call->open_memory);
   it.mapped_pages++;
   call->result = nbuf_result_of(NEARBUF_OK);
   return call->result;
@@ -915,11 +916,13 @@ TEST(memory_is_held_once_and_only_of_the_noted_program) {
   (void)add_entry("mem", "", 0);
   note_program(5, 6);
   run_program(5, 7);
-  CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_linux_hold_memory(&peer));
+  intptr_t memory;
+  CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_linux_hold_memory(&peer, &memory));
   check_is_held(false);
   run_program(5, 6);
   for (int i = 0; i < 2; i++) {
-    CHECK_RESULT(NEARBUF_OK, 0, nbuf_linux_hold_memory(&peer));
+    CHECK_RESULT(NEARBUF_OK, 0, nbuf_linux_hold_memory(&peer, &memory));
+    CHECK(memory != 0 && memory == peer.handles[NBUF_LINUX_MEMORY]);
     check_is_held(true);
     it.memory_error = EPERM; /* it is not looked at again */
   }
@@ -1411,14 +1414,22 @@ TEST(memory_is_mapped_at_the_address_alone) {
 }
 
 TEST(the_page_of_a_draft_that_is_begun_is_mapped_with_the_memory) {
-  nbuf_remote_draft draft = {0};
+  nbuf_remote_draft draft = {{0}};
   nbuf_page_call *call = nbuf_page_call_of(&draft);
+  intptr_t memory;
+  (void)add_entry("mem", "", 0);
   it.results[0] = (int64_t)MEMORY;
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < 3; i++) { /* not begun; begun, but not to be written; begun */
     keep_entry();
     call->path[0] = i == 0 ? '\0' : '/';
+    if (i != 1) {
+      CHECK_RESULT(NEARBUF_OK, 0, nbuf_linux_hold_memory(&peer, &memory));
+    }
     CHECK_RESULT(NEARBUF_OK, 0, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
-    CHECK_EQUAL(i, it.mapped_pages);
+    CHECK_EQUAL(i == 2, it.mapped_pages);
+    if (i != 2) {
+      nbuf_remote_let_go(&peer);
+    }
   }
   keep_entry();
   it.results[0] = -EEXIST;
@@ -1428,10 +1439,13 @@ TEST(the_page_of_a_draft_that_is_begun_is_mapped_with_the_memory) {
 
 /* The memory is there, and the caller frees it if the page stays away. */
 TEST(a_thread_that_fails_while_it_maps_the_page_has_made_the_memory) {
-  nbuf_remote_draft draft = {0};
+  nbuf_remote_draft draft = {{0}};
   nbuf_page_call *call = nbuf_page_call_of(&draft);
+  intptr_t memory;
+  (void)add_entry("mem", "", 0);
   it.results[0] = (int64_t)MEMORY;
   it.ending = nbuf_result_of(NEARBUF_BUSY);
+  CHECK_RESULT(NEARBUF_OK, 0, nbuf_linux_hold_memory(&peer, &memory));
   keep_entry();
   CHECK_RESULT(NEARBUF_BUSY, 0, nbuf_remote_allocate(&peer, MEMORY, GRANULE, &draft));
   keep_entry();

@@ -110,7 +110,6 @@ static struct {
   pid_t thread;   /* which was seized last */
   int seized;
   int parting_signal;
-  ssize_t written; /* by a write to the thread */
   int signal_code;
   uint64_t passed_on; /* signals, as a set */
   uint64_t options;
@@ -559,17 +558,6 @@ static int invented_clone(int (*run)(void *context), const void *top, int flags,
   return HELPER;
 }
 
-#define PLACE_WRITTEN UINT64_C(0x5000)
-
-static ssize_t invented_writev(pid_t thread, const struct iovec *here, unsigned long pieces,
-                               const struct iovec *there) {
-  CHECK_EQUAL(FIRST, thread);
-  CHECK(pieces == 1 && here->iov_len == there->iov_len);
-  CHECK_EQUAL(PLACE_WRITTEN, (uintptr_t)there->iov_base);
-  CHECK(here->iov_base == (const void *)wanted);
-  return it.written;
-}
-
 static int invented_setpgid(pid_t id, pid_t group) {
   CHECK(id == 0 && group == 0);
   it.groups++;
@@ -601,8 +589,6 @@ static int counted(int file) {
 #define close(file) invented_close(file)
 #define process_vm_readv(thread, here, pieces, there, count, flags)                                \
   invented_readv(thread, here, pieces, there, count, flags)
-#define process_vm_writev(thread, here, pieces, there, count, flags)                               \
-  invented_writev(thread, here, pieces, there)
 #define clone(run, top, flags, context) invented_clone(run, top, flags, context)
 #define setpgid(id, group) invented_setpgid(id, group)
 #define sched_yield() invented_yield()
@@ -1104,16 +1090,6 @@ TEST(the_registers_are_not_read_for_a_result_that_does_not_matter) {
   run(DONE);
   CHECK_EQUAL(2, calls_made);
   check_log(ENTERED " set call call set call call " LEFT);
-}
-
-TEST(what_is_written_to_the_thread_is_written_whole) {
-  const nbuf_trace trace = {.target = &traced, .thread = FIRST};
-  it.written = sizeof wanted;
-  CHECK(nbuf_trace_write(&trace, PLACE_WRITTEN, wanted, sizeof wanted));
-  it.written--;
-  CHECK(!nbuf_trace_write(&trace, PLACE_WRITTEN, wanted, sizeof wanted));
-  it.written = -1;
-  CHECK(!nbuf_trace_write(&trace, PLACE_WRITTEN, wanted, sizeof wanted));
 }
 
 TEST(a_process_that_is_stopped_and_continued_goes_on_with_its_call) {

@@ -102,6 +102,8 @@ nbuf_result nbuf_identify_fully(const nearbuf_process *process, nbuf_identity *i
   identity->is_full = true;
   identity->user.named = user_inside(process, which, identity->user.owner);
   identity->is_privileged = is_privileged(process, status, identity->user.owner);
+  identity->may_refuse = nbuf_linux_number(nbuf_linux_field(status, "TracerPid"), 0, 10) != 0 ||
+                         nbuf_linux_number(nbuf_linux_field(status, "Seccomp"), 0, 10) != 0;
   identity->rights =
       (nbuf_rights){identity->user.owner, identity->group, capabilities_of(which, status), false};
   identity->rights.are_ours = nbuf_rights_are_ours(&identity->rights);

@@ -19,6 +19,7 @@ typedef struct nbuf_identity {
   /* From here on only by nbuf_identify_fully, which sets the user's name, too. */
   bool is_full;
   bool is_privileged; /* it must not trust what its user's other programs can write */
+  bool may_refuse;    /* to be stopped: it is traced, or its system calls are filtered */
   nbuf_rights rights; /* the rights with which its files are made */
 } nbuf_identity;
 

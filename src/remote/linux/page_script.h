@@ -9,7 +9,9 @@
 /* The file, and how far the process is. */
 typedef struct nbuf_page_call {
   char path[2 * sizeof(nbuf_name)]; /* as the process sees the file */
-  uint64_t memory;                  /* zeroed memory of the process, in which the path may lie */
+  uint64_t memory;                  /* zeroed memory of the process, in which the path may lie; */
+  intptr_t open_memory;             /* what that is written through (port.h): never the id, which
+                                       is the next program's where a thread replaces this one */
   uint64_t address;                 /* out: where the file is mapped; 0: it is not */
   nbuf_result of_folder;            /* out: the failure, if it concerns the directory */
   nbuf_result result;               /* out */

@@ -276,15 +276,17 @@ typedef struct page_plan {
   bool is_first;
 } page_plan;
 
-/* Lets the process map the file, if it has not tried to already. No locator is made for memory that
- * could not be written to afterwards. */
+/* Lets the process map the file, if it has not tried to already. */
 static nbuf_result map_there(const page_plan *plan, new_page *made) {
-  if (made->call.memory == 0) {
-    made->call.memory = plan->initial->items[plan->initial->count - 1].base;
-    made->call.result = nbuf_linux_run(plan->process, run_page_script, &made->call);
+  if (made->call.memory != 0) {
+    return made->call.result;
   }
-  return made->call.result.status == NEARBUF_OK ? nbuf_linux_hold_memory(plan->process)
-                                                : made->call.result;
+  nbuf_result result = nbuf_linux_hold_memory(plan->process, &made->call.open_memory);
+  if (result.status == NEARBUF_OK) {
+    made->call.memory = plan->initial->items[plan->initial->count - 1].base;
+    result = nbuf_linux_run(plan->process, run_page_script, &made->call);
+  }
+  return result;
 }
 
 /* Writes the locator into the mapped file, which no other process can see yet, and gives it its
@@ -357,7 +359,7 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_i
                                  plan.is_first ? 0 : (intptr_t)(nbuf_posix_random() & UINT32_MAX)};
   if (plan.is_first && is_begun(page_of(first))) {
     made = *page_of(first);
-    *first = (nbuf_remote_draft){0};
+    *first = (nbuf_remote_draft){{0}};
   } else {
     result = identify_for_files(process, &made.identity);
   }
@@ -366,7 +368,8 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_i
   }
   nbuf_result of_folder;
   result = make_in(&plan, &made, page, &of_folder);
-  if (result.status != NEARBUF_OK && nbuf_directory_is_anothers(of_folder)) {
+  if (result.status != NEARBUF_OK && made.folder == NBUF_FOLDER_SHARED &&
+      nbuf_directory_is_anothers(of_folder)) {
     new_page another = {.folder = NBUF_FOLDER_OF_USER, .identity = made.identity};
     nbuf_result second = make_in(&plan, &another, page, &of_folder);
     bool is_answer = of_folder.status == NEARBUF_OK || second.status == NEARBUF_BUSY;
@@ -382,11 +385,14 @@ nbuf_result nbuf_remote_page_make(nearbuf_process *process, const nbuf_initial_i
 
 void nbuf_remote_draft_begin(nearbuf_process *process, nbuf_remote_draft *draft) {
   new_page *made = page_of(draft);
-  if (!made->is_tried) {
-    *made = (new_page){.folder = NBUF_FOLDER_SHARED, .is_tried = true};
-    if (identify_for_files(process, &made->identity).status == NEARBUF_OK) {
-      (void)begin(process, made);
-    }
+  if (made->is_tried) {
+    return;
+  }
+  *made = (new_page){.folder = NBUF_FOLDER_SHARED, .is_tried = true};
+  if (identify_for_files(process, &made->identity).status == NEARBUF_OK &&
+      !made->identity.may_refuse && nbuf_directory_is_anothers(begin(process, made))) {
+    made->folder = NBUF_FOLDER_OF_USER;
+    (void)begin(process, made);
   }
 }
 
@@ -396,7 +402,7 @@ void nbuf_remote_draft_discard(nearbuf_process *process, nbuf_remote_draft *draf
     take_back(process, made);
     close(made->directory);
   }
-  *draft = (nbuf_remote_draft){0};
+  *draft = (nbuf_remote_draft){{0}};
 }
 
 void nbuf_remote_page_discard(nearbuf_process *process, const nbuf_remote_page *page) {

@@ -528,13 +528,13 @@ bool nbuf_linux_runs_noted_program(const nearbuf_process *process) {
          check_id(process).status == NEARBUF_OK;
 }
 
-nbuf_result nbuf_linux_hold_memory(nearbuf_process *process) {
-  intptr_t memory = 0;
-  if (nbuf_linux_memory(process) >= 0) {
-    return nbuf_result_of(NEARBUF_OK);
+nbuf_result nbuf_linux_hold_memory(nearbuf_process *process, intptr_t *memory) {
+  nbuf_result result = nbuf_result_of(NEARBUF_OK);
+  *memory = process->handles[NBUF_LINUX_MEMORY];
+  if (*memory == 0) {
+    result = nbuf_remote_memory_open(process, memory);
+    process->handles[NBUF_LINUX_MEMORY] = *memory;
   }
-  nbuf_result result = nbuf_remote_memory_open(process, &memory);
-  process->handles[NBUF_LINUX_MEMORY] = memory;
   return result;
 }
 
@@ -786,7 +786,7 @@ static nbuf_result allocate_script(nbuf_trace *trace, void *context) {
   ctx->is_made = result.status == NEARBUF_OK;
   if (ctx->is_made && ctx->page != NULL) {
     ctx->page->memory = ctx->address;
-    (void)nbuf_page_script(trace, ctx->page);
+    result = nbuf_page_script(trace, ctx->page);
   }
   return result;
 }
@@ -795,13 +795,14 @@ static nbuf_result allocate_script(nbuf_trace *trace, void *context) {
 nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
                                  nbuf_remote_draft *draft) {
   nbuf_page_call *page = draft == NULL ? NULL : nbuf_page_call_of(draft);
-  bool is_begun = page != NULL && page->path[0] != '\0';
-  memory_call ctx = {.address = address,
-                     .size = size,
-                     .protection = PROT_READ | PROT_WRITE | PROT_EXEC,
-                     .page = is_begun ? page : NULL};
+  memory_call ctx = {
+      .address = address, .size = size, .protection = PROT_READ | PROT_WRITE | PROT_EXEC};
+  if (page != NULL && page->path[0] != '\0' && nbuf_linux_memory(process) >= 0) {
+    page->open_memory = process->handles[NBUF_LINUX_MEMORY];
+    ctx.page = page;
+  }
   nbuf_result result = nbuf_linux_run(process, allocate_script, &ctx);
-  if (is_begun && ctx.is_made && result.status != NEARBUF_OK) {
+  if (ctx.is_made && ctx.page != NULL) {
     page->result = result;
     return nbuf_result_of(NEARBUF_OK);
   }

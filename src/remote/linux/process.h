@@ -32,9 +32,9 @@ bool nbuf_linux_runs_noted_program(const nearbuf_process *process);
  * read without the id, which may be another process's by now. */
 int nbuf_linux_memory(const nearbuf_process *process);
 
-/* Opens that memory, if it is not open, for writing and for the rest of the call; the result as of
- * nbuf_remote_memory_open. */
-nbuf_result nbuf_linux_hold_memory(nearbuf_process *process);
+/* Opens that memory, if it is not open, for writing and for the rest of the call: the process keeps
+ * it. The result is as that of nbuf_remote_memory_open. */
+nbuf_result nbuf_linux_hold_memory(nearbuf_process *process, intptr_t *memory);
 
 /* Lets go of what is kept of its locators. */
 void nbuf_linux_forget_locators(nearbuf_process *process);

@@ -313,12 +313,6 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
   return true;
 }
 
-bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size) {
-  struct iovec here = {(void *)(uintptr_t)bytes, size};
-  struct iovec there = {(void *)(uintptr_t)address, size};
-  return process_vm_writev(trace->thread, &here, 1, &there, 1, 0) == (ssize_t)size;
-}
-
 /* ---- Entering -------------------------------------------------------------------------------- */
 
 static void set_signal_mask(uint64_t mask, uint64_t *before) {
@@ -703,14 +697,6 @@ bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t 
   (void)call;
   (void)arguments;
   (void)returned;
-  return false;
-}
-
-bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size) {
-  (void)trace;
-  (void)address;
-  (void)bytes;
-  (void)size;
   return false;
 }
 

@@ -4,7 +4,6 @@
 #define NBUF_LINUX_TRACE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/result.h"
@@ -17,9 +16,6 @@ typedef struct nbuf_trace nbuf_trace;
  * mmap is always 0. */
 bool nbuf_trace_syscall(nbuf_trace *trace, nbuf_trace_call call, const uint64_t arguments[6],
                         int64_t *returned);
-
-/* Writes to memory of the stopped thread that it may write to itself. False: not all of it. */
-bool nbuf_trace_write(const nbuf_trace *trace, uint64_t address, const void *bytes, size_t size);
 
 /* The work while the thread is stopped. It runs in a helper process that shares our memory: only
  * system calls and stores. */
