@@ -18,7 +18,7 @@
  *   threads     any number of threads of any number of modules may call at the same time.
  *   signals     functions marked "signal handlers: yes" may be called in one, even in one that
  *               interrupted the same function; at worst they then return NEARBUF_BUSY. A call
- *               needs up to 16 KiB of stack, which SIGSTKSZ may be less than.
+ *               needs up to 16 KiB of stack; SIGSTKSZ may be less.
  *               errno (GetLastError on Windows) is preserved.
  *   heap        the library never calls malloc, keeps no descriptor open, and starts no thread.
  *
@@ -104,9 +104,9 @@ typedef struct nearbuf_range {
  * NEARBUF_REACH_JUMP is the native one: X86_REL32 on x86, ARM64_BRANCH on AArch64, and everywhere
  * else the whole address space (no limit is known to the library).
  *
- * The ranges are such that from any instruction of at most 32 bytes at a target a jump to any byte
- * of the range encodes, and back from an instruction of at most 32 bytes that lies in the range to
- * the target and to each of the 32 bytes behind it. For targets [first, last]:
+ * A jump in any instruction of at most 32 bytes at a target can reach every byte of the range, and
+ * a jump in any such instruction in the range can reach the target and each of the 32 bytes behind
+ * it. For targets [first, last]:
  *
  *   X86_REL32      [last + 32 - 2^31, first + 2^31 - 1]; Intel SDM vol. 2, JMP: the displacement
  *                  counts from the end of the instruction. In a 32-bit process it wraps, so all
@@ -137,13 +137,13 @@ typedef enum nearbuf_reach {
 NEARBUF_API nearbuf_status nearbuf_range_within_reach(const nearbuf_range *targets, size_t count,
                                                       nearbuf_reach reach, nearbuf_range *range);
 
-/* A range in which any two addresses reach each other, and each reaches every target: what code and
- * data of one compilation need, which refer to each other. It is half the reach around the targets;
- * parameters and errors are those of nearbuf_range_within_reach.
+/* A range in which any two addresses reach each other, and each reaches every target, as the code
+ * and data of one compilation need, because they refer to each other. It is half the reach around
+ * the targets; parameters and errors are those of nearbuf_range_within_reach.
  *
  * NO_ROOM: the targets are farther apart than the reach. So are, on x86-64, a position-independent
  * executable and the C library (some 41 TiB): make one group for each, or reach the far one by a
- * jump through an address that is stored in memory (an import table of one's own).
+ * jump through an address that is stored in memory (for example an import table).
  * Signal handlers: yes. Cost: arithmetic. */
 NEARBUF_API nearbuf_status nearbuf_range_for_group(const nearbuf_range *targets, size_t count,
                                                    nearbuf_reach reach, nearbuf_range *range);
@@ -246,7 +246,7 @@ typedef struct nearbuf_buffer {
   uint32_t limit;        /* the offset at which the request's range ends */
   uint32_t order;        /* where the item stands in the chain */
   uint32_t generation;   /* of the process that took it */
-  uintptr_t write_delta; /* what leads from where it runs to where it is written */
+  uintptr_t write_delta; /* the address for writing minus the address for running */
   uint32_t reserved;     /* offset of the end of the reserved room, 0 for none */
   int32_t system_error;
   uint32_t reserved_size;
@@ -255,17 +255,18 @@ typedef struct nearbuf_buffer {
 
 /* Takes a buffer with room for the request, and holds it.
  *
- * An existing buffer of the range with room is used, with near_bytes one that is so near; else one
- * is made as near to the target as there is room. Where nothing so near is free, what is farther
- * away is used in the same order. On Windows new memory keeps 16 MiB clear of executables and DLLs,
- * where the loader puts those that come later, as long as there is other room in the range. The
- * room that the caller does not append to is free for other callers after nearbuf_release.
+ * An existing buffer of the range that has room is used (with near_bytes: one that is near enough);
+ * otherwise a new one is made as near to the target as possible. Where nothing near enough is free,
+ * what is farther away is used in the same order. On Windows new memory keeps 16 MiB clear of
+ * executables and DLLs, where the loader puts those that come later, as long as there is other room
+ * in the range. The room that the caller does not append to is free for other callers after
+ * nearbuf_release.
  *
  *   request  see there; not null. Alignment holds for the first byte that is appended.
  *   buffer   out: the handle; its item is 0 after a failure.
  *
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, INVALID_ALIGNMENT, INVALID_RANGE, RANGE_TOO_SMALL: the
- * request cannot work, ever. NO_ROOM: nothing free in the range now. OUT_OF_MEMORY: also the
+ * request can never succeed. NO_ROOM: nothing free in the range now. OUT_OF_MEMORY: also the
  * exhaustion of descriptors and mappings; a retry helps once there is room. DENIED: memory that is
  * writable and executable is forbidden here, or the memory map may not be read. BUSY: a retry
  * helps. INCOMPATIBLE: the locator of this process is damaged or of an unknown version.
@@ -309,7 +310,7 @@ NEARBUF_API nearbuf_status nearbuf_reserve(nearbuf_buffer *buffer, size_t size_b
                                            size_t alignment_bytes, nearbuf_memory *room);
 
 /* Keeps the first `used_bytes` of the reserved room permanently, 0 for none of it, and ends the
- * reservation. Makes the bytes fit to run.
+ * reservation. Makes the bytes ready to be executed.
  * Errors: BEYOND_ROOM (more than was reserved: the reservation stays), INVALID_ARGUMENT (null, or
  * nothing is reserved), INVALID_HANDLE, STALE. Signal handlers: yes. */
 NEARBUF_API nearbuf_status nearbuf_commit(nearbuf_buffer *buffer, size_t used_bytes);
@@ -342,7 +343,8 @@ NEARBUF_API nearbuf_status nearbuf_place(const nearbuf_request *request, const v
 typedef ptrdiff_t (*nearbuf_writer)(const nearbuf_memory *room, void *context);
 
 /* As nearbuf_place, for bytes that depend on where they are: `writer` is called once, with room for
- * the request. What it says it used is kept, and is fit to run; the rest is free for other callers.
+ * the request. The bytes that it reports as used are kept and made ready to be executed; the rest
+ * is free for other callers.
  *
  * Errors: as nearbuf_get; CANCELLED (the writer returned a negative number) and BEYOND_ROOM (it
  * returned more than the room): nothing is consumed, nothing stays held. Signal handlers: yes. */
@@ -363,9 +365,10 @@ NEARBUF_API nearbuf_status nearbuf_place_with(const nearbuf_request *request, ne
  * of mappings between the target and the gap. */
 NEARBUF_API nearbuf_status nearbuf_allocate(const nearbuf_request *request, nearbuf_memory *memory);
 
-/* Unmaps what nearbuf_allocate filled in and empties the structure.
+/* Unmaps what nearbuf_allocate mapped and empties the structure.
  * Errors: INVALID_ARGUMENT (null), INVALID_HANDLE (empty: freed already; or it is not private,
- * but lies in a buffer), SYSTEM_ERROR. The structure is left as it was. Signal handlers: yes. */
+ * but lies in a buffer), SYSTEM_ERROR. After an error the structure is unchanged. Signal handlers:
+ * yes. */
 NEARBUF_API nearbuf_status nearbuf_free(nearbuf_memory *memory);
 
 /* ---- Unloading ------------------------------------------------------------------------------- */
@@ -394,9 +397,8 @@ NEARBUF_API void nearbuf_unload(void);
  * are cleaned and the other processors are synchronised (Linux: membarrier, where supported).
  *
  * Errors: INVALID_ARGUMENT, INVALID_SIZE, NOT_FOUND (the bytes do not lie in one buffer nor in
- * private memory: nothing is written), and those of looking (below). Private memory is told by the
- * memory map: it can be read, written and run, belongs to no file, and is shared with no other
- * process.
+ * private memory: nothing is written), and those of inspection (below). Memory is private if the
+ * memory map reports it as readable, writable and executable, without a file, and not shared.
  * Signal handlers: yes. Cost: a walk of the buffers; a map query when none has the address. */
 NEARBUF_API nearbuf_status nearbuf_overwrite(void *address, const void *bytes, size_t size_bytes,
                                              int32_t *system_error);
@@ -491,13 +493,13 @@ NEARBUF_API nearbuf_status nearbuf_get_totals(nearbuf_totals *totals);
  *
  * With PRIVATE no file is made. All modules of the process that use this library still share their
  * buffers; the other implementations (docs/interoperability.md) do not take part, and other
- * processes can look with the rights of a debugger and not make memory in the process. A locator
- * that the process has already is used as it is. A child of fork makes its own by the same choice.
+ * processes can inspect them with the rights of a debugger, but cannot make memory in the process.
+ * A locator that the process has already is used as it is. A child of fork makes its own by the
+ * same choice.
  *
  * On POSIX systems the locator of a privileged program is always private, chosen or not: one that
  * was started with rights that its user does not have, that is not dumpable (prctl, Linux), or
- * whose real, effective and saved ids differ. Such a program does not believe NEARBUF_ variables,
- * if it was started so.
+ * whose real, effective and saved ids differ. One that was started so ignores NEARBUF_ variables.
  *
  * Call it before the first use.
  * Errors: INVALID_ARGUMENT (another value), INCOMPATIBLE (the process has a first locator of the

@@ -17,12 +17,12 @@
  *               Linux two and, once its locator was found, that of its file; during a call that
  *               makes or holds memory one more.
  *   waiting     has a bound, then BUSY: 20 seconds where the process does not come back from a
- *               step, a minute where it delays every step (get may wait three times). That long
- *               waits only the last resort; a process that is frozen or in the middle of
+ *               step, a minute where it delays every step (get may wait three times). Only the
+ *               last resort waits that long; a process that is frozen or in the middle of
  *               replacing itself is BUSY after a tenth of a second to two seconds, and a retry
  *               helps later. On Linux a signal that ends the calling program (SIGINT, SIGTERM,
  *               SIGHUP, SIGQUIT without a handler) ends it at any time, and what was begun in the
- *               process is still brought to its end; other signals come when the call returns.
+ *               process is still completed; other signals come when the call returns.
  *
  * Rights. On Linux: reading and locking need the rights for ptrace (ptrace(2), "ptrace access mode
  * checking"): usually the same user and a process that is dumpable. Making memory is done by remote
@@ -34,18 +34,19 @@
  * cannot: DENIED. A locator whose file has lost its name is opened through /proc/<pid>/map_files,
  * which needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; reading it does not.
  *
- * What the process notices. On Linux a thread of it stands still for less than a tenth of a
- * millisecond where that is not busy, or two tenths where its first locator is made, too. A
- * system call that the thread sleeps in goes on as if nothing had happened: it ends with EINTR only
- * where one of the program's own handlers runs. Three things can be seen:
+ * What the process notices. On Linux, where the process is not busy, one of its threads stands
+ * still for less than a tenth of a millisecond, or two tenths if its first locator is made as well.
+ * A system call that the thread sleeps in goes on as if nothing had happened: it ends with EINTR
+ * only where one of the program's own handlers runs. Three things can be seen:
  *   - a transfer that is half done returns early, with what was transferred, as it does for any
  *     signal: a write of more than fits into a pipe or a socket, a receive that waits for all;
  *   - a time limit that the kernel does not keep begins anew: of epoll_wait and its kin,
  *     sigtimedwait, semtimedop, io_getevents, io_uring_enter, and of sockets (SO_RCVTIMEO,
- *     SO_SNDTIMEO). Sleeps, poll, select, futexes (mutexes, conditions, semaphores) and limits that
- *     name a point in time keep theirs;
- *   - a signal that is ignored, and blocked except in epoll_pwait, ends that call with EINTR if it
- *     comes meanwhile, as it does between two such calls: the kernel keeps blocked signals.
+ *     SO_SNDTIMEO). Sleeps, poll, select and futexes (mutexes, conditions, semaphores) keep their
+ *     limits, and so does every call with an absolute one;
+ *   - an ignored signal that the thread has blocked, except in epoll_pwait, ends that epoll_pwait
+ *     with EINTR if it arrives while the thread is stopped, as it does between two such calls: the
+ *     kernel keeps blocked signals.
  * Some drivers return EINTR from an interrupted ioctl, which the thread sees. And if the helper
  * process alone is killed within some 20 microseconds, or 120 where the first locator is made, by a
  * cgroup that is killed or for lack of memory, the thread cannot be given back what it had. That
@@ -53,7 +54,7 @@
  *
  * On Windows: what OpenProcess grants decides. Nothing of the process is stopped or run: memory is
  * made by VirtualAllocEx, a locator by mapping a section into it. Names of sections lead only to
- * processes of one's own session that are not packaged apps; the locators of others are found in
+ * processes of the caller's session that are not packaged apps; the locators of others are found in
  * their memory maps and can be read, not held. Memory comes in granules of 64 KiB and is freed
  * whole. A 32-bit program reads a 64-bit process; its memory map is UNSUPPORTED where the system
  * lacks NtWow64QueryVirtualMemory64, as Wine does.
@@ -99,8 +100,8 @@ typedef struct nearbuf_process {
 
 /* Opens a process. The handle refers to this process permanently: when it dies, calls return
  * NOT_FOUND, even if another process has its id. When it replaces itself (exec) the handle stays
- * valid, its buffers and what was allocated are gone. A call that meets that moment changes nothing
- * in the new program: BUSY, and a retry is about the new one.
+ * valid, its buffers and what was allocated are gone. A call during the exec changes nothing in the
+ * new program and returns BUSY; a retry applies to the new program.
  *
  *   process  out: zero after a failure, except its system_error.
  *
@@ -134,7 +135,8 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_describe(nearbuf_process *pro
 
 /* Calls `visit` with the ids of all visible processes, in ascending order, until it returns
  * a negative number. Processes that start or end meanwhile may be missed or reported.
- * Errors: INVALID_ARGUMENT, CANCELLED (the visitor's wish), DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
+ * Errors: INVALID_ARGUMENT, CANCELLED (the visitor returned a negative number), DENIED,
+ * OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_process_visitor)(int64_t id, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_all(nearbuf_process_visitor visit,
                                                              void *context);
@@ -175,7 +177,7 @@ typedef struct nearbuf_process_locator {
   const char *fault;    /* a sentence that says what is wrong; null: it is valid */
   uint32_t fault_index; /* which buffer is meant, where one is */
   uint32_t reserved_for_growth;
-  char name[128]; /* of its file, as the memory map of the process tells it; may be empty */
+  char name[128]; /* of its file, as the memory map of the process shows it; may be empty */
 } nearbuf_process_locator;
 
 /* One buffer, as it was when its locator was copied. */
@@ -275,12 +277,12 @@ typedef struct nearbuf_process_buffer {
  * /tmp that the process sees. The file is made with the rights of the process, not with the
  * caller's, and through no link, for the process may have mounted what it likes at that place; a
  * caller with more rights has a child process do it, for a few milliseconds. Where no file can be
- * made there the process gets none from outside (SYSTEM_ERROR or DENIED): to agree on a private one
- * takes a store by its own threads.
+ * made there the process gets none from outside (SYSTEM_ERROR or DENIED): only the process's own
+ * threads could make a private one.
  *
  * The page of the locator is shared for as long as the buffer is held. On Linux it is a file of the
- * process's user, who can shorten it then: the next call with the buffer is a SIGBUS in the caller.
- * A program that gets buffers in processes that it does not trust must expect that signal.
+ * process's user, who can shorten it then: the next call that uses the buffer raises SIGBUS in the
+ * caller. A program that gets buffers in processes that it does not trust must expect that signal.
  *
  *   buffer  out: the handle; all zero after a failure.
  *
@@ -349,12 +351,12 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_allocate(nearbuf_process *pro
                                                             uint64_t *address,
                                                             uint64_t *size_bytes);
 
-/* Unmaps what nearbuf_process_allocate gave: whole, or (not on Windows) whole pages of it. Memory
+/* Unmaps what nearbuf_process_allocate mapped: whole, or (not on Windows) whole pages of it. Memory
  * that a locator lists is refused, as is what is not readable, writable and executable private
  * memory, and everything where the process runs another program than when memory was last made in
  * it through this handle.
  * Errors: INVALID_ARGUMENT (not whole pages, size 0), NOT_MAPPED (nothing is there, or not in all
- * of it), NOT_FOUND (also: it is mapped, but was not given by nearbuf_process_allocate),
+ * of it), NOT_FOUND (also: it is mapped, but not by nearbuf_process_allocate),
  * DENIED, BUSY, UNSUPPORTED, SYSTEM_ERROR. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process, uint64_t address,
                                                         uint64_t size_bytes);
@@ -365,7 +367,7 @@ NEARBUF_PROCESS_API nearbuf_status nearbuf_process_free(nearbuf_process *process
 typedef enum nearbuf_file_state {
   NEARBUF_FILE_UNKNOWN = 0, /* no process of that id here, but perhaps elsewhere */
   NEARBUF_FILE_LIVE = 1,    /* a process of that id runs here */
-  NEARBUF_FILE_STALE = 2    /* proved to be dead; its user may remove it */
+  NEARBUF_FILE_STALE = 2    /* its process is proved to be dead; its user may remove it */
 } nearbuf_file_state;
 
 typedef struct nearbuf_file {
@@ -380,7 +382,7 @@ typedef struct nearbuf_file {
 
 /* Calls `visit` with the files of locators in the caller's shared directory and in that of its
  * user, which is used where the shared one is another user's, until it returns a negative number;
- * it may remove the one it is told. Systems whose locators are not files have none.
+ * it may remove the file that is reported. Systems whose locators are not files have none.
  * Errors: INVALID_ARGUMENT, CANCELLED, DENIED, OUT_OF_MEMORY, SYSTEM_ERROR. */
 typedef int (*nearbuf_file_visitor)(const nearbuf_file *file, void *context);
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_visit_files(nearbuf_file_visitor visit,
