@@ -125,7 +125,7 @@ TEST(any_thread_may_release_by_a_copy_of_the_handle) {
   CHECK_EQUAL(10, used_at(address));
 }
 
-TEST(a_held_buffer_is_given_to_nobody_else) {
+TEST(a_held_buffer_is_given_to_no_other_thread) {
   nearbuf_buffer first = get_buffer(16, 16);
   nearbuf_buffer second = get_buffer(16, 16);
   uintptr_t a = nearbuf_buffer_address(&first);

@@ -567,11 +567,12 @@ SURVIVES_ACTOR(get_that_grows_the_chain, a_reference_that_takes_the_page, act_be
                reference_takes_the_page)
 SURVIVES_ACTOR(get_of_a_new_region, a_reference_that_takes_the_page, act_before_every_call,
                reference_takes_the_page)
-SURVIVES_ACTOR(first_get, who_takes_its_place, act_before_every_call, place_is_taken)
-SURVIVES_ACTOR(get_of_a_new_region, who_takes_its_place, act_before_every_call, place_is_taken)
-SURVIVES_ACTOR(get_that_grows_the_chain, who_takes_its_place, act_before_every_call, place_is_taken)
-SURVIVES_ACTOR(allocate, who_takes_its_place, act_before_every_call, place_is_taken)
-SURVIVES_ACTOR(get_where_demands_are_hints, who_takes_its_place, act_before_every_call,
+SURVIVES_ACTOR(first_get, a_mapping_in_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(get_of_a_new_region, a_mapping_in_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(get_that_grows_the_chain, a_mapping_in_its_place, act_before_every_call,
+               place_is_taken)
+SURVIVES_ACTOR(allocate, a_mapping_in_its_place, act_before_every_call, place_is_taken)
+SURVIVES_ACTOR(get_where_demands_are_hints, a_mapping_in_its_place, act_before_every_call,
                place_is_taken)
 SURVIVES_ACTOR(first_get, a_stale_file_that_appears, act_before_every_call, stale_file_appears)
 SURVIVES_ACTOR(first_get, a_locked_file_that_appears, act_before_every_call, locked_file_appears)

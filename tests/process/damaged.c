@@ -72,7 +72,7 @@ static void expect_untouched(const unsigned char *page) {
   CHECK_OK(nearbuf_allocate(&request, &own)); /* what needs no locator works */
 }
 
-TEST(an_undamaged_page_of_somebody_else_is_used) {
+TEST(an_undamaged_page_of_another_process_is_used) {
   unsigned char *page = publish();
   (void)place("x", 1);
   CHECK_EQUAL((uintptr_t)page, first_locator());

@@ -106,7 +106,7 @@ TEST(a_call_in_a_child_of_vfork_is_the_parents) {
   CHECK_EQUAL(1, count_locator_files());
 }
 
-TEST(the_first_call_in_a_child_of_vfork_confuses_nobody) {
+TEST(the_first_call_in_a_child_of_vfork_confuses_no_process) {
   own_tmp();
   copy other = load_copy(1);
   nearbuf_memory placed;

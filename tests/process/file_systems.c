@@ -178,22 +178,22 @@ static void fill_disk_and_go_on(void) {
   }
 }
 
-TEST(a_tmpfs_that_fills_up_kills_nobody) {
+TEST(a_tmpfs_that_fills_up_kills_no_process) {
   own_tmp();
   fill_disk_and_go_on();
 }
 
-TEST(an_ext4_that_fills_up_kills_nobody) {
+TEST(an_ext4_that_fills_up_kills_no_process) {
   mount_image("mkfs.ext4 -q", "ext4", "16M");
   fill_disk_and_go_on();
 }
 
-TEST(a_btrfs_that_fills_up_kills_nobody) {
+TEST(a_btrfs_that_fills_up_kills_no_process) {
   mount_image("mkfs.btrfs -q", "btrfs", "128M");
   fill_disk_and_go_on();
 }
 
-TEST(an_xfs_that_fills_up_kills_nobody) {
+TEST(an_xfs_that_fills_up_kills_no_process) {
   mount_image("mkfs.xfs -q", "xfs", "320M");
   fill_disk_and_go_on();
 }

@@ -106,7 +106,7 @@ static bool is_space_left(void) {
   return pages * (unsigned long long)sysconf(_SC_PAGESIZE) < UINTPTR_MAX / 2;
 }
 
-TEST(thousands_that_are_killed_in_the_middle_of_a_call_disturb_nobody) {
+TEST(thousands_that_are_killed_in_the_middle_of_a_call_disturb_no_other) {
   own_tmp();
   (void)place("x", 1);
   static worker workers[WORKERS];

@@ -101,7 +101,7 @@ static void fill_tmp(void) {
   CHECK_EQUAL(ENOSPC, errno);
 }
 
-TEST(a_full_tmp_makes_the_locator_private_and_kills_nobody) {
+TEST(a_full_tmp_makes_the_locator_private_and_kills_no_process) {
   run_with_obstacle(fill_tmp, ENOSPC);
 }
 
@@ -110,7 +110,7 @@ static void limit_file_size(void) {
   CHECK_EQUAL(0, setrlimit(RLIMIT_FSIZE, &limit));
 }
 
-TEST(a_limit_on_file_sizes_makes_the_locator_private_and_kills_nobody) {
+TEST(a_limit_on_file_sizes_makes_the_locator_private_and_kills_no_process) {
   run_with_obstacle(limit_file_size, EFBIG);
 }
 

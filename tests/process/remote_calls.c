@@ -450,7 +450,7 @@ TEST(with_the_right_to_suspend_filters_a_filtered_process_goes_on) {
   }
 }
 
-TEST(a_process_that_is_killed_meanwhile_hangs_nobody) {
+TEST(a_process_that_is_killed_meanwhile_hangs_no_process) {
   for (int round = 0; round < 10; round++) {
     target idle = target_start_idle();
     nearbuf_process process = target_open(&idle);
@@ -537,7 +537,7 @@ TEST(several_threads_of_the_host_do_not_harm_the_process) {
   CHECK_EQUAL(1, target_end(&idle));
 }
 
-/* ---- Programs that nobody wrote for this ----------------------------------------------------- */
+/* ---- Programs that were not written for this ------------------------------------------------- */
 
 TEST(a_shell_and_an_interpreter_go_on_unharmed) {
   const char *const programs[] = {"/bin/sh", "/usr/bin/python3"};

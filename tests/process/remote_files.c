@@ -77,7 +77,7 @@ static void check_busy(const nearbuf_file *file) {
   CHECK(access(path_of(file->name), F_OK) == 0);
 }
 
-TEST(a_file_is_removed_only_where_nobody_uses_it_and_its_process_is_gone) {
+TEST(a_file_is_removed_only_where_no_process_uses_it_and_its_process_is_gone) {
   need_own_tmp();
   nbuf_name name =
       nbuf_name_of_process(getpid()); /* no process uses it, but the process is alive */
@@ -183,7 +183,7 @@ static pid_t start_with_ids(const ids *what) {
     CHECK(setresgid(what->groups[0], what->groups[1], what->groups[2]) == 0);
     CHECK(setresuid(what->users[0], what->users[1], what->users[2]) == 0);
     CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
-    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* who changes the user loses it */
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* a change of the user clears it */
     CHECK(write(ends[1], "x", 1) == 1);
     pause();
     _exit(0);

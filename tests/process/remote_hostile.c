@@ -181,7 +181,7 @@ TEST(a_mapped_name_with_a_slash_opens_nothing) {
   end_of_input(&what);
 }
 
-TEST(a_lease_on_a_locators_file_keeps_nobody_waiting) {
+TEST(a_lease_on_a_locators_file_keeps_no_process_waiting) {
   need_own_tmp();
   target what = target_start(REMOTE_HOSTILE_TARGET, "lease", "/tmp/leased");
   nearbuf_process process = target_open(&what);

@@ -196,7 +196,7 @@ static void show_when_told(bool is_mutated, size_t count) {
   exit(0);
 }
 
-/* ---- Locks that nobody gives back ------------------------------------------------------------ */
+/* ---- Locks that are not given back ----------------------------------------------------------- */
 
 /* The shared directory of this user's locators' files. */
 static int open_locators(size_t size) {

@@ -254,7 +254,7 @@ TEST(a_walk_tells_each_slot_by_its_index_and_which_of_them_is_damaged) {
   (void)target_end(&idle);
 }
 
-TEST(items_that_lie_over_each_other_are_told_as_damaged_and_given_to_nobody) {
+TEST(items_that_lie_over_each_other_are_reported_as_damaged_and_given_to_no_process) {
   target idle;
   nearbuf_process process = open_with_locator(&idle);
   uint64_t base = take_pages(&process, 2);

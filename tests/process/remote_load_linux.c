@@ -49,7 +49,7 @@ static void kill_soon(pid_t id) {
   CHECK(kill(id, SIGKILL) == 0);
 }
 
-TEST(a_loaded_process_that_is_killed_hangs_nobody) {
+TEST(a_loaded_process_that_is_killed_hangs_no_process) {
   load what = load_start(NULL);
   load_from_outside(&what, kill_soon, true);
   CHECK_EQUAL(-1, target_wait(&what.inside));

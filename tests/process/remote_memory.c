@@ -32,7 +32,7 @@ static bool start_child(child *what, bool (*first)(void)) {
   CHECK(what->id >= 0);
   if (what->id == 0) {
     is_done = first == NULL || first();
-    CHECK_EQUAL(0, prctl(PR_SET_PDEATHSIG, SIGKILL)); /* who changes the user loses it */
+    CHECK_EQUAL(0, prctl(PR_SET_PDEATHSIG, SIGKILL)); /* a change of the user clears it */
     CHECK(write(ends[1], &is_done, sizeof is_done) == (ssize_t)sizeof is_done);
     for (;;) {
       pause();

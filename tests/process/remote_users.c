@@ -185,7 +185,7 @@ static pid_t start_mapped(const char *map, uid_t inside) {
       _exit(0);
     }
     CHECK(setresuid(inside, inside, inside) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
-    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* who changes the user loses it */
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* a change of the user clears it */
     CHECK(write(ends[0][1], "x", 1) == 1);
     pause();
     _exit(0);

@@ -201,7 +201,7 @@ TEST(a_pipe_under_our_name_is_left_alone_and_does_not_block) {
   expect_left_alone(own.text, inode_of(own.text));
 }
 
-TEST(a_file_that_everybody_may_write_is_left_alone) {
+TEST(a_file_that_every_user_may_write_is_left_alone) {
   own_tmp();
   make_locator_directory();
   path own = locator_path(getpid());

@@ -63,7 +63,7 @@ static void make_the_directories(void *context) {
   use();
 }
 
-TEST(directories_that_a_stranger_made_first_serve_everybody) {
+TEST(directories_that_a_stranger_made_first_serve_all_users) {
   start_here();
   in_child(make_the_directories, NULL);
   use();
@@ -268,11 +268,11 @@ TEST(a_strangers_file_is_not_believed_by_root) {
   expect_not_believed(0600);
 }
 
-TEST(a_strangers_file_that_everybody_may_write_is_not_believed) {
+TEST(a_strangers_file_that_every_user_may_write_is_not_believed) {
   expect_not_believed(0666);
 }
 
-/* ---- Who gave up rights ---------------------------------------------------------------------- */
+/* ---- Processes that gave up rights ----------------------------------------------------------- */
 
 TEST(a_copy_that_starts_after_the_process_gave_up_root_finds_the_locator) {
   start_here();
@@ -285,7 +285,7 @@ TEST(a_copy_that_starts_after_the_process_gave_up_root_finds_the_locator) {
   CHECK_EQUAL(first_locator(), first_locator_of(&other));
 }
 
-/* ---- Who may remove our names ---------------------------------------------------------------- */
+/* ---- Which users may remove our names -------------------------------------------------------- */
 
 TEST(a_directory_that_belongs_to_a_stranger_is_used_and_not_trusted) {
   start_here();

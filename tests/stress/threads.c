@@ -182,7 +182,7 @@ static void *mix(void *argument) {
   return NULL;
 }
 
-TEST(threads_that_hold_place_give_up_allocate_and_look_disturb_nobody) {
+TEST(threads_that_hold_place_give_up_allocate_and_look_disturb_no_other) {
   result all = let_work(mix, rounds_asked() / 20);
   CHECK(all.totals.used_bytes >= all.handed_out);
   free(all.pieces);

@@ -397,7 +397,7 @@ TEST(none_is_missing_where_there_is_one_or_can_be) {
   CHECK(!nbuf_anchor_may_be_missing());
   CHECK_EQUAL(OWN, system_is.kind[0]);
   CHECK(!nbuf_anchor_may_be_missing());
-  system_is.open_status = NEARBUF_OUT_OF_MEMORY; /* nobody knows */
+  system_is.open_status = NEARBUF_OUT_OF_MEMORY; /* it is not known */
   CHECK(!nbuf_anchor_may_be_missing());
   CHECK_EQUAL(0, system_is.still_open);
 }
@@ -422,7 +422,7 @@ TEST(a_child_that_inherits_its_parents_word_finds_it_empty) {
   CHECK_EQUAL(OWN_ID, atomic_load(owner_of(0)));
 }
 
-TEST(the_owner_of_a_word_and_who_shares_its_memory_find_it_as_it_is) {
+TEST(the_owner_of_a_word_and_a_process_that_shares_its_memory_find_it_as_it_is) {
   anchor_at(0, NBUF_ANCHOR_INHERITED, 0x1000);
   atomic_store(owner_of(0), OWN_ID);
   check_found(0);

@@ -572,7 +572,7 @@ TEST(a_link_is_restored_where_another_implementation_used_the_slots_before) {
   CHECK_EQUAL(next, nbuf_header_link(locator));
 }
 
-/* In the Rust dialect the last bytes of an item that nobody holds or has used are 0. */
+/* In the Rust dialect the last bytes of an item that is not held and was not used are 0. */
 TEST(a_link_is_not_written_into_a_slot_that_is_used) {
   const nbuf_layout *layout = nbuf_native_layout(RUST);
   nbuf_locator *locator = start_own(RUST);

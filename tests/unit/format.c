@@ -362,7 +362,7 @@ TEST(a_rust_locator_of_ours_is_recognised_without_its_count) {
     nbuf_format_build(at, layout, 0x20000000, &item, 1);
     whole.bytes[layout->count] = 0;
     CHECK_EQUAL(NEARBUF_DIALECT_RUST, nbuf_format_recognise(at, width, NEARBUF_DIALECT_UNKNOWN));
-    whole.bytes[layout->count_dotnet] = 1; /* nobody hid it */
+    whole.bytes[layout->count_dotnet] = 1; /* it is not hidden */
     CHECK_EQUAL(NEARBUF_DIALECT_UNKNOWN, nbuf_format_recognise(at, width, NEARBUF_DIALECT_RUST));
   }
 }

@@ -1116,7 +1116,7 @@ TEST(a_locator_whose_name_was_removed_is_found_in_the_map) {
 }
 
 /* To search the map costs more than it saves. */
-TEST(who_wants_a_private_page_does_not_search_the_map) {
+TEST(a_process_that_wants_a_private_page_does_not_search_the_map) {
   nbuf_page page;
   (void)add_lost(NBUF_FOLDER_SHARED);
   CHECK_STATUS(NEARBUF_NOT_FOUND, find(true, &page).status);
@@ -1819,7 +1819,7 @@ TEST(before_a_page_is_private_one_without_a_name_is_looked_for) {
   check_result(NEARBUF_OUT_OF_MEMORY, ANY_ERROR, make(false, &page));
 }
 
-TEST(who_wants_a_private_page_makes_one_beside_a_name) {
+TEST(a_process_that_wants_a_private_page_makes_one_beside_a_name) {
   nbuf_page page;
   (void)add_locator(NBUF_FOLDER_SHARED, OWN_NAME);
   CHECK_OK(make(true, &page).status);

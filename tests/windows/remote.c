@@ -21,7 +21,7 @@ static const char *ask_to_hold(target *user, const nearbuf_process_request *requ
 
 /* ---- Handles --------------------------------------------------------------------------------- */
 
-TEST(an_id_means_nobody_once_its_process_has_ended_although_its_handle_is_open) {
+TEST(an_id_means_no_process_once_its_process_has_ended_although_its_handle_is_open) {
   target idle = target_start_idle();
   nearbuf_process before = target_open(&idle);
   nearbuf_process process;
@@ -196,7 +196,7 @@ TEST(the_process_and_we_keep_each_other_out_of_a_buffer) {
   CHECK_EQUAL(0, target_end(&user));
 }
 
-TEST(where_the_name_is_somebody_elses_the_one_with_the_creation_time_is_used) {
+TEST(where_another_process_has_the_name_the_one_with_the_creation_time_is_used) {
   target user = start_user();
   char name[96];
   (void)snprintf(name, sizeof name, "/" LOCATOR_PREFIX "%u", (unsigned)user.id);

@@ -310,7 +310,7 @@ static LPVOID WINAPI be_faster_once(LPVOID address, SIZE_T size, DWORD kind, DWO
   return real_allocate(address, size, kind, protection);
 }
 
-TEST(who_loses_a_race_for_a_place_gets_the_next) {
+TEST(a_thread_that_loses_a_race_for_a_place_gets_the_next) {
   atomic_store(&nbuf_windows_virtual_alloc2, NULL);
   uintptr_t stretch = free_stretch(4 * GRANULE);
   IMPORT_REPLACE(real_allocate, VirtualAlloc, be_faster_once);

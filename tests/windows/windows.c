@@ -421,7 +421,7 @@ TEST(the_last_granule_of_a_nearly_full_range_is_found) {
   CHECK_EQUAL((uintptr_t)range + 41 * granule, (uintptr_t)placed.run_at & ~(uintptr_t)0xffff);
 }
 
-TEST(neighbours_whose_protection_changes_disturb_nobody) {
+TEST(neighbours_whose_protection_changes_disturb_no_other) {
   nearbuf_request request = NEARBUF_REQUEST_INIT;
   request.size_bytes = 65536;
   nearbuf_memory memory;
