@@ -6,7 +6,8 @@
 includes  A file of src/ includes only what its folder may see.
 circles   No file, taken together with its header, leads back to itself by includes.
 compiler  Extensions of a compiler stand in base/compiler.h and in ports.
-statics   No two static functions of one library have one name: the sources compile as one file.
+statics   No two static functions of one library, or of the tool, have one name: the sources compile
+          as one file.
 columns   No line of a source or a document is longer than 100 columns.
 """
 
@@ -105,12 +106,16 @@ def check_statics():
     ports = {"Linux": ("posix", "linux"), "BSD": ("posix", "bsd"), "Windows": ("windows",)}
     for system, folders in ports.items():
         where = {}
-        for name in files("src"):
+        for name in files("src", "tools"):
             parts = name.split("/")
             is_other_port = len(parts) == 4 and parts[2] not in folders
-            if not name.endswith(".c") or is_other_port:
+            is_windows = parts[-1].startswith("host_windows")
+            is_other_host = (parts[-1].startswith("host_")
+                             and is_windows != (system == "Windows"))
+            if not name.endswith(".c") or is_other_port or is_other_host or "_none" in name:
                 continue
-            library = "remote" if parts[1] == "remote" else "reloaded" if "reloaded" in name else "core"
+            library = ("tool" if parts[0] == "tools" else "remote" if parts[1] == "remote"
+                       else "reloaded" if "reloaded" in name else "core")
             text = read(name)
             for function in set(STATIC.findall(text)):
                 where.setdefault((library, function), []).append(name)

@@ -18,7 +18,7 @@ typedef struct clean_state {
   uint64_t refused;
 } clean_state;
 
-static int visit_file(const nearbuf_file *file, void *context) {
+static int clean_file(const nearbuf_file *file, void *context) {
   clean_state *cleaning = context;
   char name[sizeof file->name];
   memcpy(name, file->name, sizeof name);
@@ -54,7 +54,7 @@ exit_code clean_run(const tool_arguments *arguments) {
     cleaning.json = &json;
     json_begin_array(&json, "removed");
   }
-  nearbuf_status status = nearbuf_process_visit_files(visit_file, &cleaning);
+  nearbuf_status status = nearbuf_process_visit_files(clean_file, &cleaning);
   if (is_json) {
     json_end_array(&json);
     json_number(&json, "kept_count", cleaning.kept);

@@ -49,7 +49,7 @@ static bool works(nearbuf_status status, const char *ctx, int32_t system_error) 
   return false;
 }
 
-static bool lies_in(const nearbuf_memory *memory, nearbuf_range range) {
+static bool is_in_range(const nearbuf_memory *memory, nearbuf_range range) {
   uintptr_t first = (uintptr_t)memory->run_at;
   return first >= range.min && first + (memory->size_bytes - 1) <= range.max;
 }
@@ -72,7 +72,7 @@ static const char *call(uintptr_t function, const char *name) {
   return opaque(name);
 }
 
-static ptrdiff_t write_stub(const nearbuf_memory *room, void *context) {
+static ptrdiff_t write_detour(const nearbuf_memory *room, void *context) {
   (void)context;
   return detour_write_stub(room->write_to, (uintptr_t)room->run_at, (uintptr_t)detoured);
 }
@@ -80,7 +80,7 @@ static ptrdiff_t write_stub(const nearbuf_memory *room, void *context) {
 static bool place_stub(demo_state *demo) {
   nearbuf_status status = nearbuf_request_near((void *)demo->target, DETOUR_STUB_SIZE, &demo->near);
   if (status == NEARBUF_OK) {
-    status = nearbuf_place_with(&demo->near, write_stub, NULL, &demo->stub);
+    status = nearbuf_place_with(&demo->near, write_detour, NULL, &demo->stub);
   }
   if (status == NEARBUF_OK) {
     status = nearbuf_find(demo->stub.run_at, &demo->stub_buffer);
@@ -88,7 +88,7 @@ static bool place_stub(demo_state *demo) {
   if (!works(status, "A stub could not be placed", demo->stub.system_error)) {
     return false;
   }
-  return claim(lies_in(&demo->stub, demo->near.range),
+  return claim(is_in_range(&demo->stub, demo->near.range),
                "A stub of %" PRIu64 " bytes lies at 0x%" PRIxPTR ", %s it.",
                (uint64_t)demo->stub.size_bytes, (uintptr_t)demo->stub.run_at,
                text_distance(demo->target, (uintptr_t)demo->stub.run_at).characters);
@@ -239,10 +239,11 @@ static bool show_low_data(void) {
     return false;
   }
   *(volatile uint64_t *)(void *)placed.write_to += 1;
-  return claim(
-      lies_in(&placed, request.range) && *(volatile uint64_t *)(void *)placed.run_at == value + 1,
-      "%" PRIu64 " bytes of data lie at 0x%" PRIxPTR ", where 32-bit addresses reach them.",
-      (uint64_t)placed.size_bytes, (uintptr_t)placed.run_at);
+  return claim(is_in_range(&placed, request.range) &&
+                   *(volatile uint64_t *)(void *)placed.run_at == value + 1,
+               "%" PRIu64 " bytes of data lie at 0x%" PRIxPTR
+               ", where 32-bit addresses reach them.",
+               (uint64_t)placed.size_bytes, (uintptr_t)placed.run_at);
 }
 
 static bool show_private_memory(const demo_state *demo) {
@@ -257,7 +258,7 @@ static bool show_private_memory(const demo_state *demo) {
   phrase size = text_size(memory.size_bytes);
   memset(memory.write_to, 0x5A, memory.size_bytes);
   bool holds =
-      claim(lies_in(&memory, request.range) && memory.size_bytes >= request.size_bytes &&
+      claim(is_in_range(&memory, request.range) && memory.size_bytes >= request.size_bytes &&
                 memory.run_at[memory.size_bytes - 1] == 0x5A,
             "%s were allocated at 0x%" PRIxPTR ", %s getenv, and written.", size.characters,
             (uintptr_t)address, text_distance(demo->target, (uintptr_t)address).characters);

@@ -57,7 +57,7 @@ static information_query query_function(const char *name) {
 }
 
 /* The number of `width` bytes at an address; 0: it cannot be read. */
-static uint64_t number_at(const area_walk *walk, uint64_t address, uint32_t width) {
+static uint64_t read_number(const area_walk *walk, uint64_t address, uint32_t width) {
   uint64_t number = 0; /* the lowest byte is the first on all machines with Windows */
   SIZE_T done = 0;
   bool is_read = address != 0 && ReadProcessMemory(walk->handle, (const void *)(uintptr_t)address,
@@ -68,8 +68,8 @@ static uint64_t number_at(const area_walk *walk, uint64_t address, uint32_t widt
 /* ---- Stacks ---------------------------------------------------------------------------------- */
 
 static void visit_stack(const area_walk *walk, uint64_t block, const block_layout *layout) {
-  uint64_t start = number_at(walk, block + layout->stack_start, layout->width);
-  uint64_t end = number_at(walk, block + layout->stack_end, layout->width);
+  uint64_t start = read_number(walk, block + layout->stack_start, layout->width);
+  uint64_t end = read_number(walk, block + layout->stack_end, layout->width);
   if (start != 0 && start < end) {
     walk->visit(start, end - 1, "[stack]", walk->context);
   }
@@ -87,7 +87,7 @@ static void visit_thread(const area_walk *walk, information_query query, DWORD i
     visit_stack(walk, block, is_narrow ? &narrow : &wide);
     if (!is_narrow && walk->process->address_bits == 32) {
       /* A wide block begins with the address of the narrow one. */
-      visit_stack(walk, number_at(walk, block, wide.width), &narrow);
+      visit_stack(walk, read_number(walk, block, wide.width), &narrow);
     }
   }
   (void)CloseHandle(thread);
@@ -130,11 +130,11 @@ static void visit_heaps_of(const area_walk *walk, uint64_t block, const block_la
   if (block == 0) {
     return;
   }
-  visit_heap(walk, number_at(walk, block + layout->first_heap, layout->width));
-  uint64_t count = number_at(walk, block + layout->heap_count, 4);
-  uint64_t heaps = number_at(walk, block + layout->heaps, layout->width);
+  visit_heap(walk, read_number(walk, block + layout->first_heap, layout->width));
+  uint64_t count = read_number(walk, block + layout->heap_count, 4);
+  uint64_t heaps = read_number(walk, block + layout->heaps, layout->width);
   for (uint32_t i = 0; heaps != 0 && i < count && i < MOST_HEAPS; i++) {
-    visit_heap(walk, number_at(walk, heaps + (uint64_t)i * layout->width, layout->width));
+    visit_heap(walk, read_number(walk, heaps + (uint64_t)i * layout->width, layout->width));
   }
 }
 

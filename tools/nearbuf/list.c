@@ -56,7 +56,7 @@ static int visit_process(int64_t id, void *context) {
   return 0;
 }
 
-static int visit_file(const nearbuf_file *file, void *context) {
+static int list_file(const nearbuf_file *file, void *context) {
   list_state *listing = context;
   if (listing->json != NULL) {
     report_file(listing->json, file);
@@ -76,7 +76,7 @@ static exit_code list_as_text(void) {
   if (status != NEARBUF_OK) {
     return complain(EXIT_FAILED, "the processes cannot be listed: %s", nearbuf_status_text(status));
   }
-  (void)nearbuf_process_visit_files(visit_file, &listing);
+  (void)nearbuf_process_visit_files(list_file, &listing);
   if (listing.stale != 0) {
     (void)printf("%s of dead processes; `nearbuf clean` removes them.\n",
                  text_count(listing.stale, "file").characters);
@@ -95,7 +95,7 @@ static exit_code list_as_json(void) {
   nearbuf_status status = nearbuf_process_visit_all(visit_process, &listing);
   json_end_array(&json);
   json_begin_array(&json, "files");
-  (void)nearbuf_process_visit_files(visit_file, &listing);
+  (void)nearbuf_process_visit_files(list_file, &listing);
   json_end_array(&json);
   json_number(&json, "refused", listing.refused);
   json_end_document(&json);

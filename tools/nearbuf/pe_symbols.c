@@ -118,7 +118,7 @@ static bool find_name(const pe_module *module, const pe_exports *exports, const 
 }
 
 /* False: the module does not export the name, or `*function` is not a function but a forwarder. */
-static bool find(const pe_module *pe, const char *name, uint32_t *function) {
+static bool find_export(const pe_module *pe, const char *name, uint32_t *function) {
   pe_exports exports;
   uint32_t index;
   uint16_t number;
@@ -140,7 +140,7 @@ nearbuf_status pe_symbol_find(tool_target *target, const process_module *module,
   nearbuf_status refusal = NEARBUF_NOT_FOUND;
   pe_module pe = {&target->process, &refusal, module->min};
   uint32_t function = 0;
-  bool is_found = find(&pe, name, &function);
+  bool is_found = find_export(&pe, name, &function);
   *address = function == 0 ? 0 : module->min + function;
   return is_found ? NEARBUF_OK : refusal;
 }

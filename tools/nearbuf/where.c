@@ -148,7 +148,7 @@ nearbuf_range where_reach(const tool_target *target, uint64_t address) {
 
 /* How near hooks need memory to be: code copied from the target refers to data around the
  * target. */
-static uint64_t near_bytes(const tool_target *target, uint64_t address) {
+static uint64_t near_distance(const tool_target *target, uint64_t address) {
   nearbuf_request native;
   bool is_of_our_width = target->info.address_bits == 8 * sizeof(uintptr_t);
   bool is_known = is_of_our_width &&
@@ -167,7 +167,7 @@ static exit_code read_near(tool_target *target, const char *text,
   nearbuf_range reach = where_reach(target, request->target);
   request->min = reach.min;
   request->max = reach.max;
-  request->near_bytes = near_bytes(target, request->target);
+  request->near_bytes = near_distance(target, request->target);
   return code;
 }
 
