@@ -239,8 +239,7 @@ NBUF_NOINLINE static nearbuf_status release_data_or_rust(nearbuf_buffer *buffer,
   return release_item(buffer, state, item_of(buffer), is_rust(buffer));
 }
 
-/* The same for a handle whose generation the fast path does not know: it is stale, unless this is a
- * system on which the state must first be proved. */
+/* nearbuf_release for a handle that must be proved; see prove_handle. */
 NBUF_COLD static nearbuf_status release_slowly(nearbuf_buffer *buffer) {
   nearbuf_status status = check_handle(buffer);
   if (status == NEARBUF_STALE) {

@@ -1,6 +1,6 @@
-/* The contract of a port: what a system must provide. One file per system implements it (linux.c,
- * windows.c, macos.c, freebsd.c; posix.c has what POSIX systems share), and tests/os/conformance.c
- * checks it. The rules for ports are in docs/porting.md.
+/* The contract of a port: what a system must provide. A port is a folder (linux, bsd, windows);
+ * posix/ has what POSIX systems share. tests/os/conformance.c checks it, docs/porting.md has the
+ * rules.
  *
  * Sizes are bytes. Unless a function says otherwise, it allocates nothing from the heap, prints
  * nothing, never aborts, keeps no descriptor open across its return, and may be called by any

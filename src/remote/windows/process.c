@@ -347,9 +347,7 @@ nbuf_result nbuf_remote_write(const nearbuf_process *process, uint64_t address, 
                       done);
 }
 
-/* A process keeps its address space until its end, and the handle outlives everything that was got
- * through it. */
-/* A process runs one program here, to its end. */
+/* A process runs one program here, and keeps its address space, to its end. */
 nbuf_result nbuf_remote_note_program(nearbuf_process *process) {
   (void)process;
   return nbuf_result_of(NEARBUF_OK);
