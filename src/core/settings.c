@@ -9,8 +9,8 @@
 #define NOT_READ UINT32_MAX
 
 /* Of the environment. */
-static _Atomic uint32_t dialect = NOT_READ;
-static _Atomic bool is_private;
+static _Atomic uint32_t set_dialect = NOT_READ;
+static _Atomic bool is_set_private;
 
 /* Of the program. */
 static _Atomic uint32_t chosen_dialect; /* a nearbuf_dialect, UNKNOWN: not chosen */
@@ -34,9 +34,9 @@ static bool read_private(void) {
 }
 
 void nbuf_settings_read(void) {
-  if (atomic_load_explicit(&dialect, memory_order_acquire) == NOT_READ) {
-    atomic_store_explicit(&is_private, read_private(), memory_order_relaxed);
-    atomic_store_explicit(&dialect, (uint32_t)read_dialect(), memory_order_release);
+  if (atomic_load_explicit(&set_dialect, memory_order_acquire) == NOT_READ) {
+    atomic_store_explicit(&is_set_private, read_private(), memory_order_relaxed);
+    atomic_store_explicit(&set_dialect, (uint32_t)read_dialect(), memory_order_release);
   }
 }
 
@@ -46,7 +46,7 @@ nearbuf_dialect nbuf_settings_dialect(nearbuf_dialect preferred) {
     return (nearbuf_dialect)chosen;
   }
   nbuf_settings_read();
-  uint32_t set = atomic_load_explicit(&dialect, memory_order_relaxed);
+  uint32_t set = atomic_load_explicit(&set_dialect, memory_order_relaxed);
   return set != NEARBUF_DIALECT_UNKNOWN ? (nearbuf_dialect)set : preferred;
 }
 
@@ -60,7 +60,7 @@ bool nbuf_settings_private(void) {
     return chosen == NEARBUF_SHARING_PRIVATE;
   }
   nbuf_settings_read();
-  return atomic_load_explicit(&is_private, memory_order_relaxed);
+  return atomic_load_explicit(&is_set_private, memory_order_relaxed);
 }
 
 nearbuf_sharing nbuf_settings_choose_sharing(nearbuf_sharing sharing) {
