@@ -287,15 +287,16 @@ typedef struct nearbuf_process_buffer {
  *   buffer  out: the handle; all zero after a failure.
  *
  * Errors: those of nearbuf_get, about the other process; DENIED also where its buffers could be
- * read but not held (see Rights), UNSUPPORTED, NOT_FOUND. Cost on Linux, in system calls, the reads
- * of memory maps not counted: at most 10 where a listed buffer will do, and 25 the first time
- * through a handle, which has to find the locator (8 more before Linux 6.11, 15 more where the
- * shared directory is closed to the user of the process). Where memory is made some 55, and with a
- * first locator at most 120 (16 and 10 more), half of them by the helper that stops a thread; some
- * 40 more by a caller with more rights than the process. The map is read once for each buffer that
- * would do, once to share the page, and twice or three times to place memory. Making memory stops
- * one thread of the process for less than a millisecond where it is quiet: once, also where the
- * first locator is made; once more for a later locator, and to take back what failed. */
+ * read but not held (see Rights), UNSUPPORTED, NOT_FOUND.
+ * Cost on Linux, in system calls, the reads of memory maps not counted: at most 10 where a listed
+ * buffer will do, and 25 the first time through a handle, which has to find the locator (8 more
+ * before Linux 6.11, 15 more where the shared directory is closed to the user of the process).
+ * Where memory is made some 55, and with a first locator at most 120 (16 and 10 more), half of them
+ * by the helper that stops a thread; some 40 more by a caller with more rights than the process.
+ * The map is read once for each buffer that would do, once to share the page, and twice or three
+ * times to place memory. Making memory stops one thread of the process for less than a millisecond
+ * where it is quiet: once, also where the first locator is made; once more for a later locator, and
+ * to take back what failed. */
 NEARBUF_PROCESS_API nearbuf_status nearbuf_process_get(nearbuf_process *process,
                                                        const nearbuf_process_request *request,
                                                        nearbuf_process_buffer *buffer);
