@@ -254,9 +254,14 @@ static bool step_down(choice *best, const nbuf_source *source, side *down) {
   return true;
 }
 
-/* The range between two frontiers of a search that started at `middle`. */
-static nbuf_range between(uintptr_t down, uintptr_t middle, uintptr_t up) {
-  return up > middle ? (nbuf_range){down < middle ? down + 1 : middle, up - 1} : (nbuf_range){1, 0};
+/* The range between two frontiers of a search that started at `middle`. False: there is nothing
+ * between them. */
+static bool between(uintptr_t down, uintptr_t middle, uintptr_t up, nbuf_range *range) {
+  if (up <= middle) {
+    return false;
+  }
+  *range = (nbuf_range){down < middle ? down + 1 : middle, up - 1};
+  return true;
 }
 
 /* Searches up and down from the target, always on the side that is nearer, and up first. */
@@ -280,10 +285,9 @@ static nbuf_search_answer search_outwards(choice *best, const nbuf_source *sourc
       return NBUF_SEARCH_FAILED;
     }
   }
-  memo->known_full = between(down.known_full, middle, up.known_full);
-  if (best->is_made && !is_full(best->gap_request, &best->place)) {
-    memo->known_tight = between(down.frontier, middle, up.frontier);
-  }
+  memo->is_full_known = between(down.known_full, middle, up.known_full, &memo->full);
+  memo->is_tight_known = best->is_made && !is_full(best->gap_request, &best->place) &&
+                         between(down.frontier, middle, up.frontier, &memo->tight);
   return NBUF_SEARCH_FOUND;
 }
 
@@ -304,7 +308,7 @@ nbuf_search_answer nbuf_placement_search(const nbuf_gap_request *gap_request,
                                          nbuf_search_memo *memo) {
   choice best = {.gap_request = gap_request,
                  .questions_left = gap_request->accept_any_size ? 0 : QUESTIONS_FOR_MORE_ROOM};
-  nbuf_search_memo found = {.known_full = {1, 0}, .known_tight = {1, 0}};
+  nbuf_search_memo found = {.is_full_known = false, .is_tight_known = false};
   nbuf_search_answer answer = source->is_cheap_anywhere ? search_outwards(&best, source, &found)
                                                         : search_ascending(&best, source);
   found.gap = best.gap;

@@ -61,13 +61,14 @@ typedef enum nbuf_search_answer {
   NBUF_SEARCH_FAILED /* the source failed */
 } nbuf_search_answer;
 
-/* What a search found out besides its result. The first two are ranges around the target; a range
- * that ends before it starts means that nothing was found out. */
+/* What a search found out besides its result. The first two are ranges around the target, which are
+ * valid if they are known. */
 typedef struct nbuf_search_memo {
-  nbuf_range known_full; /* `least` bytes are free nowhere in it: treat it as occupied */
-  nbuf_range
-      known_tight; /* `want` bytes were seen nowhere in it: do not look for more room again */
-  nbuf_range gap;  /* the free addresses around the place, as far as they were seen */
+  bool is_full_known;
+  bool is_tight_known;
+  nbuf_range full;  /* `least` bytes are free nowhere in it: treat it as occupied */
+  nbuf_range tight; /* `want` bytes were seen nowhere in it: do not look for more room again */
+  nbuf_range gap;   /* the free addresses around the place, as far as they were seen */
 } nbuf_search_memo;
 
 /* Finds the best place for the request. The place may be occupied by the time it is used: then

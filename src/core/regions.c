@@ -404,7 +404,7 @@ static void memo_load(nbuf_regions *regions, const nbuf_gap_request *gap_request
  * whole is valid as long as that result was. */
 static void memo_store(nbuf_regions *regions, nbuf_range range, uintptr_t size, bool was_long,
                        uint64_t start) {
-  if (range.min > range.max || !take_lock(regions)) {
+  if (!take_lock(regions)) {
     return;
   }
   nbuf_searched *entry = NULL;
@@ -433,7 +433,7 @@ static nbuf_search_answer search_place(obstacles *all, const nbuf_gap_request *g
   if (all->known_tight.min < all->known_tight.max &&
       nbuf_placement_search(&any_size, &source, region, memo) == NBUF_SEARCH_FOUND &&
       nbuf_range_holds(all->known_tight, region->start, region->size)) {
-    memo->known_tight = (nbuf_range){1, 0}; /* it was not searched */
+    memo->is_tight_known = false; /* it was not searched */
     return NBUF_SEARCH_FOUND;
   }
   return nbuf_placement_search(gap_request, &source, region, memo);
@@ -573,7 +573,7 @@ static bool let_system_search(const nbuf_gap_request *gap_request, nbuf_place *r
 /* Searches the memory map; `start` is the time at which the search began. */
 static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap_request,
                               uint64_t start, obstacles *all, nbuf_place *region) {
-  nbuf_search_memo memo = {.known_full = {1, 0}, .known_tight = {1, 0}};
+  nbuf_search_memo memo = {.is_full_known = false, .is_tight_known = false};
   nbuf_result result = nbuf_os_map_open(&all->map, false);
   if (result.status == NEARBUF_OK) {
     uint32_t reserved =
@@ -593,8 +593,12 @@ static nbuf_result search_map(nbuf_regions *regions, const nbuf_gap_request *gap
   if (result.status == NEARBUF_OK && !all->use_reserved &&
       gap_request->alignment == gap_request->granularity) {
     bool was_long = all->questions >= QUESTIONS_TO_REMEMBER;
-    memo_store(regions, memo.known_full, gap_request->least, was_long, start);
-    memo_store(regions, memo.known_tight, gap_request->want, was_long, start);
+    if (memo.is_full_known) {
+      memo_store(regions, memo.full, gap_request->least, was_long, start);
+    }
+    if (memo.is_tight_known) {
+      memo_store(regions, memo.tight, gap_request->want, was_long, start);
+    }
   }
   return result;
 }

@@ -115,16 +115,16 @@ static uintptr_t least_distance(const invented_map *map, const nbuf_gap_request 
 
 /* No gap that the request could use, if its range were the whole address space, overlaps the
  * addresses that are reported as known full. */
-static void check_barren(const invented_map *map, const nbuf_gap_request *gap_request,
-                         nbuf_range known_full) {
+static void check_known_full(const invented_map *map, const nbuf_gap_request *gap_request,
+                             nbuf_range full) {
   nbuf_gap_request anywhere = *gap_request;
   anywhere.range = (nbuf_range){0, UINTPTR_MAX};
   uintptr_t from = 0;
-  for (uint32_t i = 0; i <= map->count && known_full.min <= known_full.max; i++) {
+  for (uint32_t i = 0; i <= map->count; i++) {
     nbuf_range gap = {from, i < map->count ? map->occupied[i].min - 1 : UINTPTR_MAX};
     nbuf_place place;
     bool is_gap = i == map->count || map->occupied[i].min > from;
-    require(!is_gap || !nbuf_range_overlaps(gap, known_full) ||
+    require(!is_gap || !nbuf_range_overlaps(gap, full) ||
             !nbuf_placement_in_gap(&anywhere, gap, &place));
     if (i == map->count || map->occupied[i].max == UINTPTR_MAX) {
       return;
@@ -142,7 +142,9 @@ static void check_search(invented_map *map, const nbuf_gap_request *gap_request,
   nbuf_search_memo memo;
   nbuf_search_answer answer = nbuf_placement_search(gap_request, &source, &place, &memo);
   require(answer != NBUF_SEARCH_FAILED);
-  check_barren(map, gap_request, memo.known_full);
+  if (memo.is_full_known) {
+    check_known_full(map, gap_request, memo.full);
+  }
   bool fits;
   uintptr_t least = least_distance(map, gap_request, gap_request->least, &fits);
   require((answer == NBUF_SEARCH_FOUND) == fits);

@@ -317,8 +317,9 @@ TEST(a_search_from_the_target_asks_once_for_each_mapping_and_for_the_gap) {
   CHECK_EQUAL(NBUF_SEARCH_FOUND, search_and_note(&all, &gap_request, true, &place, &memo));
   CHECK_EQUAL(0x10f000, place.start);
   CHECK_EQUAL(8 + 1, all.questions);
-  CHECK_EQUAL(0x100000, memo.known_full.min);
-  CHECK_EQUAL(0x10efff, memo.known_full.max);
+  CHECK(memo.is_full_known);
+  CHECK_EQUAL(0x100000, memo.full.min);
+  CHECK_EQUAL(0x10efff, memo.full.max);
   CHECK_EQUAL(0x10f000, memo.gap.min);
   CHECK_EQUAL(UINTPTR_MAX, memo.gap.max);
 }
@@ -544,15 +545,11 @@ static nbuf_gap_request random_need(uintptr_t base) {
   return gap_request;
 }
 
-static bool is_empty(nbuf_range range) {
-  return range.min > range.max;
-}
-
 /* Whether a place that overlaps the range is free, wherever the request looked. */
 static bool has_room(const map *all, nbuf_range range, uintptr_t size, uintptr_t alignment,
                      uintptr_t base) {
   nbuf_range whole = {base, base + (GRANULES * GRANULE - 1)};
-  for (uintptr_t i = 0; i < GRANULES && !is_empty(range); i++) {
+  for (uintptr_t i = 0; i < GRANULES; i++) {
     uintptr_t start = base + i * GRANULE;
     nbuf_range place = {start, start + (size - 1)};
     if (nbuf_range_holds(whole, start, size) && nbuf_range_overlaps(range, place) &&
@@ -568,19 +565,20 @@ static bool is_true(const map *all, const nbuf_gap_request *gap_request, const n
                     const nbuf_search_memo *memo, uintptr_t base) {
   nbuf_range range = gap_request->range;
   nbuf_range gap = memo->gap;
-  nbuf_range full = memo->known_full;
+  nbuf_range full = memo->full;
   uintptr_t alignment = gap_request->alignment;
   uintptr_t origin = gap_request->target != 0 ? gap_request->target : range.min;
   bool is_gap = nbuf_range_holds(gap, place->start, place->size) && gap.min >= range.min &&
                 gap.max <= range.max && is_free(all, gap.min, gap.max - gap.min + 1) &&
                 (gap.max == range.max || !is_free(all, gap.max + 1, 1));
-  bool is_full_to_gap = is_empty(full) || (gap.min > origin   ? full.max + 1 == gap.min
-                                           : gap.max < origin ? full.min - 1 == gap.max
-                                                              : true);
-  return is_gap && !has_room(all, full, gap_request->least, alignment, base) &&
+  bool is_full_to_gap = !memo->is_full_known || (gap.min > origin   ? full.max + 1 == gap.min
+                                                 : gap.max < origin ? full.min - 1 == gap.max
+                                                                    : true);
+  return is_gap &&
+         !(memo->is_full_known && has_room(all, full, gap_request->least, alignment, base)) &&
          (gap_request->least != gap_request->want || is_full_to_gap) &&
-         (is_empty(memo->known_tight) ||
-          (place->size < gap_request->want && nbuf_range_overlaps(memo->known_tight, gap)));
+         (!memo->is_tight_known ||
+          (place->size < gap_request->want && nbuf_range_overlaps(memo->tight, gap)));
 }
 
 static void check_against_oracle(map *all, const nbuf_gap_request *gap_request, uintptr_t base,
