@@ -21,91 +21,92 @@
 
 enum { PAGE = 4096, BIG = 40000, THEIRS = 8 };
 
-/* ---- The reference --------------------------------------------------------------------------- */
+/* ---- The other implementation ---------------------------------------------------------------- */
 
-typedef struct reference {
+typedef struct implementation {
   const nbuf_layout *layout;
   uint32_t count_at; /* the only count that it knows */
   uintptr_t page;
   uintptr_t buffers[2 * NBUF_NATIVE_CAPACITY];
   uint32_t listed;
-} reference;
+} implementation;
 
 /* It opens the file that it did not find before. */
-static void attach(reference *who, nearbuf_dialect dialect) {
+static void attach(implementation *peer, nearbuf_dialect dialect) {
   int file = open(locator_path(getpid()).text, O_RDWR | O_CLOEXEC);
   CHECK(file >= 0);
   void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   CHECK(page != MAP_FAILED);
   close(file);
-  *who = (reference){.layout = nbuf_native_layout(dialect), .page = (uintptr_t)page};
-  who->count_at = dialect == NEARBUF_DIALECT_RUST ? who->layout->count : who->layout->count_dotnet;
+  *peer = (implementation){.layout = nbuf_native_layout(dialect), .page = (uintptr_t)page};
+  peer->count_at =
+      dialect == NEARBUF_DIALECT_RUST ? peer->layout->count : peer->layout->count_dotnet;
 }
 
 enum { STORES = 5 };
 
-static void store(const reference *who, int which) {
+static void store(const implementation *peer, int which) {
   switch (which) {
   case 0:
-    nbuf_shared_address_store_release(who->page, sizeof(uintptr_t), who->page);
+    nbuf_shared_address_store_release(peer->page, sizeof(uintptr_t), peer->page);
     break;
   case 1:
-    nbuf_shared_address_store_release(who->page + who->layout->next, sizeof(uintptr_t), 0);
+    nbuf_shared_address_store_release(peer->page + peer->layout->next, sizeof(uintptr_t), 0);
     break;
   case 2:
-    nbuf_shared_store_relaxed(who->page + who->layout->locked, 0);
+    nbuf_shared_store_relaxed(peer->page + peer->layout->locked, 0);
     break;
   case 3:
-    nbuf_shared_count_release(who->page + who->layout->flags, 0);
+    nbuf_shared_count_release(peer->page + peer->layout->flags, 0);
     break;
   default:
-    nbuf_shared_count_release(who->page + who->count_at, 0);
+    nbuf_shared_count_release(peer->page + peer->count_at, 0);
     break;
   }
 }
 
-static void store_all(const reference *who) {
+static void store_all(const implementation *peer) {
   for (int i = 0; i < STORES; i++) {
-    store(who, i);
+    store(peer, i);
   }
 }
 
-static uint32_t count_of(const reference *who) {
-  return nbuf_shared_count_acquire(who->page + who->count_at);
+static uint32_t count_of(const implementation *peer) {
+  return nbuf_shared_count_acquire(peer->page + peer->count_at);
 }
 
-static uintptr_t slot_of(const reference *who, uint32_t index) {
-  return nbuf_item_at(who->page, who->layout, index);
+static uintptr_t slot_of(const implementation *peer, uint32_t index) {
+  return nbuf_item_at(peer->page, peer->layout, index);
 }
 
 /* Lists a buffer that it holds, in the next slot. False: it continues in a locator of its own. */
-static bool list(reference *who) {
-  uintptr_t lock = who->page + who->layout->locked;
+static bool list(implementation *peer) {
+  uintptr_t lock = peer->page + peer->layout->locked;
   void *buffer =
       mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(buffer != MAP_FAILED);
   while (!nbuf_shared_lock_acquire(lock)) {
     usleep(1);
   }
-  uint32_t index = count_of(who);
-  bool has_room = index < who->layout->capacity;
+  uint32_t index = count_of(peer);
+  bool has_room = index < peer->layout->capacity;
   if (has_room) {
     nbuf_item item = {.base = (uintptr_t)buffer, .size = PAGE, .position = 7, .taken = 1};
-    nbuf_item_write(slot_of(who, index), who->layout, &item);
-    nbuf_shared_count_release(who->page + who->count_at, index + 1);
-    who->buffers[who->listed++] = (uintptr_t)buffer;
+    nbuf_item_write(slot_of(peer, index), peer->layout, &item);
+    nbuf_shared_count_release(peer->page + peer->count_at, index + 1);
+    peer->buffers[peer->listed++] = (uintptr_t)buffer;
   }
   nbuf_shared_unlock_release(lock);
   return has_room;
 }
 
 /* Every buffer that it listed is held, with the position unchanged. */
-static void check_theirs(const reference *who) {
-  for (uint32_t i = 0; i < who->listed; i++) {
+static void check_theirs(const implementation *peer) {
+  for (uint32_t i = 0; i < peer->listed; i++) {
     bool is_found = false;
-    for (uint32_t k = 0; k < who->layout->capacity; k++) {
-      nbuf_item item = nbuf_item_read(slot_of(who, k), who->layout);
-      bool is_it = item.base == who->buffers[i];
+    for (uint32_t k = 0; k < peer->layout->capacity; k++) {
+      nbuf_item item = nbuf_item_read(slot_of(peer, k), peer->layout);
+      bool is_it = item.base == peer->buffers[i];
       is_found = is_found || is_it;
       CHECK(!is_it || (item.size == PAGE && item.position == 7 && item.taken == 1));
     }
@@ -161,13 +162,13 @@ static nearbuf_totals totals_of(const copy *library) {
   return totals;
 }
 
-static void check_header(const reference *who, uintptr_t first, nearbuf_dialect ours) {
+static void check_header(const implementation *peer, uintptr_t first, nearbuf_dialect ours) {
   const nbuf_layout *layout = nbuf_native_layout(ours);
   CHECK_EQUAL(NBUF_FAULT_NONE, nbuf_format_check(first, layout, first, NULL));
   CHECK_EQUAL(ours, nbuf_format_recognise(first, sizeof(uintptr_t), NEARBUF_DIALECT_UNKNOWN));
   CHECK_EQUAL(nbuf_format_count_by_slots(first, layout, first), nbuf_format_count(first, layout));
-  bool is_other = who->layout->dialect != ours && ours == NEARBUF_DIALECT_RUST;
-  CHECK_EQUAL(is_other ? layout->capacity : nbuf_format_count(first, layout), count_of(who));
+  bool is_other = peer->layout->dialect != ours && ours == NEARBUF_DIALECT_RUST;
+  CHECK_EQUAL(is_other ? layout->capacity : nbuf_format_count(first, layout), count_of(peer));
 }
 
 /* ---- One after the other --------------------------------------------------------------------- */
@@ -188,41 +189,41 @@ typedef struct situation {
 } situation;
 
 static void clear_around_a_call(void *context) {
-  static reference who;
+  static implementation peer;
   static holding mine;
   const situation *at = context;
   copy us = this_copy();
   CHECK_OK(nearbuf_choose_dialect(at->dialects->ours));
   hold(&us, &mine, 3, BIG);
   uintptr_t first = first_locator();
-  attach(&who, at->dialects->theirs);
-  CHECK(who.page != first);
+  attach(&peer, at->dialects->theirs);
+  CHECK(peer.page != first);
   for (int i = 0; i < at->stores; i++) {
-    store(&who, i);
+    store(&peer, i);
   }
   append(&us, &mine);
   hold(&us, &mine, 1, BIG);
   CHECK_EQUAL(4, totals_of(&us).buffers);
   check_held(&us, &mine);
   for (int i = at->stores; i < STORES; i++) {
-    store(&who, i);
+    store(&peer, i);
   }
   for (int i = 0; i < THEIRS; i++) {
-    (void)list(&who);
+    (void)list(&peer);
   }
   append(&us, &mine);
   hold(&us, &mine, 1, BIG);
-  CHECK_EQUAL(5 + who.listed, totals_of(&us).buffers);
-  CHECK_EQUAL(5 + who.listed, totals_of(&us).taken);
+  CHECK_EQUAL(5 + peer.listed, totals_of(&us).buffers);
+  CHECK_EQUAL(5 + peer.listed, totals_of(&us).taken);
   CHECK_EQUAL(first, first_locator());
   check_held(&us, &mine);
-  check_theirs(&who);
-  check_header(&who, first, at->dialects->ours);
+  check_theirs(&peer);
+  check_header(&peer, first, at->dialects->ours);
   for (uint32_t i = 0; i < mine.count; i++) {
     CHECK_OK(nearbuf_release(&mine.buffers[i]));
   }
-  CHECK_EQUAL(who.listed, totals_of(&us).taken);
-  check_theirs(&who);
+  CHECK_EQUAL(peer.listed, totals_of(&us).taken);
+  check_theirs(&peer);
 }
 
 TEST(a_header_that_is_cleared_is_in_order_again_whenever_we_are_called) {
@@ -243,7 +244,7 @@ typedef struct order {
 } order;
 
 static void clear_among_copies(void *context) {
-  static reference who;
+  static implementation peer;
   static holding held[3];
   const order *at = context;
   copy copies[3] = {this_copy(), load_copy(1)};
@@ -251,10 +252,10 @@ static void clear_among_copies(void *context) {
   hold(&copies[0], &held[0], 2, BIG);
   hold(&copies[1], &held[1], 2, BIG);
   uintptr_t first = first_locator();
-  attach(&who, at->dialects->theirs);
-  store_all(&who);
+  attach(&peer, at->dialects->theirs);
+  store_all(&peer);
   for (int i = 0; i < THEIRS; i++) {
-    CHECK(list(&who));
+    CHECK(list(&peer));
   }
   copies[2] = load_copy(2);
   for (int i = 0; i < 3; i++) {
@@ -270,8 +271,8 @@ static void clear_among_copies(void *context) {
       check_held(&copies[i], &held[k]);
     }
   }
-  check_theirs(&who);
-  check_header(&who, first, at->dialects->ours);
+  check_theirs(&peer);
+  check_header(&peer, first, at->dialects->ours);
   CHECK_EQUAL(1, count_locator_files());
 }
 
@@ -286,14 +287,14 @@ TEST(copies_that_were_there_and_copies_that_come_later_share_a_cleared_locator) 
 }
 
 static void use_room(void *context) {
-  static reference who;
+  static implementation peer;
   const pair *dialects = context;
   CHECK_OK(nearbuf_choose_dialect(dialects->ours));
   copy other = load_copy(1);
   unsigned char *placed = place("nearbuf", 7);
   CHECK_EQUAL(1, totals_of(&other).buffers);
-  attach(&who, dialects->theirs);
-  store_all(&who);
+  attach(&peer, dialects->theirs);
+  store_all(&peer);
   nearbuf_request request = request_of(4);
   nearbuf_memory more;
   CHECK_OK(other.place(&request, "more", &more));
@@ -310,7 +311,7 @@ TEST(the_room_in_a_cleared_locator_is_used_before_a_buffer_is_added) {
 
 static void clear_a_chain(void *context) {
   enum { HELD = 2 * NBUF_NATIVE_CAPACITY };
-  static reference who;
+  static implementation peer;
   static holding mine;
   const order *at = context;
   copy copies[3] = {this_copy(), load_copy(1)};
@@ -320,8 +321,8 @@ static void clear_a_chain(void *context) {
   hold(&copies[0], &mine, HELD, PAGE);
   nearbuf_totals before = totals_of(&copies[0]);
   CHECK(before.locators > 1);
-  attach(&who, at->dialects->theirs);
-  store_all(&who);
+  attach(&peer, at->dialects->theirs);
+  store_all(&peer);
   if (at->first_to_call == 2) {
     copies[2] = load_copy(2);
   }
@@ -347,7 +348,7 @@ TEST(any_copy_finds_the_chain_behind_a_header_that_was_cleared) {
 enum { THREADS = 3, HELD_OF_EACH = 12, STORMS = 60 };
 
 static atomic_int waiting;
-static reference stormed;
+static implementation stormed;
 
 typedef struct stormer {
   copy library;
@@ -437,14 +438,14 @@ TEST(a_slot_that_another_thread_has_taken_is_left_to_it) {
 
 /* The lock that a holder lost can be the other implementation's by the time it is released. */
 TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
-  static reference who;
+  static implementation peer;
   own_tmp();
   (void)place("x", 1);
-  attach(&who, NEARBUF_DIALECT_DOTNET);
-  uintptr_t lock = who.page + who.layout->locked;
+  attach(&peer, NEARBUF_DIALECT_DOTNET);
+  uintptr_t lock = peer.page + peer.layout->locked;
   nbuf_locator *first = nbuf_locators_entry(0);
   CHECK(nbuf_header_lock(first));
-  store_all(&who);
+  store_all(&peer);
   CHECK(nbuf_shared_lock_acquire(lock));
   nbuf_header_unlock(first);
   CHECK_EQUAL(1, nbuf_shared_load_acquire(lock));
@@ -459,30 +460,30 @@ TEST(a_lock_that_a_reference_took_after_it_had_cleared_it_is_not_opened) {
 /* Before this copy is called again, it lists more: what is held remains its holder's, and items
  * that took its slot are left alone. */
 TEST(a_handle_whose_slot_was_taken_still_holds_its_memory_and_nothing_else) {
-  static reference who;
+  static implementation peer;
   static holding mine;
   own_tmp();
   copy us = this_copy();
   hold(&us, &mine, 1, BIG);
   nearbuf_buffer *held = &mine.buffers[0];
-  attach(&who, NEARBUF_DIALECT_DOTNET);
-  store_all(&who);
+  attach(&peer, NEARBUF_DIALECT_DOTNET);
+  store_all(&peer);
   for (uint32_t i = 0; i < NBUF_FIRST_SLOT + 2; i++) {
-    CHECK(list(&who));
+    CHECK(list(&peer));
   }
   CHECK_EQUAL(
-      who.buffers[NBUF_FIRST_SLOT],
+      peer.buffers[NBUF_FIRST_SLOT],
       nbuf_item_read(nbuf_item_ref_address(held->item), nbuf_native_layout(NEARBUF_DIALECT_WRITTEN))
           .base);
   append(&us, &mine);
   CHECK(memcmp((const void *)held->address, "nearbufmore", 11) == 0);
   CHECK_EQUAL(held->limit, nearbuf_buffer_size(held));
   CHECK_OK(nearbuf_release(held));
-  check_theirs(&who);
-  CHECK_EQUAL(who.listed, totals_of(&us).taken);
+  check_theirs(&peer);
+  CHECK_EQUAL(peer.listed, totals_of(&us).taken);
   hold(&us, &mine, 1, BIG);
-  CHECK_EQUAL(who.listed + 1, totals_of(&us).taken);
-  check_theirs(&who);
+  CHECK_EQUAL(peer.listed + 1, totals_of(&us).taken);
+  check_theirs(&peer);
 }
 
 /* ---- Before it clears ------------------------------------------------------------------------ */

@@ -51,7 +51,7 @@ TEST(a_process_whose_first_thread_has_ended_is_understood_by_an_ordinary_user) {
   check_without_first_thread();
 }
 
-/* ---- A first locator that a reference is just making ----------------------------------------- */
+/* ---- A first locator that another implementation makes --------------------------------------- */
 
 typedef struct blank_page {
   char name[sizeof((nearbuf_process_mapping *)0)->name];
@@ -104,7 +104,7 @@ TEST(so_it_is_where_the_shared_directory_is_another_users) {
   check_being_made();
 }
 
-/* ---- A first locator whose count a reference cleared ----------------------------------------- */
+/* ---- A first locator whose count another implementation cleared ------------------------------ */
 
 /* It lists up to the last empty slot; items after it must not be overwritten. */
 TEST(a_slot_in_use_behind_a_count_that_was_cleared_is_left_alone) {
