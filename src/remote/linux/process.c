@@ -803,7 +803,7 @@ nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uin
   }
   nbuf_result result = nbuf_linux_run(process, allocate_script, &ctx);
   if (ctx.is_made && ctx.page != NULL) {
-    page->result = result;
+    ctx.page->result = result;
     return nbuf_result_of(NEARBUF_OK);
   }
   return result;
