@@ -1138,6 +1138,7 @@ static void rewind_maps(void) {
 }
 
 static nbuf_result mapping_at(uint64_t address, nbuf_remote_mapping *mapping) {
+  *mapping = (nbuf_remote_mapping){0};
   rewind_maps();
   return nbuf_linux_mapping_at(&peer, address, mapping);
 }
