@@ -178,6 +178,18 @@ TEST(freeing_leaves_alone_what_a_program_has_there_that_comes_between_look_and_s
   CHECK_EQUAL(1, end_of(&what));
 }
 
+/* A get during which another program comes, which has memory of its own at the place. */
+static void check_get_leaves_alone(const char *mode, system_hook exec_meanwhile) {
+  target what = start_hard(mode, kept_place);
+  nearbuf_process process = target_open(&what);
+  nearbuf_process_request request = request_at(KEPT_PLACE, 4096);
+  nearbuf_process_buffer buffer;
+  system_hook_set(exec_meanwhile);
+  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
+  CHECK_EQUAL(0, kill(what.id, SIGTERM));
+  CHECK_EQUAL(1, end_of(&what));
+}
+
 static int seizures;
 
 /* The locator gets no name; another program comes before what was made is taken back. */
@@ -190,15 +202,8 @@ static int exec_before_second_seizing(long number, long arguments[6]) {
 }
 
 TEST(clearing_up_after_a_failure_leaves_alone_what_the_next_program_has_there) {
-  target what = start_hard("keep", kept_place);
-  nearbuf_process process = target_open(&what);
-  nearbuf_process_request request = request_at(KEPT_PLACE, 4096);
-  nearbuf_process_buffer buffer;
-  system_hook_set(exec_before_second_seizing);
-  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
+  check_get_leaves_alone("keep", exec_before_second_seizing);
   CHECK_EQUAL(2, seizures);
-  CHECK_EQUAL(0, kill(what.id, SIGTERM));
-  CHECK_EQUAL(1, end_of(&what));
 }
 
 static bool has_let_go;
@@ -215,15 +220,8 @@ static int exec_before_publishing(long number, long arguments[6]) {
 }
 
 TEST(a_locator_is_not_written_where_the_next_program_has_other_memory) {
-  target what = start_hard("keep", kept_place);
-  nearbuf_process process = target_open(&what);
-  nearbuf_process_request request = request_at(KEPT_PLACE, 4096);
-  nearbuf_process_buffer buffer;
-  system_hook_set(exec_before_publishing);
-  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
+  check_get_leaves_alone("keep", exec_before_publishing);
   CHECK(has_let_go);
-  CHECK_EQUAL(0, kill(what.id, SIGTERM));
-  CHECK_EQUAL(1, end_of(&what));
 }
 
 static int exec_by_second_thread(long number, long arguments[6]) {
@@ -255,14 +253,7 @@ static int exec_before_opening(long number, long arguments[6]) {
 }
 
 TEST(a_path_is_not_removed_where_the_next_program_of_a_second_thread_has_other_memory) {
-  target what = start_hard("keep_by_second", kept_place);
-  nearbuf_process process = target_open(&what);
-  nearbuf_process_request request = request_at(KEPT_PLACE, 4096);
-  nearbuf_process_buffer buffer;
-  system_hook_set(exec_before_opening);
-  CHECK_STATUS(NEARBUF_BUSY, nearbuf_process_get(&process, &request, &buffer));
-  CHECK_EQUAL(0, kill(what.id, SIGTERM));
-  CHECK_EQUAL(1, end_of(&what));
+  check_get_leaves_alone("keep_by_second", exec_before_opening);
 }
 
 /* ---- Whose id it is -------------------------------------------------------------------------- */

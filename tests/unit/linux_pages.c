@@ -972,7 +972,7 @@ static void map_draft(void) {
   call->open_memory = OPEN_MEMORY;
   CHECK(call->path[0] != '\0');
   call->memory = MEMORY;
-  (void)nbuf_page_script(&trace, call);
+  call->result = nbuf_page_script(&trace, call);
 }
 
 TEST(a_draft_that_was_mapped_with_the_memory_becomes_the_page) {

@@ -328,8 +328,7 @@ nbuf_result nbuf_page_script(nbuf_trace *trace, nbuf_page_call *call) {
   CHECK(trace != NULL && it.call_count == 1 && call->memory == MEMORY);
   CHECK_EQUAL(peer.handles[NBUF_LINUX_MEMORY], call->open_memory);
   it.mapped_pages++;
-  call->result = nbuf_result_of(NEARBUF_OK);
-  return call->result;
+  return nbuf_result_of(NEARBUF_OK);
 }
 
 nbuf_result nbuf_trace_run(const nbuf_trace_target *target, nbuf_trace_script script,

@@ -81,9 +81,6 @@ nbuf_result nbuf_page_script(nbuf_trace *trace, nbuf_page_call *call) {
   int64_t file = -1;
   call->address = 0;
   call->of_folder = nbuf_result_of(NEARBUF_OK);
-  call->result = open_file(trace, call, &file);
-  if (call->result.status == NEARBUF_OK) {
-    call->result = map_file(trace, call, file);
-  }
-  return call->result;
+  nbuf_result result = open_file(trace, call, &file);
+  return result.status == NEARBUF_OK ? map_file(trace, call, file) : result;
 }

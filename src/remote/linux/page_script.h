@@ -14,7 +14,7 @@ typedef struct nbuf_page_call {
                                        is the next program's where a thread replaces this one */
   uint64_t address;                 /* out: where the file is mapped; 0: it is not */
   nbuf_result of_folder;            /* out: the failure, if it concerns the directory */
-  nbuf_result result;               /* out */
+  nbuf_result result;               /* of a call that was made together with the memory */
 } nbuf_page_call;
 
 /* What a draft begins with (port.h). No path: it is not begun. */
@@ -23,9 +23,8 @@ static inline nbuf_page_call *nbuf_page_call_of(nbuf_remote_draft *draft) {
 }
 
 /* Makes a locator as posix/files.c does in its own process: open, map, lock, close; the mapping
- * keeps the lock. It is kept out of children. The memory is zeroed again. The result is that of the
- * call, too. BUSY: the process unmapped its memory, or a clean-up removed the file before it was
- * locked. */
+ * keeps the lock. It is kept out of children. The memory is zeroed again. BUSY: the process
+ * unmapped its memory, or a clean-up removed the file before it was locked. */
 nbuf_result nbuf_page_script(nbuf_trace *trace, nbuf_page_call *call);
 
 #endif
