@@ -109,16 +109,6 @@ nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around) {
   return nbuf_os_limits(0, around);
 }
 
-void nbuf_remote_draft_begin(nearbuf_process *process, nbuf_remote_draft *draft) {
-  (void)process;
-  (void)draft;
-}
-
-void nbuf_remote_draft_discard(nearbuf_process *process, nbuf_remote_draft *draft) {
-  (void)process;
-  (void)draft;
-}
-
 nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
                                  nbuf_remote_draft *draft) {
   (void)process;

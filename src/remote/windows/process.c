@@ -521,17 +521,6 @@ nbuf_range nbuf_remote_limits(uint32_t address_bits, uintptr_t around) {
 
 /* ---- Making memory --------------------------------------------------------------------------- */
 
-/* Memory and sections are made from here: a draft would save nothing. */
-void nbuf_remote_draft_begin(nearbuf_process *process, nbuf_remote_draft *draft) {
-  (void)process;
-  (void)draft;
-}
-
-void nbuf_remote_draft_discard(nearbuf_process *process, nbuf_remote_draft *draft) {
-  (void)process;
-  (void)draft;
-}
-
 nbuf_result nbuf_remote_allocate(nearbuf_process *process, uint64_t address, uint64_t size,
                                  nbuf_remote_draft *draft) {
   (void)draft;
